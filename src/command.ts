@@ -1,0 +1,93 @@
+/**
+ * What a command is to the people who write one.
+ *
+ * @module
+ */
+import type { ClientBase } from 'pg';
+import type { output, ZodType } from 'zod';
+import type { Json, JsonObject } from './json.ts';
+import type { RetryOptions } from './retry.ts';
+
+/** Milliseconds, or text such as `'250ms'`, `'10s'`, `'5 minutes'` (the `ms` package's format). */
+export type Duration = number | string;
+
+/**
+ * The one transaction of an attempt: a `pg` client without the calls that would end the transaction or the connection.
+ * It is dead after the handler returned.
+ */
+export type Transaction = Pick<ClientBase, 'query'>;
+
+/** A fact, in the past tense, that leaves through `inbox.outbox` when the transaction commits. */
+export interface OutboxEvent {
+  aggregateType: string;
+  aggregateId: string;
+  type: string;
+  payload: Json;
+  metadata?: JsonObject;
+}
+
+/** Lines carry the message's id and type; payloads do not belong in them. */
+export interface CommandLog {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface HandlerContext<Payload> {
+  messageId: string;
+  type: string;
+  /** Parsed by the command's schema. */
+  payload: Payload;
+  metadata: JsonObject;
+  correlationId: string | null;
+  causationId: string | null;
+  receivedAt: Date;
+  /** 1 for the first attempt since the command was received or last replayed. */
+  attempt: number;
+  /** How often the command was replayed. */
+  generation: number;
+  tx: Transaction;
+  /** Adds an event to the outbox, in the order of the calls. Throws TypeError when it cannot be stored. */
+  emit(event: OutboxEvent): void;
+  /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
+  signal: AbortSignal;
+  log: CommandLog;
+}
+
+export interface CommandDefinition<Schema extends ZodType = ZodType, Result = unknown> {
+  /** For example `TransferFunds`; 1 to 200 characters, unique within a worker. */
+  type: string;
+  schema: Schema;
+  retry?: RetryOptions;
+  /** How long one attempt may take. Default 10 s; at most 1 minute unless `longRunning`. */
+  timeout?: Duration;
+  /**
+   * Skip the local activity: the attempt runs as an ordinary activity that heartbeats, so it may take hours, hears of
+   * a cancellation through `signal`, and its worker's death is noticed within seconds.
+   */
+  longRunning?: boolean;
+  /**
+   * Any error is transient and tried again, except {@link UnrecoverableError}, a non-retryable Temporal
+   * `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
+   */
+  handle(context: HandlerContext<output<Schema>>): Promise<Result> | Result;
+}
+
+/**
+ * Declares a command. Settings are checked when a worker or an inbox takes it into its registry.
+ *
+ * @example
+ * export const openAccount = defineCommand({
+ *   type: 'OpenAccount',
+ *   schema: z.object({ id: z.string() }),
+ *   async handle({ payload, tx }) {
+ *     await tx.query('insert into accounts (id) values ($1)', [payload.id]);
+ *   },
+ * });
+ */
+export function defineCommand<Schema extends ZodType, Result>(
+  definition: CommandDefinition<Schema, Result>,
+): CommandDefinition<Schema, Result> {
+  return definition;
+}

@@ -1,0 +1,120 @@
+/**
+ * The errors that people throw into the inbox and get out of it. Each carries its data as readonly fields.
+ *
+ * @module
+ */
+import type { Duration } from './command.ts';
+import type { Json, JsonObject } from './json.ts';
+
+/** Base of the errors this package throws at its callers. */
+export class InboxError extends Error {
+  override readonly name: string = 'InboxError';
+}
+
+/**
+ * Thrown by a handler: trying again cannot help, a person must. The command becomes a dead letter at once.
+ *
+ * @example
+ * throw new UnrecoverableError('InsufficientFunds', { account: 'a' });
+ */
+export class UnrecoverableError extends Error {
+  override readonly name = 'UnrecoverableError';
+
+  constructor(
+    /** The kind of failure, which dead letters are grouped by: short, and without data. */
+    readonly type: string,
+    /** What a person needs to understand it. It is stored and shown, so no secrets. */
+    readonly details: JsonObject = {},
+    options: { message?: string; cause?: unknown } = {},
+  ) {
+    super(options.message ?? describeDetails(details), { cause: options.cause });
+  }
+}
+
+/** Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. */
+export class RetryAfterError extends Error {
+  override readonly name = 'RetryAfterError';
+
+  constructor(
+    readonly delay: Duration,
+    message = 'asked to be tried again later',
+    options: { cause?: unknown } = {},
+  ) {
+    super(message, { cause: options.cause });
+  }
+}
+
+/** The message_id is known with another command type or payload. The first one is left as it was. */
+export class IdempotencyConflictError extends InboxError {
+  override readonly name = 'IdempotencyConflictError';
+
+  constructor(readonly messageId: string) {
+    super(
+      `message ${JSON.stringify(messageId)} was accepted before with another command type or payload; ` +
+        'a new command needs a new message_id',
+    );
+  }
+}
+
+/** The input cannot become an entry; nothing was stored. */
+export class InvalidMessageError extends InboxError {
+  override readonly name = 'InvalidMessageError';
+
+  constructor(
+    /** The field at fault, such as `messageId` or `payload.items[3]`. */
+    readonly field: string,
+    readonly problem: string,
+  ) {
+    super(`${field} ${problem}`);
+  }
+}
+
+/** A command's settings make no sense; found when the worker starts. */
+export class InvalidCommandError extends InboxError {
+  override readonly name = 'InvalidCommandError';
+
+  constructor(
+    readonly commandType: string,
+    readonly problem: string,
+  ) {
+    super(`command ${JSON.stringify(commandType)}: ${problem}`);
+  }
+}
+
+/** No entry has this message_id. */
+export class UnknownMessageError extends InboxError {
+  override readonly name = 'UnknownMessageError';
+
+  constructor(readonly messageId: string) {
+    super(`no entry has the message_id ${JSON.stringify(messageId)}; \`inbox list\` shows those there are`);
+  }
+}
+
+/** The entry is not in a state in which this can be done; nothing was changed. */
+export class NotADeadLetterError extends InboxError {
+  override readonly name = 'NotADeadLetterError';
+
+  constructor(
+    readonly messageId: string,
+    readonly status: string,
+    what: string,
+  ) {
+    super(`message ${JSON.stringify(messageId)} ${what}`);
+  }
+}
+
+/** The database's schema does not fit this version of the package. */
+export class SchemaError extends InboxError {
+  override readonly name = 'SchemaError';
+}
+
+/** A setting is missing or wrong; the message names each one and what it takes. */
+export class ConfigurationError extends InboxError {
+  override readonly name = 'ConfigurationError';
+}
+
+function describeDetails(details: Record<string, Json>): string {
+  return Object.entries(details)
+    .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join(' ');
+}

@@ -1,0 +1,95 @@
+/**
+ * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss.
+ *
+ * @module
+ */
+export type Json = string | number | boolean | null | Json[] | JsonObject;
+export interface JsonObject {
+  [key: string]: Json;
+}
+
+/** Deeper values are refused: jsonb and recursive readers run out of stack at some thousands of levels. */
+export const MAX_JSON_DEPTH = 200;
+
+/** Where in a value something is wrong, and what: `payload.items[3].amount: is NaN`. */
+export interface JsonProblem {
+  path: string;
+  problem: string;
+}
+
+/**
+ * Finds the first part of a value that JSON, jsonb or a JavaScript number cannot hold, or null when the value is fine.
+ * Properties that are undefined are ignored, as JSON.stringify does; everything else that it would change silently
+ * (NaN, Date, Map, functions …) is a problem.
+ */
+export function findJsonProblem(value: unknown, path: string): JsonProblem | null {
+  return check(value, path, 0, new Set());
+}
+
+function check(value: unknown, path: string, depth: number, above: Set<object>): JsonProblem | null {
+  switch (typeof value) {
+    case 'string':
+      return checkText(value, path);
+    case 'number':
+      return checkNumber(value, path);
+    case 'boolean':
+      return null;
+    case 'object':
+      return value === null ? null : checkContainer(value, path, depth, above);
+    default:
+      return { path, problem: `is ${describe(typeof value)}, which JSON cannot hold` };
+  }
+}
+
+function describe(type: string): string {
+  return type === 'undefined' ? 'undefined' : `a ${type}`;
+}
+
+function checkText(value: string, path: string): JsonProblem | null {
+  if (value.includes('\u0000')) return { path, problem: 'contains a NUL character, which jsonb cannot hold' };
+  if (/\p{Surrogate}/u.test(value))
+    return { path, problem: 'contains a lone surrogate, which is not Unicode text' };
+  return null;
+}
+
+function checkNumber(value: number, path: string): JsonProblem | null {
+  if (!Number.isFinite(value)) return { path, problem: `is ${value}, which JSON cannot hold` };
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    return { path, problem: 'is an integer beyond 2^53, where digits are lost; send it as a string' };
+  }
+  return null;
+}
+
+function checkContainer(value: object, path: string, depth: number, above: Set<object>): JsonProblem | null {
+  if (depth >= MAX_JSON_DEPTH) return { path, problem: `is nested deeper than ${MAX_JSON_DEPTH} levels` };
+  if (above.has(value)) return { path, problem: 'refers to itself, which JSON cannot hold' };
+  above.add(value);
+  const problem = Array.isArray(value)
+    ? checkItems(value, path, depth, above)
+    : checkProperties(value, path, depth, above);
+  above.delete(value);
+  return problem;
+}
+
+function checkItems(items: unknown[], path: string, depth: number, above: Set<object>): JsonProblem | null {
+  // By index: a hole in an array is undefined here, and forEach would step over it.
+  for (let index = 0; index < items.length; index += 1) {
+    const problem = check(items[index], `${path}[${index}]`, depth + 1, above);
+    if (problem) return problem;
+  }
+  return null;
+}
+
+function checkProperties(value: object, path: string, depth: number, above: Set<object>): JsonProblem | null {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    return { path, problem: `is a ${value.constructor.name}; only plain objects and arrays survive as JSON` };
+  }
+  for (const [key, property] of Object.entries(value)) {
+    if (property === undefined) continue;
+    const inside = `${path}.${key}`;
+    const problem = checkText(key, inside) ?? check(property, inside, depth + 1, above);
+    if (problem) return problem;
+  }
+  return null;
+}

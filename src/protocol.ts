@@ -1,0 +1,82 @@
+/**
+ * Every name that Temporal, operators and other programs rely on, in one place. Nothing here may change while a
+ * workflow that uses it can still be open, and dead letters stay open for months.
+ *
+ * @module
+ */
+import type { Json, JsonObject } from './json.ts';
+
+export const WORKFLOW_TYPE = 'handleCommand';
+export const DEFAULT_TASK_QUEUE = 'inbox';
+
+export const REPLAY_SIGNAL = 'replay';
+export const DISCARD_SIGNAL = 'discard';
+export const STATUS_QUERY = 'status';
+
+/** Search attributes, all of type Keyword. The inbox works without them. */
+export const SEARCH_ATTRIBUTES = {
+  status: 'InboxStatus',
+  commandType: 'CommandType',
+  correlationId: 'CorrelationId',
+  failureGroup: 'FailureGroup',
+} as const;
+
+/** The states of an entry, exactly as in the Postgres enum `inbox.entry_status`. */
+export const STATUSES = ['Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter'] as const;
+export type EntryStatus = (typeof STATUSES)[number];
+
+/** The one argument of a `handleCommand` that is started by a Temporal client. */
+export interface Envelope {
+  commandType: string;
+  payload: Json;
+  correlationId?: string | null;
+  causationId?: string | null;
+  metadata?: JsonObject;
+}
+
+/** Who asks for an operator's action, and why. Both are kept in `inbox.audit`. */
+export interface OperatorNote {
+  actor?: string;
+  reason?: string;
+}
+
+/** Argument of the `replay` signal; a payload replaces the entry's after it passed the command's schema. */
+export interface ReplayRequest extends OperatorNote {
+  payload?: Json;
+}
+
+export type DiscardRequest = OperatorNote;
+
+/** Answer of the `status` query: what this workflow knows. Postgres is the truth, this is a view of it. */
+export interface StatusReport {
+  messageId: string;
+  commandType: string | null;
+  status: EntryStatus;
+  generation: number;
+  /** Failed attempts since the command was received or last replayed. */
+  retryCount: number;
+  /** The last failure as `Type: message`, null where there was none. */
+  error: string | null;
+  /** ISO 8601, set while the status is Failed. */
+  nextRetryAt: string | null;
+  failureGroup: string | null;
+}
+
+/** Types of the failures that the inbox itself raises; people search for them, so they are part of the contract. */
+export const FAILURE = {
+  invalidEnvelope: 'InvalidEnvelope',
+  idempotencyConflict: 'IdempotencyConflict',
+  discarded: 'Discarded',
+  workerLost: 'WorkerLost',
+  timeout: 'Timeout',
+  cancelled: 'Cancelled',
+  unknownCommandType: 'UnknownCommandType',
+  invalidPayload: 'InvalidPayload',
+  invalidResult: 'InvalidResult',
+  invalidEvent: 'InvalidEvent',
+  transactionEnded: 'TransactionEnded',
+  transactionAborted: 'TransactionAborted',
+  staleAttempt: 'StaleAttempt',
+  attemptRunning: 'AttemptStillRunning',
+  inboxUnavailable: 'InboxUnavailable',
+} as const;
