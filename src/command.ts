@@ -48,7 +48,7 @@ export interface HandlerContext<Payload> {
   /** How often the command was replayed. */
   generation: number;
   tx: Transaction;
-  /** Adds an event to the outbox, in the order of the calls. Throws TypeError when it cannot be stored. */
+  /** Adds an event to the outbox, in the order of the calls. Throws when it is not JSON: a dead letter at once. */
   emit(event: OutboxEvent): void;
   /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
   signal: AbortSignal;

@@ -1,0 +1,131 @@
+/**
+ * How an attempt that did not complete is told to Temporal: the failure that the Web UI shows, with details for the
+ * workflow.
+ *
+ * @module
+ */
+import { activityInfo } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { isLockNotAvailable } from '../src/database.ts';
+import type { FailureReport } from '../src/failure.ts';
+import type { AttemptFailure, CommandFacts } from '../src/outcome.ts';
+import { FAILURE } from '../src/protocol.ts';
+import type { RegisteredCommand } from '../src/registry.ts';
+import { DEFAULT_TIMEOUT_MS } from '../src/registry.ts';
+import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
+import type { Entry } from '../src/store/entries.ts';
+import { limitBytes } from '../src/text.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+
+/** Temporal keeps failures in its history, where 4 KB of text is plenty; all of the stack is in `inbox.failures`. */
+const MAX_STACK_BYTES = 2_000;
+
+export function factsOf(
+  dependencies: Pick<ActivityDependencies, 'searchAttributes'>,
+  entry: Pick<Entry, 'commandType' | 'correlationId' | 'generation'>,
+  command: RegisteredCommand | undefined,
+): CommandFacts {
+  return {
+    commandType: entry.commandType,
+    correlationId: entry.correlationId,
+    generation: entry.generation,
+    timeoutMs: command?.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+    ...(command?.retry ?? DEFAULT_RETRY_POLICY),
+    searchAttributes: dependencies.searchAttributes,
+  };
+}
+
+/** Will be tried again: the row says when, and Temporal is told the same delay. */
+export function transientFailure(
+  facts: CommandFacts,
+  report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
+  retryCount: number,
+  nextRetryAt: Date,
+  delayMs: number,
+): ApplicationFailure {
+  return answer(report, {
+    details: {
+      outcome: 'retry',
+      facts,
+      failure: { type: report.type, message: report.message, retryCount },
+      nextRetryAt: nextRetryAt.toISOString(),
+    },
+    delayMs,
+  });
+}
+
+/** A dead letter: Temporal must not try again, the workflow waits for a person. */
+export function deadLetterFailure(
+  facts: CommandFacts,
+  report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
+  retryCount: number,
+  failureGroup: string,
+  reason: string,
+): ApplicationFailure {
+  return answer(report, {
+    details: {
+      outcome: 'dead',
+      facts,
+      failure: { type: report.type, message: report.message, retryCount },
+      failureGroup,
+      reason,
+    },
+  });
+}
+
+/** Nothing was tried, and nothing will be: the workflow fails with this type and message. */
+export function refusal(type: string, message: string): ApplicationFailure {
+  return answer({ type, message, stack: null }, { details: { outcome: 'refused' } });
+}
+
+/** Another attempt of the same command runs, or ran meanwhile; the next look at the row will tell. */
+export function overtaken(attempt: number): ApplicationFailure {
+  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, 1_000);
+}
+
+/**
+ * Turns a Postgres that cannot be worked with into a failure that Temporal retries, soon and for as long as it takes:
+ * no attempt was used up.
+ */
+export async function reaching<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof ApplicationFailure) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    if (isLockNotAvailable(error)) {
+      throw unavailable(FAILURE.attemptRunning, `an earlier attempt still holds the row: ${why}`, 1_000);
+    }
+    throw unavailable(
+      FAILURE.inboxUnavailable,
+      `Postgres could not be worked with: ${why}`,
+      unavailableDelayMs(),
+    );
+  }
+}
+
+/** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */
+function unavailableDelayMs(): number {
+  return Math.min(500 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
+}
+
+function unavailable(type: string, message: string, delayMs: number): ApplicationFailure {
+  return answer({ type, message, stack: null }, { details: { outcome: 'unavailable' }, delayMs });
+}
+
+function answer(
+  report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
+  { details, delayMs }: { details: AttemptFailure; delayMs?: number | undefined },
+): ApplicationFailure {
+  const final = details.outcome === 'dead' || details.outcome === 'refused';
+  const failure = ApplicationFailure.create({
+    type: report.type,
+    message: report.message,
+    nonRetryable: final,
+    details: [details],
+    ...(delayMs === undefined ? {} : { nextRetryDelay: delayMs }),
+  });
+  // The handler's own stack, or none: that of this function tells nobody anything.
+  failure.stack = report.stack === null ? '' : limitBytes(report.stack, MAX_STACK_BYTES);
+  return failure;
+}

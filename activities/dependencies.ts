@@ -1,0 +1,25 @@
+/**
+ * What the activities work with.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { CommandLog } from '../src/command.ts';
+import type { Registry } from '../src/registry.ts';
+
+export interface ActivityDependencies {
+  registry: Registry;
+  /** Claims only, with `synchronous_commit = off`: a claim that a crash of Postgres forgets is simply made again. */
+  claims: Pool;
+  /** One connection for each attempt that runs. */
+  attempts: Pool;
+  /** Failures, dead letters and what operators do: durable, and never kept waiting by attempts. */
+  records: Pool;
+  maxPayloadBytes: number;
+  /** Who this is, in `failures.worker`. */
+  worker: string;
+  buildId: string | null;
+  /** Whether the namespace has the search attributes of the inbox. */
+  searchAttributes: boolean;
+  log: CommandLog;
+}

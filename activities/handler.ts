@@ -1,0 +1,96 @@
+/**
+ * Runs a command's handler: payload in, result and events out, each checked.
+ *
+ * @module
+ */
+import type { CommandLog, HandlerContext, OutboxEvent, Transaction } from '../src/command.ts';
+import { checkJson } from '../src/envelope.ts';
+import { InvalidMessageError } from '../src/errors.ts';
+import { inboxFailure } from '../src/failure.ts';
+import type { Json } from '../src/json.ts';
+import { FAILURE } from '../src/protocol.ts';
+import type { RegisteredCommand } from '../src/registry.ts';
+import type { Entry, StoredEvent } from '../src/store/entries.ts';
+import { ReportedFailure } from './transaction.ts';
+
+export interface HandlerLimits {
+  maxPayloadBytes: number;
+}
+
+export interface Handled {
+  result: Json;
+  events: StoredEvent[];
+}
+
+/**
+ * @throws ReportedFailure for a payload that fails the schema, and for events and results that are not JSON; else what
+ *   the handler throws.
+ */
+export async function runHandler(
+  command: RegisteredCommand,
+  entry: Entry,
+  tx: Transaction,
+  signal: AbortSignal,
+  log: CommandLog,
+  limits: HandlerLimits,
+): Promise<Handled> {
+  const payload = await parsePayload(command, entry.payload);
+  const events: StoredEvent[] = [];
+  const context: HandlerContext<unknown> = {
+    messageId: entry.messageId,
+    type: entry.commandType,
+    payload,
+    metadata: entry.metadata,
+    correlationId: entry.correlationId,
+    causationId: entry.causationId,
+    receivedAt: entry.receivedAt,
+    attempt: entry.retryCount + 1,
+    generation: entry.generation,
+    tx,
+    emit: (event) => void events.push(storedEvent(event, limits)),
+    signal,
+    log,
+  };
+  const result: unknown = await command.definition.handle(context);
+  return { result: storedResult(result, limits), events };
+}
+
+/** @throws ReportedFailure, unrecoverable, that names each field at fault and never the value in it. */
+export async function parsePayload(command: RegisteredCommand, payload: Json): Promise<unknown> {
+  const parsed = await command.definition.schema.safeParseAsync(payload);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map(
+    (issue) => `${['payload', ...issue.path].join('.')}: ${issue.message}`,
+  );
+  throw new ReportedFailure(inboxFailure(FAILURE.invalidPayload, problems.join('; '), false));
+}
+
+function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
+  const invalid = (problem: string) =>
+    new ReportedFailure(inboxFailure(FAILURE.invalidEvent, `emit(${event?.type}): ${problem}`, false));
+  for (const field of ['aggregateType', 'aggregateId', 'type'] as const) {
+    if (typeof event?.[field] !== 'string' || event[field] === '')
+      throw invalid(`${field} must be text, and not empty`);
+  }
+  const { aggregateType, aggregateId, type, payload, metadata = {} } = event;
+  const stored = { aggregatetype: aggregateType, aggregateid: aggregateId, type, payload, metadata };
+  try {
+    checkJson(stored, 'event', limits.maxPayloadBytes);
+  } catch (error) {
+    if (error instanceof InvalidMessageError) throw invalid(error.message);
+    throw error;
+  }
+  // As it is now: the handler may go on to change the object it gave.
+  return structuredClone(stored);
+}
+
+/** Undefined is null: JSON has no other word for it. */
+function storedResult(result: unknown, limits: HandlerLimits): Json {
+  try {
+    return checkJson(result ?? null, 'result', limits.maxPayloadBytes);
+  } catch (error) {
+    if (!(error instanceof InvalidMessageError)) throw error;
+    const problem = `${error.message}; the handler must return JSON, and its transaction was rolled back`;
+    throw new ReportedFailure(inboxFailure(FAILURE.invalidResult, problem, false));
+  }
+}

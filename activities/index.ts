@@ -1,0 +1,27 @@
+/**
+ * The activities of the inbox, by the names that the Web UI shows: each tells what happens, and its summary to what.
+ *
+ * @module
+ */
+import { createAttempt } from './attempt.ts';
+import { createCancel } from './cancelled.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+import { createOperatorActivities } from './operator.ts';
+
+export type { ActivityDependencies } from './dependencies.ts';
+
+export function createActivities(dependencies: ActivityDependencies) {
+  const attempt = createAttempt(dependencies);
+  return {
+    /** The first attempt: a local activity in the first workflow task. */
+    firstAttempt: attempt,
+    /** All attempts after a transient failure: an ordinary activity that Temporal retries. */
+    retry: attempt,
+    /** Every attempt of a command that is declared long-running. */
+    longRunningAttempt: attempt,
+    deadLetterCancelled: createCancel(dependencies),
+    ...createOperatorActivities(dependencies),
+  };
+}
+
+export type Activities = ReturnType<typeof createActivities>;

@@ -1,0 +1,62 @@
+/**
+ * What ends an attempt before it is done: its timeout, a cancelled workflow, a worker that shuts down.
+ *
+ * @module
+ */
+import type { Context } from '@temporalio/activity';
+import { inboxFailure } from '../src/failure.ts';
+import { FAILURE } from '../src/protocol.ts';
+import { ReportedFailure } from './transaction.ts';
+
+export class AttemptLimit {
+  readonly #controller = new AbortController();
+  readonly #timer: NodeJS.Timeout | undefined;
+  readonly #context: Context;
+  cancelRequested = false;
+
+  constructor(timeoutMs: number, context: Context) {
+    this.#context = context;
+    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(timeoutMs), timeoutMs);
+    context.cancellationSignal.addEventListener('abort', this.#onCancellation);
+    if (context.cancellationSignal.aborted) this.#onCancellation();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+    this.#context.cancellationSignal.removeEventListener('abort', this.#onCancellation);
+  }
+
+  #timeOut(timeoutMs: number): void {
+    const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
+    this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
+  }
+
+  /**
+   * Temporal also cancels what it has given up on or paused. Those attempts go on: they may still commit, and the
+   * fence keeps them apart from a successor.
+   */
+  readonly #onCancellation = (): void => {
+    const details = this.#context.cancellationDetails;
+    if (details?.workerShutdown) {
+      const message = 'the worker shut down before the attempt was done; its transaction was rolled back';
+      this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.workerLost, message, true)));
+    } else if (details?.cancelRequested) {
+      this.cancelRequested = true;
+      this.#controller.abort(this.#context.cancellationSignal.reason);
+    }
+  };
+}
+
+/** The work's outcome, or the signal's reason if that comes first; the work is then left to end by itself. */
+export function aborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,0 +1,86 @@
+/**
+ * The one transaction of an attempt: row lock, handler, events, Completed, COMMIT.
+ *
+ * @module
+ */
+import type { PoolClient } from 'pg';
+import type { Transaction } from '../src/command.ts';
+import { commit, isTransactionAborted, RolledBackError } from '../src/database.ts';
+import type { FailureReport } from '../src/failure.ts';
+import { inboxFailure } from '../src/failure.ts';
+import { FAILURE } from '../src/protocol.ts';
+import type { LockedAttempt } from '../src/store/entries.ts';
+import { lockAttempt } from '../src/store/entries.ts';
+
+/** A failure that the inbox found itself, on its way to being recorded. */
+export class ReportedFailure extends Error {
+  override readonly name = 'ReportedFailure';
+
+  constructor(readonly report: FailureReport) {
+    super(report.message);
+  }
+}
+
+/** Another attempt has begun since, or the row is settled: this one must leave no trace. */
+export class StaleAttemptError extends Error {
+  override readonly name = 'StaleAttemptError';
+}
+
+/**
+ * What the handler sees of the connection. It is dead once closed; a rejected query that nobody awaits does not end
+ * the process; and the first error is remembered, because a handler that swallows it has lost its transaction.
+ */
+export class HandlerTransaction {
+  readonly facade: Transaction;
+  #open = true;
+  #firstError: Error | null = null;
+
+  constructor(client: PoolClient) {
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    this.facade = {
+      query: ((...args: unknown[]) => {
+        if (!this.#open) return Promise.reject(new Error('tx was used after its handler had returned'));
+        const answer = query(...args);
+        if (answer instanceof Promise) answer.catch((error: Error) => (this.#firstError ??= error));
+        return answer;
+      }) as Transaction['query'],
+    };
+  }
+
+  close(): void {
+    this.#open = false;
+  }
+
+  /** Names the statement that really failed, where Postgres only says that the transaction is aborted. */
+  explain(error: unknown): unknown {
+    if (!(error instanceof RolledBackError) && !isTransactionAborted(error)) return error;
+    if (!this.#firstError || this.#firstError === error) return error;
+    return new ReportedFailure(
+      inboxFailure(
+        FAILURE.transactionAborted,
+        `a statement of the handler had failed, and nothing after it could be kept: ${this.#firstError.message}`,
+        true,
+      ),
+    );
+  }
+}
+
+/**
+ * Opens the transaction and locks the row.
+ *
+ * @throws StaleAttemptError
+ */
+export async function beginAttempt(
+  client: PoolClient,
+  messageId: string,
+  attempt: number,
+  timeoutMs: number,
+): Promise<LockedAttempt> {
+  await client.query('begin');
+  const locked = await lockAttempt(client, messageId, attempt, timeoutMs);
+  if (!locked) throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current one`);
+  return locked;
+}
+
+/** Commits; a COMMIT that Postgres turned into ROLLBACK throws. */
+export const commitAttempt = commit;

@@ -1,0 +1,104 @@
+/**
+ * Settings from the environment, checked once.
+ *
+ * @module
+ */
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { ClientConnectConfig } from '@temporalio/envconfig';
+import { z } from 'zod';
+import { DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
+import { ConfigurationError } from './errors.ts';
+import { DEFAULT_TASK_QUEUE } from './protocol.ts';
+import { toMilliseconds } from './registry.ts';
+
+export interface InboxSettings {
+  taskQueue: string;
+  /** Of a payload and of a result, as JSON in UTF-8. */
+  maxPayloadBytes: number;
+  /** First attempts at the same time in one worker. */
+  concurrency: number;
+  /** Retries and long-running attempts at the same time in one worker. */
+  retryConcurrency: number;
+  /** How long attempts in flight may go on after SIGTERM, in ms. */
+  shutdownGraceMs: number;
+}
+
+const whole = (fallback: number, max: number) =>
+  z.coerce
+    .number('is no number')
+    .int('is no whole number')
+    .min(1, 'is below 1')
+    .max(max, `is above ${max}`)
+    .default(fallback);
+
+const settings = z.object({
+  INBOX_TASK_QUEUE: z
+    .string()
+    .min(1, 'is empty')
+    .max(200, 'is longer than 200 characters')
+    .default(DEFAULT_TASK_QUEUE),
+  // Temporal refuses 2 MB, so more than 1 MiB of payload would get stuck on its way.
+  INBOX_MAX_PAYLOAD_BYTES: whole(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
+  INBOX_CONCURRENCY: whole(32, 1_000),
+  INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
+  INBOX_SHUTDOWN_GRACE: z
+    .string()
+    .default('20s')
+    .transform((text) => toMilliseconds(text))
+    .refine(
+      (ms) => ms !== null && ms >= 0 && ms <= 3_600_000,
+      'is no duration of at most an hour, such as 20s',
+    )
+    .transform(Number),
+});
+
+type Environment = Record<string, string | undefined>;
+
+/** @throws ConfigurationError naming every variable that is wrong */
+export function readSettings(env: Environment = process.env): InboxSettings {
+  const parsed = settings.safeParse(env);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      (issue) => `${String(issue.path[0])} (${JSON.stringify(env[String(issue.path[0])])}) ${issue.message}`,
+    );
+    throw new ConfigurationError(problems.join('; '));
+  }
+  return {
+    taskQueue: parsed.data.INBOX_TASK_QUEUE,
+    maxPayloadBytes: parsed.data.INBOX_MAX_PAYLOAD_BYTES,
+    concurrency: parsed.data.INBOX_CONCURRENCY,
+    retryConcurrency: parsed.data.INBOX_RETRY_CONCURRENCY,
+    shutdownGraceMs: parsed.data.INBOX_SHUTDOWN_GRACE,
+  };
+}
+
+/** @throws ConfigurationError saying what to set; never with the URL, which holds a password */
+export function readDatabaseUrl(env: Environment = process.env): string {
+  const url = env['DATABASE_URL'];
+  if (!url) {
+    throw new ConfigurationError(
+      'DATABASE_URL is not set: give the Postgres that holds the inbox, such as ' +
+        'postgres://user:password@host:5432/database, or run `inbox dev` for an embedded one',
+    );
+  }
+  if (!/^postgres(ql)?:\/\//.test(url)) {
+    throw new ConfigurationError('DATABASE_URL is no postgres:// URL');
+  }
+  return url;
+}
+
+/**
+ * Where Temporal is, from its own variables and profile file.
+ *
+ * @throws ConfigurationError where neither says an address
+ */
+export function readTemporal(): ClientConnectConfig & { namespace: string } {
+  const config = loadClientConnectConfig();
+  if (!config.connectionOptions.address) {
+    throw new ConfigurationError(
+      'TEMPORAL_ADDRESS is not set, and no Temporal profile gives an address: set it to host:port of the Temporal ' +
+        'server, such as localhost:7233, or run `inbox dev` for an embedded one',
+    );
+  }
+  return { ...config, namespace: config.namespace ?? 'default' };
+}

@@ -1,0 +1,43 @@
+/**
+ * Log lines on stderr. Payloads, results and messages of errors stay out of them: an error's message may repeat what
+ * was in the payload, and `inbox show` has it for those who may see it.
+ *
+ * @module
+ */
+import type { CommandLog } from './command.ts';
+
+export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
+const LEVELS: LogLevel[] = ['debug', 'info', 'warn', 'error'];
+
+/** One line an event: time, level, message, then `key=value`. */
+export function createLog(minimum: LogLevel = 'info', write: (line: string) => void = toStderr): CommandLog {
+  const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(minimum)) return;
+    write(`${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} ${message}${describe(fields ?? {})}`);
+  };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+/** The same log, with fields of its own on every line. */
+export function withFields(log: CommandLog, own: Record<string, unknown>): CommandLog {
+  const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) =>
+    log[level](message, { ...own, ...fields });
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
+function describe(fields: Record<string, unknown>): string {
+  return Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => ` ${key}=${format(value)}`)
+    .join('');
+}
+
+function format(value: unknown): string {
+  if (value instanceof Error) return value.name;
+  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
+  return /^[\w.:/@+-]+$/.test(text) ? text : JSON.stringify(text);
+}
+
+function toStderr(line: string): void {
+  process.stderr.write(`${line}\n`);
+}

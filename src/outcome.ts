@@ -1,0 +1,69 @@
+/**
+ * What the activities tell the workflow. These shapes are in the histories of open workflows: fields may be added,
+ * never changed.
+ *
+ * @module
+ */
+import type { Json } from './json.ts';
+import type { DiscardRequest, ReplayRequest } from './protocol.ts';
+
+/** What the workflow must know of a command; it cannot read the registry itself. */
+export interface CommandFacts {
+  commandType: string;
+  correlationId: string | null;
+  generation: number;
+  /** Limit of one attempt. */
+  timeoutMs: number;
+  maximumAttempts: number;
+  initialIntervalMs: number;
+  backoffCoefficient: number;
+  maximumIntervalMs: number;
+  /** Whether the namespace has the inbox's search attributes: an unknown one would fail the workflow task. */
+  searchAttributes: boolean;
+}
+
+export interface AttemptInput {
+  /** The workflow's argument, where it is not known to be in Postgres already. Not checked yet. */
+  envelope?: unknown;
+  /**
+   * first: the local activity. retry: the ordinary activity after a transient failure; its own first try only carries
+   * that failure over, so that the Web UI shows it with the time of the next attempt. longRunning: ordinary at once.
+   */
+  lane: 'first' | 'retry' | 'longRunning';
+}
+
+export type AttemptOutcome =
+  | { kind: 'completed'; result: Json }
+  /** Nothing was started: the command is declared long-running. */
+  | { kind: 'longRunning'; facts: CommandFacts };
+
+/** First of the details of every failure that an attempt throws on purpose. */
+export type AttemptFailure =
+  | { outcome: 'retry'; facts: CommandFacts; failure: FailureNews; nextRetryAt: string }
+  | { outcome: 'dead'; facts: CommandFacts; failure: FailureNews; failureGroup: string; reason: string }
+  /** Not this time, and not by the command's fault: no attempt was used up. */
+  | { outcome: 'unavailable' }
+  /** There is nothing to try: the envelope is invalid or in conflict, or the dead letter was discarded. */
+  | { outcome: 'refused' };
+
+export interface FailureNews {
+  type: string;
+  message: string;
+  /** Failed attempts since the command was received or last replayed. */
+  retryCount: number;
+}
+
+export interface ReplayInput {
+  request: ReplayRequest;
+}
+
+export interface DiscardInput {
+  request: DiscardRequest;
+}
+
+export type OperatorOutcome =
+  | { kind: 'done' }
+  /** The request makes no sense, for example its payload fails the schema; nothing was changed. */
+  | { kind: 'rejected'; problem: string }
+  /** No dead letter is open: somebody else has replayed it, or discarded it. */
+  | { kind: 'nothingOpen'; resolution: 'replayed' | 'discarded' | null };

@@ -1,0 +1,114 @@
+/**
+ * `inbox.dead_letters`: what waits for a person, and what that person did.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { Json, JsonObject } from '../json.ts';
+
+/** A row of `inbox.dead_letters`. */
+export interface DeadLetter {
+  id: string;
+  messageId: string;
+  generation: number;
+  commandType: string;
+  payload: Json;
+  correlationId: string | null;
+  causationId: string | null;
+  metadata: JsonObject;
+  errorType: string;
+  error: string;
+  failureGroup: string;
+  reason: 'unrecoverable' | 'exhausted';
+  retryCount: number;
+  buildId: string | null;
+  deadAt: Date;
+  resolution: 'replayed' | 'discarded' | null;
+  resolvedAt: Date | null;
+  resolvedBy: string | null;
+  resolvedReason: string | null;
+}
+
+const DEAD_LETTER_COLUMNS = `
+  id, message_id as "messageId", generation, command_type as "commandType", payload,
+  correlation_id as "correlationId", causation_id as "causationId", metadata, error_type as "errorType", error,
+  failure_group as "failureGroup", reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
+  resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason"`;
+
+/** Every dead letter of a message, oldest first: one for each generation that died. */
+export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {
+  const { rows } = await db.query<DeadLetter>(
+    `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where message_id = $1 order by generation`,
+    [messageId],
+  );
+  return rows;
+}
+
+/** The youngest dead letter of a message, open or resolved. */
+export async function findLastDeadLetter(db: Queryable, messageId: string): Promise<DeadLetter | null> {
+  const { rows } = await db.query<DeadLetter>(
+    `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where message_id = $1 order by generation desc limit 1`,
+    [messageId],
+  );
+  return rows[0] ?? null;
+}
+
+/** Who acts on a dead letter, and why. */
+export interface Resolution {
+  messageId: string;
+  actor: string;
+  reason: string | null;
+}
+
+/**
+ * Gives an open dead letter new attempts: one resolution, the entry back to Pending in its next generation, and a line
+ * in the audit, in one statement. A payload, where one is given, replaces the entry's; the dead letter keeps the old
+ * one, and the fingerprint stays that of what was sent, so that the sender's repeats are still duplicates.
+ *
+ * The new generation, or null when no dead letter is open: of many replays at once, one wins.
+ */
+export async function replayDeadLetter(
+  db: Queryable,
+  { messageId, actor, reason }: Resolution,
+  payload?: Json,
+): Promise<number | null> {
+  const { rows } = await db.query<{ generation: number }>(
+    `with letter as (
+       update inbox.dead_letters
+       set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3
+       where message_id = $1 and resolution is null
+       returning id, message_id, generation),
+     entry as (
+       update inbox.entries e
+       set status = 'Pending', generation = e.generation + 1, retry_count = 0, payload = coalesce($4, e.payload)
+       from letter
+       where e.message_id = letter.message_id and e.status = 'DeadLetter'
+       returning e.message_id, e.generation),
+     audited as (
+       insert into inbox.audit (action, message_id, actor, reason, details)
+       select 'replay', letter.message_id, $2, $3,
+              jsonb_build_object('deadLetterId', letter.id, 'generation', entry.generation, 'newPayload', $4 is not null)
+       from letter join entry using (message_id))
+     select generation from entry`,
+    [messageId, actor, reason, payload === undefined ? null : JSON.stringify(payload)],
+  );
+  return rows[0]?.generation ?? null;
+}
+
+/** Gives an open dead letter up for good; the entry stays DeadLetter. False when none is open. */
+export async function discardDeadLetter(
+  db: Queryable,
+  { messageId, actor, reason }: Resolution,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `with letter as (
+       update inbox.dead_letters
+       set resolution = 'discarded', resolved_at = now(), resolved_by = $2, resolved_reason = $3
+       where message_id = $1 and resolution is null
+       returning id, message_id)
+     insert into inbox.audit (action, message_id, actor, reason, details)
+     select 'discard', message_id, $2, $3, jsonb_build_object('deadLetterId', id) from letter`,
+    [messageId, actor, reason],
+  );
+  return rowCount === 1;
+}

@@ -1,0 +1,183 @@
+/**
+ * `inbox.entries`: one row a message, and the statements that move it through its states.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { Json, JsonObject } from '../json.ts';
+import type { EntryStatus } from '../protocol.ts';
+
+/** A row of `inbox.entries`. */
+export interface Entry {
+  id: string;
+  messageId: string;
+  commandType: string;
+  payload: Json;
+  status: EntryStatus;
+  receivedAt: Date;
+  processedAt: Date | null;
+  retryCount: number;
+  nextRetryAt: Date | null;
+  error: string | null;
+  correlationId: string | null;
+  causationId: string | null;
+  metadata: JsonObject;
+  attempt: number;
+  generation: number;
+  result: Json;
+}
+
+/** What a sender gives; the rest of an entry is the inbox's. */
+export interface NewEntry {
+  messageId: string;
+  commandType: string;
+  payload: Json;
+  correlationId: string | null;
+  causationId: string | null;
+  metadata: JsonObject;
+}
+
+/** The columns of {@link Entry}, by its names. */
+export const ENTRY_COLUMNS = `
+  id, message_id as "messageId", command_type as "commandType", payload, status, received_at as "receivedAt",
+  processed_at as "processedAt", retry_count as "retryCount", next_retry_at as "nextRetryAt", error,
+  correlation_id as "correlationId", causation_id as "causationId", metadata, attempt, generation, result`;
+
+/**
+ * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.
+ * `attempt + 1` is the fence: whoever started an earlier attempt can no longer lock the row.
+ */
+export async function claimEntry(db: Queryable, messageId: string): Promise<Entry | null> {
+  const { rows } = await db.query<Entry>(
+    `update inbox.entries
+     set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
+     where message_id = $1 and status in ('Pending', 'Failed')
+     returning ${ENTRY_COLUMNS}`,
+    [messageId],
+  );
+  return rows[0] ?? null;
+}
+
+/**
+ * Starts the next attempt of a message that came with its workflow: inserts the entry where it is missing, in the same
+ * statement. Null when the entry is there with another fingerprint, or not waiting for an attempt.
+ */
+export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
+  const { rows } = await db.query<Entry>(
+    `insert into inbox.entries as e
+       (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint,
+        status, attempt, claimed_at)
+     values ($1, $2, $3, $4, $5, $6, inbox.fingerprint($2, $3), 'Processing', 1, now())
+     on conflict (message_id) do update
+     set status = 'Processing', attempt = e.attempt + 1, claimed_at = now(), next_retry_at = null
+     where e.status in ('Pending', 'Failed') and e.fingerprint = excluded.fingerprint
+     returning ${ENTRY_COLUMNS}`,
+    [
+      entry.messageId,
+      entry.commandType,
+      JSON.stringify(entry.payload),
+      entry.correlationId,
+      entry.causationId,
+      JSON.stringify(entry.metadata),
+    ],
+  );
+  return rows[0] ?? null;
+}
+
+export async function findEntry(db: Queryable, messageId: string): Promise<Entry | null> {
+  const { rows } = await db.query<Entry>(`select ${ENTRY_COLUMNS} from inbox.entries where message_id = $1`, [
+    messageId,
+  ]);
+  return rows[0] ?? null;
+}
+
+/** A Failed entry whose next attempt is not due, with the wait by the database's clock in ms; else null. */
+export async function findWaitingEntry(
+  db: Queryable,
+  messageId: string,
+): Promise<(Entry & { nextRetryAt: Date; error: string; waitMs: number }) | null> {
+  const { rows } = await db.query<Entry & { nextRetryAt: Date; error: string; waitMs: number }>(
+    `select ${ENTRY_COLUMNS}, ceil(extract(epoch from next_retry_at - now()) * 1000)::integer as "waitMs"
+     from inbox.entries where message_id = $1 and status = 'Failed' and next_retry_at > now()`,
+    [messageId],
+  );
+  return rows[0] ?? null;
+}
+
+/** Whether the entry was sent with this type and payload. Computed by Postgres, so that every way in agrees. */
+export async function hasFingerprint(
+  db: Queryable,
+  { messageId, commandType, payload }: Pick<NewEntry, 'messageId' | 'commandType' | 'payload'>,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'select from inbox.entries where message_id = $1 and fingerprint = inbox.fingerprint($2, $3)',
+    [messageId, commandType, JSON.stringify(payload)],
+  );
+  return rowCount === 1;
+}
+
+/** What the attempt's transaction must know of itself. */
+export interface LockedAttempt {
+  /** The transaction's id, to notice a handler that ended it. */
+  xid: string;
+  /** The backend, to end it when the attempt is aborted. */
+  pid: number;
+}
+
+/**
+ * Locks the row for the rest of the transaction, if this attempt is still the current one: null means that it is
+ * stale. Sets the transaction's `statement_timeout` and `idle_in_transaction_session_timeout` (ms) in the same round
+ * trip, so that no statement outlives the attempt and a vanished worker's lock is let go.
+ */
+export async function lockAttempt(
+  tx: Queryable,
+  messageId: string,
+  attempt: number,
+  timeoutMs: number,
+): Promise<LockedAttempt | null> {
+  const { rows } = await tx.query<LockedAttempt>(
+    `with settings as materialized (
+       select set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true))
+     select pg_current_xact_id()::text as xid, pg_backend_pid() as pid
+     from settings, inbox.entries
+     where message_id = $1 and attempt = $2 and status = 'Processing'
+     for update of entries`,
+    [messageId, attempt, String(timeoutMs)],
+  );
+  return rows[0] ?? null;
+}
+
+/** An outbox event, ready to be stored. */
+export interface StoredEvent {
+  aggregatetype: string;
+  aggregateid: string;
+  type: string;
+  payload: Json;
+  metadata: JsonObject;
+}
+
+/**
+ * Ends an attempt well: its events and `Completed` with its result, in one statement of the handler's transaction.
+ * False when this is no longer the transaction that locked the row: then nothing was changed.
+ */
+export async function completeEntry(
+  tx: Queryable,
+  done: { messageId: string; attempt: number; xid: string; result: Json; events: StoredEvent[] },
+): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `with completed as (
+       update inbox.entries
+       set status = 'Completed', processed_at = now(), result = $4, error = null
+       where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
+       returning message_id),
+     emitted as (
+       insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
+       select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
+              e.event -> 'payload', e.event -> 'metadata', completed.message_id
+       from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
+       order by e.place)
+     select from completed`,
+    [done.messageId, done.attempt, done.xid, JSON.stringify(done.result), JSON.stringify(done.events)],
+  );
+  return rowCount === 1;
+}

@@ -1,0 +1,130 @@
+/**
+ * `inbox.failures`: how an attempt ends that did not complete. Each statement here is one transaction of its own and
+ * does nothing when the attempt is no longer the current one.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { Entry } from './entries.ts';
+import { ENTRY_COLUMNS } from './entries.ts';
+
+/** A failed attempt, as it is written down. */
+export interface FailedAttempt {
+  messageId: string;
+  attempt: number;
+  errorType: string;
+  /** `Type: message`, at most 4 KB of UTF-8. */
+  error: string;
+  stack: string | null;
+  /** Whether the failure itself was transient; an exhausted command's last one is. */
+  retryable: boolean;
+  worker: string;
+  buildId: string | null;
+}
+
+/** A row of `inbox.failures`. */
+export interface Failure {
+  generation: number;
+  attempt: number;
+  failedAt: Date;
+  errorType: string;
+  error: string;
+  stack: string | null;
+  retryable: boolean;
+  nextRetryAt: Date | null;
+  worker: string | null;
+  buildId: string | null;
+}
+
+const INSERT_FAILURE = `
+  insert into inbox.failures
+    (message_id, generation, attempt, error_type, error, stack, retryable, next_retry_at, worker, build_id)`;
+
+/** To `Failed`, to be tried again after the delay by the database's clock. Null when the attempt is stale. */
+export async function recordTransientFailure(
+  db: Queryable,
+  failure: FailedAttempt,
+  delayMs: number,
+): Promise<Entry | null> {
+  const { rows } = await db.query<Entry>(
+    `with failed as (
+       update inbox.entries
+       set status = 'Failed', retry_count = retry_count + 1, error = $4,
+           next_retry_at = now() + $9 * interval '1 millisecond'
+       where message_id = $1 and attempt = $2 and status = 'Processing'
+       returning *),
+     noted as (${INSERT_FAILURE}
+       select message_id, generation, attempt, $3, $4, $5, $6, next_retry_at, $7, $8 from failed)
+     select ${ENTRY_COLUMNS} from failed`,
+    [...parameters(failure), delayMs],
+  );
+  return rows[0] ?? null;
+}
+
+/** Why an entry is a dead letter, beside its failure. */
+export interface DeathNotice {
+  reason: 'unrecoverable' | 'exhausted';
+  failureGroup: string;
+}
+
+/**
+ * To `DeadLetter`, with its row in dead_letters and the event that tells others. Null when the attempt is stale.
+ * The event has no payload of the command: whoever may read events need not be allowed to read commands.
+ */
+export async function recordDeadLetter(
+  db: Queryable,
+  failure: FailedAttempt,
+  death: DeathNotice,
+): Promise<Entry | null> {
+  const { rows } = await db.query<Entry>(
+    `with dead as (
+       update inbox.entries
+       set status = 'DeadLetter', retry_count = retry_count + 1, error = $4
+       where message_id = $1 and attempt = $2 and status = 'Processing'
+       returning *),
+     noted as (${INSERT_FAILURE}
+       select message_id, generation, attempt, $3, $4, $5, $6, null, $7, $8 from dead),
+     letter as (
+       insert into inbox.dead_letters
+         (message_id, generation, command_type, payload, correlation_id, causation_id, metadata, error_type, error,
+          failure_group, reason, retry_count, build_id)
+       select message_id, generation, command_type, payload, correlation_id, causation_id, metadata, $3, $4,
+              $10, $9, retry_count, $8
+       from dead
+       returning *),
+     event as (
+       insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
+       select 'inbox', message_id, 'CommandDeadLettered',
+              jsonb_build_object('deadLetterId', id, 'messageId', message_id, 'commandType', command_type,
+                'generation', generation, 'reason', reason, 'errorType', error_type, 'failureGroup', failure_group),
+              message_id
+       from letter)
+     select ${ENTRY_COLUMNS} from dead`,
+    [...parameters(failure), death.reason, death.failureGroup],
+  );
+  return rows[0] ?? null;
+}
+
+function parameters(failure: FailedAttempt): unknown[] {
+  return [
+    failure.messageId,
+    failure.attempt,
+    failure.errorType,
+    failure.error,
+    failure.stack,
+    failure.retryable,
+    failure.worker,
+    failure.buildId,
+  ];
+}
+
+/** Every failed attempt of a message, oldest first. */
+export async function listFailures(db: Queryable, messageId: string): Promise<Failure[]> {
+  const { rows } = await db.query<Failure>(
+    `select generation, attempt, failed_at as "failedAt", error_type as "errorType", error, stack, retryable,
+            next_retry_at as "nextRetryAt", worker, build_id as "buildId"
+     from inbox.failures where message_id = $1 order by attempt`,
+    [messageId],
+  );
+  return rows;
+}

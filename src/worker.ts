@@ -1,0 +1,157 @@
+/**
+ * Puts everything together: pools, activities, workflows, and an end in good order.
+ *
+ * @module
+ */
+import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode, Worker } from '@temporalio/worker';
+import type { NativeConnection, WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import { createActivities } from '../activities/index.ts';
+import type { CommandDefinition, CommandLog } from './command.ts';
+import type { InboxSettings } from './config.ts';
+import { readSettings } from './config.ts';
+import { createPool } from './database.ts';
+import { createLog } from './log.ts';
+import { checkSchema } from './migrate.ts';
+import { createRegistry } from './registry.ts';
+import { missingSearchAttributes } from './search-attributes.ts';
+
+export interface InboxWorkerOptions {
+  commands: readonly CommandDefinition[];
+  /** Postgres, with the inbox's schema in it. */
+  databaseUrl: string;
+  connection: NativeConnection;
+  /** Temporal's namespace. Default `default`. */
+  namespace?: string;
+  /** What differs from the environment's settings. */
+  settings?: Partial<InboxSettings>;
+  log?: CommandLog;
+  /** Shown with every failed attempt, to tell releases apart. */
+  buildId?: string;
+}
+
+export interface InboxWorker {
+  /**
+   * Works until {@link shutdown} or, where the process installed Temporal's Runtime with signals, SIGTERM or SIGINT.
+   * Attempts in flight may finish within the grace time; then it closes its connections to Postgres.
+   */
+  run(): Promise<void>;
+  shutdown(): void;
+}
+
+/**
+ * A worker for these commands. The caller owns the Temporal connection and closes it after `run` has ended.
+ *
+ * @throws SchemaError when the database was not migrated, InvalidCommandError for commands that make no sense,
+ *   ConfigurationError for settings that do not
+ */
+export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
+  const settings = { ...readSettings(), ...options.settings };
+  const namespace = options.namespace ?? 'default';
+  const log = options.log ?? createLog();
+  const registry = createRegistry(options.commands);
+  const pools = createPools(options.databaseUrl, settings);
+  try {
+    await checkSchema(pools.records);
+    const missing = await missingSearchAttributes(options.connection, namespace);
+    if (missing.length > 0) {
+      const problem = `search attributes are not registered in namespace ${namespace}, so commands cannot be found by them`;
+      log.warn(`${problem}; \`inbox setup\` registers them`, { missing: missing.join(',') });
+    }
+    const identity = `${process.pid}@${hostname()}`;
+    const worker = await Worker.create({
+      connection: options.connection,
+      namespace,
+      identity,
+      taskQueue: settings.taskQueue,
+      workflowBundle: await bundleWorkflows(),
+      activities: createActivities({
+        registry,
+        ...pools,
+        maxPayloadBytes: settings.maxPayloadBytes,
+        worker: identity,
+        buildId: options.buildId ?? null,
+        searchAttributes: missing.length === 0,
+        log,
+      }),
+      ...slots(settings),
+      shutdownGraceTime: settings.shutdownGraceMs,
+      // After the grace time attempts are cancelled and recorded as failed; this is for those that do not listen.
+      shutdownForceTime: settings.shutdownGraceMs + 10_000,
+    });
+    return {
+      async run() {
+        try {
+          await worker.run();
+        } finally {
+          await closePools(pools);
+        }
+      },
+      shutdown: () => worker.shutdown(),
+    };
+  } catch (error) {
+    await closePools(pools);
+    throw error;
+  }
+}
+
+type Pools = Record<'claims' | 'attempts' | 'records', Pool>;
+
+/** Statements that are ours alone are short; one that waits longer waits for a lock, or for a dead network. */
+const OWN_STATEMENT_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' };
+const OWN_QUERY_TIMEOUT_MS = 20_000;
+
+function createPools(connectionString: string, settings: InboxSettings): Pools {
+  const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
+  const attempts = settings.concurrency + settings.retryConcurrency;
+  return {
+    attempts: createPool({ connectionString, max: attempts, applicationName: 'inbox attempts' }),
+    // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
+    claims: createPool({
+      ...own,
+      max: Math.max(2, Math.ceil(attempts / 8)),
+      applicationName: 'inbox claims',
+      settings: { ...OWN_STATEMENT_LIMITS, synchronous_commit: 'off' },
+    }),
+    records: createPool({
+      ...own,
+      max: Math.max(2, Math.ceil(attempts / 8)),
+      applicationName: 'inbox records',
+      settings: OWN_STATEMENT_LIMITS,
+    }),
+  };
+}
+
+async function closePools(pools: Pools): Promise<void> {
+  await Promise.all(Object.values(pools).map((pool) => pool.end()));
+}
+
+/**
+ * Local activities run inside workflow tasks, at most (workflow-task slots - sticky pollers) at a time, so there are
+ * more of those than first attempts; and a workflow that falls out of the cache while its local activity runs has to
+ * start over, so the cache holds more than both.
+ */
+function slots(settings: InboxSettings) {
+  const workflowTasks = settings.concurrency * 2 + 50;
+  return {
+    maxConcurrentLocalActivityExecutions: settings.concurrency,
+    // Retries, long-running attempts, and what operators do.
+    maxConcurrentActivityTaskExecutions: settings.retryConcurrency + 4,
+    maxConcurrentWorkflowTaskExecutions: workflowTasks,
+    maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
+  };
+}
+
+let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+/** Bundled once in a process: it takes seconds. */
+function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
+  bundle ??= bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)),
+    // Webpack's progress is no news to whoever runs a worker.
+    logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} },
+  });
+  return bundle;
+}

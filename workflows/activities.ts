@@ -1,0 +1,56 @@
+/**
+ * How each activity is run: limits, retries, and the summary that the Web UI's timeline shows.
+ *
+ * @module
+ */
+import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+import type { CommandFacts } from '../src/outcome.ts';
+import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
+
+/** Around the attempt's own limit: connecting, claiming and recording take their time when Postgres is slow. */
+const MARGIN_MS = 60_000;
+/** The longest limit of a command that is not long-running, and the margin. */
+const FIRST_ATTEMPT_LIMIT_MS = 60_000 + MARGIN_MS;
+/** A worker that died is noticed this soon. */
+const HEARTBEAT_TIMEOUT_MS = 10_000;
+
+type FirstAttempt = Pick<Activities, 'firstAttempt'>;
+type Attempts = Pick<Activities, 'retry' | 'longRunningAttempt'>;
+type OperatorActions = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
+
+/** In the workflow task itself, once: a local activity that backs off would hold its slot all the while. */
+export function firstAttempt(summary: string): FirstAttempt {
+  return proxyLocalActivities<FirstAttempt>({
+    startToCloseTimeout: FIRST_ATTEMPT_LIMIT_MS,
+    retry: { maximumAttempts: 1 },
+    localRetryThreshold: 1,
+    summary,
+  });
+}
+
+/**
+ * Retried by Temporal for as long as the attempt does not say that the command is settled. The number of attempts is
+ * counted in Postgres: a Postgres that is away for an hour must not use them up.
+ */
+export function activitiesFor(facts: CommandFacts | null, summary: string): Attempts {
+  const policy = facts ?? DEFAULT_RETRY_POLICY;
+  return proxyActivities<Attempts>({
+    startToCloseTimeout: facts ? facts.timeoutMs + MARGIN_MS : FIRST_ATTEMPT_LIMIT_MS,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    retry: {
+      initialInterval: policy.initialIntervalMs,
+      backoffCoefficient: policy.backoffCoefficient,
+      maximumInterval: policy.maximumIntervalMs,
+    },
+    summary,
+  });
+}
+
+export function operatorActivities(summary: string): OperatorActions {
+  return proxyActivities<OperatorActions>({
+    startToCloseTimeout: MARGIN_MS,
+    retry: { initialInterval: 500, maximumInterval: 10_000 },
+    summary,
+  });
+}

@@ -1,0 +1,52 @@
+/**
+ * From the failures of activities back to what the attempt meant.
+ *
+ * @module
+ */
+import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import type { AttemptFailure, CommandFacts, FailureNews } from '../src/outcome.ts';
+import { FAILURE } from '../src/protocol.ts';
+
+export interface Death {
+  kind: 'dead';
+  facts: CommandFacts;
+  failure: FailureNews;
+  failureGroup: string;
+  reason: string;
+}
+
+/** Not this time. Without facts nothing is known of the command, not even whether it is in Postgres. */
+export interface Setback {
+  kind: 'setback';
+  facts: CommandFacts | null;
+  failure: FailureNews | null;
+  nextRetryAt: string | null;
+}
+
+/**
+ * A local activity's throw is a bare ApplicationFailure, an ordinary one's is wrapped in ActivityFailure; a timeout,
+ * or whatever the attempt did not throw on purpose, says nothing about the row and is a setback.
+ *
+ * @throws the failure itself when it is a cancellation or a refusal: then the workflow ends with it
+ */
+export function readFailure(error: unknown): Death | Setback {
+  if (isCancellation(error)) throw error;
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  const failure = cause instanceof ApplicationFailure ? cause : null;
+  const answer = failure?.details?.[0] as AttemptFailure | undefined;
+  switch (answer?.outcome) {
+    case 'dead':
+      return { kind: 'dead', ...pick(answer), failureGroup: answer.failureGroup, reason: answer.reason };
+    case 'retry':
+      return { kind: 'setback', ...pick(answer), nextRetryAt: answer.nextRetryAt };
+    case 'refused':
+      throw ApplicationFailure.nonRetryable(failure!.message, failure!.type ?? FAILURE.invalidEnvelope);
+    case 'unavailable':
+    case undefined:
+      return { kind: 'setback', facts: null, failure: null, nextRetryAt: null };
+  }
+}
+
+function pick({ facts, failure }: { facts: CommandFacts; failure: FailureNews }) {
+  return { facts, failure };
+}

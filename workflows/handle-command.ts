@@ -1,0 +1,148 @@
+/**
+ * The life of one command. Postgres is the truth about it; this workflow is what makes it move: the first attempt, the
+ * retries, and the wait for a person once it is a dead letter.
+ *
+ * Deterministic, and replayed from histories that are months old: every change of the order of its steps needs
+ * `patched()`, and a stored history in test/replay.
+ *
+ * @module
+ */
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { Json } from '../src/json.ts';
+import type { AttemptInput, AttemptOutcome, CommandFacts } from '../src/outcome.ts';
+import { FAILURE } from '../src/protocol.ts';
+import type { ReplayRequest } from '../src/protocol.ts';
+import { activitiesFor, firstAttempt, operatorActivities } from './activities.ts';
+import { readFailure } from './failure.ts';
+import type { Death, Setback } from './failure.ts';
+import { discardSignal, replaySignal, statusQuery } from './messages.ts';
+import { OperatorRequests } from './operator-requests.ts';
+import { Story } from './story.ts';
+
+/**
+ * @param envelope - the command, where it is not in Postgres yet; anything, as it comes from outside
+ * @returns the handler's result
+ * @throws ApplicationFailure of type InvalidEnvelope, IdempotencyConflict or Discarded
+ */
+export async function handleCommand(envelope?: unknown): Promise<Json> {
+  const requests = new OperatorRequests();
+  const story = new Story(workflowInfo().workflowId, envelope);
+  setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
+  setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
+  setHandler(statusQuery, () => story.report());
+
+  for (;;) {
+    const outcome = await untilSettled(envelope, story, requests.replayed);
+    if (outcome.kind === 'completed') {
+      story.completed();
+      return outcome.result;
+    }
+    requests.endReplay();
+    story.died(outcome);
+    await untilReplayed(outcome, story, requests);
+    story.replayed();
+  }
+}
+
+type Settled = { kind: 'completed'; result: Json } | Death;
+
+/** Attempts until the command is completed or dead. A cancelled workflow makes it dead. */
+async function untilSettled(envelope: unknown, story: Story, replayed: boolean): Promise<Settled> {
+  // After a replay the entry is in Postgres; and its payload may no longer be that of the envelope.
+  const input = replayed || envelope === undefined ? {} : { envelope };
+  try {
+    return await attempts(input, story);
+  } catch (error) {
+    if (!isCancellation(error)) throw error;
+    const outcome = await CancellationScope.nonCancellable(() =>
+      settle(operatorActivities('cancelled by a person').deadLetterCancelled()),
+    );
+    if (outcome?.kind === 'completed') return outcome;
+    if (outcome?.kind === 'dead') story.died(outcome);
+    throw error;
+  }
+}
+
+async function attempts(input: Pick<AttemptInput, 'envelope'>, story: Story): Promise<Settled> {
+  const first = await settle(firstAttempt(story.firstSummary()).firstAttempt({ ...input, lane: 'first' }));
+  if (first.kind === 'completed' || first.kind === 'dead') return first;
+  return first.kind === 'longRunning' ? long(first.facts, input, story) : again(first, input, story);
+}
+
+async function long(
+  facts: CommandFacts,
+  input: Pick<AttemptInput, 'envelope'>,
+  story: Story,
+): Promise<Settled> {
+  story.longRunning(facts);
+  const activities = activitiesFor(facts, `${facts.commandType}: long-running`);
+  return final(await settle(activities.longRunningAttempt({ ...input, lane: 'longRunning' })));
+}
+
+async function again(
+  setback: Setback,
+  input: Pick<AttemptInput, 'envelope'>,
+  story: Story,
+): Promise<Settled> {
+  story.failed(setback);
+  // Once claimed, the entry is in Postgres and the payload need not go through the history again.
+  const rest = setback.facts ? {} : input;
+  const activities = activitiesFor(setback.facts, story.retrySummary(setback));
+  return final(await settle(activities.retry({ ...rest, lane: 'retry' })));
+}
+
+/** An ordinary activity ends only when the command is settled: Temporal retries all else. */
+function final(outcome: AttemptOutcome | Death | Setback): Settled {
+  if (outcome.kind === 'completed' || outcome.kind === 'dead') return outcome;
+  throw ApplicationFailure.nonRetryable(`an attempt ended as ${outcome.kind}, which cannot be`, 'InboxBug');
+}
+
+/** A failure that the attempt threw on purpose is an answer; refusals and cancellations stay failures. */
+async function settle<T>(attempt: Promise<T>): Promise<T | Death | Setback> {
+  try {
+    return await attempt;
+  } catch (error) {
+    return readFailure(error);
+  }
+}
+
+/** The timer's only use is its summary: the timeline shows at once what the command waits for. */
+const LONG_WAIT = '365 days';
+
+/** Waits for a person, for months if need be. Every request is decided in Postgres; here is only the order of them. */
+async function untilReplayed(death: Death, story: Story, requests: OperatorRequests): Promise<void> {
+  for (;;) {
+    await condition(() => requests.waiting, LONG_WAIT, { summary: story.waitingSummary(death) });
+    const next = requests.take();
+    if (!next) continue;
+    const { kind, request } = next;
+    const activities = operatorActivities(describe(kind, request));
+    const outcome =
+      kind === 'replay'
+        ? await activities.replayDeadLetter({ request })
+        : await activities.discardDeadLetter({ request });
+    if (outcome.kind === 'rejected') {
+      story.rejected(death, kind, outcome.problem);
+    } else if (kind === 'discard' && outcome.kind === 'done') {
+      story.discarded(request);
+      throw ApplicationFailure.nonRetryable(story.discardedBecause(request), FAILURE.discarded);
+    } else if (outcome.kind === 'nothingOpen' && outcome.resolution === 'discarded') {
+      throw ApplicationFailure.nonRetryable('discarded', FAILURE.discarded);
+    } else {
+      requests.beginReplay();
+      return;
+    }
+  }
+}
+
+function describe(kind: 'replay' | 'discard', request: ReplayRequest): string {
+  const who = typeof request?.actor === 'string' && request.actor ? ` by ${request.actor.slice(0, 100)}` : '';
+  return `${kind}${who}`;
+}

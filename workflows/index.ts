@@ -1,0 +1,6 @@
+/**
+ * What is bundled into Temporal's sandbox.
+ *
+ * @module
+ */
+export { handleCommand } from './handle-command.ts';

@@ -1,0 +1,198 @@
+/**
+ * What a person sees of a command in Temporal: summaries on the timeline, current details, search attributes and the
+ * `status` query. On the happy path nothing of it costs an event.
+ *
+ * @module
+ */
+import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { CommandFacts } from '../src/outcome.ts';
+import type { DiscardRequest, EntryStatus, StatusReport } from '../src/protocol.ts';
+import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
+import type { Death, Setback } from './failure.ts';
+
+const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+const KEYS = {
+  status: keyword(SEARCH_ATTRIBUTES.status),
+  commandType: keyword(SEARCH_ATTRIBUTES.commandType),
+  correlationId: keyword(SEARCH_ATTRIBUTES.correlationId),
+  failureGroup: keyword(SEARCH_ATTRIBUTES.failureGroup),
+};
+/** Of a Keyword in Postgres's visibility store. */
+const MAX_KEYWORD_LENGTH = 255;
+
+export class Story {
+  readonly #messageId: string;
+  #commandType: string | null;
+  #status: EntryStatus = 'Pending';
+  #generation = 0;
+  #retryCount = 0;
+  #error: string | null = null;
+  #nextRetryAt: string | null = null;
+  #failureGroup: string | null = null;
+  /** The last facts, once something went wrong. */
+  #facts: CommandFacts | null = null;
+
+  constructor(messageId: string, envelope: unknown) {
+    this.#messageId = messageId;
+    const type = (envelope as { commandType?: unknown } | null | undefined)?.commandType;
+    this.#commandType = typeof type === 'string' ? type : null;
+  }
+
+  report(): StatusReport {
+    return {
+      messageId: this.#messageId,
+      commandType: this.#commandType,
+      status: this.#status,
+      generation: this.#generation,
+      retryCount: this.#retryCount,
+      error: this.#error,
+      nextRetryAt: this.#nextRetryAt,
+      failureGroup: this.#failureGroup,
+    };
+  }
+
+  firstSummary(): string {
+    const which = this.#generation > 0 ? `attempt 1 of replay ${this.#generation}` : 'attempt 1';
+    return this.#commandType ? `${short(this.#commandType)}: ${which}` : which;
+  }
+
+  retrySummary({ facts, failure }: Setback): string {
+    if (!facts || !failure) return 'attempt, as soon as Postgres answers';
+    const next = failure.retryCount + 1;
+    const attempts =
+      next < facts.maximumAttempts ? `attempts ${next} to ${facts.maximumAttempts}` : `attempt ${next}`;
+    return `${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`;
+  }
+
+  longRunning(facts: CommandFacts): void {
+    this.#learn(facts);
+    this.#status = 'Processing';
+  }
+
+  failed({ facts, failure, nextRetryAt }: Setback): void {
+    this.#status = 'Failed';
+    this.#nextRetryAt = nextRetryAt;
+    if (!facts || !failure) {
+      setCurrentDetails(
+        'The inbox could not reach Postgres. The command is tried as soon as it can; nothing is lost.',
+      );
+      return;
+    }
+    this.#learn(facts);
+    this.#retryCount = failure.retryCount;
+    this.#error = `${failure.type}: ${failure.message}`;
+    this.#tag();
+    setCurrentDetails(
+      [
+        `**${facts.commandType}** failed ${count(failure.retryCount, 'time')}, which may pass by itself:`,
+        `> ${quote(this.#error)}`,
+        `It is tried again by itself, ${facts.maximumAttempts} attempts in all. The pending activity \`retry\` shows ` +
+          'the last failure and the time of the next attempt; nothing needs to be done.',
+      ].join('\n\n'),
+    );
+  }
+
+  died({ facts, failure, failureGroup, reason }: Death): void {
+    this.#learn(facts);
+    this.#status = 'DeadLetter';
+    this.#retryCount = failure.retryCount;
+    this.#error = `${failure.type}: ${failure.message}`;
+    this.#nextRetryAt = null;
+    this.#failureGroup = failureGroup;
+    this.#tag();
+    setCurrentDetails(this.#deathNotice(reason).join('\n\n'));
+  }
+
+  /** On the timeline, as long as the dead letter is open. */
+  waitingSummary({ facts, failure }: Death): string {
+    return `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; waits for replay or discard`;
+  }
+
+  rejected({ reason }: Death, kind: 'replay' | 'discard', problem: string): void {
+    const notice = this.#deathNotice(reason);
+    setCurrentDetails([`The last **${kind}** was refused: ${problem}`, ...notice].join('\n\n'));
+  }
+
+  replayed(): void {
+    this.#generation += 1;
+    this.#status = 'Pending';
+    this.#retryCount = 0;
+    this.#tag();
+    setCurrentDetails(
+      `Replay ${this.#generation}: the command gets new attempts. The dead letter said: ${this.#error}`,
+    );
+  }
+
+  discarded(request: DiscardRequest): void {
+    setCurrentDetails(`${this.discardedBecause(request)}. The last failure was: ${this.#error}`);
+  }
+
+  discardedBecause({ actor, reason }: DiscardRequest): string {
+    const who = actor ? `discarded by ${actor}` : 'discarded';
+    return reason ? `${who}: ${reason}` : who;
+  }
+
+  completed(): void {
+    this.#status = 'Completed';
+    this.#nextRetryAt = null;
+    // Nothing was tagged or told where nothing went wrong.
+    if (!this.#facts) return;
+    this.#tag();
+    const after =
+      this.#generation > 0
+        ? `replay ${this.#generation}`
+        : `${count(this.#retryCount, 'failed attempt')} or more`;
+    setCurrentDetails(`Completed, after ${after}.`);
+  }
+
+  #learn(facts: CommandFacts): void {
+    this.#facts = facts;
+    this.#commandType = facts.commandType;
+    this.#generation = facts.generation;
+  }
+
+  #deathNotice(reason: string): string[] {
+    const why =
+      reason === 'exhausted'
+        ? `All ${this.#facts?.maximumAttempts} attempts failed; the last one with:`
+        : 'Trying again by itself cannot help:';
+    return [
+      `**Dead letter**: ${this.#commandType}. ${why}`,
+      `> ${quote(this.#error ?? '')}`,
+      'Nothing happens until a person acts. After the cause is mended, run it again:',
+      `\`temporal workflow signal --workflow-id ${this.#messageId} --name replay\``,
+      `or give it up: \`temporal workflow signal --workflow-id ${this.#messageId} --name discard\``,
+      `All attempts, with stacks: \`inbox show ${this.#messageId}\``,
+    ];
+  }
+
+  /** An upsert is an event and a visibility write, and fails the workflow task where the attribute is not registered. */
+  #tag(): void {
+    if (!this.#facts?.searchAttributes) return;
+    const { commandType, correlationId } = this.#facts;
+    upsertSearchAttributes([
+      { key: KEYS.status, value: this.#status },
+      { key: KEYS.commandType, value: keywordText(commandType) },
+      ...(correlationId ? [{ key: KEYS.correlationId, value: keywordText(correlationId) }] : []),
+      ...(this.#failureGroup ? [{ key: KEYS.failureGroup, value: keywordText(this.#failureGroup) }] : []),
+    ]);
+  }
+}
+
+function keywordText(text: string): string {
+  return text.slice(0, MAX_KEYWORD_LENGTH);
+}
+
+/** Summaries are one line of at most some hundred bytes. */
+function short(text: string): string {
+  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+}
+
+function quote(text: string): string {
+  return text.slice(0, 2_000).replaceAll('\n', '\n> ');
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
