@@ -4,11 +4,11 @@
  * @module
  */
 import type { Connection } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
 import { SEARCH_ATTRIBUTES } from './protocol.ts';
 
 type OperatorConnection = Pick<Connection, 'operatorService'>;
-const KEYWORD = temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
+/** `INDEXED_VALUE_TYPE_KEYWORD` of temporal.api.enums.v1.IndexedValueType: a number of the wire format. */
+const KEYWORD = 2;
 
 /** The names that are not registered as Keyword in the namespace; empty when all is well. */
 export async function missingSearchAttributes(

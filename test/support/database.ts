@@ -1,0 +1,74 @@
+/**
+ * A database of its own for every test file, copied from a template that has the inbox's schema.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import type { Pool } from 'pg';
+import { createPool } from '../../src/database.ts';
+import { migrate, readMigrations } from '../../src/migrate.ts';
+import { readDatabaseUrl } from '../../src/config.ts';
+
+export interface TestDatabase {
+  url: string;
+  pool: Pool;
+  drop(): Promise<void>;
+}
+
+/** Copied from the migrated template; `empty` is one without the inbox's schema. */
+export async function createTestDatabase(kind: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
+  const serverUrl = readDatabaseUrl();
+  const server = createPool({ connectionString: serverUrl, max: 1, applicationName: 'inbox tests' });
+  const name = `inbox_test_${randomBytes(6).toString('hex')}`;
+  try {
+    const template = kind === 'empty' ? 'template0' : await ensureTemplate(server, serverUrl);
+    await copyDatabase(server, name, template);
+  } finally {
+    await server.end();
+  }
+  const url = databaseUrl(serverUrl, name);
+  const pool = createPool({ connectionString: url, max: 10, applicationName: 'inbox tests' });
+  return {
+    url,
+    pool,
+    async drop() {
+      await pool.end();
+      const again = createPool({ connectionString: serverUrl, max: 1, applicationName: 'inbox tests' });
+      await again.query(`drop database if exists ${name} with (force)`);
+      await again.end();
+    },
+  };
+}
+
+function databaseUrl(serverUrl: string, name: string): string {
+  const url = new URL(serverUrl);
+  url.pathname = `/${name}`;
+  return url.href;
+}
+
+/** Its name holds the checksum of the migrations, so that a template left by another version is not taken. */
+async function ensureTemplate(server: Pool, serverUrl: string): Promise<string> {
+  const checksum = (await readMigrations()).map((migration) => migration.checksum.slice(0, 6)).join('');
+  const name = `inbox_template_${checksum}`;
+  const client = await server.connect();
+  try {
+    await client.query('select pg_advisory_lock(420001)');
+    const { rowCount } = await client.query('select from pg_database where datname = $1', [name]);
+    if (rowCount === 0) {
+      await client.query(`create database ${name}_new template template0`);
+      const url = databaseUrl(serverUrl, `${name}_new`);
+      const pool = createPool({ connectionString: url, max: 1, applicationName: 'inbox tests' });
+      await migrate(pool);
+      await pool.end();
+      await client.query(`alter database ${name}_new rename to ${name}`);
+    }
+  } finally {
+    await client.query('select pg_advisory_unlock(420001)');
+    client.release();
+  }
+  return name;
+}
+
+async function copyDatabase(server: Pool, name: string, template: string): Promise<void> {
+  await server.query(`create database ${name} template ${template}`);
+}

@@ -1,0 +1,140 @@
+/**
+ * An inbox on real servers for one test file: its own database, task queue and worker.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
+import type { WorkflowHandle, WorkflowStartOptions } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
+import type { Pool } from 'pg';
+import type { CommandDefinition } from '../../src/command.ts';
+import type { InboxSettings } from '../../src/config.ts';
+import { readTemporal } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import type { Envelope, EntryStatus, StatusReport } from '../../src/protocol.ts';
+import { WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { findEntry } from '../../src/store/entries.ts';
+import type { Entry } from '../../src/store/entries.ts';
+import { createInboxWorker } from '../../src/worker.ts';
+import type { InboxWorker } from '../../src/worker.ts';
+import type { TestDatabase } from './database.ts';
+import { createTestDatabase } from './database.ts';
+import { eventually } from './wait.ts';
+
+let quiet = false;
+
+export interface TestInbox {
+  pool: Pool;
+  database: TestDatabase;
+  client: Client;
+  taskQueue: string;
+  /** A message id that no other test has. */
+  id(name: string): string;
+  start(
+    messageId: string,
+    envelope?: Envelope,
+    options?: Partial<WorkflowStartOptions>,
+  ): Promise<WorkflowHandle>;
+  entry(messageId: string): Promise<Entry | null>;
+  /** Waits until the entry has this status, and returns it. */
+  reaches(messageId: string, status: EntryStatus): Promise<Entry>;
+  status(messageId: string): Promise<StatusReport>;
+  startWorker(commands: readonly CommandDefinition[], settings?: Partial<InboxSettings>): Promise<TestWorker>;
+  close(): Promise<void>;
+}
+
+export interface TestWorker {
+  stop(): Promise<void>;
+}
+
+export async function createTestInbox(): Promise<TestInbox> {
+  if (!quiet) Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
+  quiet = true;
+  const { connectionOptions, namespace } = readTemporal();
+  const database = await createTestDatabase();
+  const connection = await Connection.connect(connectionOptions);
+  const native = await NativeConnection.connect(connectionOptions);
+  const client = new Client({ connection, namespace });
+  const suffix = randomBytes(4).toString('hex');
+  const taskQueue = `inbox-${suffix}`;
+  const workers: TestWorker[] = [];
+
+  const inbox: TestInbox = {
+    pool: database.pool,
+    database,
+    client,
+    taskQueue,
+    id: (name) => `${name}-${suffix}`,
+    start: (messageId, envelope, options) =>
+      client.workflow.start(WORKFLOW_TYPE, {
+        taskQueue,
+        workflowId: messageId,
+        args: envelope === undefined ? [] : [envelope],
+        ...options,
+      }),
+    entry: (messageId) => findEntry(database.pool, messageId),
+    reaches: (messageId, status) =>
+      eventually(`${messageId} is ${status}`, async () => {
+        const entry = await findEntry(database.pool, messageId);
+        return entry?.status === status ? entry : null;
+      }),
+    status: (messageId) => client.workflow.getHandle(messageId).query<StatusReport>('status'),
+    async startWorker(commands, settings) {
+      const worker = await createInboxWorker({
+        commands,
+        databaseUrl: database.url,
+        connection: native,
+        namespace,
+        settings: { taskQueue, ...settings },
+        log: createLog('error', () => {}),
+      });
+      const running = runInBackground(worker);
+      workers.push(running);
+      return running;
+    },
+    async close() {
+      await Promise.all(workers.map((worker) => worker.stop()));
+      await terminateAll(client, taskQueue);
+      await connection.close();
+      await native.close();
+      await database.drop();
+    },
+  };
+  return inbox;
+}
+
+function runInBackground(worker: InboxWorker): TestWorker {
+  const running = worker.run();
+  // Whoever stops it hears of the error; until then it must not end the process.
+  running.catch(() => {});
+  let stopped = false;
+  return {
+    async stop() {
+      if (!stopped) worker.shutdown();
+      stopped = true;
+      await running;
+    },
+  };
+}
+
+/** Workflows without a worker would stay open in a server that other tests use too. */
+async function terminateAll(client: Client, taskQueue: string): Promise<void> {
+  const open = client.workflow.list({ query: `TaskQueue = '${taskQueue}' and ExecutionStatus = 'Running'` });
+  for await (const { workflowId } of open) {
+    await client.workflow
+      .getHandle(workflowId)
+      .terminate('its test is over')
+      .catch(() => {});
+  }
+}
+
+/** Rows of one query, for tests that look into the tables. */
+export async function rows<T extends object>(
+  pool: Pool,
+  sql: string,
+  parameters: unknown[] = [],
+): Promise<T[]> {
+  const { rows: found } = await pool.query<T>(sql, parameters);
+  return found;
+}
