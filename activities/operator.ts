@@ -27,7 +27,7 @@ const note = (limit: number) =>
     .refine((text) => !text.includes('\u0000') && text.isWellFormed(), 'has characters that cannot be stored')
     .nullish();
 const request = z
-  .object({ actor: note(200), reason: note(2_000), payload: z.unknown() }, 'must be an object')
+  .object({ actor: note(200), reason: note(2_000), payload: z.unknown().optional() }, 'must be an object')
   .nullish()
   .transform((value) => value ?? { payload: undefined });
 
