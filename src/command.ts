@@ -49,7 +49,7 @@ export interface HandlerContext<Payload> {
   generation: number;
   tx: Transaction;
   /** Adds an event to the outbox, in the order of the calls. Throws when it is not JSON: a dead letter at once. */
-  emit(event: OutboxEvent): void;
+  emit: (event: OutboxEvent) => void;
   /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
   signal: AbortSignal;
   log: CommandLog;

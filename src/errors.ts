@@ -103,6 +103,18 @@ export class NotADeadLetterError extends InboxError {
   }
 }
 
+/** The worker refused what an operator asked for, for example a payload that fails the schema; nothing was changed. */
+export class RequestRefusedError extends InboxError {
+  override readonly name = 'RequestRefusedError';
+
+  constructor(
+    readonly messageId: string,
+    readonly problem: string,
+  ) {
+    super(`message ${JSON.stringify(messageId)}: the request was refused: ${problem}`);
+  }
+}
+
 /** The database's schema does not fit this version of the package. */
 export class SchemaError extends InboxError {
   override readonly name = 'SchemaError';

@@ -60,6 +60,8 @@ export interface StatusReport {
   /** ISO 8601, set while the status is Failed. */
   nextRetryAt: string | null;
   failureGroup: string | null;
+  /** Operators' requests that were refused, and why the last one was. */
+  refusals: { count: number; problem: string };
 }
 
 /** Types of the failures that the inbox itself raises; people search for them, so they are part of the contract. */

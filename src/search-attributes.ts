@@ -16,7 +16,7 @@ export async function missingSearchAttributes(
   namespace: string,
 ): Promise<string[]> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
-  return Object.values(SEARCH_ATTRIBUTES).filter((name) => customAttributes?.[name] !== KEYWORD);
+  return Object.values(SEARCH_ATTRIBUTES).filter((name) => Number(customAttributes?.[name]) !== KEYWORD);
 }
 
 /** Registers what is missing; the names that it registered. */

@@ -30,6 +30,7 @@ export class Story {
   #error: string | null = null;
   #nextRetryAt: string | null = null;
   #failureGroup: string | null = null;
+  #refusals = { count: 0, problem: '' };
   /** The last facts, once something went wrong. */
   #facts: CommandFacts | null = null;
 
@@ -49,6 +50,7 @@ export class Story {
       error: this.#error,
       nextRetryAt: this.#nextRetryAt,
       failureGroup: this.#failureGroup,
+      refusals: this.#refusals,
     };
   }
 
@@ -110,6 +112,7 @@ export class Story {
   }
 
   rejected({ reason }: Death, kind: 'replay' | 'discard', problem: string): void {
+    this.#refusals = { count: this.#refusals.count + 1, problem };
     const notice = this.#deathNotice(reason);
     setCurrentDetails([`The last **${kind}** was refused: ${problem}`, ...notice].join('\n\n'));
   }

@@ -8,7 +8,7 @@ import { listDeadLetters } from '../../src/store/dead-letters.ts';
 import { listFailures } from '../../src/store/failures.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
-import { eventually } from '../support/wait.ts';
+import { eventually, gate } from '../support/wait.ts';
 
 /** Dies until its account is in the table `open_accounts`. */
 const pay = defineCommand({
@@ -24,13 +24,13 @@ const pay = defineCommand({
 
 /** Waits inside its first attempt until the test lets it go, then dies. */
 const gates = new Map<string, { entered: () => void; leave: Promise<void> }>();
-const held = defineCommand({
+const heldOnce = defineCommand({
   type: 'Held',
   schema: z.object({}),
   async handle({ messageId, generation }) {
-    const gate = gates.get(messageId);
-    gate?.entered();
-    await gate?.leave;
+    const held = gates.get(messageId);
+    held?.entered();
+    await held?.leave;
     if (generation === 0) throw new UnrecoverableError('DiesOnce');
     return generation;
   },
@@ -51,13 +51,13 @@ describe('dead letters', () => {
     inbox = await createTestInbox();
     await inbox.pool.query('create table effects (what text, cents integer)');
     await inbox.pool.query('create table open_accounts (account text)');
-    await inbox.startWorker([pay, held, neverWorks]);
+    await inbox.startWorker([pay, heldOnce, neverWorks]);
   });
   after(() => inbox.close());
 
   async function deadPayment(
     name: string,
-  ): Promise<{ messageId: string; handle: WorkflowHandle; mend(): Promise<void> }> {
+  ): Promise<{ messageId: string; handle: WorkflowHandle; mend: () => Promise<void> }> {
     const messageId = inbox.id(name);
     const payload = { account: messageId, cents: 100 };
     const handle = await inbox.start(messageId, { commandType: 'Pay', payload });
@@ -122,11 +122,11 @@ describe('dead letters', () => {
     const { messageId, handle, mend } = await deadPayment('bad-edit');
     await mend();
     await handle.signal('replay', { payload: { account: messageId, cents: -5 } });
-    await eventually('the refusal is told', async () => {
-      const { raw } = await handle.describe();
-      const details = JSON.stringify(raw.workflowExtendedInfo ?? {});
-      return details && (await inbox.status(messageId)).status === 'DeadLetter';
+    const { problem } = await eventually('the refusal is told', async () => {
+      const { refusals } = await inbox.status(messageId);
+      return refusals.count === 1 ? refusals : null;
     });
+    assert.match(problem, /payload\.cents/);
     assert.equal((await inbox.entry(messageId))?.generation, 0);
 
     await handle.signal('replay', { payload: { account: messageId, cents: 5 } });
@@ -207,16 +207,13 @@ describe('dead letters', () => {
 
   it('keeps a replay that comes before the dead letter exists', async () => {
     const messageId = inbox.id('early');
-    const entered = new Promise<void>((resolve) => {
-      let leave = () => {};
-      gates.set(messageId, { entered: resolve, leave: new Promise((done) => (leave = done)) });
-      void inbox.start(messageId, { commandType: 'Held', payload: {} }).then(async (handle) => {
-        await entered;
-        await handle.signal('replay', { actor: 'early bird' });
-        leave();
-      });
-    });
-    await entered;
+    const entered = gate();
+    const leave = gate();
+    gates.set(messageId, { entered: entered.open, leave: leave.opened });
+    const handle = await inbox.start(messageId, { commandType: 'Held', payload: {} });
+    await entered.opened;
+    await handle.signal('replay', { actor: 'early bird' });
+    leave.open();
     const entry = await inbox.reaches(messageId, 'Completed');
     assert.equal(entry.generation, 1);
     assert.equal((await listDeadLetters(inbox.pool, messageId))[0]!.resolvedBy, 'early bird');

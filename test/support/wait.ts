@@ -33,3 +33,17 @@ export async function eventually<T>(
     await sleep(POLL_MS);
   }
 }
+
+export interface Gate {
+  opened: Promise<void>;
+  open: () => void;
+}
+
+/** A promise that is kept when somebody opens it: for a handler that waits for its test, and the other way round. */
+export function gate(): Gate {
+  const made = {} as Gate;
+  made.opened = new Promise((resolve) => {
+    made.open = resolve;
+  });
+  return made;
+}

@@ -1,0 +1,76 @@
+/**
+ * What every command of the command line needs: servers, an exit code, an actor.
+ *
+ * @module
+ */
+import { userInfo } from 'node:os';
+import { Client, Connection } from '@temporalio/client';
+import type { Pool } from 'pg';
+import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
+import { createPool } from '../database.ts';
+import { ConfigurationError } from '../errors.ts';
+
+/** Runs with a pool on DATABASE_URL, and closes it. */
+export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
+  const pool = createPool({ connectionString: readDatabaseUrl(), max: 4, applicationName: 'inbox cli' });
+  try {
+    return await work(pool);
+  } finally {
+    await pool.end();
+  }
+}
+
+export interface Servers {
+  pool: Pool;
+  client: Client;
+  namespace: string;
+  taskQueue: string;
+  maxPayloadBytes: number;
+}
+
+/** Runs with Postgres and Temporal, and closes both. */
+export async function withServers<T>(work: (servers: Servers) => Promise<T>): Promise<T> {
+  const { taskQueue, maxPayloadBytes } = readSettings();
+  return withPool(async (pool) => {
+    const { connection, namespace } = await connectTemporal();
+    try {
+      return await work({
+        pool,
+        client: new Client({ connection, namespace }),
+        namespace,
+        taskQueue,
+        maxPayloadBytes,
+      });
+    } finally {
+      await connection.close();
+    }
+  });
+}
+
+/** @throws ConfigurationError that names the address when nobody answers there */
+export async function connectTemporal(): Promise<{ connection: Connection; namespace: string }> {
+  const { connectionOptions, namespace } = readTemporal();
+  try {
+    return {
+      connection: await Connection.connect({ ...connectionOptions, connectTimeout: '10s' }),
+      namespace,
+    };
+  } catch (error) {
+    throw unreachable(connectionOptions.address, error);
+  }
+}
+
+/** The error for a Temporal server that does not answer. */
+export function unreachable(address: string | undefined, error: unknown): ConfigurationError {
+  const why = error instanceof Error ? error.message : String(error);
+  return new ConfigurationError(`no Temporal server answers at ${address}: ${why}; check TEMPORAL_ADDRESS`);
+}
+
+/** Who is at the keyboard, for the audit. */
+export function defaultActor(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return 'cli';
+  }
+}

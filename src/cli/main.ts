@@ -1,0 +1,71 @@
+#!/usr/bin/env node
+/**
+ * `inbox`: one file a command, no logic of its own. Exit 0 done, 1 failed, 2 wrong usage.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { InboxError } from '../errors.ts';
+import { packageFile } from '../package.ts';
+import { addList } from './list.ts';
+import { addMigrate } from './migrate.ts';
+import { addDiscard, addReplay } from './operate.ts';
+import { note, printable } from './output.ts';
+import { addSend } from './send.ts';
+import { addSetup } from './setup.ts';
+import { addShow } from './show.ts';
+import { addStats } from './stats.ts';
+import { addWorker } from './worker.ts';
+
+const USAGE_EXIT_CODE = 2;
+
+function createProgram(): Command {
+  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string };
+  const program = new Command('inbox')
+    .description('a command inbox on Temporal and Postgres')
+    .version(version)
+    .showHelpAfterError('(--help shows how it is used)')
+    .exitOverride();
+  for (const add of [
+    addMigrate,
+    addSetup,
+    addWorker,
+    addSend,
+    addList,
+    addShow,
+    addStats,
+    addReplay,
+    addDiscard,
+  ]) {
+    add(program);
+  }
+  for (const command of program.commands) command.exitOverride();
+  return program;
+}
+
+async function main(): Promise<number> {
+  try {
+    await createProgram().parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+    note(describe(error));
+    return 1;
+  }
+}
+
+/** Our own errors say what to do; of others the stack helps, where it is asked for. */
+function describe(error: unknown): string {
+  if (error instanceof InboxError) return `inbox: ${printable(error.message)}`;
+  if (process.env['INBOX_LOG_LEVEL'] === 'debug' && error instanceof Error) return `inbox: ${error.stack}`;
+  return `inbox: ${printable(messageOf(error))} (INBOX_LOG_LEVEL=debug shows more)`;
+}
+
+/** A refused connection on both IPv6 and IPv4 is an AggregateError without a message of its own. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map((inner) => messageOf(inner)).join('; ');
+  return error instanceof Error ? error.message : String(error);
+}
+
+process.exitCode = await main();

@@ -1,0 +1,92 @@
+/**
+ * What people look at: lists and counts.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { EntryStatus } from '../protocol.ts';
+import type { Entry } from './entries.ts';
+import { ENTRY_COLUMNS } from './entries.ts';
+
+export interface EntryFilter {
+  status?: EntryStatus;
+  commandType?: string;
+  correlationId?: string;
+  /** Entries older than the one with this id: the next page. */
+  before?: string;
+  /** At most so many, newest first. */
+  limit: number;
+}
+
+/** Newest first by id, which grows with the time of receipt: no index of its own, and paging without offsets. */
+export async function listEntries(db: Queryable, filter: EntryFilter): Promise<Entry[]> {
+  const { rows } = await db.query<Entry>(
+    `select ${ENTRY_COLUMNS} from inbox.entries
+     where ($1::inbox.entry_status is null or status = $1)
+       and ($2::text is null or command_type = $2)
+       and ($3::text is null or correlation_id = $3)
+       and ($4::uuid is null or id < $4)
+     order by id desc limit $5`,
+    [
+      filter.status ?? null,
+      filter.commandType ?? null,
+      filter.correlationId ?? null,
+      filter.before ?? null,
+      filter.limit,
+    ],
+  );
+  return rows;
+}
+
+export interface StatusCount {
+  commandType: string;
+  status: EntryStatus;
+  count: number;
+  /** When the oldest of them was received. */
+  oldest: Date;
+}
+
+/** By command type and status. Counts every entry: for people, not for a loop. */
+export async function countEntries(db: Queryable): Promise<StatusCount[]> {
+  const { rows } = await db.query<StatusCount>(
+    `select command_type as "commandType", status, count(*)::float8 as count, min(received_at) as oldest
+     from inbox.entries group by command_type, status order by command_type, status`,
+  );
+  return rows;
+}
+
+export interface FailureCount {
+  errorType: string;
+  commandType: string;
+  count: number;
+  /** The message of one of them. */
+  example: string;
+}
+
+/** Open dead letters by what failed. */
+export async function countOpenDeadLetters(db: Queryable): Promise<FailureCount[]> {
+  const { rows } = await db.query<FailureCount>(
+    `select error_type as "errorType", command_type as "commandType", count(*)::float8 as count,
+            max(message_id) as example
+     from inbox.dead_letters where resolution is null
+     group by error_type, command_type order by count(*) desc, error_type`,
+  );
+  return rows;
+}
+
+export interface AuditLine {
+  at: Date;
+  action: string;
+  actor: string;
+  reason: string | null;
+  details: Record<string, unknown>;
+}
+
+/** What operators did to a message, oldest first. */
+export async function listAudit(db: Queryable, messageId: string): Promise<AuditLine[]> {
+  const { rows } = await db.query<AuditLine>(
+    'select at, action, actor, reason, details from inbox.audit where message_id = $1 order by id',
+    [messageId],
+  );
+  return rows;
+}
