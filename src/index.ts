@@ -1,0 +1,45 @@
+/**
+ * temporal-inbox: a command inbox on Temporal and Postgres.
+ *
+ * @module
+ */
+export { defineCommand } from './command.ts';
+export type {
+  CommandDefinition,
+  CommandLog,
+  Duration,
+  HandlerContext,
+  OutboxEvent,
+  Transaction,
+} from './command.ts';
+export {
+  ConfigurationError,
+  IdempotencyConflictError,
+  InboxError,
+  InvalidCommandError,
+  InvalidMessageError,
+  NotADeadLetterError,
+  RequestRefusedError,
+  RetryAfterError,
+  SchemaError,
+  UnknownMessageError,
+  UnrecoverableError,
+} from './errors.ts';
+export type { Json, JsonObject } from './json.ts';
+export { migrate } from './migrate.ts';
+export type { MigrationReport } from './migrate.ts';
+export * as operations from './operations.ts';
+export {
+  DEFAULT_TASK_QUEUE,
+  DISCARD_SIGNAL,
+  REPLAY_SIGNAL,
+  SEARCH_ATTRIBUTES,
+  STATUS_QUERY,
+  STATUSES,
+  WORKFLOW_TYPE,
+} from './protocol.ts';
+export type { DiscardRequest, EntryStatus, Envelope, OperatorNote, ReplayRequest, StatusReport } from './protocol.ts';
+export type { RetryOptions } from './retry.ts';
+export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
+export { createInboxWorker } from './worker.ts';
+export type { InboxWorker, InboxWorkerOptions } from './worker.ts';
