@@ -38,7 +38,14 @@ export {
   STATUSES,
   WORKFLOW_TYPE,
 } from './protocol.ts';
-export type { DiscardRequest, EntryStatus, Envelope, OperatorNote, ReplayRequest, StatusReport } from './protocol.ts';
+export type {
+  DiscardRequest,
+  EntryStatus,
+  Envelope,
+  OperatorNote,
+  ReplayRequest,
+  StatusReport,
+} from './protocol.ts';
 export type { RetryOptions } from './retry.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
 export { createInboxWorker } from './worker.ts';
