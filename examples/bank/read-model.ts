@@ -27,7 +27,7 @@ export async function findAccount(tx: Transaction, id: string): Promise<Account 
 
 /**
  * Locks the accounts until the transaction ends; the result finds each by its id.
- * Throws {@link AccountBusy} after 100 ms of waiting, {@link AccountNotFound} for the first that is not there.
+ * Throws {@link AccountBusy} after 250 ms of waiting, {@link AccountNotFound} for the first that is not there.
  */
 export async function lockAccounts(
   tx: Transaction,

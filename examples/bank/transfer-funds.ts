@@ -11,7 +11,7 @@ import { lockAccounts } from './read-model.ts';
  *
  * Half the customers of a shop may pay it at once, so its account is locked by every transfer. What keeps them from
  * getting in each other's way: the slow part, HTTP, comes before the locks; after them there are only two statements
- * and the commit; and whoever still waits longer than 100 ms gives way and is tried again.
+ * and the commit; and whoever still waits longer than 250 ms gives way and is tried again.
  */
 export const transferFunds = defineCommand({
   type: 'TransferFunds',
