@@ -14,7 +14,7 @@ const summary: Summary = {
     completed: 403,
     retried: 37,
     transientFailures: [
-      { type: 'RetryAfterError', count: 26 },
+      { type: 'RetryAfter', count: 26 },
       { type: 'AccountBusy', count: 12 },
     ],
     deadLetters: [
@@ -41,7 +41,7 @@ void describe('the summary', () => {
       `412 commands sent in 9.3 s.
 
 Completed         403
-Retried            37   RetryAfterError 26, AccountBusy 12
+Retried            37   RetryAfter 26, AccountBusy 12
 Dead letters        9   InsufficientFunds 8, InvalidPayload 1
 Replayed            1
 
