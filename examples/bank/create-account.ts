@@ -1,0 +1,32 @@
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { open } from './account.ts';
+import { recordOpening } from './ledger.ts';
+import { accountId, retry } from './payload.ts';
+import { findAccount } from './read-model.ts';
+
+/**
+ * Opens an account. A second command for the same id is a dead letter; two at once are settled by the event store's
+ * key: the slower one is tried again, and then finds the account.
+ */
+export const createAccount = defineCommand({
+  type: 'CreateAccount',
+  schema: z.object({
+    accountId,
+    owner: z.string().min(1).max(200),
+    openingBalanceCents: z.int().nonnegative().default(0),
+  }),
+  retry,
+  async handle({ messageId, payload, tx, emit }) {
+    const { accountId: id, owner, openingBalanceCents } = payload;
+    const events = open(await findAccount(tx, id), { id, owner, openingBalanceCents });
+    await recordOpening(tx, messageId, id, events);
+    emit({
+      aggregateType: 'account',
+      aggregateId: id,
+      type: 'AccountOpened',
+      payload: { owner, openingBalanceCents },
+    });
+    return { accountId: id };
+  },
+});

@@ -1,0 +1,51 @@
+/**
+ * Writes what was decided: the events, and the read model that follows from them.
+ *
+ * @module
+ */
+import type { Transaction } from '../../src/command.ts';
+import { type Account, type AccountEvent, fold } from './account.ts';
+import { append } from './event-store.ts';
+import { insertAccount, updateAccounts } from './read-model.ts';
+
+export async function recordOpening(
+  tx: Transaction,
+  messageId: string,
+  id: string,
+  events: readonly AccountEvent[],
+): Promise<void> {
+  await append(tx, messageId, [{ streamId: id, expectedVersion: 0, events }]);
+  await insertAccount(tx, after(id, null, events));
+}
+
+export interface Decision {
+  account: Account;
+  events: readonly AccountEvent[];
+}
+
+export async function record(
+  tx: Transaction,
+  messageId: string,
+  decisions: readonly Decision[],
+): Promise<void> {
+  await append(
+    tx,
+    messageId,
+    decisions.map(({ account, events }) => ({
+      streamId: account.id,
+      expectedVersion: account.version,
+      events,
+    })),
+  );
+  await updateAccounts(
+    tx,
+    decisions.map(({ account, events }) => ({ before: account, after: after(account.id, account, events) })),
+  );
+}
+
+function after(id: string, before: Account | null, events: readonly AccountEvent[]): Account {
+  const account = fold(id, before, events);
+  if (!account)
+    throw new Error(`no events for the account ${JSON.stringify(id)}: there is nothing to record`);
+  return account;
+}

@@ -1,0 +1,111 @@
+/**
+ * The demo's last words. Pure, so that they can be tested.
+ *
+ * @module
+ */
+import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../../src/protocol.ts';
+import type { Conservation } from './conservation.ts';
+import type { FailureCount, Outcome } from './outcome.ts';
+
+export interface Summary {
+  /** How many commands this run sent, and how many of them were known before. */
+  sent: number;
+  duplicates: number;
+  seconds: number;
+  /** The dead letter that this run replayed. */
+  replayed: string | null;
+  outcome: Outcome;
+  conservation: Conservation;
+  next: NextSteps;
+}
+
+export interface NextSteps {
+  uiUrl: string;
+  temporalAddress: string;
+  taskQueue: string;
+  /** Lines to type first, such as `export DATABASE_URL=…`. */
+  environment: readonly string[];
+  /** Without them, Temporal cannot list by status. */
+  searchAttributes: boolean;
+}
+
+export function summarise(summary: Summary): string {
+  return [
+    describeSending(summary),
+    '',
+    ...describeOutcome(summary.outcome),
+    '',
+    ...describeMoney(summary.conservation),
+    '',
+    `Web UI  ${summary.next.uiUrl}`,
+    '',
+    ...describeNextSteps(summary),
+    '',
+  ].join('\n');
+}
+
+function describeSending({ sent, duplicates, seconds, replayed }: Summary): string {
+  if (duplicates === sent && replayed === null) {
+    return `Nothing changed: all ${number(sent)} commands were duplicates, known from an earlier run.`;
+  }
+  const known = duplicates === 0 ? '' : `, ${number(duplicates)} of them duplicates from an earlier run`;
+  return `${number(sent)} commands sent in ${seconds.toFixed(1)} s${known}.`;
+}
+
+function describeOutcome(outcome: Outcome): string[] {
+  const dead = outcome.deadLetters.reduce((sum, { count }) => sum + count, 0);
+  return [
+    row('Completed', outcome.completed),
+    row('Retried', outcome.retried, outcome.transientFailures),
+    row('Dead letters', dead, outcome.deadLetters),
+    row('Replayed', outcome.replayed),
+  ];
+}
+
+function row(label: string, count: number, why: readonly FailureCount[] = []): string {
+  const reasons = why.map((each) => `${each.type} ${number(each.count)}`).join(', ');
+  return `${label.padEnd(14)}${number(count).padStart(7)}${reasons && `   ${reasons}`}`;
+}
+
+function describeMoney({ accounts, balanceCents, problems }: Conservation): string[] {
+  if (problems.length === 0) {
+    return [
+      `Money conserved: ${number(accounts)} accounts hold ${dollars(balanceCents)} dollars, exactly what was deposited.`,
+    ];
+  }
+  return ['MONEY IS NOT CONSERVED:', ...problems.slice(0, 10).map((problem) => `  ${problem}`)];
+}
+
+function describeNextSteps({ next, outcome }: Summary): string[] {
+  const at = `--address ${next.temporalAddress}`;
+  const lines = [...next.environment];
+  if (next.searchAttributes) {
+    lines.push(`temporal workflow list ${at} --query '${SEARCH_ATTRIBUTES.status}="DeadLetter"'`);
+  }
+  if (outcome.example) {
+    const { messageId, type } = outcome.example;
+    lines.push(`npx inbox show ${messageId}`);
+    if (type === 'InsufficientFunds') lines.push(topUpLine(next, messageId));
+    lines.push(`temporal workflow signal ${at} --workflow-id ${messageId} --name ${REPLAY_SIGNAL}`);
+    lines.push(`npx inbox show ${messageId}`);
+  }
+  return ['Type next:', ...lines.map((line) => `  ${line}`)];
+}
+
+/** A purchase's message_id is `cdnow-<customer>-<line>`, and the customer's number is the account. */
+function topUpLine(next: NextSteps, messageId: string): string {
+  const accountId = messageId.split('-')[1] ?? '';
+  const input = JSON.stringify({ commandType: 'DepositFunds', payload: { accountId, amountCents: 100_000 } });
+  return (
+    `temporal workflow start --address ${next.temporalAddress} --type ${WORKFLOW_TYPE} ` +
+    `--task-queue ${next.taskQueue} --workflow-id top-up-${accountId} --input '${input}'`
+  );
+}
+
+function number(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+function dollars(cents: bigint): string {
+  return `${(cents / 100n).toLocaleString('en-US')}.${String(cents % 100n).padStart(2, '0')}`;
+}
