@@ -108,7 +108,8 @@ export class Story {
 
   /** On the timeline, as long as the dead letter is open. */
   waitingSummary({ facts, failure }: Death): string {
-    return `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; waits for replay or discard`;
+    const refused = this.#refusals.count > 0 ? 'the last request was refused; ' : '';
+    return `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waits for replay or discard`;
   }
 
   rejected({ reason }: Death, kind: 'replay' | 'discard', problem: string): void {
