@@ -86,7 +86,7 @@ export async function removeLeftovers(folder: string, prefix: string): Promise<v
 }
 
 /** Makes the folders that are missing. Root's can be passed through by others, whatever the umask says. */
-async function makeParents(path: string): Promise<void> {
+export async function makeParents(path: string): Promise<void> {
   try {
     if ((await makeFolder(path, 0o755)) && runsAsRoot()) await chmod(path, 0o755);
   } catch (error) {
