@@ -8,7 +8,7 @@ import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from './error-code.ts';
 import { isAlive } from './processes.ts';
-import type { Log } from './progress.ts';
+import { withProgress, type Log } from './progress.ts';
 
 /**
  * Waits until the owner has let go or died. Two that find the same dead owner at the same moment may both go on: good
@@ -18,14 +18,8 @@ export async function withFileLock(path: string, log: Log, work: () => Promise<v
   const mine = `${path}-${process.pid}-${randomBytes(6).toString('hex')}`;
   await writeFile(mine, String(process.pid));
   try {
-    for (let waiting = false; !(await tryLink(mine, path)); waiting = true) {
-      const owner = Number.parseInt(await readFile(path, 'utf8').catch(() => ''), 10);
-      if (!isAlive(owner)) {
-        await rm(path, { force: true });
-        continue;
-      }
-      if (!waiting) log(`waiting for process ${owner}, which is doing the same`);
-      await delay(250);
+    if (!(await tryLink(mine, path))) {
+      await withProgress('waiting for another process that does the same', log, () => acquire(mine, path));
     }
     try {
       await work();
@@ -34,6 +28,14 @@ export async function withFileLock(path: string, log: Log, work: () => Promise<v
     }
   } finally {
     await rm(mine, { force: true });
+  }
+}
+
+async function acquire(mine: string, path: string): Promise<void> {
+  while (!(await tryLink(mine, path))) {
+    const owner = Number.parseInt(await readFile(path, 'utf8').catch(() => ''), 10);
+    if (isAlive(owner)) await delay(250);
+    else await rm(path, { force: true });
   }
 }
 

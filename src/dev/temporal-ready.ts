@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { isListening, LOOPBACK } from './ports.ts';
-import type { Supervised } from './supervise.ts';
+import { describeExit, type Supervised } from './supervise.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const CALL_TIMEOUT_MS = 5_000;
@@ -62,15 +62,15 @@ async function areKnown(connection: Connection, namespace: string, names: string
 
 async function until(server: Supervised, deadline: number, check: () => Promise<boolean>): Promise<void> {
   for (;;) {
-    if (server.exit !== undefined) throw new Error('the server ended');
-    let problem: unknown = new Error('it does not listen');
+    if (server.exit !== undefined) throw new Error(`it ended with ${describeExit(server.exit)}`);
+    let problem = 'nothing listens on its port';
     try {
       if (await check()) return;
     } catch (error) {
-      problem = error;
+      problem = error instanceof Error ? error.message : String(error);
     }
     if (performance.now() > deadline) {
-      throw new Error(`not ready after ${START_TIMEOUT_MS / 1000} s`, { cause: problem });
+      throw new Error(`it runs, but is not ready after ${START_TIMEOUT_MS / 1000} s: ${problem}`);
     }
     await delay(25);
   }

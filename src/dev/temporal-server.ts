@@ -10,7 +10,7 @@ import { makePrivateFolder } from './folders.ts';
 import { choosePort, isListening, LOOPBACK } from './ports.ts';
 import { isRunning, waitUntilGone } from './processes.ts';
 import type { Log } from './progress.ts';
-import { describeExit, supervise, type Supervised } from './supervise.ts';
+import { supervise, type Supervised } from './supervise.ts';
 import { findTemporalBinary } from './temporal-binary.ts';
 import { waitUntilReady } from './temporal-ready.ts';
 
@@ -164,10 +164,10 @@ async function launch(plan: Plan, port: number, uiPort: number | null): Promise<
     });
     return running;
   } catch (error) {
-    const ended = running.exit;
     await running.kill();
+    const reason = error instanceof Error ? error.message : String(error);
     throw new Error(
-      `the Temporal server did not start on port ${port} (${ended ? describeExit(ended) : 'it runs, but does not answer'}); ` +
+      `the Temporal server did not start on port ${port}: ${reason}; ` +
         `the end of ${plan.logFile}:\n${await running.readLog()}`,
       { cause: error },
     );
