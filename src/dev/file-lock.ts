@@ -33,8 +33,10 @@ export async function withFileLock(path: string, log: Log, work: () => Promise<v
 
 async function acquire(mine: string, path: string): Promise<void> {
   while (!(await tryLink(mine, path))) {
-    const owner = Number.parseInt(await readFile(path, 'utf8').catch(() => ''), 10);
-    if (isAlive(owner)) await delay(250);
+    const owner = await readFile(path, 'utf8').catch(() => null);
+    // Gone since we looked: what is there by the time of a removal could be the next one's.
+    if (owner === null) continue;
+    if (isAlive(Number(owner))) await delay(250);
     else await rm(path, { force: true });
   }
 }

@@ -28,10 +28,8 @@ export async function buildTemporal(version: string, target: string, log: Log): 
   await withFileLock(join(cache, `${basename(dirname(target))}.lock`), log, async () => {
     const built = await readTemporalVersion(target).catch(() => null);
     if (built !== null) return;
-    await withProgress(
-      `building the Temporal CLI ${version} with Go, once; it takes 2 to 5 minutes`,
-      log,
-      () => build(version, cache, target),
+    await withProgress(`building the Temporal CLI ${version} with Go, once; it takes some minutes`, log, () =>
+      build(version, cache, target),
     );
   });
 }

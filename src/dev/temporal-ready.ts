@@ -65,7 +65,8 @@ async function until(server: Supervised, deadline: number, check: () => Promise<
     if (server.exit !== undefined) throw new Error(`it ended with ${describeExit(server.exit)}`);
     let problem = 'nothing listens on its port';
     try {
-      if (await check()) return;
+      // A call to a server that has just ended would wait for its whole deadline.
+      if (await Promise.race([check(), server.exited.then(() => false)])) return;
     } catch (error) {
       problem = error instanceof Error ? error.message : String(error);
     }

@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { makePrivateFolder } from './folders.ts';
-import { choosePort, isListening, LOOPBACK } from './ports.ts';
+import { choosePort, LOOPBACK } from './ports.ts';
 import { isRunning, waitUntilGone } from './processes.ts';
 import type { Log } from './progress.ts';
 import { supervise, type Supervised } from './supervise.ts';
@@ -135,13 +135,14 @@ async function launchOnSomePort(plan: Plan): Promise<Launched> {
     try {
       return { running: await launch(plan, port, uiPort), port, uiPort };
     } catch (error) {
-      // Between our choice and the server's bind somebody else can take a port.
-      const taken = (await isListening(port)) || (uiPort !== null && (await isListening(uiPort)));
+      // Between our choice and the server's bind somebody else can take a port; then it says so in its log, and ends.
       const chosenByUs = options.port === undefined || options.uiPort === undefined;
-      if (!taken || !chosenByUs || tries === PORT_TRIES) throw error;
+      if (!(error instanceof EndedEarlyError) || !chosenByUs || tries === PORT_TRIES) throw error;
     }
   }
 }
+
+class EndedEarlyError extends Error {}
 
 async function launch(plan: Plan, port: number, uiPort: number | null): Promise<Supervised> {
   const running = await supervise({
@@ -164,13 +165,13 @@ async function launch(plan: Plan, port: number, uiPort: number | null): Promise<
     });
     return running;
   } catch (error) {
+    const ended = running.exit !== undefined;
     await running.kill();
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(
+    const message =
       `the Temporal server did not start on port ${port}: ${reason}; ` +
-        `the end of ${plan.logFile}:\n${await running.readLog()}`,
-      { cause: error },
-    );
+      `the end of ${plan.logFile}:\n${await running.readLog()}`;
+    throw ended ? new EndedEarlyError(message, { cause: error }) : new Error(message, { cause: error });
   }
 }
 
