@@ -41,34 +41,42 @@ export function defaultDevDir(): string {
   return join(homedir(), '.local', 'share', 'temporal-inbox', 'dev');
 }
 
-/** A folder of mode 0700 that is the user's (ours by default). Throws when it is there and belongs to somebody else. */
+/**
+ * A folder of mode 0700 that is the user's (ours by default). An empty one of ours is as good as new; one with something
+ * in it is never changed, since it may be anybody's, /tmp for one.
+ */
 export async function makePrivateFolder(path: string, user: SystemUser | null = null): Promise<void> {
   await makeParents(dirname(path));
   const created = await makeFolder(path, 0o700);
-  if (created && user !== null) await chown(path, user.uid, user.gid);
-  const uid = user?.uid ?? process.getuid?.();
   const stats = await lstat(path);
   if (!stats.isDirectory()) throw new Error(`${path} is in the way: it is not a folder; move it`);
-  if (uid === undefined) return;
-  if (stats.uid !== uid) {
-    throw new Error(
-      `${path} belongs to the user id ${stats.uid} and must belong to ${user?.name ?? 'you'} (${uid}); ` +
-        'change its owner, or choose another folder',
-    );
+  const us = process.getuid?.();
+  if (us === undefined) return;
+  if (created || (stats.uid === us && (await readdir(path)).length === 0)) {
+    await chmod(path, 0o700);
+    if (user !== null) await chown(path, user.uid, user.gid);
+    return;
   }
-  if ((stats.mode & 0o777) !== 0o700) await chmod(path, 0o700);
+  const owner = user?.uid ?? us;
+  if (stats.uid === owner && (stats.mode & 0o077) === 0) return;
+  throw new Error(
+    `${path} is in use for something else: it must belong to ${user?.name ?? 'you'} (user id ${owner}) alone, with ` +
+      `mode 0700, and belongs to user id ${stats.uid} with mode 0${(stats.mode & 0o777).toString(8)}. ` +
+      'Choose another folder, or change its owner and mode',
+  );
 }
 
 /**
- * A folder below which root keeps what other users have to read but must not be able to change. Whoever could write
- * there would choose what runs.
+ * A folder of programs: others may read it, as Postgres's user must where root keeps it, but only we can write to it.
+ * Whoever else could would choose what we run.
  */
-export async function makeSharedFolder(path: string): Promise<void> {
+export async function makeProgramFolder(path: string): Promise<void> {
   await makeParents(path);
+  const us = process.getuid?.();
+  if (us === undefined) return;
   const stats = await lstat(path);
-  if (!stats.isDirectory() || stats.uid !== process.getuid?.() || (stats.mode & 0o022) !== 0) {
-    throw new Error(`${path} must be a folder that is yours and that nobody else can write to; delete it`);
-  }
+  if (stats.isDirectory() && stats.uid === us && (stats.mode & 0o022) === 0) return;
+  throw new Error(`${path} must be a folder that is yours and that nobody else can write to; move it away`);
 }
 
 const LEFTOVER_AGE_MS = 3_600_000;

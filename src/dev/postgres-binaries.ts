@@ -14,13 +14,7 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { hasCode } from './error-code.ts';
-import {
-  defaultCacheDir,
-  makePrivateFolder,
-  makeSharedFolder,
-  removeLeftovers,
-  type SystemUser,
-} from './folders.ts';
+import { defaultCacheDir, makeProgramFolder, removeLeftovers, type SystemUser } from './folders.ts';
 import { postgresEnv } from './postgres-env.ts';
 import type { Log } from './progress.ts';
 
@@ -59,12 +53,11 @@ export async function findPostgresBinaries(user: SystemUser | null, log: Log): P
   const cache = user === null ? defaultCacheDir() : SHARED_CACHE;
   const copy = join(cache, `postgres-${source.version}-${process.platform}-${process.arch}`);
   if ((await lstat(copy).catch(() => null)) === null) {
-    if (user === null) await makePrivateFolder(cache);
-    else await makeSharedFolder(cache);
+    await makeProgramFolder(cache);
     log(`Postgres's binaries are copied to ${copy}`);
     await copyPackage(source, cache, copy);
   }
-  if (user !== null) await makeSharedFolder(copy);
+  await makeProgramFolder(copy);
   const inCopy = (path: string) => join(copy, relative(source.folder, path));
   const binaries = { initdb: inCopy(source.initdb), postgres: inCopy(source.postgres) };
   const copied = await tryVersion(binaries.postgres, user);

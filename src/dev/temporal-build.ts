@@ -9,7 +9,7 @@ import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { withFileLock } from './file-lock.ts';
-import { makePrivateFolder, removeLeftovers } from './folders.ts';
+import { makeProgramFolder, removeLeftovers } from './folders.ts';
 import { withProgress, type Log } from './progress.ts';
 import { describeExit, runSupervised } from './supervise.ts';
 import { readTemporalVersion } from './temporal-version.ts';
@@ -22,8 +22,8 @@ export async function buildTemporal(version: string, target: string, log: Log): 
     throw new Error('Go is not installed, or `go version` does not run', { cause: error });
   });
   const cache = dirname(dirname(target));
-  await makePrivateFolder(cache);
-  await makePrivateFolder(dirname(target));
+  await makeProgramFolder(cache);
+  await makeProgramFolder(dirname(target));
   // Two builds at once would work, each for twice the time.
   await withFileLock(join(cache, `${basename(dirname(target))}.lock`), log, async () => {
     const built = await readTemporalVersion(target).catch(() => null);

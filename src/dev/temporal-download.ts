@@ -10,7 +10,7 @@ import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makePrivateFolder, removeLeftovers } from './folders.ts';
+import { makeProgramFolder, removeLeftovers } from './folders.ts';
 import { withProgress, type Log } from './progress.ts';
 import { runSupervised } from './supervise.ts';
 import { readTemporalVersion } from './temporal-version.ts';
@@ -21,8 +21,8 @@ const STALLED_MS = 20_000;
 export async function downloadTemporal(version: string, target: string, log: Log): Promise<void> {
   requireTesting();
   const cache = dirname(dirname(target));
-  await makePrivateFolder(cache);
-  await makePrivateFolder(dirname(target));
+  await makeProgramFolder(cache);
+  await makeProgramFolder(dirname(target));
   await withProgress(`downloading the Temporal CLI ${version}`, log, () => download(version, cache, target));
 }
 

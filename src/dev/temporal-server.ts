@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { makePrivateFolder } from './folders.ts';
@@ -95,7 +95,8 @@ async function makePlan(options: TemporalServerOptions): Promise<Plan> {
   const binary = options.binary ?? (await findTemporalBinary({ log })).path;
   const dbFile = options.dbFile === undefined ? null : resolve(options.dbFile);
   if (dbFile !== null) {
-    await makePrivateFolder(dirname(dbFile));
+    // One that is there already is the caller's choice.
+    if (!(await exists(dirname(dbFile)))) await makePrivateFolder(dirname(dbFile));
     await refuseSecondServer(dbFile);
   }
   const logFile = options.logFile ?? (dbFile === null ? null : `${dbFile}.log`);
@@ -113,6 +114,12 @@ async function makePlan(options: TemporalServerOptions): Promise<Plan> {
 async function release(plan: Plan): Promise<void> {
   if (plan.temporaryFolder !== null) await rm(plan.temporaryFolder, { recursive: true, force: true });
 }
+
+const exists = (path: string) =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
 
 const pidFileOf = (dbFile: string) => `${dbFile}.pid`;
 
