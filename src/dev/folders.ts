@@ -1,0 +1,116 @@
+/**
+ * Where the embedded servers' files live, and who may read them.
+ *
+ * @module
+ */
+import { chmod, chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { hasCode } from './error-code.ts';
+
+/** A user of the system that is not us; only root can run something as one. */
+export interface SystemUser {
+  name: string;
+  uid: number;
+  gid: number;
+}
+
+export const runsAsRoot = () => process.getuid?.() === 0;
+
+/** Binaries that can be had again: `~/.cache/temporal-inbox` and its like on other systems. */
+export function defaultCacheDir(): string {
+  const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
+  if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'temporal-inbox');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'temporal-inbox');
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'temporal-inbox', 'cache');
+  return join(homedir(), '.cache', 'temporal-inbox');
+}
+
+/**
+ * What `inbox dev` keeps between its runs: `~/.local/share/temporal-inbox/dev` and its like. Root's is below /var/lib,
+ * since Postgres has to run as another user there, and that one cannot enter root's home.
+ */
+export function defaultDevDir(): string {
+  if (runsAsRoot()) return '/var/lib/temporal-inbox/dev';
+  const { XDG_DATA_HOME, LOCALAPPDATA } = process.env;
+  if (XDG_DATA_HOME) return join(XDG_DATA_HOME, 'temporal-inbox', 'dev');
+  if (process.platform === 'darwin') {
+    return join(homedir(), 'Library', 'Application Support', 'temporal-inbox', 'dev');
+  }
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'temporal-inbox', 'dev');
+  return join(homedir(), '.local', 'share', 'temporal-inbox', 'dev');
+}
+
+/**
+ * A folder of mode 0700 that is the user's (ours by default). An empty one of ours is as good as new; one with something
+ * in it is never changed, since it may be anybody's, /tmp for one.
+ */
+export async function makePrivateFolder(path: string, user: SystemUser | null = null): Promise<void> {
+  await makeParents(dirname(path));
+  const created = await makeFolder(path, 0o700);
+  const stats = await lstat(path);
+  if (!stats.isDirectory()) throw new Error(`${path} is in the way: it is not a folder; move it`);
+  const us = process.getuid?.();
+  if (us === undefined) return;
+  if (created || (stats.uid === us && (await readdir(path)).length === 0)) {
+    await chmod(path, 0o700);
+    if (user !== null) await chown(path, user.uid, user.gid);
+    return;
+  }
+  const owner = user?.uid ?? us;
+  if (stats.uid === owner && (stats.mode & 0o077) === 0) return;
+  throw new Error(
+    `${path} is in use for something else: it must belong to ${user?.name ?? 'you'} (user id ${owner}) alone, with ` +
+      `mode 0700, and belongs to user id ${stats.uid} with mode 0${(stats.mode & 0o777).toString(8)}. ` +
+      'Choose another folder, or change its owner and mode',
+  );
+}
+
+/**
+ * A folder of programs: others may read it, as Postgres's user must where root keeps it, but only we can write to it.
+ * Whoever else could would choose what we run.
+ */
+export async function makeProgramFolder(path: string): Promise<void> {
+  await makeParents(path);
+  const us = process.getuid?.();
+  if (us === undefined) return;
+  const stats = await lstat(path);
+  if (stats.isDirectory() && stats.uid === us && (stats.mode & 0o022) === 0) return;
+  throw new Error(`${path} must be a folder that is yours and that nobody else can write to; move it away`);
+}
+
+const LEFTOVER_AGE_MS = 3_600_000;
+
+/** Deletes what an interrupted copy, build or download left behind: nothing of the kind takes an hour. */
+export async function removeLeftovers(folder: string, prefix: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(prefix)) continue;
+    const path = join(folder, name);
+    const stats = await lstat(path).catch(() => null);
+    if (stats !== null && Date.now() - stats.mtimeMs > LEFTOVER_AGE_MS) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Makes the folders that are missing. Root's can be passed through by others, whatever the umask says. */
+export async function makeParents(path: string): Promise<void> {
+  try {
+    if ((await makeFolder(path, 0o755)) && runsAsRoot()) await chmod(path, 0o755);
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error;
+    await makeParents(dirname(path));
+    await makeParents(path);
+  }
+}
+
+/** False when it is there already. */
+async function makeFolder(path: string, mode: number): Promise<boolean> {
+  try {
+    await mkdir(path, { mode });
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
+  }
+}

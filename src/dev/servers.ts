@@ -1,0 +1,105 @@
+/**
+ * The Postgres and Temporal that `inbox dev`, the demo and the tests use: those that DATABASE_URL and TEMPORAL_ADDRESS
+ * name, and embedded ones where they are not set.
+ *
+ * @module
+ */
+import { join } from 'node:path';
+import { SEARCH_ATTRIBUTES } from '../protocol.ts';
+import { makeParents } from './folders.ts';
+import { choosePort } from './ports.ts';
+import { startPostgresServer, type PostgresServer } from './postgres-server.ts';
+import type { Log } from './progress.ts';
+import { startTemporalServer, type TemporalServer } from './temporal-server.ts';
+
+export { defaultDevDir } from './folders.ts';
+
+export interface ServersOptions {
+  /** Where the embedded servers keep their data, such as `defaultDevDir()`. Without it nothing is kept. */
+  persistentDir?: string;
+  /** Use the ports that people expect, where they are free. Default: free ones. */
+  usualPorts?: boolean;
+  log?: Log;
+  /** DATABASE_URL, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are read from it. Default process.env. */
+  env?: NodeJS.ProcessEnv;
+}
+
+export interface Servers {
+  databaseUrl: string;
+  temporalAddress: string;
+  /** Of the embedded Temporal's Web UI. */
+  uiUrl: string | null;
+  /** Only where it is ours. */
+  postgres?: PostgresServer;
+  temporal?: TemporalServer;
+  /** Stops what was started here, and nothing else. */
+  stop(): Promise<void>;
+}
+
+const TEMPORAL_PORT = 7233;
+const TEMPORAL_UI_PORT = 8233;
+/** Always the same, so that a client's settings stay right; not 5432, where people expect their own Postgres. */
+const POSTGRES_PORT = 54329;
+
+/** Foreign servers are neither checked nor altered: `inbox setup` does that. */
+export async function startServers(options: ServersOptions = {}): Promise<Servers> {
+  const env = options.env ?? process.env;
+  if (options.persistentDir !== undefined) await makeParents(options.persistentDir);
+  const [postgres, temporal] = await Promise.allSettled([
+    env['DATABASE_URL'] ? null : startPostgres(options),
+    env['TEMPORAL_ADDRESS'] ? null : startTemporal(options, env),
+  ]);
+  const started = [postgres, temporal].flatMap((result) =>
+    result.status === 'fulfilled' && result.value !== null ? [result.value] : [],
+  );
+  async function stop(): Promise<void> {
+    await Promise.all(started.map((server) => server.stop()));
+  }
+
+  if (postgres.status === 'rejected' || temporal.status === 'rejected') {
+    await stop();
+    throw firstFailure(postgres, temporal);
+  }
+  return {
+    databaseUrl: postgres.value?.url ?? env['DATABASE_URL'] ?? '',
+    temporalAddress: temporal.value?.address ?? env['TEMPORAL_ADDRESS'] ?? '',
+    uiUrl: temporal.value?.uiUrl ?? null,
+    ...(postgres.value === null ? {} : { postgres: postgres.value }),
+    ...(temporal.value === null ? {} : { temporal: temporal.value }),
+    stop,
+  };
+}
+
+async function startPostgres({ persistentDir, usualPorts, log }: ServersOptions): Promise<PostgresServer> {
+  return startPostgresServer({
+    ...(persistentDir === undefined ? {} : { dataDir: join(persistentDir, 'postgres') }),
+    ...(usualPorts ? { port: await choosePort(POSTGRES_PORT) } : {}),
+    ...(log === undefined ? {} : { log }),
+  });
+}
+
+async function startTemporal(
+  { persistentDir, usualPorts, log }: ServersOptions,
+  env: NodeJS.ProcessEnv,
+): Promise<TemporalServer> {
+  const namespace = env['TEMPORAL_NAMESPACE'];
+  return startTemporalServer({
+    searchAttributes: Object.values(SEARCH_ATTRIBUTES),
+    ...(persistentDir === undefined ? {} : { dbFile: join(persistentDir, 'temporal', 'temporal.db') }),
+    ...(usualPorts
+      ? { port: await choosePort(TEMPORAL_PORT), uiPort: await choosePort(TEMPORAL_UI_PORT) }
+      : {}),
+    ...(namespace ? { namespace } : {}),
+    ...(log === undefined ? {} : { log }),
+  });
+}
+
+function firstFailure(...results: PromiseSettledResult<unknown>[]): Error {
+  const reasons = results.flatMap((result) =>
+    result.status === 'rejected' ? [result.reason as unknown] : [],
+  );
+  const errors = reasons.map((reason) => (reason instanceof Error ? reason : new Error(String(reason))));
+  const [first, second] = errors;
+  if (first !== undefined && second === undefined) return first;
+  return new AggregateError(errors, errors.map((error) => error.message).join('\n'));
+}

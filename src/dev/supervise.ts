@@ -1,0 +1,188 @@
+/**
+ * Runs a server so that it never outlives us.
+ *
+ * @module
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { isAlive } from './processes.ts';
+import type { WatchdogOrder, WatchdogReport } from './watchdog.ts';
+
+export interface SuperviseOptions {
+  command: string;
+  args: string[];
+  env: NodeJS.ProcessEnv;
+  /** A folder the server can enter. */
+  cwd: string;
+  /** Only for root: the user to run as. */
+  user?: { uid: number; gid: number } | null;
+  /** Gets all output. A file and not a pipe to us, because the server must survive us long enough to stop cleanly. */
+  logFile: string;
+  stopSignal?: NodeJS.Signals;
+  /** How `kill` ends it. Default SIGKILL. */
+  killSignal?: NodeJS.Signals;
+  /** From the stop signal to SIGKILL. Default 10 s. */
+  graceMs?: number;
+  /** Deleted when we die without having stopped the server. */
+  removeWhenOrphaned?: string[];
+}
+
+export interface Exit {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+export interface Supervised {
+  /** The server's own, not the watchdog's. */
+  readonly pid: number;
+  readonly exited: Promise<Exit>;
+  /** Undefined while it runs. */
+  readonly exit: Exit | undefined;
+  /** Asks it to stop, and waits for its end. */
+  stop(): Promise<void>;
+  /** Ends the server at once, and waits for its end. */
+  kill(): Promise<void>;
+  /** The last lines it wrote since it was started. */
+  readLog(): Promise<string>;
+}
+
+const LARGEST_LOG_BYTES = 10 * 1024 * 1024;
+const LOG_TAIL_BYTES = 4_096;
+
+/** Rejects when the command cannot be started at all. */
+export async function supervise(options: SuperviseOptions): Promise<Supervised> {
+  const graceMs = options.graceMs ?? 10_000;
+  const stopSignal = options.stopSignal ?? 'SIGTERM';
+  const log = openLog(options.logFile);
+  const watchdog = spawnWatchdog(log.fd);
+  closeSync(log.fd);
+
+  let exit: Exit | undefined;
+  const exited = new Promise<Exit>((resolve) => {
+    watchdog.on('message', (message: WatchdogReport) => {
+      if (message.kind === 'exit') resolve({ code: message.code, signal: message.signal });
+    });
+    watchdog.once('close', () => {
+      // Somebody ended the watchdog itself: the server must not go on without it.
+      if (exit === undefined && pid !== undefined) signalServer(pid, stopSignal);
+      resolve({ code: null, signal: null });
+    });
+  }).then((result) => (exit = result));
+
+  let pid: number | undefined;
+  const order: WatchdogOrder = {
+    command: options.command,
+    args: options.args,
+    env: options.env,
+    cwd: options.cwd,
+    ...(options.user ? { uid: options.user.uid, gid: options.user.gid } : {}),
+    stopSignal,
+    graceMs,
+    removeWhenOrphaned: options.removeWhenOrphaned ?? [],
+  };
+  pid = await startServer(watchdog, order);
+  const serverPid = pid;
+
+  async function end(signal: () => void): Promise<void> {
+    if (exit !== undefined) return;
+    signal();
+    const timeout = new AbortController();
+    const last = delay(graceMs + 2_000, undefined, { signal: timeout.signal }).then(
+      () => signalServer(serverPid, 'SIGKILL'),
+      () => {},
+    );
+    await exited;
+    timeout.abort();
+    await last;
+  }
+
+  return {
+    pid: serverPid,
+    exited,
+    get exit() {
+      return exit;
+    },
+    stop: () =>
+      end(() => {
+        if (watchdog.connected) watchdog.send('stop', () => {});
+        else signalServer(serverPid, stopSignal);
+      }),
+    kill: () => end(() => signalServer(serverPid, options.killSignal ?? 'SIGKILL')),
+    readLog: () => readTail(options.logFile, log.size),
+  };
+}
+
+function spawnWatchdog(logFd: number): ChildProcess {
+  const script = fileURLToPath(new URL('./watchdog.js', import.meta.url));
+  // NODE_OPTIONS is left out: a debugger port or a loader of ours is not meant for it.
+  const { NODE_OPTIONS: _, ...env } = process.env;
+  return spawn(process.execPath, [script], {
+    cwd: '/',
+    env,
+    detached: true,
+    windowsHide: true,
+    stdio: ['ignore', logFd, logFd, 'ipc'],
+  });
+}
+
+async function startServer(watchdog: ChildProcess, order: WatchdogOrder): Promise<number> {
+  const started = new Promise<number>((resolve, reject) => {
+    watchdog.once('error', reject);
+    watchdog.once('close', () => reject(new Error(`${order.command}: its watchdog process ended`)));
+    watchdog.once('message', (message: WatchdogReport) => {
+      if (message.kind === 'started') resolve(message.pid);
+      if (message.kind === 'failed') reject(new Error(message.message));
+    });
+  });
+  watchdog.send(order, () => {});
+  return started;
+}
+
+function signalServer(pid: number, signal: NodeJS.Signals): void {
+  if (isAlive(pid)) process.kill(pid, signal);
+}
+
+function openLog(path: string): { fd: number; size: number } {
+  // Root writes into a folder that belongs to another user: that user must not be able to aim the file elsewhere.
+  const noFollow = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | noFollow, 0o600);
+  const { size } = fstatSync(fd);
+  if (size <= LARGEST_LOG_BYTES) return { fd, size };
+  ftruncateSync(fd);
+  return { fd, size: 0 };
+}
+
+async function readTail(path: string, from: number): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(from, size - LOG_TAIL_BYTES);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(LOG_TAIL_BYTES), 0, LOG_TAIL_BYTES, start);
+    return buffer.toString('utf8', 0, bytesRead).trimEnd();
+  } finally {
+    await file.close();
+  }
+}
+
+/** Runs a command to its end under the same protection, for builds and downloads; resolves with its exit. */
+export async function runSupervised(
+  options: SuperviseOptions,
+  signal?: AbortSignal,
+): Promise<Exit & { log: string }> {
+  const command = await supervise(options);
+  const stop = () => void command.stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  const exit = await command.exited;
+  signal?.removeEventListener('abort', stop);
+  return { ...exit, log: await command.readLog() };
+}
+
+/** For messages: `exit code 1` or `SIGKILL`. */
+export function describeExit(exit: Exit): string {
+  if (exit.signal !== null) return exit.signal;
+  return exit.code === null ? 'an unknown cause' : `exit code ${exit.code}`;
+}
