@@ -92,8 +92,9 @@ export function readDatabaseUrl(env: Environment = process.env): string {
  *
  * @throws ConfigurationError where neither says an address
  */
-export function readTemporal(): ClientConnectConfig & { namespace: string } {
-  const config = loadClientConnectConfig();
+export function readTemporal(env: Environment = process.env): ClientConnectConfig & { namespace: string } {
+  const variables = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  const config = loadClientConnectConfig({ overrideEnvVars: Object.fromEntries(variables) });
   if (!config.connectionOptions.address) {
     throw new ConfigurationError(
       'TEMPORAL_ADDRESS is not set, and no Temporal profile gives an address: set it to host:port of the Temporal ' +

@@ -14,7 +14,9 @@ import { createBankSchema } from './schema.ts';
 export interface Servers {
   databaseUrl: string;
   temporalAddress: string;
-  uiUrl: string;
+  uiUrl: string | null;
+  /** Lines for a shell that reach these servers. */
+  environment: readonly string[];
   stop(): Promise<void>;
 }
 
@@ -56,7 +58,7 @@ export async function main({ startServers, startWorker, out, argv }: Parts): Pro
       ...worker,
       uiUrl: servers.uiUrl,
       temporalAddress: servers.temporalAddress,
-      environment: [`export DATABASE_URL='${servers.databaseUrl}'`],
+      environment: servers.environment,
       out,
       all,
       signal,

@@ -20,7 +20,7 @@ export interface Summary {
 }
 
 export interface NextSteps {
-  uiUrl: string;
+  uiUrl: string | null;
   temporalAddress: string;
   taskQueue: string;
   /** Lines to type first, such as `export DATABASE_URL=…`. */
@@ -37,7 +37,7 @@ export function summarise(summary: Summary): string {
     '',
     ...describeMoney(summary.conservation),
     '',
-    `Web UI  ${summary.next.uiUrl}`,
+    `Web UI  ${summary.next.uiUrl ?? 'of the server that TEMPORAL_ADDRESS names'}`,
     '',
     ...describeNextSteps(summary),
     '',

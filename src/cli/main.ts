@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
+import { addDev } from './dev.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay } from './operate.ts';
@@ -28,6 +29,7 @@ function createProgram(): Command {
     .showHelpAfterError('(--help shows how it is used)')
     .exitOverride();
   for (const add of [
+    addDev,
     addMigrate,
     addSetup,
     addWorker,

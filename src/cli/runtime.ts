@@ -19,8 +19,10 @@ const LEVELS: Record<string, LogLevel> = {
   ERROR: 'error',
 };
 
-/** Once a process, before any worker. SIGTERM and SIGINT then stop its workers in good order. */
-export function installRuntime(): void {
+/** Once a process, before any worker. Its signals then stop its workers in good order. */
+export function installRuntime({
+  shutdownSignals = ['SIGTERM', 'SIGINT'],
+}: { shutdownSignals?: NodeJS.Signals[] } = {}): void {
   Runtime.install({
     logger: new DefaultLogger(SDK_LEVEL, ({ level, message, meta }) => {
       // Every failed attempt is logged by the one who records it.
@@ -33,6 +35,6 @@ export function installRuntime(): void {
       });
     }),
     telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-    shutdownSignals: ['SIGTERM', 'SIGINT'],
+    shutdownSignals,
   });
 }

@@ -3,9 +3,11 @@
  *
  * @module
  */
+import { createHash } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { packageFile } from '../package.ts';
 import { hasCode } from './error-code.ts';
 
 /** A user of the system that is not us; only root can run something as one. */
@@ -31,14 +33,23 @@ export function defaultCacheDir(): string {
  * since Postgres has to run as another user there, and that one cannot enter root's home.
  */
 export function defaultDevDir(): string {
-  if (runsAsRoot()) return '/var/lib/temporal-inbox/dev';
+  return join(dataDir(), 'dev');
+}
+
+/** Where the demo of this checkout keeps its data: another checkout's demo starts anew. */
+export function demoDir(): string {
+  const checkout = createHash('sha256').update(packageFile('').pathname).digest('hex').slice(0, 8);
+  return join(dataDir(), `demo-${checkout}`);
+}
+
+function dataDir(): string {
+  if (runsAsRoot()) return '/var/lib/temporal-inbox';
   const { XDG_DATA_HOME, LOCALAPPDATA } = process.env;
-  if (XDG_DATA_HOME) return join(XDG_DATA_HOME, 'temporal-inbox', 'dev');
-  if (process.platform === 'darwin') {
-    return join(homedir(), 'Library', 'Application Support', 'temporal-inbox', 'dev');
-  }
-  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'temporal-inbox', 'dev');
-  return join(homedir(), '.local', 'share', 'temporal-inbox', 'dev');
+  if (XDG_DATA_HOME) return join(XDG_DATA_HOME, 'temporal-inbox');
+  if (process.platform === 'darwin')
+    return join(homedir(), 'Library', 'Application Support', 'temporal-inbox');
+  if (process.platform === 'win32' && LOCALAPPDATA) return join(LOCALAPPDATA, 'temporal-inbox');
+  return join(homedir(), '.local', 'share', 'temporal-inbox');
 }
 
 /**

@@ -34,6 +34,8 @@ export interface TemporalServerOptions {
 }
 
 export interface TemporalServer {
+  /** The `temporal` command that runs it. */
+  readonly binary: string;
   /** `127.0.0.1:port` */
   readonly address: string;
   readonly uiUrl: string | null;
@@ -79,6 +81,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
     };
     return {
       address: `${LOOPBACK}:${port}`,
+      binary: plan.binary,
       uiUrl: uiPort === null ? null : `http://${LOOPBACK}:${uiPort}`,
       pid: running.pid,
       stop: () => end('stop'),

@@ -35,6 +35,9 @@ const failing = defineCommand({
   },
 });
 
+const isCancelled = (error: unknown) =>
+  error instanceof WorkflowFailedError && error.cause instanceof CancelledFailure;
+
 describe('a workflow that is cancelled', () => {
   let inbox: TestInbox;
 
@@ -43,9 +46,6 @@ describe('a workflow that is cancelled', () => {
     await inbox.startWorker([report, failing]);
   });
   after(() => inbox.close());
-
-  const isCancelled = (error: unknown) =>
-    error instanceof WorkflowFailedError && error.cause instanceof CancelledFailure;
 
   it('is not confused with one that is simply long-running', async () => {
     const handle = await inbox.start(inbox.id('report'), {

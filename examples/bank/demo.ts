@@ -1,0 +1,79 @@
+/**
+ * `npm start`: the bank on embedded servers, or on those that DATABASE_URL and TEMPORAL_ADDRESS name.
+ *
+ * @module
+ */
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { readSettings, readTemporal } from '../../src/config.ts';
+import { createPool } from '../../src/database.ts';
+import { installRuntime } from '../../src/cli/runtime.ts';
+import { writeEnvironmentFile } from '../../src/dev/environment-file.ts';
+import { demoDir } from '../../src/dev/folders.ts';
+import { startServers } from '../../src/dev/servers.ts';
+import { createLog } from '../../src/log.ts';
+import { migrate } from '../../src/migrate.ts';
+import { registerSearchAttributes } from '../../src/search-attributes.ts';
+import { createInboxWorker } from '../../src/worker.ts';
+import * as commands from './commands.ts';
+import { main } from './main.ts';
+import type { RunningWorker, Servers } from './main.ts';
+
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+
+await main({
+  startServers: startDemoServers,
+  startWorker,
+  out: process.stdout,
+  argv: process.argv.slice(2),
+}).catch((error: unknown) => {
+  const interrupted = error instanceof Error && error.message === 'interrupted';
+  if (!interrupted) say(error instanceof Error ? `${error.message}\n${error.stack}` : String(error));
+  process.exitCode = 1;
+});
+
+async function startDemoServers(): Promise<Servers> {
+  const persistentDir = demoDir();
+  const servers = await startServers({ persistentDir, usualPorts: true, log: say });
+  const environmentFile = await writeEnvironmentFile(persistentDir, servers);
+  say(`Postgres and Temporal are up${servers.uiUrl ? `; the Web UI is at ${servers.uiUrl}` : ''}.`);
+  return { ...servers, environment: [`. ${environmentFile}`] };
+}
+
+async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<RunningWorker> {
+  const { taskQueue } = readSettings();
+  const { connectionOptions, namespace } = readTemporal({
+    ...process.env,
+    TEMPORAL_ADDRESS: temporalAddress,
+  });
+  const pool = createPool({ connectionString: databaseUrl, max: 4, applicationName: 'bank demo' });
+  await migrate(pool);
+  const connection = await Connection.connect(connectionOptions);
+  await registerSearchAttributes(connection, namespace);
+  // Ctrl-C is the demo's to hear: it stops the worker before the servers.
+  installRuntime({ shutdownSignals: [] });
+  const native = await NativeConnection.connect(connectionOptions);
+  const worker = await createInboxWorker({
+    commands: Object.values(commands),
+    databaseUrl,
+    connection: native,
+    namespace,
+    // What fails is in the summary; a line for each would bury the progress.
+    log: createLog('error', () => {}),
+  });
+  const running = worker.run();
+  running.catch(say);
+  return {
+    pool,
+    client: new Client({ connection, namespace }),
+    taskQueue,
+    searchAttributes: true,
+    async stop() {
+      worker.shutdown();
+      await running;
+      await native.close();
+      await connection.close();
+      await pool.end();
+    },
+  };
+}

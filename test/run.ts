@@ -1,0 +1,61 @@
+/**
+ * `npm test`: all test files, against servers of their own, or those that DATABASE_URL and TEMPORAL_ADDRESS name.
+ * Arguments choose files by a part of their path: `npm test -- dead-letters`.
+ *
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startServers } from '../src/dev/servers.ts';
+
+/** No test takes nearly as long; one that hangs must not keep the others' results back. */
+const TEST_TIMEOUT_MS = 240_000;
+/** Two cores are enough for two files; more only make each other's conditions come later. */
+const CONCURRENCY = 2;
+
+const root = fileURLToPath(new URL('.', import.meta.url));
+const wanted = process.argv.slice(2);
+const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.test.js'))
+  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+  .sort()
+  .map((file) => join(root, file));
+
+if (files.length === 0) {
+  console.error(`no test file has ${wanted.join(' or ')} in its path`);
+  process.exitCode = 1;
+} else {
+  process.exitCode = await runTests();
+}
+
+async function runTests(): Promise<number> {
+  const servers = await startServers({ log: (line) => console.error(line) });
+  try {
+    const args = [
+      '--test',
+      '--test-reporter=spec',
+      `--test-concurrency=${CONCURRENCY}`,
+      `--test-timeout=${TEST_TIMEOUT_MS}`,
+      ...files,
+    ];
+    const tests = spawn(process.execPath, args, {
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        DATABASE_URL: servers.databaseUrl,
+        TEMPORAL_ADDRESS: servers.temporalAddress,
+        // Names and numbers in messages are compared as they are.
+        NO_COLOR: '1',
+      },
+    });
+    const forward = (signal: NodeJS.Signals) => void tests.kill(signal);
+    process.on('SIGINT', forward).on('SIGTERM', forward);
+    const [code] = (await once(tests, 'exit')) as [number | null];
+    return code ?? 1;
+  } finally {
+    await servers.stop();
+  }
+}
