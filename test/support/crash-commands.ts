@@ -1,0 +1,79 @@
+/**
+ * Commands for workers that get killed. They tell the test where they are through a table that they write outside of
+ * their transaction.
+ *
+ * @module
+ */
+import { Client } from 'pg';
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { readDatabaseUrl } from '../../src/config.ts';
+
+let dieAfterCommit = false;
+
+/** Ends this process once Postgres has answered COMMIT, before anybody in it hears of the answer. */
+const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
+Client.prototype.query = function observed(this: Client, ...args: unknown[]) {
+  const answer = query.apply(this, args);
+  if (!dieAfterCommit || args[0] !== 'commit') return answer;
+  return (answer as Promise<unknown>).then(() => {
+    process.kill(process.pid, 'SIGKILL');
+    return new Promise(() => {});
+  });
+} as typeof Client.prototype.query;
+
+async function tell(messageId: string): Promise<void> {
+  const client = new Client(readDatabaseUrl());
+  await client.connect();
+  await client.query('insert into told (message_id, pid) values ($1, $2)', [messageId, process.pid]);
+  await client.end();
+}
+
+const schema = z.object({});
+
+/** Waits for ever in its first attempt, with its effect written but not committed. */
+export const waitInHandler = defineCommand({
+  type: 'WaitInHandler',
+  schema,
+  timeout: '3s',
+  retry: { initialInterval: '100ms' },
+  async handle({ tx, messageId, attempt }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+    if (attempt === 1) {
+      await tell(messageId);
+      await new Promise(() => {});
+    }
+    return attempt;
+  },
+});
+
+export const dieOnceCommitted = defineCommand({
+  type: 'DieOnceCommitted',
+  schema,
+  async handle({ tx, messageId }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+    dieAfterCommit = true;
+    return 'committed';
+  },
+});
+
+/** Takes its process with it, every time. */
+export const poison = defineCommand({
+  type: 'Poison',
+  schema,
+  retry: { maximumAttempts: 2, initialInterval: '100ms' },
+  async handle() {
+    process.exit(3);
+  },
+});
+
+export const slow = defineCommand({
+  type: 'Slow',
+  schema,
+  async handle({ tx, messageId }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+    await tell(messageId);
+    await tx.query('select pg_sleep(1.5)');
+    return 'done';
+  },
+});

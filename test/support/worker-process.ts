@@ -1,0 +1,47 @@
+/**
+ * A worker as a process of its own, to be killed.
+ *
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { TestInbox } from './inbox.ts';
+import { eventually } from './wait.ts';
+
+const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+
+export interface WorkerProcess {
+  pid: number;
+  kill(signal: NodeJS.Signals): void;
+  /** Resolves when the process has ended. */
+  ended: Promise<void>;
+  /** What it said on stderr. */
+  log(): string;
+}
+
+/** `inbox worker` with a module of test/support; resolves when it works. */
+export async function startWorkerProcess(
+  inbox: TestInbox,
+  module: string,
+  env: Record<string, string> = {},
+): Promise<WorkerProcess> {
+  const path = fileURLToPath(new URL(module, import.meta.url));
+  const child = spawn(process.execPath, [CLI, 'worker', path], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue, ...env },
+  });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const ended = once(child, 'exit').then(() => undefined);
+  await eventually('the worker has started', () => {
+    if (hasEnded(child)) throw new Error(`the worker ended: ${log}`);
+    return log.includes('worker started');
+  });
+  return { pid: child.pid!, kill: (signal) => void child.kill(signal), ended, log: () => log };
+}
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
