@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { WorkflowFailedError } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError, WorkflowFailedError } from '@temporalio/client';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { RetryAfterError, UnrecoverableError } from '../../src/errors.ts';
@@ -259,5 +259,21 @@ describe('the life of a command', () => {
     });
     assert.deepEqual(await effectsOf(messageId), [{ cents: 1 }]);
     assert.deepEqual((await inbox.entry(messageId))?.payload, { account: messageId, cents: 1 });
+  });
+
+  it('has one effect for a hundred duplicates at once, and for a hundred more afterwards', async () => {
+    const messageId = inbox.id('hundred');
+    const envelope = { commandType: 'Deposit', payload: { account: messageId, cents: 1 } };
+    for (let round = 0; round < 2; round += 1) {
+      const starts = await Promise.allSettled(Array.from({ length: 100 }, () => inbox.start(messageId, envelope)));
+      const accepted = starts.filter((start) => start.status === 'fulfilled');
+      assert.ok(accepted.length >= 1);
+      for (const start of starts) {
+        if (start.status === 'rejected') assert.ok(start.reason instanceof WorkflowExecutionAlreadyStartedError);
+        else assert.deepEqual(await start.value.result(), { account: messageId, cents: 1 });
+      }
+    }
+    assert.deepEqual(await effectsOf(messageId), [{ cents: 1 }]);
+    assert.equal((await inbox.entry(messageId))?.attempt, 1);
   });
 });
