@@ -25,7 +25,7 @@ describe('a worker that is killed', () => {
     await inbox.close();
   });
 
-  async function worker(): Promise<WorkerProcess> {
+  async function another(): Promise<WorkerProcess> {
     const started = await startWorkerProcess(inbox, MODULE);
     processes.push(started);
     return started;
@@ -40,13 +40,13 @@ describe('a worker that is killed', () => {
     rows(inbox.pool, 'select from effects where message_id = $1', [messageId]);
 
   it('between claim and commit leaves nothing, and the next worker goes on at attempt 2', async () => {
-    const first = await worker();
+    const first = await another();
     const messageId = inbox.id('in-handler');
     const handle = await inbox.start(messageId, { commandType: 'WaitInHandler', payload: {} });
     await told(messageId);
     first.kill('SIGKILL');
     await first.ended;
-    const second = await worker();
+    const second = await another();
 
     assert.equal(await handle.result(), 2);
     assert.equal((await effectsOf(messageId)).length, 1);
@@ -60,12 +60,12 @@ describe('a worker that is killed', () => {
   });
 
   it('after its commit has done the work once, and the next worker answers with the stored result', async () => {
-    const first = await worker();
+    const first = await another();
     const messageId = inbox.id('committed');
     const handle = await inbox.start(messageId, { commandType: 'DieOnceCommitted', payload: {} });
     await first.ended;
     assert.equal((await inbox.entry(messageId))?.status, 'Completed');
-    const second = await worker();
+    const second = await another();
 
     assert.equal(await handle.result(), 'committed');
     assert.equal((await effectsOf(messageId)).length, 1);
@@ -80,7 +80,7 @@ describe('a worker that is killed', () => {
     await inbox.start(messageId, { commandType: 'Poison', payload: {} });
     for (let started = 1; (await inbox.entry(messageId))?.status !== 'DeadLetter'; started += 1) {
       assert.ok(started <= 3, 'two attempts, and one worker that finds the second one lost');
-      const current = await worker();
+      const current = await another();
       await Promise.race([current.ended, inbox.reaches(messageId, 'DeadLetter')]);
     }
     const [letter] = await listDeadLetters(inbox.pool, messageId);
@@ -91,12 +91,12 @@ describe('a worker that is killed', () => {
   });
 
   it('is overtaken while it is stopped: what it does when it goes on changes nothing', async () => {
-    const zombie = await worker();
+    const zombie = await another();
     const messageId = inbox.id('zombie');
     const handle = await inbox.start(messageId, { commandType: 'WaitInHandler', payload: {} });
     await told(messageId);
     zombie.kill('SIGSTOP');
-    const successor = await worker();
+    const successor = await another();
 
     assert.equal(await handle.result(), 2);
     zombie.kill('SIGCONT');
@@ -119,7 +119,7 @@ describe('a worker that is killed', () => {
   });
 
   it('with SIGTERM finishes what it has begun', async () => {
-    const stopping = await worker();
+    const stopping = await another();
     const messageId = inbox.id('drained');
     await inbox.start(messageId, { commandType: 'Slow', payload: {} });
     await told(messageId);

@@ -265,11 +265,14 @@ describe('the life of a command', () => {
     const messageId = inbox.id('hundred');
     const envelope = { commandType: 'Deposit', payload: { account: messageId, cents: 1 } };
     for (let round = 0; round < 2; round += 1) {
-      const starts = await Promise.allSettled(Array.from({ length: 100 }, () => inbox.start(messageId, envelope)));
+      const starts = await Promise.allSettled(
+        Array.from({ length: 100 }, () => inbox.start(messageId, envelope)),
+      );
       const accepted = starts.filter((start) => start.status === 'fulfilled');
       assert.ok(accepted.length >= 1);
       for (const start of starts) {
-        if (start.status === 'rejected') assert.ok(start.reason instanceof WorkflowExecutionAlreadyStartedError);
+        if (start.status === 'rejected')
+          assert.ok(start.reason instanceof WorkflowExecutionAlreadyStartedError);
         else assert.deepEqual(await start.value.result(), { account: messageId, cents: 1 });
       }
     }

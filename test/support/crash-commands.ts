@@ -12,6 +12,7 @@ import { readDatabaseUrl } from '../../src/config.ts';
 let dieAfterCommit = false;
 
 /** Ends this process once Postgres has answered COMMIT, before anybody in it hears of the answer. */
+// oxlint-disable-next-line typescript/unbound-method -- it is called with `this` below
 const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
 Client.prototype.query = function observed(this: Client, ...args: unknown[]) {
   const answer = query.apply(this, args);
