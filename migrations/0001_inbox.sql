@@ -20,13 +20,34 @@ as $$
     'hex')::uuid
 $$;
 
--- One fingerprint for every way in: jsonb's text has one order of keys and one form for each number.
--- The type's length keeps ('a', '"b"…') and ('a"b', …) apart.
+-- jsonb keeps 1.0 and 1 apart in its text; to a sender they are one number, and JavaScript makes one of them.
+create function inbox.without_trailing_zeros(value jsonb) returns jsonb
+language plpgsql immutable strict parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return case jsonb_typeof(value)
+    when 'number' then to_jsonb(trim_scale((value #>> '{}')::numeric))
+    when 'array' then (
+      select coalesce(jsonb_agg(inbox.without_trailing_zeros(item) order by place), '[]')
+      from jsonb_array_elements(value) with ordinality as items (item, place))
+    when 'object' then (
+      select coalesce(jsonb_object_agg(key, inbox.without_trailing_zeros(item)), '{}')
+      from jsonb_each(value) as items (key, item))
+    else value
+  end;
+end
+$$;
+
+-- One fingerprint for every way in: jsonb's text has one order of keys. The walk through the payload is only made where
+-- something in it looks like 1.0. The type's length keeps ('a', '"b"…') and ('a"b', …) apart.
 create function inbox.fingerprint(command_type text, payload jsonb) returns bytea
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  select sha256(convert_to(length(command_type) || ':' || command_type || payload::text, 'UTF8'))
+  select sha256(convert_to(length(command_type) || ':' || command_type ||
+    case when payload::text ~ '\d\.\d*0(?!\d)' then inbox.without_trailing_zeros(payload) else payload end::text,
+    'UTF8'))
 $$;
 
 create type inbox.entry_status as enum ('Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter');
