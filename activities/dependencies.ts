@@ -21,5 +21,7 @@ export interface ActivityDependencies {
   buildId: string | null;
   /** Whether the namespace has the search attributes of the inbox. */
   searchAttributes: boolean;
+  /** Told of every first attempt that has ended, whatever came of it. */
+  attemptEnded?: (messageId: string) => void;
   log: CommandLog;
 }

@@ -10,6 +10,7 @@ import { inboxFailure } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
+import { sendMessages } from '../src/send.ts';
 import type { Entry, StoredEvent } from '../src/store/entries.ts';
 import { ReportedFailure } from './transaction.ts';
 
@@ -49,6 +50,15 @@ export async function runHandler(
     tx,
     emit: (event) => void events.push(storedEvent(event, limits)),
     signal,
+    send: async (message) => {
+      const caused = {
+        correlationId: entry.correlationId ?? entry.messageId,
+        causationId: entry.messageId,
+        ...message,
+      };
+      const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
+      return sent!;
+    },
     log,
   };
   const result: unknown = await command.definition.handle(context);

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { activityInfo } from '@temporalio/activity';
+import type { AttemptInput } from '../src/outcome.ts';
 import { createAttempt } from './attempt.ts';
 import { createCancel } from './cancelled.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -14,7 +16,7 @@ export function createActivities(dependencies: ActivityDependencies) {
   const attempt = createAttempt(dependencies);
   return {
     /** The first attempt: a local activity in the first workflow task. */
-    firstAttempt: attempt,
+    firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
     /** All attempts after a transient failure: an ordinary activity that Temporal retries. */
     retry: attempt,
     /** Every attempt of a command that is declared long-running. */
@@ -22,6 +24,10 @@ export function createActivities(dependencies: ActivityDependencies) {
     deadLetterCancelled: createCancel(dependencies),
     ...createOperatorActivities(dependencies),
   };
+}
+
+function tellEnd({ attemptEnded }: ActivityDependencies): void {
+  attemptEnded?.(activityInfo().workflowExecution!.workflowId);
 }
 
 export type Activities = ReturnType<typeof createActivities>;

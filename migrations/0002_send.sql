@@ -40,7 +40,9 @@ begin
     when jsonb_path_exists(jsonb_build_array(payload, metadata),
       'strict $.** ? (@.type() == "number" && (@ > 9007199254740991 || @ < -9007199254740991))')
       then 'payload or metadata has an integer beyond 2^53; send it as a string'
-    when jsonb_path_exists(payload, 'strict $.**{201}') or jsonb_path_exists(metadata, 'strict $.**{201}')
+    -- Level 0 is the value itself, and one more here for the array around the two.
+    when jsonb_path_exists(jsonb_build_array(payload, metadata),
+      'strict $.**{201} ? (@.type() == "array" || @.type() == "object")')
       then 'payload or metadata is nested deeper than 200 levels'
   end;
   if problem is not null then

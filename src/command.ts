@@ -7,6 +7,7 @@ import type { ClientBase } from 'pg';
 import type { output, ZodType } from 'zod';
 import type { Json, JsonObject } from './json.ts';
 import type { RetryOptions } from './retry.ts';
+import type { Message, Sent } from './send.ts';
 
 /** Milliseconds, or text such as `'250ms'`, `'10s'`, `'5 minutes'` (the `ms` package's format). */
 export type Duration = number | string;
@@ -52,6 +53,12 @@ export interface HandlerContext<Payload> {
   emit: (event: OutboxEvent) => void;
   /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
   signal: AbortSignal;
+  /**
+   * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Its correlationId
+   * is that of this command (its message_id where it has none) and its causationId this command's message_id, unless
+   * the message says otherwise.
+   */
+  send: (message: Message) => Promise<Sent>;
   log: CommandLog;
 }
 

@@ -103,6 +103,31 @@ export class NotADeadLetterError extends InboxError {
   }
 }
 
+/** The command that a result was waited for is a dead letter: no result comes until a person acts. */
+export class DeadLetterError extends InboxError {
+  override readonly name = 'DeadLetterError';
+
+  constructor(
+    readonly messageId: string,
+    /** The last failure, as `Type: message`. */
+    readonly error: string,
+  ) {
+    super(`message ${JSON.stringify(messageId)} is a dead letter (${error}); it waits for replay or discard`);
+  }
+}
+
+/** The wait for a result ended. The command goes on; the same message_id asks for its result again. */
+export class ResultTimeoutError extends InboxError {
+  override readonly name = 'ResultTimeoutError';
+
+  constructor(readonly messageId: string) {
+    super(
+      `message ${JSON.stringify(messageId)} has no result yet; it was accepted and goes on. ` +
+        'Execute it again under the same message_id to wait for longer',
+    );
+  }
+}
+
 /** The worker refused what an operator asked for, for example a payload that fails the schema; nothing was changed. */
 export class RequestRefusedError extends InboxError {
   override readonly name = 'RequestRefusedError';

@@ -14,17 +14,21 @@ export type {
 } from './command.ts';
 export {
   ConfigurationError,
+  DeadLetterError,
   IdempotencyConflictError,
   InboxError,
   InvalidCommandError,
   InvalidMessageError,
   NotADeadLetterError,
   RequestRefusedError,
+  ResultTimeoutError,
   RetryAfterError,
   SchemaError,
   UnknownMessageError,
   UnrecoverableError,
 } from './errors.ts';
+export { createInbox } from './inbox.ts';
+export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './inbox.ts';
 export type { Json, JsonObject } from './json.ts';
 export { migrate } from './migrate.ts';
 export type { MigrationReport } from './migrate.ts';
@@ -48,5 +52,8 @@ export type {
 } from './protocol.ts';
 export type { RetryOptions } from './retry.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
+export type { Message, Sent } from './send.ts';
+export type { Entry } from './store/entries.ts';
+export type { SqlClient } from './store/send.ts';
 export { createInboxWorker } from './worker.ts';
 export type { InboxWorker, InboxWorkerOptions } from './worker.ts';

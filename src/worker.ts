@@ -5,6 +5,7 @@
  */
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { Client } from '@temporalio/client';
 import { bundleWorkflowCode, Worker } from '@temporalio/worker';
 import type { NativeConnection, WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import type { Pool } from 'pg';
@@ -15,7 +16,9 @@ import { readSettings } from './config.ts';
 import { createPool } from './database.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
+import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
+import { createRelay } from './relay.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
 
 export interface InboxWorkerOptions {
@@ -61,6 +64,17 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       log.warn(`${problem}; \`inbox setup\` registers them`, { missing: missing.join(',') });
     }
     const identity = `${process.pid}@${hostname()}`;
+    const searchAttributes = missing.length === 0;
+    const starter = {
+      // Of the worker's own connection: only so can a start be eager.
+      client: new Client({ connection: options.connection, namespace }),
+      taskQueue: settings.taskQueue,
+      searchAttributes,
+      pool: pools.records,
+      log,
+    };
+    const relay = createRelay({ ...starter, slots: settings.concurrency });
+    const reconciler = createReconciler(starter);
     const worker = await Worker.create({
       connection: options.connection,
       namespace,
@@ -73,7 +87,8 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
         maxPayloadBytes: settings.maxPayloadBytes,
         worker: identity,
         buildId: options.buildId ?? null,
-        searchAttributes: missing.length === 0,
+        searchAttributes,
+        attemptEnded: (messageId) => relay.attemptEnded(messageId),
         log,
       }),
       ...slots(settings),
@@ -83,9 +98,13 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     });
     return {
       async run() {
+        const loops = Promise.all([relay.run(), reconciler.run()]);
         try {
           await worker.run();
         } finally {
+          relay.stop();
+          reconciler.stop();
+          await loops;
           await closePools(pools);
         }
       },

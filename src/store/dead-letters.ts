@@ -65,6 +65,8 @@ export interface Resolution {
  * in the audit, in one statement. A payload, where one is given, replaces the entry's; the dead letter keeps the old
  * one, and the fingerprint stays that of what was sent, so that the sender's repeats are still duplicates.
  *
+ * `relayed_at` says that its workflow, which asked for this, goes on with it: no relay needs to start it.
+ *
  * The new generation, or null when no dead letter is open: of many replays at once, one wins.
  */
 export async function replayDeadLetter(
@@ -80,7 +82,8 @@ export async function replayDeadLetter(
        returning id, message_id, generation),
      entry as (
        update inbox.entries e
-       set status = 'Pending', generation = e.generation + 1, retry_count = 0, payload = coalesce($4, e.payload)
+       set status = 'Pending', generation = e.generation + 1, retry_count = 0, payload = coalesce($4, e.payload),
+           relayed_at = now()
        from letter
        where e.message_id = letter.message_id and e.status = 'DeadLetter'
        returning e.message_id, e.generation),

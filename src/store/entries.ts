@@ -157,7 +157,8 @@ export interface StoredEvent {
 }
 
 /**
- * Ends an attempt well: its events and `Completed` with its result, in one statement of the handler's transaction.
+ * Ends an attempt well: its events and `Completed` with its result, in one statement of the handler's transaction. Where
+ * a sender waits for the result, it is told of the message when the transaction commits.
  * False when this is no longer the transaction that locked the row: then nothing was changed.
  */
 export async function completeEntry(
@@ -169,14 +170,15 @@ export async function completeEntry(
        update inbox.entries
        set status = 'Completed', processed_at = now(), result = $4, error = null
        where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
-       returning message_id),
+       returning message_id, reply_to),
      emitted as (
        insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
        select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
               e.event -> 'payload', e.event -> 'metadata', completed.message_id
        from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
        order by e.place)
-     select from completed`,
+     select pg_notify(reply_to, message_id) from completed where reply_to is not null
+     union all select null from completed where reply_to is null`,
     [done.messageId, done.attempt, done.xid, JSON.stringify(done.result), JSON.stringify(done.events)],
   );
   return rowCount === 1;

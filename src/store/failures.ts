@@ -69,7 +69,7 @@ export interface DeathNotice {
 
 /**
  * To `DeadLetter`, with its row in dead_letters and the event that tells others. Null when the attempt is stale.
- * The event has no payload of the command: whoever may read events need not be allowed to read commands.
+ * A sender that waits for the result is told. The event has no payload of the command: whoever may read events need not be allowed to read commands.
  */
 export async function recordDeadLetter(
   db: Queryable,
@@ -98,8 +98,9 @@ export async function recordDeadLetter(
               jsonb_build_object('deadLetterId', id, 'messageId', message_id, 'commandType', command_type,
                 'generation', generation, 'reason', reason, 'errorType', error_type, 'failureGroup', failure_group),
               message_id
-       from letter)
-     select ${ENTRY_COLUMNS} from dead`,
+       from letter),
+     told as materialized (select pg_notify(reply_to, message_id) from dead where reply_to is not null)
+     select ${ENTRY_COLUMNS}, (select count(*) from told) as told from dead`,
     [...parameters(failure), death.reason, death.failureGroup],
   );
   return rows[0] ?? null;

@@ -87,6 +87,7 @@ async function handleIn<Schema extends ZodType, Result>(
     tx,
     emit: (event) => events.push(event),
     signal: new AbortController().signal,
+    send: () => Promise.reject(new Error('the commands of the bank send no others')),
     log: { debug: silent, info: silent, warn: silent, error: silent },
   });
   return events;

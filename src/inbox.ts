@@ -1,0 +1,133 @@
+/**
+ * The inbox as a sender sees it.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { CommandDefinition, CommandLog } from './command.ts';
+import { withTransaction } from './database.ts';
+import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
+import { DeadLetterError, ResultTimeoutError } from './errors.ts';
+import type { Json } from './json.ts';
+import { createLog } from './log.ts';
+import { checkSchema } from './migrate.ts';
+import { createRegistry } from './registry.ts';
+import type { Message, Sent } from './send.ts';
+import { sendMessages } from './send.ts';
+import { Settlements } from './settlements.ts';
+import type { Entry } from './store/entries.ts';
+import { findEntry } from './store/entries.ts';
+import type { SettledEntry, SqlClient } from './store/send.ts';
+
+export interface InboxOptions {
+  /** To the database with the inbox's schema. The caller closes it, after {@link Inbox.close}. */
+  pool: Pool;
+  /** The commands this service knows; only their settings are checked. Handlers run in workers. */
+  commands?: readonly CommandDefinition[];
+  /** Of a payload as JSON in UTF-8. Default and limit 1 MiB. */
+  maxPayloadBytes?: number;
+  log?: CommandLog;
+}
+
+export interface SendOptions {
+  /**
+   * The transaction that the command stands or falls with: any client with a `query(text, values)` like that of `pg`.
+   * Without it the messages are sent in a transaction of their own, all or none.
+   */
+  tx?: SqlClient;
+}
+
+export interface ExecuteOptions {
+  /** How long to wait for the result, in ms. Default 30 s. The command goes on when the wait has ended. */
+  timeoutMs?: number;
+  signal?: AbortSignal;
+}
+
+export interface Inbox {
+  /**
+   * Accepts a command, once for each message_id; a worker's relay starts it after the COMMIT.
+   *
+   * @throws InvalidMessageError, IdempotencyConflictError; roll the transaction back then
+   */
+  send(message: Message, options?: SendOptions): Promise<Sent>;
+  send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
+  /**
+   * Sends, and waits for the handler's result. A duplicate is answered with the result of the first.
+   *
+   * @throws DeadLetterError when the command became a dead letter; ResultTimeoutError, or the signal's reason, when the
+   *   wait ended first; what {@link send} throws
+   */
+  execute(message: Message, options?: ExecuteOptions): Promise<Json>;
+  /** The entry, or null where none has this id. */
+  status(messageId: string): Promise<Entry | null>;
+  /** Ends what waits and listens; the pool stays open. */
+  close(): Promise<void>;
+}
+
+const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
+
+/**
+ * @throws SchemaError when the database lacks the inbox's schema, InvalidCommandError for commands that make no sense
+ * @example
+ * const inbox = await createInbox({ pool });
+ * await inbox.send({ messageId, type: 'TransferFunds', payload }, { tx });
+ */
+export async function createInbox(options: InboxOptions): Promise<Inbox> {
+  const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
+  createRegistry(commands);
+  await checkSchema(pool);
+  const settlements = new Settlements(pool, log);
+
+  function sendAll(messages: readonly Message[], tx: SqlClient | undefined, replyTo: string | null) {
+    const send = (client: SqlClient) => sendMessages(client, messages, maxPayloadBytes, replyTo);
+    return tx ? send(tx) : withTransaction(pool, send);
+  }
+
+  async function send(message: Message, options?: SendOptions): Promise<Sent>;
+  async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
+  async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
+    if (isList(input)) return sendAll(input, tx, null);
+    const [sent] = await sendAll([input], tx, null);
+    return sent!;
+  }
+
+  async function execute(message: Message, { timeoutMs, signal }: ExecuteOptions = {}): Promise<Json> {
+    signal?.throwIfAborted();
+    settlements.start();
+    const limit = AbortSignal.timeout(timeoutMs ?? DEFAULT_EXECUTE_TIMEOUT_MS);
+    const over = new AbortController();
+    // Before it is sent: the notification must not come first.
+    const ended = AbortSignal.any([over.signal, limit, ...(signal ? [signal] : [])]);
+    const settled = settlements.wait(message.messageId, ended);
+    settled.catch(() => {});
+    try {
+      const [sent] = await sendAll([message], undefined, settlements.channel);
+      return resultOf(asSettled(sent!.entry) ?? (await settled));
+    } catch (error) {
+      throw error === limit.reason ? new ResultTimeoutError(message.messageId) : error;
+    } finally {
+      over.abort();
+    }
+  }
+
+  return {
+    send,
+    execute,
+    status: async (messageId) => findEntry(pool, checkMessageId(messageId)),
+    close: () => settlements.close(),
+  };
+}
+
+function isList(input: Message | readonly Message[]): input is readonly Message[] {
+  return Array.isArray(input);
+}
+
+function asSettled(entry: Entry): SettledEntry | null {
+  const { status } = entry;
+  return status === 'Completed' || status === 'DeadLetter' ? { ...entry, status } : null;
+}
+
+function resultOf(settled: SettledEntry): Json {
+  if (settled.status === 'DeadLetter') throw new DeadLetterError(settled.messageId, settled.error ?? '');
+  return settled.result;
+}

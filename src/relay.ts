@@ -1,0 +1,142 @@
+/**
+ * Moves committed Pending entries on: starts a workflow for each. Runs inside the worker process, so that the starts are
+ * eager: the first workflow task comes back with the answer and is run at once.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { CommandLog } from './command.ts';
+import { listen } from './listener.ts';
+import { startEntry } from './starter.ts';
+import type { Starter } from './starter.ts';
+import { PENDING_CHANNEL } from './store/send.ts';
+import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
+import type { EntryToStart } from './store/starts.ts';
+import { Wakeup } from './wakeup.ts';
+
+export interface RelayOptions extends Starter {
+  pool: Pool;
+  /**
+   * First attempts that this process runs at a time. More starts than that fall back to the slow way, through the
+   * task queue: a burst of everything at once ran at a third of the rate, with seconds of latency.
+   */
+  slots: number;
+  log: CommandLog;
+}
+
+export interface Relay {
+  /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
+  run(): Promise<void>;
+  stop(): void;
+  /** The first attempt of a message has ended here: its slot is free. */
+  attemptEnded(messageId: string): void;
+}
+
+/** The safety net: NOTIFY is quicker, but a notification can be lost. */
+const SWEEP_INTERVAL_MS = 1_000;
+/** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
+const SLOT_LEASE_MS = 10_000;
+const MAX_BATCH = 200;
+const MIN_BACKOFF_MS = 200;
+const MAX_BACKOFF_MS = 10_000;
+
+export function createRelay(options: RelayOptions): Relay {
+  return new PendingRelay(options);
+}
+
+class PendingRelay implements Relay {
+  readonly #options: RelayOptions;
+  readonly #wakeup = new Wakeup();
+  /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
+  readonly #slots = new Map<string, number>();
+  #stopped = false;
+  #failures = 0;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    const { pool, log } = this.#options;
+    const listener = listen({
+      connection: pool.options,
+      channel: PENDING_CHANNEL,
+      onWake: () => this.#wakeup.wake(),
+      log,
+    });
+    try {
+      while (!this.#stopped) await this.#turn();
+    } finally {
+      await listener.close();
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wakeup.wake();
+  }
+
+  attemptEnded(messageId: string): void {
+    if (this.#slots.delete(messageId)) this.#wakeup.wake();
+  }
+
+  async #turn(): Promise<void> {
+    const free = this.#freeSlots();
+    if (free === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    const entries = await this.#take(Math.min(free, MAX_BATCH));
+    if (entries === null) return this.#backOff();
+    if (entries.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    const failed = await this.#startAll(entries);
+    if (failed.length === 0) {
+      this.#failures = 0;
+      return undefined;
+    }
+    await releasePendingEntries(this.#options.pool, failed).catch(() => {
+      // Their lease runs out by itself.
+    });
+    return this.#backOff();
+  }
+
+  #freeSlots(): number {
+    const now = Date.now();
+    for (const [messageId, until] of this.#slots) if (until < now) this.#slots.delete(messageId);
+    return Math.max(0, this.#options.slots - this.#slots.size);
+  }
+
+  async #take(limit: number): Promise<EntryToStart[] | null> {
+    try {
+      return await takePendingEntries(this.#options.pool, limit);
+    } catch (error) {
+      this.#options.log.warn('the relay could not read from Postgres; trying again', { error });
+      return null;
+    }
+  }
+
+  /** The message ids whose start failed. */
+  async #startAll(entries: readonly EntryToStart[]): Promise<string[]> {
+    const failed: string[] = [];
+    await Promise.all(
+      entries.map(async (entry) => {
+        // Before the start: its attempt may have ended when the answer comes.
+        this.#slots.set(entry.messageId, Date.now() + SLOT_LEASE_MS);
+        try {
+          const started = await startEntry(this.#options, entry);
+          if (started === 'running') this.#slots.delete(entry.messageId);
+        } catch (error) {
+          this.#slots.delete(entry.messageId);
+          failed.push(entry.messageId);
+          if (failed.length === 1)
+            this.#options.log.warn('the relay could not start workflows; trying again', { error });
+        }
+      }),
+    );
+    return failed;
+  }
+
+  async #backOff(): Promise<void> {
+    const delayMs = Math.min(MIN_BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
+    this.#failures += 1;
+    // Not to be cut short by a NOTIFY: those go on coming while Temporal is away.
+    await this.#wakeup.pause(delayMs, () => this.#stopped);
+  }
+}

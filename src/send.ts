@@ -1,0 +1,98 @@
+/**
+ * Accepts commands: once for each message_id, in the sender's own transaction.
+ *
+ * @module
+ */
+import { parseEnvelope } from './envelope.ts';
+import { IdempotencyConflictError, InvalidMessageError } from './errors.ts';
+import type { Json, JsonObject } from './json.ts';
+import type { Entry, NewEntry } from './store/entries.ts';
+import type { SqlClient } from './store/send.ts';
+import { findKnownEntries, insertPendingEntries } from './store/send.ts';
+
+/** A command on its way in. */
+export interface Message {
+  /** The sender's idempotency key: 1 to 200 bytes of UTF-8, no control characters. */
+  messageId: string;
+  /** The command's type, such as `TransferFunds`. */
+  type: string;
+  payload: Json;
+  /** The whole flow this belongs to. */
+  correlationId?: string | null;
+  /** What directly caused it. */
+  causationId?: string | null;
+  metadata?: JsonObject;
+}
+
+export interface Sent {
+  answer: 'accepted' | 'duplicate';
+  /** As it stands now: of a duplicate the first one, with the result if it has completed. */
+  entry: Entry;
+}
+
+/**
+ * Checks the messages and stores those that are new. In a transaction of the caller's, everything stands or falls with it.
+ *
+ * @param replyTo - channel to be notified when an accepted entry is settled
+ * @returns an answer for each message, in their order
+ * @throws InvalidMessageError before anything was stored; IdempotencyConflictError, after which the caller's transaction
+ *   should be rolled back, because messages of the same call may have been stored in it
+ */
+export async function sendMessages(
+  tx: SqlClient,
+  messages: readonly Message[],
+  maxPayloadBytes: number,
+  replyTo: string | null = null,
+): Promise<Sent[]> {
+  const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
+  if (entries.length === 0) return [];
+  const accepted = byId(await insertPendingEntries(tx, entries, replyTo));
+  const others = entries.filter(({ messageId }) => !accepted.has(messageId));
+  const repeated =
+    entries.length > accepted.size ? await known(tx, entries, others) : new Map<string, Entry>();
+  return entries.map(({ messageId }) => {
+    const fresh = accepted.get(messageId);
+    // The same message twice in one call: the second is a duplicate of the first.
+    accepted.delete(messageId);
+    if (fresh) return { answer: 'accepted', entry: fresh };
+    return { answer: 'duplicate', entry: repeated.get(messageId)! };
+  });
+}
+
+/** @throws IdempotencyConflictError */
+async function known(
+  tx: SqlClient,
+  entries: readonly NewEntry[],
+  others: readonly NewEntry[],
+): Promise<Map<string, Entry>> {
+  // All of them where one call has a message twice: its second must be compared with its first.
+  const compared = others.length === 0 || hasRepeats(entries) ? entries : others;
+  const found = await findKnownEntries(tx, compared);
+  const conflict = found.find((entry) => !entry.same);
+  if (conflict) throw new IdempotencyConflictError(conflict.messageId);
+  return byId(found);
+}
+
+function hasRepeats(entries: readonly NewEntry[]): boolean {
+  return new Set(entries.map(({ messageId }) => messageId)).size < entries.length;
+}
+
+function parseMessage(message: Message, maxPayloadBytes: number): NewEntry {
+  if (typeof message !== 'object' || message === null) {
+    throw new InvalidMessageError('the message', 'must be an object with messageId, type and payload');
+  }
+  const { messageId, type, ...rest } = message;
+  try {
+    return parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
+  } catch (error) {
+    // The field has another name on this way in.
+    if (error instanceof InvalidMessageError && error.field === 'commandType') {
+      throw new InvalidMessageError('type', error.problem);
+    }
+    throw error;
+  }
+}
+
+function byId<T extends Entry>(entries: readonly T[]): Map<string, T> {
+  return new Map(entries.map((entry) => [entry.messageId, entry]));
+}

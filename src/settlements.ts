@@ -1,0 +1,83 @@
+/**
+ * Waiting for entries to be settled: a notification where one was asked for, and a look at the rows for all others.
+ *
+ * @module
+ */
+import { randomBytes } from 'node:crypto';
+import type { Pool } from 'pg';
+import type { CommandLog } from './command.ts';
+import { listen } from './listener.ts';
+import type { Listener } from './listener.ts';
+import type { SettledEntry } from './store/send.ts';
+import { findSettledEntries } from './store/send.ts';
+
+/** For duplicates of what another process waits for, and for notifications that got lost. */
+const SWEEP_INTERVAL_MS = 500;
+
+type Waiter = (settled: SettledEntry) => void;
+
+export class Settlements {
+  /** What an entry's `reply_to` is set to, for this process to hear of it. */
+  readonly channel = `inbox_settled_${randomBytes(8).toString('hex')}`;
+  readonly #pool: Pool;
+  readonly #log: CommandLog;
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #listener: Listener | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(pool: Pool, log: CommandLog) {
+    this.#pool = pool;
+    this.#log = log;
+  }
+
+  /** Listens from the first wait on: who only sends needs no connection for it. */
+  start(): void {
+    this.#listener ??= listen({
+      connection: this.#pool.options,
+      channel: this.channel,
+      log: this.#log,
+      onWake: (messageId) => void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]),
+    });
+    this.#timer ??= setInterval(() => void this.#look([...this.#waiters.keys()]), SWEEP_INTERVAL_MS);
+  }
+
+  /** Resolves when the entry is Completed or DeadLetter; rejects with the signal's reason when that comes first. */
+  wait(messageId: string, signal: AbortSignal): Promise<SettledEntry> {
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiters.get(messageId) ?? new Set();
+      this.#waiters.set(messageId, waiters);
+      const done = () => {
+        signal.removeEventListener('abort', onAbort);
+        waiters.delete(onSettled);
+        if (waiters.size === 0 && this.#waiters.get(messageId) === waiters) this.#waiters.delete(messageId);
+      };
+      const onSettled: Waiter = (settled) => {
+        done();
+        resolve(settled);
+      };
+      const onAbort = () => {
+        done();
+        reject(signal.reason as Error);
+      };
+      waiters.add(onSettled);
+      signal.addEventListener('abort', onAbort);
+      if (signal.aborted) onAbort();
+    });
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#listener?.close();
+  }
+
+  /** A notification says no more than: look. So a forged one does no harm. */
+  async #look(messageIds: string[]): Promise<void> {
+    const waitedFor = messageIds.filter((messageId) => this.#waiters.has(messageId));
+    if (waitedFor.length === 0) return;
+    const settled = await findSettledEntries(this.#pool, waitedFor).catch((error: unknown) => {
+      this.#log.warn('could not look whether commands have ended; trying again', { error });
+      return [];
+    });
+    for (const entry of settled) for (const waiter of this.#waiters.get(entry.messageId) ?? []) waiter(entry);
+  }
+}

@@ -1,0 +1,79 @@
+/**
+ * Way in (A): entries inserted in the sender's transaction.
+ *
+ * @module
+ */
+import type { Json } from '../json.ts';
+import type { Entry, NewEntry } from './entries.ts';
+import { ENTRY_COLUMNS } from './entries.ts';
+
+/** Any client with a `query` like that of `pg`: Kysely's, Drizzle's and Knex's raw ones too. */
+export interface SqlClient {
+  query(text: string, values: unknown[]): Promise<{ rows: unknown[] }>;
+}
+
+/** A relay that listens on it looks for Pending entries. Its notifications are empty: a wake-up, not a message. */
+export const PENDING_CHANNEL = 'inbox_pending';
+
+/**
+ * Inserts those that are not there, Pending, and wakes the relays when the transaction commits: one NOTIFY a statement,
+ * since a commit with a NOTIFY waits for every other such commit. `replyTo` is notified once the entry is settled.
+ * Returns the inserted ones.
+ */
+export async function insertPendingEntries(
+  db: SqlClient,
+  entries: readonly NewEntry[],
+  replyTo: string | null,
+): Promise<Entry[]> {
+  const { rows } = await db.query(
+    `with inserted as (
+       insert into inbox.entries
+         (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to)
+       select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
+              m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), $2
+       from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place)
+       order by place
+       on conflict do nothing
+       returning *),
+     woken as materialized (select pg_notify($3, '') where exists (select from inserted))
+     select ${ENTRY_COLUMNS} from inserted, woken`,
+    [JSON.stringify(entries), replyTo, PENDING_CHANNEL],
+  );
+  return rows as Entry[];
+}
+
+/** A known entry, and whether it was sent with the same type and payload. */
+export type KnownEntry = Entry & { same: boolean };
+
+/** Of these messages the ones that are there, each compared with what was sent now. */
+export async function findKnownEntries(db: SqlClient, entries: readonly NewEntry[]): Promise<KnownEntry[]> {
+  const { rows } = await db.query(
+    `select e.*, fingerprint = sent_fingerprint as same
+     from (select m ->> 'messageId' as sent_id, inbox.fingerprint(m ->> 'commandType', m -> 'payload') as sent_fingerprint
+           from jsonb_array_elements($1::jsonb) as messages (m)) as sent
+     join (select ${ENTRY_COLUMNS}, fingerprint from inbox.entries) as e on e."messageId" = sent_id`,
+    [JSON.stringify(entries)],
+  );
+  return rows as KnownEntry[];
+}
+
+/** How an entry that somebody waits for has ended. */
+export interface SettledEntry {
+  messageId: string;
+  status: 'Completed' | 'DeadLetter';
+  result: Json;
+  error: string | null;
+}
+
+/** Of these messages the ones that are Completed or DeadLetter. */
+export async function findSettledEntries(
+  db: SqlClient,
+  messageIds: readonly string[],
+): Promise<SettledEntry[]> {
+  const { rows } = await db.query(
+    `select message_id as "messageId", status, result, error from inbox.entries
+     where message_id = any ($1) and status in ('Completed', 'DeadLetter')`,
+    [messageIds],
+  );
+  return rows as SettledEntry[];
+}
