@@ -40,7 +40,11 @@ export interface TestInbox {
   /** Waits until the entry has this status, and returns it. */
   reaches(messageId: string, status: EntryStatus): Promise<Entry>;
   status(messageId: string): Promise<StatusReport>;
-  startWorker(commands: readonly CommandDefinition[], settings?: Partial<InboxSettings>): Promise<TestWorker>;
+  startWorker(
+    commands: readonly CommandDefinition[],
+    settings?: Partial<InboxSettings>,
+    databaseUrl?: string,
+  ): Promise<TestWorker>;
   close(): Promise<void>;
 }
 
@@ -48,13 +52,15 @@ export interface TestWorker {
   stop(): Promise<void>;
 }
 
-export async function createTestInbox(): Promise<TestInbox> {
+/** `address`: of a Temporal server of the test's own, which it may stop. */
+export async function createTestInbox({ address }: { address?: string } = {}): Promise<TestInbox> {
   if (!quiet) Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
   quiet = true;
-  const { connectionOptions, namespace } = readTemporal();
+  const { connectionOptions, namespace } = readTemporal(
+    address === undefined ? process.env : { ...process.env, TEMPORAL_ADDRESS: address },
+  );
   const database = await createTestDatabase();
   const connection = await Connection.connect(connectionOptions);
-  const native = await NativeConnection.connect(connectionOptions);
   const client = new Client({ connection, namespace });
   const suffix = randomBytes(4).toString('hex');
   const taskQueue = `inbox-${suffix}`;
@@ -80,16 +86,18 @@ export async function createTestInbox(): Promise<TestInbox> {
         return entry?.status === status ? entry : null;
       }),
     status: (messageId) => client.workflow.getHandle(messageId).query<StatusReport>('status'),
-    async startWorker(commands, settings) {
+    async startWorker(commands, settings, databaseUrl = database.url) {
+      // Of its own: the SDK refuses two workers for one queue on one connection.
+      const native = await NativeConnection.connect(connectionOptions);
       const worker = await createInboxWorker({
         commands,
-        databaseUrl: database.url,
+        databaseUrl,
         connection: native,
         namespace,
         settings: { taskQueue, ...settings },
         log: createLog('error', () => {}),
       });
-      const running = runInBackground(worker);
+      const running = runInBackground(worker, native);
       workers.push(running);
       return running;
     },
@@ -97,14 +105,13 @@ export async function createTestInbox(): Promise<TestInbox> {
       await Promise.all(workers.map((worker) => worker.stop()));
       await terminateAll(client, taskQueue);
       await connection.close();
-      await native.close();
       await database.drop();
     },
   };
   return inbox;
 }
 
-function runInBackground(worker: InboxWorker): TestWorker {
+function runInBackground(worker: InboxWorker, native: NativeConnection): TestWorker {
   const running = worker.run();
   // Whoever stops it hears of the error; until then it must not end the process.
   running.catch(() => {});
@@ -112,8 +119,10 @@ function runInBackground(worker: InboxWorker): TestWorker {
   return {
     async stop() {
       if (!stopped) worker.shutdown();
+      if (stopped) return running;
       stopped = true;
       await running;
+      return native.close();
     },
   };
 }
