@@ -14,6 +14,7 @@ import { withFields } from '../src/log.ts';
 import type { AttemptInput, AttemptOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
+import { crashPoint } from '../src/crash-points.ts';
 import { terminateBackend } from '../src/store/backends.ts';
 import { completeEntry, findEntry, findWaitingEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
@@ -108,9 +109,11 @@ async function attemptOnce(
   const client = await reaching(dependencies.attempts.connect());
   let broken: Error | true | undefined;
   try {
+    await crashPoint('before-claim', messageId);
     const claimed = await claim(dependencies, messageId, envelope);
     if (claimed.kind === 'completed') return claimed;
     const { entry } = claimed;
+    await crashPoint('after-claim', messageId);
     const command = dependencies.registry.get(entry.commandType);
     const limit = new AttemptLimit(command?.timeoutMs ?? 0, Context.current());
     const run: { backend: number | null } = { backend: null };
@@ -141,6 +144,7 @@ async function perform(
   const work = async () => {
     const locked = await beginAttempt(client, messageId, attempt, command.timeoutMs);
     run.backend = locked.pid;
+    await crashPoint('row-locked', messageId);
     const transaction = new HandlerTransaction(client);
     try {
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
@@ -157,7 +161,9 @@ async function perform(
       const completed = await completeEntry(client, { messageId, attempt, xid: locked.xid, result, events });
       if (!completed)
         throw new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
+      await crashPoint('before-commit', messageId);
       await commitAttempt(client);
+      await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {
       throw transaction.explain(error);
@@ -200,7 +206,9 @@ async function settleFailure(
 ): Promise<AttemptOutcome> {
   if (!(error instanceof StaleAttemptError)) {
     const report = error instanceof ReportedFailure ? error.report : reportFailure(error);
+    await crashPoint('before-failure-recorded', entry.messageId);
     const failure = await reaching(recordFailure(dependencies, entry, report));
+    await crashPoint('after-failure-recorded', entry.messageId);
     if (failure) throw failure;
   }
   const current = await reaching(findEntry(dependencies.records, entry.messageId));

@@ -5,6 +5,7 @@
  */
 import { activityInfo } from '@temporalio/activity';
 import { z } from 'zod';
+import { crashPoint } from '../src/crash-points.ts';
 import { checkJson } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
 import type { Json } from '../src/json.ts';
@@ -39,7 +40,9 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
       if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
       const problem = await payloadProblem(dependencies, asked.messageId, asked.payload);
       if (problem) return { kind: 'rejected', problem };
+      await crashPoint('before-replay-recorded', asked.messageId);
       const generation = await reaching(replayDeadLetter(records, asked, asked.payload));
+      await crashPoint('after-replay-recorded', asked.messageId);
       return generation === null ? nothingOpen(dependencies, asked.messageId) : { kind: 'done' };
     },
 

@@ -126,16 +126,17 @@ function resolveTimeout(type: string, timeout: Duration | undefined, longRunning
   return timeoutMs;
 }
 
-const MAX_DURATION_MS = 30 * 24 * 3_600_000;
+/** JavaScript's timers and Postgres's timeouts count milliseconds in 31 bits. */
+const MAX_DURATION_MS = 24 * 24 * 3_600_000;
 
-/** Milliseconds from 1 to 30 days, or undefined where nothing is set. */
+/** Milliseconds, from 1 to 24 days, or undefined where nothing is set. */
 function milliseconds(type: string, setting: string, value: Duration | undefined): number | undefined {
   if (value === undefined) return undefined;
   const ms = toMilliseconds(value);
   if (ms === null || ms < 1 || ms > MAX_DURATION_MS) {
     throw new InvalidCommandError(
       type,
-      `${setting}: ${JSON.stringify(value)} is no duration between 1 ms and 30 days, such as 500, '10s' or '5 minutes'`,
+      `${setting}: ${JSON.stringify(value)} is no duration between 1 ms and 24 days, such as 500, '10s' or '5 minutes'`,
     );
   }
   return ms;

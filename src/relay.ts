@@ -6,6 +6,7 @@
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import { crashPoint } from './crash-points.ts';
 import { listen } from './listener.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
@@ -120,7 +121,9 @@ class PendingRelay implements Relay {
         // Before the start: its attempt may have ended when the answer comes.
         this.#slots.set(entry.messageId, Date.now() + SLOT_LEASE_MS);
         try {
+          await crashPoint('relay-before-start', entry.messageId);
           const started = await startEntry(this.#options, entry);
+          await crashPoint('relay-after-start', entry.messageId);
           if (started === 'running') this.#slots.delete(entry.messageId);
         } catch (error) {
           this.#slots.delete(entry.messageId);

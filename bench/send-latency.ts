@@ -1,0 +1,132 @@
+/**
+ * How long a command takes from its sender's COMMIT to Completed, beside the same command started with an ordinary
+ * Temporal client; and how long one lies whose NOTIFY got lost. One at a time, interleaved, on servers of its own.
+ *
+ *     node dist/bench/send-latency.js [rounds]
+ *
+ * @module
+ */
+import { randomUUID } from 'node:crypto';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { z } from 'zod';
+import { installRuntime } from '../src/cli/runtime.ts';
+import { defineCommand } from '../src/command.ts';
+import { readTemporal } from '../src/config.ts';
+import { createPool, withTransaction } from '../src/database.ts';
+import { startServers } from '../src/dev/servers.ts';
+import { createLog } from '../src/log.ts';
+import { migrate } from '../src/migrate.ts';
+import { sendMessages } from '../src/send.ts';
+import { Settlements } from '../src/settlements.ts';
+import { createInboxWorker } from '../src/worker.ts';
+
+const ROUNDS = Number(process.argv[2] ?? 100);
+const TASK_QUEUE = 'inbox-bench';
+
+const touch = defineCommand({
+  type: 'Touch',
+  schema: z.object({}),
+  async handle({ tx, messageId }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+  },
+});
+
+installRuntime({ shutdownSignals: [] });
+const servers = await startServers();
+const pool = createPool({ connectionString: servers.databaseUrl, max: 4, applicationName: 'bench' });
+await migrate(pool);
+await pool.query('create table if not exists effects (message_id text)');
+const { connectionOptions, namespace } = readTemporal({
+  ...process.env,
+  TEMPORAL_ADDRESS: servers.temporalAddress,
+});
+const native = await NativeConnection.connect(connectionOptions);
+const connection = await Connection.connect(connectionOptions);
+const client = new Client({ connection, namespace });
+const log = createLog('error');
+const worker = await createInboxWorker({
+  commands: [touch],
+  databaseUrl: servers.databaseUrl,
+  connection: native,
+  namespace,
+  settings: { taskQueue: TASK_QUEUE },
+  log,
+});
+const running = worker.run();
+const settlements = new Settlements(pool, log);
+settlements.start();
+
+const sent: number[] = [];
+const started: number[] = [];
+const unheard: number[] = [];
+const never = new AbortController().signal;
+
+for (let round = 0; round < ROUNDS + 10; round += 1) {
+  const viaPostgres = await afterCommit((messageId) =>
+    withTransaction(pool, (tx) =>
+      sendMessages(tx, [{ messageId, type: 'Touch', payload: {} }], 1_000_000, settlements.channel),
+    ),
+  );
+  const viaTemporal = await startWithClient();
+  // The first ones open connections and warm up the worker.
+  if (round < 10) continue;
+  sent.push(viaPostgres);
+  started.push(viaTemporal);
+  if (round % 5 === 0) unheard.push(await afterCommit(sendUnheard));
+}
+report();
+
+await settlements.close();
+worker.shutdown();
+await running;
+await native.close();
+await connection.close();
+await pool.end();
+await servers.stop();
+
+async function afterCommit(send: (messageId: string) => Promise<unknown>): Promise<number> {
+  const messageId = randomUUID();
+  const settled = settlements.wait(messageId, never);
+  await send(messageId);
+  const committed = performance.now();
+  await settled;
+  return performance.now() - committed;
+}
+
+async function startWithClient(): Promise<number> {
+  const begun = performance.now();
+  await client.workflow.execute('handleCommand', {
+    workflowId: randomUUID(),
+    taskQueue: TASK_QUEUE,
+    args: [{ commandType: 'Touch', payload: {} }],
+  });
+  return performance.now() - begun;
+}
+
+/** As if the NOTIFY had got lost: the row, and no word of it. */
+async function sendUnheard(messageId: string): Promise<void> {
+  await pool.query(
+    `insert into inbox.entries (message_id, command_type, payload, fingerprint, reply_to)
+     values ($1, 'Touch', '{}', inbox.fingerprint('Touch', '{}'), $2)`,
+    [messageId, settlements.channel],
+  );
+}
+
+function report(): void {
+  const line = (what: string, values: number[]) =>
+    `${what.padEnd(44)} median ${median(values).toFixed(1)} ms, p90 ${quantile(values, 0.9).toFixed(1)} ms, n ${values.length}\n`;
+  process.stdout.write(line("sender's COMMIT to Completed", sent));
+  process.stdout.write(line('ordinary Temporal client, start to result', started));
+  process.stdout.write(line('the same as the first, its NOTIFY lost', unheard));
+  process.stdout.write(`ratio of the first two medians: ${(median(sent) / median(started)).toFixed(2)}\n`);
+}
+
+function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+function quantile(values: readonly number[], at: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * at))] ?? Number.NaN;
+}
