@@ -1,0 +1,76 @@
+/**
+ * The commands of the crash and chaos tests: transfers between accounts, with an `effects` table that has no unique
+ * constraint, since one would hide a duplicate.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { UnrecoverableError } from '../../src/errors.ts';
+
+export const ACCOUNTS = 20;
+export const OPENING_CENTS = 1_000_000;
+export const MAXIMUM_ATTEMPTS = 20;
+
+/** How often and how a transfer fails before it works; `dies` fails for good until its first replay. */
+const schema = z.object({
+  from: z
+    .int()
+    .min(0)
+    .max(ACCOUNTS - 1),
+  to: z
+    .int()
+    .min(0)
+    .max(ACCOUNTS - 1),
+  cents: z.int().positive(),
+  events: z.int().min(0).max(5).default(1),
+  failures: z.int().min(0).default(0),
+  dies: z.boolean().default(false),
+  sleepMs: z.int().min(0).default(0),
+});
+
+export type Transfer = z.input<typeof schema>;
+
+export const transfer = defineCommand({
+  type: 'Transfer',
+  schema,
+  retry: { maximumAttempts: MAXIMUM_ATTEMPTS, initialInterval: '200ms', maximumInterval: '2s' },
+  timeout: '5s',
+  async handle({ payload, tx, emit, messageId, attempt, generation }) {
+    const { from, to, cents, events, failures, dies, sleepMs } = payload;
+    // In one order, so that two transfers between two accounts cannot wait for each other.
+    const [first, second] = from < to ? [from, to] : [to, from];
+    await tx.query('select from chaos.accounts where id in ($1, $2) order by id for update', [first, second]);
+    await tx.query('update chaos.accounts set balance = balance - $1 where id = $2', [cents, from]);
+    await tx.query('update chaos.accounts set balance = balance + $1 where id = $2', [cents, to]);
+    await tx.query(
+      'insert into chaos.effects (message_id, generation, attempt, cents) values ($1, $2, $3, $4)',
+      [messageId, generation, attempt, cents],
+    );
+    for (let number = 1; number <= events; number += 1) {
+      emit({
+        aggregateType: 'account',
+        aggregateId: String(from),
+        type: 'Transferred',
+        payload: { number, of: events },
+      });
+    }
+    if (sleepMs > 0) await tx.query('select pg_sleep($1)', [sleepMs / 1_000]);
+    if (dies && generation === 0) throw new UnrecoverableError('DiesUntilReplayed');
+    if (attempt <= failures) throw new Error('fails for now');
+    return { cents };
+  },
+});
+
+/** Tables of the bank, and of what the checker compares. */
+export async function createChaosSchema(pool: Pool): Promise<void> {
+  await pool.query(`
+    create schema chaos;
+    create table chaos.accounts (id integer primary key, balance bigint not null);
+    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint)`);
+  await pool.query('insert into chaos.accounts select id, $1 from generate_series(0, $2) as id', [
+    OPENING_CENTS,
+    ACCOUNTS - 1,
+  ]);
+}

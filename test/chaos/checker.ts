@@ -1,0 +1,172 @@
+/**
+ * The invariants of the inbox, each a query that finds no row once the system has settled.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import { ACCOUNTS, MAXIMUM_ATTEMPTS, OPENING_CENTS } from './bank.ts';
+import type { Journal } from './journal.ts';
+
+export interface Invariant {
+  name: string;
+  /** What it finds is wrong; the first column says to whom. */
+  sql: string;
+}
+
+export interface Finding {
+  name: string;
+  violations: number;
+  /** Some of what was found, as JSON. */
+  examples: string[];
+}
+
+const HANDLER_EVENTS = `inbox.outbox where aggregatetype <> 'inbox'`;
+
+export const INVARIANTS: readonly Invariant[] = [
+  {
+    name: '1a every accepted message has an entry',
+    sql: `select message_id from journal left join inbox.entries using (message_id)
+          where answer = 'ok' and inbox.entries.id is null`,
+  },
+  {
+    name: '1b every refused or rolled-back message has none',
+    sql: `select message_id from journal join inbox.entries using (message_id) where answer = 'refused'`,
+  },
+  {
+    name: '1c no entry that nobody sent',
+    sql: `select message_id from inbox.entries left join journal using (message_id) where journal.answer is null`,
+  },
+  {
+    name: '2 every entry ends Completed or DeadLetter',
+    sql: `select message_id, status, attempt from inbox.entries where status not in ('Completed', 'DeadLetter')`,
+  },
+  {
+    name: '3a Completed: exactly one effect',
+    sql: `select message_id, count(effects.message_id) from inbox.entries left join chaos.effects using (message_id)
+          where status = 'Completed' group by message_id having count(effects.message_id) <> 1`,
+  },
+  {
+    name: '3b Completed: exactly the events its handler emitted, without a gap',
+    sql: `select e.message_id, numbers from inbox.entries e
+          cross join lateral (
+            select coalesce(array_agg((payload ->> 'number')::integer order by position), '{}') as numbers
+            from ${HANDLER_EVENTS} and message_id = e.message_id) as found
+          where status = 'Completed' and command_type = 'Transfer'
+            and numbers is distinct from
+              array(select generate_series(1, coalesce((e.payload ->> 'events')::integer, 1)))`,
+  },
+  {
+    name: '4a not Completed: no effect',
+    sql: `select message_id, status from inbox.entries join chaos.effects using (message_id) where status <> 'Completed'`,
+  },
+  {
+    name: '4b not Completed: no event of its handler',
+    sql: `select message_id, status from inbox.entries join (select message_id from ${HANDLER_EVENTS}) as o
+          using (message_id) where status <> 'Completed'`,
+  },
+  ...['chaos.effects', 'inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
+    (table) => ({
+      name: `5 no orphan in ${table}`,
+      sql: `select t.message_id from ${table} t left join inbox.entries e using (message_id) where e.id is null`,
+    }),
+  ),
+  {
+    name: '6a retry_count is the failures of this generation, and at most maximumAttempts',
+    sql: `select e.message_id, retry_count, count(f.id) from inbox.entries e
+          left join inbox.failures f on f.message_id = e.message_id and f.generation = e.generation
+          group by e.id having count(f.id) <> retry_count or retry_count > ${MAXIMUM_ATTEMPTS}`,
+  },
+  {
+    name: '6b no two failures of one attempt',
+    sql: `select message_id, attempt from inbox.failures group by message_id, attempt having count(*) > 1`,
+  },
+  {
+    name: '6c every attempt but a completed one has failed',
+    sql: `select e.message_id, e.attempt, count(f.id) from inbox.entries e left join inbox.failures f using (message_id)
+          where e.status in ('Completed', 'DeadLetter')
+          group by e.id having e.attempt <> count(f.id) + (e.status = 'Completed')::integer`,
+  },
+  {
+    name: '7a Failed exactly while next_retry_at is set',
+    sql: `select message_id from inbox.entries where (status = 'Failed') <> (next_retry_at is not null)`,
+  },
+  {
+    name: '7b a dead letter is open at most once, and only while the entry is DeadLetter',
+    sql: `select message_id from inbox.dead_letters d join inbox.entries e using (message_id)
+          where resolution is null
+          group by message_id having count(*) > 1 or bool_or(e.status <> 'DeadLetter')`,
+  },
+  {
+    name: '7c DeadLetter has its row: open, or discarded',
+    sql: `select e.message_id from inbox.entries e
+          left join inbox.dead_letters d on d.message_id = e.message_id and d.generation = e.generation
+          where e.status = 'DeadLetter' and (d.id is null or d.resolution = 'replayed')`,
+  },
+  {
+    name: '7d every earlier generation died and was replayed',
+    sql: `select e.message_id, e.generation, count(d.id) from inbox.entries e
+          left join inbox.dead_letters d
+            on d.message_id = e.message_id and d.generation < e.generation and d.resolution = 'replayed'
+          group by e.id having count(d.id) <> e.generation`,
+  },
+  {
+    name: '9 one resolution for each dead letter, with actor, and the audit shows it',
+    sql: `select d.message_id, d.generation from inbox.dead_letters d
+          left join inbox.audit a on a.details ->> 'deadLetterId' = d.id::text
+          group by d.id
+          having count(a.id) <> (d.resolution is not null)::integer
+            or bool_or(d.resolution is not null and d.resolved_by is null)
+            or bool_or(a.action <> case d.resolution when 'replayed' then 'replay' else 'discard' end)`,
+  },
+  {
+    name: '10 fingerprint and first payload are those that were sent',
+    sql: `select e.message_id from inbox.entries e join journal j using (message_id)
+          left join inbox.dead_letters d on d.message_id = e.message_id and d.generation = 0
+          where e.fingerprint <> inbox.fingerprint(j.command_type, j.payload)
+            or coalesce(d.payload, e.payload) <> j.payload`,
+  },
+  {
+    name: '11 money is conserved',
+    sql: `select sum(balance) from chaos.accounts having sum(balance) <> ${ACCOUNTS * OPENING_CENTS}`,
+  },
+  {
+    name: '12 exactly one CommandDeadLettered for each dead letter',
+    sql: `select d.message_id, d.generation, count(o.id) from inbox.dead_letters d
+          left join inbox.outbox o on o.type = 'CommandDeadLettered' and o.payload ->> 'deadLetterId' = d.id::text
+          group by d.id having count(o.id) <> 1`,
+  },
+  {
+    name: '13 no session is idle in a transaction',
+    sql: `select pid, application_name, query from pg_stat_activity
+          where datname = current_database() and state like 'idle in transaction%'`,
+  },
+];
+
+/** Runs every invariant against the database, with the journal beside it. */
+export async function check(pool: Pool, journal: Journal): Promise<Finding[]> {
+  await journal.store(pool);
+  const findings: Finding[] = [];
+  for (const { name, sql } of INVARIANTS) {
+    const { rows } = await pool.query<Record<string, unknown>>(sql);
+    findings.push({
+      name,
+      violations: rows.length,
+      examples: rows.slice(0, 5).map((row) => JSON.stringify(row)),
+    });
+  }
+  return findings;
+}
+
+/** One line an invariant, and what was found of those that do not hold. */
+export function describeFindings(findings: readonly Finding[]): string {
+  return findings
+    .flatMap(({ name, violations, examples }) => [
+      `${violations === 0 ? 'holds' : 'BROKEN'}  ${String(violations).padStart(6)}  ${name}`,
+      ...examples.map((example) => `                  ${example}`),
+    ])
+    .join('\n');
+}
+
+export function violated(findings: readonly Finding[]): Finding[] {
+  return findings.filter(({ violations }) => violations > 0);
+}

@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { CRASH_POINTS } from '../../src/crash-points.ts';
+import type { CrashPoint } from '../../src/crash-points.ts';
+import { createInbox } from '../../src/inbox.ts';
+import type { Inbox } from '../../src/inbox.ts';
+import type { JsonObject } from '../../src/json.ts';
+import { createChaosSchema } from '../chaos/bank.ts';
+import { check, describeFindings, violated } from '../chaos/checker.ts';
+import { Journal } from '../chaos/journal.ts';
+import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
+import type { CrashKind } from '../support/chaos-commands.ts';
+import { createTestInbox, rows } from '../support/inbox.ts';
+import type { TestInbox } from '../support/inbox.ts';
+import { eventually } from '../support/wait.ts';
+import { startFleet } from '../support/worker-fleet.ts';
+import type { WorkerFleet } from '../support/worker-fleet.ts';
+
+/** Longer than the longest limit that an attempt can hang for before Temporal gives it up. */
+const LIMIT_MS = 230_000;
+
+interface Case {
+  messageId: string;
+  point: CrashPoint;
+  kind: CrashKind;
+  way: 'send' | 'start';
+  payload: JsonObject;
+}
+
+describe('a worker that dies, fails or hangs at any crash point, over both ways in', () => {
+  let fixture: TestInbox;
+  let inbox: Inbox;
+  let fleet: WorkerFleet;
+  const journal = new Journal();
+
+  before(async () => {
+    fixture = await createTestInbox();
+    await createChaosSchema(fixture.pool);
+    await fixture.pool.query('create table chaos.crashes (message_id text primary key)');
+    inbox = await createInbox({ pool: fixture.pool });
+    fleet = await startFleet(fixture, './chaos-commands.js', 2);
+  });
+  after(async () => {
+    await fleet.stop();
+    await inbox.close();
+    await fixture.close();
+  });
+
+  const cases: Case[] = CRASH_POINTS.flatMap((point, index) =>
+    CRASH_KINDS.flatMap((kind) =>
+      (['send', 'start'] as const).flatMap((way): Case[] => {
+        // What is started with a client never passes the relay.
+        if (way === 'start' && point.startsWith('relay')) return [];
+        return [{ messageId: `${way}-${index}`, point, kind, way, payload: payloadFor(point, index) }];
+      }),
+    ),
+  );
+
+  it('neither loses nor repeats a command', { timeout: LIMIT_MS + 10_000 }, async () => {
+    const [replayed, others] = partition(cases, ({ point }) => point.includes('replay'));
+    for (const each of replayed) await begin(each);
+    // Those that hang first: they take the longest. A kill takes what else its worker does with it, so each has its turn.
+    for (const kind of ['hang', 'error', 'kill'] as const)
+      await crash(
+        others.filter((each) => each.kind === kind),
+        begin,
+      );
+    await eventually(
+      'all that are to be replayed are dead',
+      async () => (await openDeadLetters()) === replayed.length,
+    );
+    for (const kind of ['hang', 'error', 'kill'] as const) {
+      await crash(
+        replayed.filter((each) => each.kind === kind),
+        signalReplay,
+      );
+    }
+    await eventually('every command ends', everythingEnded, LIMIT_MS);
+
+    const findings = await check(fixture.pool, journal);
+    assert.deepEqual(violated(findings), [], describeFindings(findings));
+    assert.ok(
+      fleet.deaths >= cases.filter(({ kind }) => kind === 'kill').length,
+      `${fleet.deaths} workers died`,
+    );
+  });
+
+  /** Sets them off, and waits until each has reached its point; all at once, but kills one after the other. */
+  async function crash(some: readonly Case[], setOff: (each: Case) => Promise<void>): Promise<void> {
+    const groups = some[0]?.kind === 'kill' ? some.map((each) => [each]) : [some];
+    for (const group of groups) {
+      await Promise.all(group.map(setOff));
+      const ids = group.map((each) => idOf(each));
+      await eventually(`the crash points of ${ids.join(', ')} are reached`, async () => {
+        const sql = 'select from chaos.crashes where message_id = any ($1)';
+        return (await rows(fixture.pool, sql, [ids])).length === ids.length;
+      });
+    }
+  }
+
+  const idOf = ({ messageId, point, kind }: Case) => crashingId(fixture.id(messageId), point, kind);
+
+  async function begin(each: Case): Promise<void> {
+    const { way, payload } = each;
+    const id = idOf(each);
+    journal.add({ messageId: id, commandType: 'Transfer', payload, answer: 'ok' });
+    if (way === 'send') await inbox.send({ messageId: id, type: 'Transfer', payload });
+    else await fixture.start(id, { commandType: 'Transfer', payload });
+  }
+
+  async function signalReplay(each: Case): Promise<void> {
+    await fixture.client.workflow.signalWithStart('handleCommand', {
+      workflowId: idOf(each),
+      taskQueue: fixture.taskQueue,
+      signal: 'replay',
+      signalArgs: [{ actor: 'test' }],
+    });
+  }
+
+  async function openDeadLetters(): Promise<number> {
+    return (await rows(fixture.pool, 'select from inbox.dead_letters where resolution is null')).length;
+  }
+
+  async function everythingEnded(): Promise<boolean> {
+    const sql = `select from inbox.entries e where status not in ('Completed', 'DeadLetter')
+                 or (status = 'DeadLetter' and message_id like '%replay%')`;
+    const entries = await rows(fixture.pool, 'select from inbox.entries');
+    return entries.length === cases.length && (await rows(fixture.pool, sql)).length === 0;
+  }
+});
+
+/** Points on the way of a failure need a command that fails, those of a replay one that dies. */
+function payloadFor(point: CrashPoint, index: number): JsonObject {
+  const transfer: JsonObject = {
+    from: index % 20,
+    to: (index + 7) % 20,
+    cents: 100 + index,
+    events: index % 4,
+  };
+  // More than one: an attempt may be lost to the kill of another command.
+  if (point.includes('failure')) return { ...transfer, failures: 4 };
+  if (point.includes('replay')) return { ...transfer, dies: true };
+  return transfer;
+}
+
+function partition<T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))];
+}

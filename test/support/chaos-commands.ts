@@ -1,0 +1,39 @@
+/**
+ * The chaos bank's commands for a worker process that dies, fails or hangs at a crash point: once for each message whose
+ * id names one, as in `x@after-claim@kill@a`.
+ *
+ * @module
+ */
+import { Client } from 'pg';
+import { readDatabaseUrl } from '../../src/config.ts';
+import { setCrashHook } from '../../src/crash-points.ts';
+import type { CrashPoint } from '../../src/crash-points.ts';
+
+export { transfer } from '../chaos/bank.ts';
+
+export const CRASH_KINDS = ['kill', 'error', 'hang'] as const;
+export type CrashKind = (typeof CRASH_KINDS)[number];
+
+export function crashingId(name: string, point: CrashPoint, kind: CrashKind): string {
+  return `${name}@${point}@${kind}`;
+}
+
+setCrashHook(async (point, messageId) => {
+  const [, wanted, kind] = messageId.split('@');
+  if (wanted !== point || !(await isFirst(messageId))) return;
+  if (kind === 'kill') process.kill(process.pid, 'SIGKILL');
+  if (kind === 'error') throw new Error(`crash point ${point}`);
+  await new Promise(() => {});
+});
+
+/** Remembered outside of this process, which may be about to die. */
+async function isFirst(messageId: string): Promise<boolean> {
+  const client = new Client(readDatabaseUrl());
+  await client.connect();
+  try {
+    const sql = 'insert into chaos.crashes (message_id) values ($1) on conflict do nothing';
+    return (await client.query(sql, [messageId])).rowCount === 1;
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * Worker processes that are started again when they die, as a supervisor of the operating system would.
+ *
+ * @module
+ */
+import type { TestInbox } from './inbox.ts';
+import { startWorkerProcess } from './worker-process.ts';
+import type { WorkerProcess } from './worker-process.ts';
+
+export interface WorkerFleet {
+  /** How often a worker ended that nobody had stopped. */
+  readonly deaths: number;
+  /** Those that run now. */
+  readonly workers: readonly WorkerProcess[];
+  stop(): Promise<void>;
+}
+
+export async function startFleet(inbox: TestInbox, module: string, size: number): Promise<WorkerFleet> {
+  const workers = new Set<WorkerProcess>();
+  let stopping = false;
+  let deaths = 0;
+
+  async function keepOne(): Promise<void> {
+    while (!stopping) {
+      const worker = await startWorkerProcess(inbox, module).catch(() => null);
+      if (worker === null) continue;
+      workers.add(worker);
+      if (stopping) worker.kill('SIGKILL');
+      await worker.ended;
+      workers.delete(worker);
+      if (!stopping) deaths += 1;
+    }
+  }
+  const keepers = Array.from({ length: size }, () => keepOne());
+  return {
+    get deaths() {
+      return deaths;
+    },
+    get workers() {
+      return [...workers];
+    },
+    async stop() {
+      stopping = true;
+      for (const worker of workers) worker.kill('SIGKILL');
+      await Promise.all(keepers);
+    },
+  };
+}
