@@ -30,10 +30,10 @@ const MAX_STACK_BYTES = 16_000;
 /** Reads any thrown value; nothing a handler throws can make this throw. */
 export function reportFailure(thrown: unknown): FailureReport {
   // A proxy may refuse even to be asked what it is.
-  return safely(() => read(thrown)) ?? report('NotAnError', 'threw what cannot be read', null, true);
+  return safely(() => reportAny(thrown)) ?? report('NotAnError', 'threw what cannot be read', null, true);
 }
 
-function read(thrown: unknown): FailureReport {
+function reportAny(thrown: unknown): FailureReport {
   if (!(thrown instanceof Error)) return report('NotAnError', `threw ${describeThrown(thrown)}`, null, true);
   const stack = safely(() => thrown.stack);
   const message = readText(thrown, 'message');

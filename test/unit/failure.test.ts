@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { DatabaseError } from 'pg';
 import { RetryAfterError, UnrecoverableError } from '../../src/errors.ts';
 import { errorText, failureGroup, inboxFailure, reportFailure, splitErrorText } from '../../src/failure.ts';
@@ -211,10 +211,11 @@ describe('the text that is stored', () => {
   });
 });
 
-describe('failure groups', () => {
-  const group = (message: string, type = 'InsufficientFunds', command = 'TransferFunds') =>
-    failureGroup(command, { type, message });
+function group(message: string, type = 'InsufficientFunds', command = 'TransferFunds'): string {
+  return failureGroup(command, { type, message });
+}
 
+describe('failure groups', () => {
   for (const [name, one, other] of [
     ['numbers', 'balance 120 is below 500', 'balance 7 is below 12.50'],
     [
