@@ -20,13 +20,18 @@ as $$
     'hex')::uuid
 $$;
 
--- One fingerprint for every way in: jsonb's text has one order of keys and one form for each number.
+-- One fingerprint for every way in: jsonb's text has one order of keys, and without the zeros at a fraction's end one
+-- form for each number. jsonb keeps those zeros, so that 1.50 from SQL would be another payload than 1.5 from JavaScript;
+-- strings are matched first and put back as they are.
 -- The type's length keeps ('a', '"b"…') and ('a"b', …) apart.
 create function inbox.fingerprint(command_type text, payload jsonb) returns bytea
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  select sha256(convert_to(length(command_type) || ':' || command_type || payload::text, 'UTF8'))
+  select sha256(convert_to(
+    length(command_type) || ':' || command_type || regexp_replace(payload::text,
+      '("(?:[^"\\]|\\.)*")|(\.[0-9]*[1-9])0+(?![0-9])|\.0+(?![0-9])', '\1\2', 'g'),
+    'UTF8'))
 $$;
 
 create type inbox.entry_status as enum ('Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter');
@@ -57,7 +62,8 @@ create table inbox.entries (
   constraint message_id_is_usable check (
     octet_length(message_id) between 1 and 200
     and message_id !~ '[\u0001-\u001f\u007f-\u009f]'
-    and message_id ~ '[^[:space:]]'),
+    -- Not blank, as JavaScript's trim() sees it: [[:space:]] is ASCII only under this collation.
+    and message_id ~ '[^ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]'),
   constraint command_type_is_usable check (length(command_type) between 1 and 200),
   constraint metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint error_is_short check (octet_length(error) <= 4096),
