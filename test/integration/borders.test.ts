@@ -107,7 +107,7 @@ describe('the borders of Postgres and TypeScript', () => {
           // -0 is 0 in JSON.
           const sent: unknown = JSON.parse(JSON.stringify(value));
           assert.deepEqual(stored?.payload, sent);
-          assert.deepEqual(stored.metadata, { value: sent });
+          assert.deepEqual(stored?.metadata, { value: sent });
           assert.ok(await hasFingerprint(database.pool, entry), 'a repeat is a duplicate');
         },
       ),
