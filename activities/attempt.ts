@@ -112,7 +112,7 @@ async function attemptOnce(
     if (claimed.kind === 'completed') return claimed;
     const { entry } = claimed;
     const command = dependencies.registry.get(entry.commandType);
-    const limit = new AttemptLimit(command?.timeoutMs ?? 0, Context.current());
+    const limit = new AttemptLimit(command?.timeoutMs ?? 0, Context.current(), dependencies.shutdown);
     const run: { backend: number | null } = { backend: null };
     try {
       if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));

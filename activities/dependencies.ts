@@ -21,5 +21,7 @@ export interface ActivityDependencies {
   buildId: string | null;
   /** Whether the namespace has the search attributes of the inbox. */
   searchAttributes: boolean;
+  /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
+  shutdown: AbortSignal;
   log: CommandLog;
 }
