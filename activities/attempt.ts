@@ -115,7 +115,7 @@ async function attemptOnce(
     const { entry } = claimed;
     await crashPoint('after-claim', messageId);
     const command = dependencies.registry.get(entry.commandType);
-    const limit = new AttemptLimit(command?.timeoutMs ?? 0, Context.current());
+    const limit = new AttemptLimit(command?.timeoutMs ?? 0, Context.current(), dependencies.shutdown);
     const run: { backend: number | null } = { backend: null };
     try {
       if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));

@@ -23,5 +23,7 @@ export interface ActivityDependencies {
   searchAttributes: boolean;
   /** Told of every first attempt that has ended, whatever came of it. */
   attemptEnded?: (messageId: string) => void;
+  /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
+  shutdown: AbortSignal;
   log: CommandLog;
 }

@@ -12,13 +12,17 @@ export class AttemptLimit {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
   readonly #context: Context;
+  readonly #shutdown: AbortSignal;
   cancelRequested = false;
 
-  constructor(timeoutMs: number, context: Context) {
+  constructor(timeoutMs: number, context: Context, shutdown: AbortSignal) {
     this.#context = context;
+    this.#shutdown = shutdown;
     if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(timeoutMs), timeoutMs);
     context.cancellationSignal.addEventListener('abort', this.#onCancellation);
     if (context.cancellationSignal.aborted) this.#onCancellation();
+    shutdown.addEventListener('abort', this.#onShutdown);
+    if (shutdown.aborted) this.#onShutdown();
   }
 
   get signal(): AbortSignal {
@@ -28,12 +32,18 @@ export class AttemptLimit {
   end(): void {
     clearTimeout(this.#timer);
     this.#context.cancellationSignal.removeEventListener('abort', this.#onCancellation);
+    this.#shutdown.removeEventListener('abort', this.#onShutdown);
   }
 
   #timeOut(timeoutMs: number): void {
     const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
     this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
   }
+
+  readonly #onShutdown = (): void => {
+    const message = 'the worker shut down before the attempt was done; its transaction was rolled back';
+    this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.workerLost, message, true)));
+  };
 
   /**
    * Temporal also cancels what it has given up on or paused. Those attempts go on: they may still commit, and the
@@ -42,8 +52,7 @@ export class AttemptLimit {
   readonly #onCancellation = (): void => {
     const details = this.#context.cancellationDetails;
     if (details?.workerShutdown) {
-      const message = 'the worker shut down before the attempt was done; its transaction was rolled back';
-      this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.workerLost, message, true)));
+      this.#onShutdown();
     } else if (details?.cancelRequested) {
       this.cancelRequested = true;
       this.#controller.abort(this.#context.cancellationSignal.reason);

@@ -20,33 +20,17 @@ as $$
     'hex')::uuid
 $$;
 
--- jsonb keeps 1.0 and 1 apart in its text; to a sender they are one number, and JavaScript makes one of them.
-create function inbox.without_trailing_zeros(value jsonb) returns jsonb
-language plpgsql immutable strict parallel safe
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case jsonb_typeof(value)
-    when 'number' then to_jsonb(trim_scale((value #>> '{}')::numeric))
-    when 'array' then (
-      select coalesce(jsonb_agg(inbox.without_trailing_zeros(item) order by place), '[]')
-      from jsonb_array_elements(value) with ordinality as items (item, place))
-    when 'object' then (
-      select coalesce(jsonb_object_agg(key, inbox.without_trailing_zeros(item)), '{}')
-      from jsonb_each(value) as items (key, item))
-    else value
-  end;
-end
-$$;
-
--- One fingerprint for every way in: jsonb's text has one order of keys. The walk through the payload is only made where
--- something in it looks like 1.0. The type's length keeps ('a', '"b"…') and ('a"b', …) apart.
+-- One fingerprint for every way in: jsonb's text has one order of keys, and without the zeros at a fraction's end one
+-- form for each number. jsonb keeps those zeros, so that 1.50 from SQL would be another payload than 1.5 from JavaScript;
+-- strings are matched first and put back as they are.
+-- The type's length keeps ('a', '"b"…') and ('a"b', …) apart.
 create function inbox.fingerprint(command_type text, payload jsonb) returns bytea
 language sql immutable strict parallel safe
 set search_path = pg_catalog, pg_temp
 as $$
-  select sha256(convert_to(length(command_type) || ':' || command_type ||
-    case when payload::text ~ '\d\.\d*0(?!\d)' then inbox.without_trailing_zeros(payload) else payload end::text,
+  select sha256(convert_to(
+    length(command_type) || ':' || command_type || regexp_replace(payload::text,
+      '("(?:[^"\\]|\\.)*")|(\.[0-9]*[1-9])0+(?![0-9])|\.0+(?![0-9])', '\1\2', 'g'),
     'UTF8'))
 $$;
 
@@ -78,7 +62,8 @@ create table inbox.entries (
   constraint message_id_is_usable check (
     octet_length(message_id) between 1 and 200
     and message_id !~ '[\u0001-\u001f\u007f-\u009f]'
-    and message_id ~ '[^[:space:]]'),
+    -- Not blank, as JavaScript's trim() sees it: [[:space:]] is ASCII only under this collation.
+    and message_id ~ '[^ \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]'),
   constraint command_type_is_usable check (length(command_type) between 1 and 200),
   constraint metadata_is_object check (jsonb_typeof(metadata) = 'object'),
   constraint error_is_short check (octet_length(error) <= 4096),

@@ -19,7 +19,9 @@ declare
 begin
   problem := case
     when message_id is null then 'message_id is missing'
-    when message_id !~ '[^[:space:]]' then 'message_id is empty or blank'
+    -- As JavaScript's trim() sees it; [[:space:]] depends on the collation.
+    when message_id !~ '[^ \t\n\v\f\r\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]'
+      then 'message_id is empty or blank'
     when message_id ~ control then 'message_id has a control character'
     when octet_length(message_id) > 200 then 'message_id is longer than 200 bytes'
     when command_type is null then 'command_type is missing'

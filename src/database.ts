@@ -111,6 +111,11 @@ export function isTransactionAborted(error: unknown): boolean {
   return sqlState(error) === '25P02';
 }
 
+/** A table that a statement names is not there, or not even its schema. */
+export function isUndefinedTable(error: unknown): boolean {
+  return ['42P01', '3F000'].includes(sqlState(error) ?? '');
+}
+
 /** A CHECK constraint refused the row; its name tells which. */
 export function violatedCheck(error: unknown): string | null {
   return error instanceof DatabaseError && error.code === '23514' ? (error.constraint ?? '') : null;

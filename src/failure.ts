@@ -29,13 +29,18 @@ const MAX_STACK_BYTES = 16_000;
 
 /** Reads any thrown value; nothing a handler throws can make this throw. */
 export function reportFailure(thrown: unknown): FailureReport {
+  // A proxy may refuse even to be asked what it is.
+  return safely(() => reportAny(thrown)) ?? report('NotAnError', 'threw what cannot be read', null, true);
+}
+
+function reportAny(thrown: unknown): FailureReport {
   if (!(thrown instanceof Error)) return report('NotAnError', `threw ${describeThrown(thrown)}`, null, true);
-  const stack = safely(() => thrown.stack) ?? null;
+  const stack = safely(() => thrown.stack);
   const message = readText(thrown, 'message');
   if (thrown instanceof UnrecoverableError) return report(thrown.type, message, stack, false);
   if (thrown instanceof RetryAfterError) return retryAfter(thrown, message, stack);
   if (thrown instanceof ApplicationFailure) {
-    const delayMs = msOptionalToNumber(thrown.nextRetryDelay ?? undefined) ?? null;
+    const delayMs = usableDelay(safely(() => msOptionalToNumber(thrown.nextRetryDelay ?? undefined)));
     return { ...report(thrown.type ?? thrown.name, message, stack, !thrown.nonRetryable), delayMs };
   }
   const state = sqlState(thrown);
@@ -85,27 +90,31 @@ function normalise(message: string): string {
     .replace(/\s+/g, ' ');
 }
 
-function report(type: string, message: string, stack: string | null, retryable: boolean): FailureReport {
-  const cleanType = limitBytes(cleanText(type), MAX_TYPE_BYTES) || 'Error';
+/** Type and stack are typed as text where they come from, but a handler may be JavaScript. */
+function report(type: unknown, message: string, stack: unknown, retryable: boolean): FailureReport {
+  const cleanType = typeof type === 'string' ? limitBytes(cleanText(type), MAX_TYPE_BYTES) : '';
   return {
-    type: cleanType,
+    type: cleanType || 'Error',
     message: limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2),
-    stack: stack === null ? null : limitBytes(cleanText(stack), MAX_STACK_BYTES),
+    stack: typeof stack === 'string' ? limitBytes(cleanText(stack), MAX_STACK_BYTES) : null,
     retryable,
     delayMs: null,
   };
 }
 
-function retryAfter(error: RetryAfterError, message: string, stack: string | null): FailureReport {
-  const delayMs = toMilliseconds(error.delay);
-  const usable = delayMs !== null && delayMs >= 0;
-  return { ...report('RetryAfter', message, stack, true), delayMs: usable ? delayMs : null };
+function retryAfter(error: RetryAfterError, message: string, stack: unknown): FailureReport {
+  return { ...report('RetryAfter', message, stack, true), delayMs: usableDelay(toMilliseconds(error.delay)) };
+}
+
+/** A delay that is none leaves the choice to the retry policy. */
+function usableDelay(delayMs: number | null | undefined): number | null {
+  return typeof delayMs === 'number' && Number.isFinite(delayMs) && delayMs >= 0 ? delayMs : null;
 }
 
 /** Many classes set no `name`, so that of the class tells more than `Error`. */
-function nameOf(error: Error): string {
+function nameOf(error: Error): unknown {
   const name = readText(error, 'name');
-  return name && name !== 'Error' ? name : (safely(() => error.constructor.name) ?? 'Error');
+  return name && name !== 'Error' ? name : safely(() => error.constructor.name);
 }
 
 function describeThrown(thrown: unknown): string {

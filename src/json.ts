@@ -23,7 +23,16 @@ export interface JsonProblem {
  * (NaN, Date, Map, functions …) is a problem.
  */
 export function findJsonProblem(value: unknown, path: string): JsonProblem | null {
-  return check(value, path, 0, new Set());
+  const found = check(value, path, 0, new Set());
+  return found && { ...found, path: readable(found.path) };
+}
+
+const MAX_PATH_LENGTH = 300;
+
+/** Keys come from outside too, and Temporal's history takes neither a megabyte of one nor half a character. */
+function readable(path: string): string {
+  const short = path.length > MAX_PATH_LENGTH ? `${path.slice(0, MAX_PATH_LENGTH - 1)}…` : path;
+  return short.replaceAll('\u0000', '\ufffd').toWellFormed();
 }
 
 function check(value: unknown, path: string, depth: number, above: Set<object>): JsonProblem | null {
@@ -71,7 +80,14 @@ function checkContainer(value: object, path: string, depth: number, above: Set<o
   return problem;
 }
 
-function checkItems(items: unknown[], path: string, depth: number, above: Set<object>): JsonProblem | null {
+function checkItems(
+  items: unknown[] & { toJSON?: unknown },
+  path: string,
+  depth: number,
+  above: Set<object>,
+): JsonProblem | null {
+  const replaced = checkToJson(items, path);
+  if (replaced) return replaced;
   // By index: a hole in an array is undefined here, and forEach would step over it.
   for (let index = 0; index < items.length; index += 1) {
     const problem = check(items[index], `${path}[${index}]`, depth + 1, above);
@@ -83,8 +99,10 @@ function checkItems(items: unknown[], path: string, depth: number, above: Set<ob
 function checkProperties(value: object, path: string, depth: number, above: Set<object>): JsonProblem | null {
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
-    return { path, problem: `is a ${value.constructor.name}; only plain objects and arrays survive as JSON` };
+    return { path, problem: `is a ${className(value)}; only plain objects and arrays survive as JSON` };
   }
+  const replaced = checkToJson(value, path);
+  if (replaced) return replaced;
   for (const [key, property] of Object.entries(value)) {
     if (property === undefined) continue;
     const inside = `${path}.${key}`;
@@ -92,4 +110,15 @@ function checkProperties(value: object, path: string, depth: number, above: Set<
     if (problem) return problem;
   }
   return null;
+}
+
+function checkToJson(value: { toJSON?: unknown }, path: string): JsonProblem | null {
+  if (typeof value.toJSON !== 'function') return null;
+  return { path, problem: 'has a method toJSON, which would put another value in its place' };
+}
+
+/** By its prototype: an object may have any property `constructor` of its own, or none at all. */
+function className(value: object): string {
+  const { constructor } = Object.getPrototypeOf(value) as { constructor?: { name?: unknown } };
+  return typeof constructor?.name === 'string' && constructor.name ? constructor.name : 'class instance';
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { CommandLog } from './command.ts';
+import { escapeControls } from './text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 const LEVELS: LogLevel[] = ['debug', 'info', 'warn', 'error'];
@@ -35,7 +36,7 @@ function describe(fields: Record<string, unknown>): string {
 function format(value: unknown): string {
   if (value instanceof Error) return value.name;
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
-  return /^[\w.:/@+-]+$/.test(text) ? text : JSON.stringify(text);
+  return /^[\w.:/@+-]+$/.test(text) ? text : escapeControls(JSON.stringify(text));
 }
 
 function toStderr(line: string): void {

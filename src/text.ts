@@ -17,3 +17,14 @@ export function limitBytes(text: string, maxBytes: number): string {
   // A character cut in two decodes to U+FFFD at the end.
   return bytes.toString('utf8').replace(/\uFFFD$/, '') + mark;
 }
+
+/**
+ * Control characters and those that turn the direction of writing, as `\\u001b`: neither a colour code in an error's
+ * text nor a cursor movement may reach the terminal of whoever is on call. What is inside a JSON text keeps its meaning.
+ */
+export function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}

@@ -63,6 +63,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       const problem = `search attributes are not registered in namespace ${namespace}, so commands cannot be found by them`;
       log.warn(`${problem}; \`inbox setup\` registers them`, { missing: missing.join(',') });
     }
+    const shutdown = new AbortController();
     const identity = `${process.pid}@${hostname()}`;
     const searchAttributes = missing.length === 0;
     const starter = {
@@ -89,6 +90,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
         buildId: options.buildId ?? null,
         searchAttributes,
         attemptEnded: (messageId) => relay.attemptEnded(messageId),
+        shutdown: shutdown.signal,
         log,
       }),
       ...slots(settings),
@@ -98,10 +100,12 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     });
     return {
       async run() {
+        const watch = abortAfterGrace(worker, settings.shutdownGraceMs, shutdown);
         const loops = Promise.all([relay.run(), reconciler.run()]);
         try {
           await worker.run();
         } finally {
+          clearInterval(watch);
           relay.stop();
           reconciler.stop();
           await loops;
@@ -114,6 +118,21 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     await closePools(pools);
     throw error;
   }
+}
+
+/**
+ * Ends first attempts when the grace time of a shutdown is over. Nothing tells a local activity that its worker shuts
+ * down: it would run on until the forced end, which leaves the entry Processing and Temporal's threads hanging. A
+ * shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's state is looked at.
+ */
+function abortAfterGrace(worker: Worker, graceMs: number, shutdown: AbortController): NodeJS.Timeout {
+  let stoppingSince: number | undefined;
+  const look = () => {
+    if (['INITIALIZED', 'RUNNING'].includes(worker.getState())) return;
+    stoppingSince ??= Date.now();
+    if (Date.now() - stoppingSince >= graceMs) shutdown.abort();
+  };
+  return setInterval(look, 100).unref();
 }
 
 type Pools = Record<'claims' | 'attempts' | 'records', Pool>;

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { isUndefinedTable } from '../database.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
 import { addDev } from './dev.ts';
@@ -60,6 +61,9 @@ async function main(): Promise<number> {
 /** Our own errors say what to do; of others the stack helps, where it is asked for. */
 function describe(error: unknown): string {
   if (error instanceof InboxError) return `inbox: ${printable(error.message)}`;
+  if (isUndefinedTable(error)) {
+    return `inbox: ${printable(messageOf(error))}; \`inbox migrate\` brings the database's schema to this version`;
+  }
   if (process.env['INBOX_LOG_LEVEL'] === 'debug' && error instanceof Error) return `inbox: ${error.stack}`;
   return `inbox: ${printable(messageOf(error))} (INBOX_LOG_LEVEL=debug shows more)`;
 }

@@ -4,7 +4,7 @@ import type { Json } from '../json.ts';
 import { discard, replay } from '../operations.ts';
 import type { ActionAnswer } from '../operations.ts';
 import { defaultActor, withServers } from './context.ts';
-import { print } from './output.ts';
+import { print, printable } from './output.ts';
 
 interface Options {
   actor: string;
@@ -60,5 +60,5 @@ function report(messageId: string, what: string, answer: ActionAnswer): void {
         'done as soon as one runs on this task queue',
     );
   }
-  print(`${messageId} ${what}`);
+  print(`${printable(messageId)} ${what}`);
 }

@@ -4,17 +4,14 @@
  * @module
  */
 import Table from 'cli-table3';
+import { escapeControls } from '../text.ts';
 
-/** A colour code or a cursor movement in an error's text must not reach the terminal of whoever is on call. */
+/** One line of text for a terminal. */
 export function printable(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (value instanceof Date) return value.toISOString();
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return text.replace(/[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) =>
-    character === '\n' || character === '\t'
-      ? ' '
-      : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeControls(text.replace(/[\n\t]/g, ' '));
 }
 
 export function print(line: string): void {
@@ -27,7 +24,7 @@ export function note(line: string): void {
 
 /** Escapes what JSON lets through and a terminal might act on. */
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2));
+  print(JSON.stringify(value, null, 2).split('\n').map(escapeControls).join('\n'));
 }
 
 /** Nothing but the head for no rows, so that the answer to `which?` is visibly none. */

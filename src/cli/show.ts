@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
 import { withPool } from './context.ts';
-import { print, printFields, printJson, printTable } from './output.ts';
+import { print, printable, printFields, printJson, printTable } from './output.ts';
 
 export function addShow(program: Command): void {
   program
@@ -85,6 +85,6 @@ function printStory({ entry, failures, deadLetters, audit }: EntryStory, withSta
 function indent(stack: string): string {
   return stack
     .split('\n')
-    .map((line) => `  ${line.replace(/\p{Cc}/gu, '?')}`)
+    .map((line) => `  ${printable(line)}`)
     .join('\n');
 }

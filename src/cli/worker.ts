@@ -33,7 +33,11 @@ async function runWorker(module: string, buildId: string | undefined): Promise<v
     const options = { commands, databaseUrl, connection, namespace, log: workerLog };
     const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
-    await worker.run();
+    await worker.run().catch((error: unknown) => {
+      workerLog.error('worker failed', { error });
+      // Temporal's threads may never end after a forced shutdown. What is left behind the next worker finds in Postgres.
+      process.exit(1);
+    });
     workerLog.info('worker stopped');
   } finally {
     await connection.close();

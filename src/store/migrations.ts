@@ -4,7 +4,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
-import { sqlState } from '../database.ts';
+import { isUndefinedTable } from '../database.ts';
 
 export interface AppliedMigration {
   version: number;
@@ -36,7 +36,7 @@ export async function appliedMigrations(db: Queryable): Promise<AppliedMigration
     );
     return rows;
   } catch (error) {
-    if (sqlState(error) === '42P01' || sqlState(error) === '3F000') return [];
+    if (isUndefinedTable(error)) return [];
     throw error;
   }
 }

@@ -17,18 +17,18 @@ export interface WorkerFleet {
 
 export async function startFleet(inbox: TestInbox, module: string, size: number): Promise<WorkerFleet> {
   const workers = new Set<WorkerProcess>();
-  let stopping = false;
+  const stop = new AbortController();
   let deaths = 0;
 
   async function keepOne(): Promise<void> {
-    while (!stopping) {
+    while (!stop.signal.aborted) {
       const worker = await startWorkerProcess(inbox, module).catch(() => null);
       if (worker === null) continue;
       workers.add(worker);
-      if (stopping) worker.kill('SIGKILL');
+      if (stop.signal.aborted) worker.kill('SIGKILL');
       await worker.ended;
       workers.delete(worker);
-      if (!stopping) deaths += 1;
+      if (!stop.signal.aborted) deaths += 1;
     }
   }
   const keepers = Array.from({ length: size }, () => keepOne());
@@ -40,7 +40,7 @@ export async function startFleet(inbox: TestInbox, module: string, size: number)
       return [...workers];
     },
     async stop() {
-      stopping = true;
+      stop.abort();
       for (const worker of workers) worker.kill('SIGKILL');
       await Promise.all(keepers);
     },

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { sqlState } from '../../src/database.ts';
+import { SchemaError } from '../../src/errors.ts';
+import { checkSchema, migrate, readMigrations } from '../../src/migrate.ts';
+import type { Migration } from '../../src/migrate.ts';
+import { appliedMigrations } from '../../src/store/migrations.ts';
+import type { TestDatabase } from '../support/database.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { rows } from '../support/inbox.ts';
+
+function migration(version: number, sql: string): Migration {
+  const checksum = createHash('sha256').update(sql).digest('hex');
+  return { version, name: `${String(version).padStart(4, '0')}_test.sql`, sql, checksum };
+}
+
+const ONE = migration(1, 'create table inbox.one (id integer); insert into inbox.one values (1)');
+const TWO = migration(2, 'alter table inbox.one add column two text');
+const FAILS = migration(
+  2,
+  'create table inbox.two (id integer); insert into inbox.one values (2); select 1/0',
+);
+
+describe('migrations', () => {
+  let database: TestDatabase;
+
+  beforeEach(async () => {
+    database = await createTestDatabase('empty');
+  });
+  afterEach(() => database.drop());
+
+  const tables = async () =>
+    (
+      await rows<{ name: string }>(
+        database.pool,
+        "select table_name as name from information_schema.tables where table_schema = 'inbox' order by 1",
+      )
+    ).map(({ name }) => name);
+
+  it('bring an empty database to the version of this package, and find nothing to do afterwards', async () => {
+    const known = await readMigrations();
+    const first = await migrate(database.pool);
+    assert.deepEqual(
+      first.applied.map(({ name }) => name),
+      known.map(({ name }) => name),
+    );
+    assert.equal(first.version, known.length);
+    await checkSchema(database.pool);
+
+    const second = await migrate(database.pool);
+    assert.deepEqual(second, { applied: [], version: known.length });
+    const recorded = await appliedMigrations(database.pool);
+    assert.deepEqual(
+      recorded.map(({ checksum }) => checksum),
+      known.map(({ checksum }) => checksum),
+    );
+  });
+
+  it('apply only what is missing', async () => {
+    await migrate(database.pool, [ONE]);
+    const { applied, version } = await migrate(database.pool, [ONE, TWO]);
+    assert.deepEqual([applied, version], [[TWO], 2]);
+  });
+
+  for (const migrators of [2, 5]) {
+    it(`are applied once by ${migrators} migrators at once`, async () => {
+      const reports = await Promise.all(
+        Array.from({ length: migrators }, () => migrate(database.pool, [ONE, TWO])),
+      );
+      assert.deepEqual(reports.flatMap(({ applied }) => applied.map(({ name }) => name)).sort(), [
+        ONE.name,
+        TWO.name,
+      ]);
+      assert.ok(reports.every(({ version }) => version === 2));
+      assert.equal((await rows(database.pool, 'select from inbox.one')).length, 1);
+    });
+  }
+
+  it('that fail leave nothing behind, and run when they are mended', async () => {
+    await migrate(database.pool, [ONE]);
+    await assert.rejects(migrate(database.pool, [ONE, FAILS]), (error) => sqlState(error) === '22012');
+    assert.deepEqual(await tables(), ['migrations', 'one']);
+    assert.equal((await rows(database.pool, 'select from inbox.one')).length, 1);
+    assert.equal((await appliedMigrations(database.pool)).length, 1);
+
+    const { applied } = await migrate(database.pool, [ONE, TWO]);
+    assert.deepEqual(applied, [TWO]);
+  });
+
+  it('that fail at the first one leave not even a schema', async () => {
+    await assert.rejects(migrate(database.pool, [migration(1, 'create table inbox.one (id nonsense)')]));
+    assert.deepEqual(await rows(database.pool, "select from pg_namespace where nspname = 'inbox'"), []);
+  });
+
+  it('refuse a database that a newer version has migrated', async () => {
+    await migrate(database.pool, [ONE, TWO]);
+    await assert.rejects(migrate(database.pool, [ONE]), (error) => {
+      assert.ok(error instanceof SchemaError);
+      assert.match(error.message, /schema version 2 \(0002_test\.sql\), this package knows 1.*Upgrade/);
+      return true;
+    });
+  });
+
+  it('refuse a database with a migration that was edited since', async () => {
+    await migrate(database.pool, [ONE]);
+    const edited = migration(1, `${ONE.sql} -- edited`);
+    await assert.rejects(migrate(database.pool, [edited, TWO]), (error) => {
+      assert.ok(error instanceof SchemaError);
+      assert.match(error.message, /0001_test\.sql is not the file that was applied/);
+      return true;
+    });
+    assert.equal((await appliedMigrations(database.pool)).length, 1, 'nothing after it was applied');
+  });
+
+  it('are asked for by the worker’s check of an empty database, which changes nothing', async () => {
+    await assert.rejects(checkSchema(database.pool), (error) => {
+      assert.ok(error instanceof SchemaError);
+      assert.match(error.message, /lacks migration 0001_inbox\.sql; run `inbox migrate`/);
+      return true;
+    });
+    assert.deepEqual(await rows(database.pool, "select from pg_namespace where nspname = 'inbox'"), []);
+  });
+
+  it('are checked by the worker: neither an edited one nor a newer schema will do', async () => {
+    const known = await readMigrations();
+    await migrate(database.pool);
+    await database.pool.query("update inbox.migrations set checksum = 'another' where version = 1");
+    await assert.rejects(checkSchema(database.pool), /0001_inbox\.sql is not the file/);
+    await database.pool.query('update inbox.migrations set checksum = $1 where version = 1', [
+      known[0]!.checksum,
+    ]);
+    await database.pool.query("insert into inbox.migrations values ($1, 'later.sql', '')", [
+      known.length + 1,
+    ]);
+    await assert.rejects(checkSchema(database.pool), /a newer temporal-inbox has migrated it/);
+  });
+});
+
+describe('the files of migrations', () => {
+  let folder: string;
+
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'inbox-migrations-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const read = async (...names: string[]) => {
+    for (const name of names) await writeFile(join(folder, name), `-- ${name}`);
+    return readMigrations(pathToFileURL(`${folder}/`));
+  };
+
+  it('are read in the order of their numbers, with the checksum of their bytes', async () => {
+    const [first, second] = await read('0002_b.sql', '0001_a.sql', 'README.md');
+    assert.deepEqual([first!.version, first!.name], [1, '0001_a.sql']);
+    assert.equal(first!.checksum, createHash('sha256').update('-- 0001_a.sql').digest('hex'));
+    assert.deepEqual([second!.version, second!.sql], [2, '-- 0002_b.sql']);
+  });
+
+  for (const [problem, names] of [
+    ['a gap', ['0001_a.sql', '0003_c.sql']],
+    ['a number twice', ['0001_a.sql', '0001_b.sql']],
+    ['no number', ['0001_a.sql', 'b.sql']],
+    ['a start above 1', ['0002_a.sql']],
+  ] as const) {
+    it(`are refused with ${problem}`, async () => {
+      await assert.rejects(
+        read(...names),
+        (error) => error instanceof SchemaError && /without a gap/.test(error.message),
+      );
+    });
+  }
+});

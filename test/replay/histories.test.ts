@@ -1,0 +1,100 @@
+/**
+ * History replay: the workflow of today must make of every history what the workflow of then made of it. Dead letters
+ * stay open for months, and a change that breaks one stops its workflow task for ever.
+ */
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import { before, describe, it } from 'node:test';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { packageFile } from '../../src/package.ts';
+import { bundle } from '../support/bundle.ts';
+
+interface History {
+  events: {
+    activityTaskScheduledEventAttributes?: { activityType: { name: string } };
+    markerRecordedEventAttributes?: { details: Record<string, { payloads: { data: string }[] }> };
+  }[];
+}
+
+const FOLDER = packageFile('test/replay/histories/');
+const names = (await readdir(FOLDER)).map((file) => file.replace(/\.json$/, '')).sort();
+
+async function read(name: string): Promise<{ text: string; history: History }> {
+  const text = await readFile(new URL(`${name}.json`, FOLDER), 'utf8');
+  return { text, history: JSON.parse(text) as History };
+}
+
+describe('history replay', () => {
+  let workflowBundle: { code: string };
+
+  before(async () => {
+    Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
+    workflowBundle = await bundle('workflows/index.js');
+  });
+
+  it('has the histories that the record script makes', () => {
+    assert.ok(names.length >= 16, `${names.length}`);
+    for (const name of ['completed', 'dead-parked', 'exhausted-parked', 'dead-replayed-completed']) {
+      assert.ok(names.includes(name), name);
+    }
+  });
+
+  for (const name of names) {
+    it(`accepts ${name}`, async () => {
+      const { history } = await read(name);
+      await Worker.runReplayHistory({ workflowBundle }, history, name);
+    });
+  }
+
+  for (const name of ['completed', 'retried-completed', 'dead-parked', 'dead-replayed-completed']) {
+    it(`refuses ${name} once another activity stands in it`, async () => {
+      const tampered = renameActivities((await read(name)).history);
+      await assert.rejects(
+        Worker.runReplayHistory({ workflowBundle }, tampered, name),
+        DeterminismViolationError,
+      );
+    });
+  }
+
+  it('refuses a history in which a dead letter was never waited for', async () => {
+    const { history } = await read('dead-replayed-completed');
+    const without = history.events.filter((event) => !('timerStartedEventAttributes' in event));
+    assert.ok(without.length < history.events.length);
+    await assert.rejects(Worker.runReplayHistory({ workflowBundle }, { events: without }, 'tampered'));
+  });
+
+  for (const name of names) {
+    it(`finds nothing of the machine that recorded ${name}`, async () => {
+      const { text, history } = await read(name);
+      assert.doesNotMatch(text, /file:\/\/|node_modules|\d+@|"identity": "(?!worker")/);
+      for (const data of text.matchAll(/"data": "([^"]*)"/g)) {
+        assert.doesNotMatch(Buffer.from(data[1]!, 'base64').toString(), /file:\/\/|node_modules|\d+@/);
+      }
+      assert.ok(text.length < 60_000, 'small enough to be read');
+      assert.ok(history.events.length > 3);
+    });
+  }
+});
+
+/** As if today's workflow called its activities by other names. */
+function renameActivities(history: History): History {
+  const tampered = structuredClone(history);
+  let renamed = 0;
+  for (const {
+    activityTaskScheduledEventAttributes: scheduled,
+    markerRecordedEventAttributes: marker,
+  } of tampered.events) {
+    if (scheduled) {
+      scheduled.activityType.name = 'another';
+      renamed += 1;
+    }
+    for (const payload of marker?.details['data']?.payloads ?? []) {
+      const data = Buffer.from(payload.data, 'base64').toString();
+      payload.data = Buffer.from(data.replace('firstAttempt', 'another')).toString('base64');
+      renamed += 1;
+    }
+  }
+  assert.ok(renamed > 0, 'there was an activity to rename');
+  return tampered;
+}

@@ -1,0 +1,204 @@
+/**
+ * Records the histories that histories.test.ts replays: real commands on a real server, one for each way a command can
+ * go. Run by hand, before a change of the workflow, and keep the old files: open dead letters still have them.
+ *
+ *     DATABASE_URL=… TEMPORAL_ADDRESS=… node dist/test/replay/record.js
+ *
+ * @module
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import type { WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { UnrecoverableError } from '../../src/errors.ts';
+import { packageFile } from '../../src/package.ts';
+import { WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { createTestInbox } from '../support/inbox.ts';
+import type { TestInbox } from '../support/inbox.ts';
+import { eventually } from '../support/wait.ts';
+
+const FOLDER = packageFile('test/replay/histories/');
+
+/** Fails as often as the payload says since it was received or last replayed, then works. */
+const flaky = defineCommand({
+  type: 'Flaky',
+  schema: z.object({ failures: z.int() }),
+  retry: { maximumAttempts: 3, initialInterval: '10ms' },
+  handle({ payload, attempt }) {
+    if (attempt <= payload.failures) throw new Error(`attempt ${attempt} fails`);
+    return { attempts: attempt };
+  },
+});
+
+/** Works once it was replayed as often as the payload says. */
+const mended = defineCommand({
+  type: 'Mended',
+  schema: z.object({ replays: z.int() }),
+  handle({ payload, generation }) {
+    if (generation < payload.replays) throw new UnrecoverableError('NotMendedYet', { generation });
+    return { generation };
+  },
+});
+
+const patient = defineCommand({
+  type: 'Patient',
+  schema: z.object({}),
+  retry: { initialInterval: '1h', maximumInterval: '1h' },
+  handle() {
+    throw new Error('not today');
+  },
+});
+
+const long = defineCommand({
+  type: 'Long',
+  schema: z.object({ failures: z.int() }),
+  retry: { initialInterval: '10ms' },
+  longRunning: true,
+  handle({ payload, attempt }) {
+    if (attempt <= payload.failures) throw new Error(`attempt ${attempt} fails`);
+    return 'at last';
+  },
+});
+
+type Recording = (inbox: TestInbox, messageId: string) => Promise<WorkflowHandle>;
+
+async function over(handle: WorkflowHandle): Promise<WorkflowHandle> {
+  await handle.result().catch(() => {});
+  return handle;
+}
+
+/** Started with this payload, and parked as a dead letter. */
+async function parked(inbox: TestInbox, messageId: string, commandType: string, payload: object) {
+  const handle = await inbox.start(messageId, {
+    commandType,
+    payload: payload as never,
+    correlationId: 'flow',
+  });
+  await eventually(
+    `${messageId} is parked`,
+    async () => (await inbox.status(messageId)).status === 'DeadLetter',
+  );
+  return handle;
+}
+
+const recordings: Record<string, Recording> = {
+  completed: async (inbox, id) =>
+    over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } })),
+
+  'completed-from-postgres': async (inbox, id) => {
+    await inbox.pool.query(
+      `insert into inbox.entries (message_id, command_type, payload, fingerprint)
+       values ($1, 'Flaky', '{"failures": 0}', inbox.fingerprint('Flaky', '{"failures": 0}'))`,
+      [id],
+    );
+    return over(await inbox.start(id));
+  },
+
+  'retried-completed': async (inbox, id) =>
+    over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 2 } })),
+
+  'exhausted-parked': (inbox, id) => parked(inbox, id, 'Flaky', { failures: 99 }),
+
+  'dead-parked': (inbox, id) => parked(inbox, id, 'Mended', { replays: 99 }),
+
+  'dead-replayed-completed': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 1 });
+    await handle.signal('replay', { actor: 'ada', reason: 'mended' });
+    return over(handle);
+  },
+
+  'dead-replayed-with-payload': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    await handle.signal('replay', { payload: { replays: 'none' } });
+    await eventually('the refusal is told', async () => (await inbox.status(id)).refusals.count === 1);
+    await handle.signal('replay', { payload: { replays: 0 } });
+    return over(handle);
+  },
+
+  'dead-replayed-dead-discarded': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    await handle.signal('replay');
+    await eventually('the second generation is parked', async () => {
+      const { generation, status } = await inbox.status(id);
+      return generation === 1 && status === 'DeadLetter';
+    });
+    await handle.signal('discard', { actor: 'ada' });
+    return over(handle);
+  },
+
+  'dead-discarded': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    await handle.signal('discard');
+    return over(handle);
+  },
+
+  'dead-terminated-replayed': async (inbox, id) => {
+    await (await parked(inbox, id, 'Mended', { replays: 1 })).terminate('an operator');
+    const { taskQueue, client } = inbox;
+    const options = { workflowId: id, taskQueue, signal: 'replay', signalArgs: [{ actor: 'ada' }] };
+    return over(await client.workflow.signalWithStart(WORKFLOW_TYPE, options));
+  },
+
+  refused: async (inbox, id) => over(await inbox.start(id, { payload: {} } as never)),
+
+  duplicate: async (inbox, id) => {
+    const envelope = { commandType: 'Flaky', payload: { failures: 0 } };
+    await over(await inbox.start(id, envelope));
+    return over(await inbox.start(id, envelope));
+  },
+
+  conflict: async (inbox, id) => {
+    await over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } }));
+    return over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 1 } }));
+  },
+
+  'long-running-completed': async (inbox, id) =>
+    over(await inbox.start(id, { commandType: 'Long', payload: { failures: 1 } })),
+
+  'failed-cancelled': async (inbox, id) => {
+    const handle = await inbox.start(id, { commandType: 'Patient', payload: {} });
+    await eventually('the workflow waits', async () => (await inbox.status(id)).status === 'Failed');
+    await handle.cancel();
+    return over(handle);
+  },
+
+  'dead-cancelled': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    await handle.cancel();
+    return over(handle);
+  },
+};
+
+/** What is of this machine and this day in a history tells nothing, and would be all that differs between two. */
+function scrub(json: string): string {
+  return JSON.stringify(
+    JSON.parse(json, (key, value: unknown) => {
+      // The identity, and the sticky task queue that is named after it.
+      if (typeof value === 'string' && /^\d+@/.test(value)) return 'worker';
+      if (key === 'stackTrace') return '';
+      return value;
+    }),
+    null,
+    1,
+  );
+}
+
+async function record(): Promise<void> {
+  const inbox = await createTestInbox();
+  try {
+    await mkdir(FOLDER, { recursive: true });
+    await inbox.startWorker([flaky, mended, patient, long]);
+    for (const [name, run] of Object.entries(recordings)) {
+      const handle = await run(inbox, inbox.id(name));
+      const history = scrub(historyToJSON(await handle.fetchHistory()));
+      const own = inbox.taskQueue.replace('inbox', '');
+      await writeFile(new URL(`${name}.json`, FOLDER), `${history.replaceAll(own, '')}\n`);
+      process.stderr.write(`${name}: ${history.length} bytes\n`);
+    }
+  } finally {
+    await inbox.close();
+  }
+}
+
+await record();

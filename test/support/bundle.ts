@@ -1,0 +1,15 @@
+/**
+ * The workflow code as a worker runs it.
+ *
+ * @module
+ */
+import { fileURLToPath } from 'node:url';
+import { bundleWorkflowCode } from '@temporalio/worker';
+
+const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} };
+
+/** Bundles a compiled module, by its path from dist/. */
+export async function bundle(path: string): Promise<{ code: string }> {
+  const workflowsPath = fileURLToPath(new URL(`../../${path}`, import.meta.url));
+  return bundleWorkflowCode({ workflowsPath, logger: SILENT });
+}

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { readDatabaseUrl, readSettings } from '../../src/config.ts';
+import { ConfigurationError } from '../../src/errors.ts';
+
+function refused(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError, String(error));
+    return error.message;
+  }
+  throw new assert.AssertionError({ message: 'was taken' });
+}
+
+describe('settings', () => {
+  it('have defaults', () => {
+    assert.deepEqual(readSettings({}), {
+      taskQueue: 'inbox',
+      maxPayloadBytes: 1_048_576,
+      concurrency: 32,
+      retryConcurrency: 16,
+      shutdownGraceMs: 20_000,
+    });
+  });
+
+  it('come from the environment', () => {
+    const settings = readSettings({
+      INBOX_TASK_QUEUE: 'bank',
+      INBOX_MAX_PAYLOAD_BYTES: '4096',
+      INBOX_CONCURRENCY: '1',
+      INBOX_RETRY_CONCURRENCY: '1000',
+      INBOX_SHUTDOWN_GRACE: '1h',
+      SOMETHING_ELSE: 'x',
+    });
+    assert.deepEqual(settings, {
+      taskQueue: 'bank',
+      maxPayloadBytes: 4_096,
+      concurrency: 1,
+      retryConcurrency: 1_000,
+      shutdownGraceMs: 3_600_000,
+    });
+  });
+
+  for (const [name, value, problem] of [
+    ['INBOX_TASK_QUEUE', '', 'is empty'],
+    ['INBOX_TASK_QUEUE', 'x'.repeat(201), 'is longer than 200'],
+    ['INBOX_MAX_PAYLOAD_BYTES', '1048577', 'is above 1048576'],
+    ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is no number'],
+    ['INBOX_CONCURRENCY', '0', 'is below 1'],
+    ['INBOX_CONCURRENCY', '-3', 'is below 1'],
+    ['INBOX_CONCURRENCY', '1.5', 'is no whole number'],
+    ['INBOX_CONCURRENCY', '', 'is below 1'],
+    ['INBOX_CONCURRENCY', '1001', 'is above 1000'],
+    ['INBOX_RETRY_CONCURRENCY', 'many', 'is no number'],
+    ['INBOX_RETRY_CONCURRENCY', 'Infinity', 'is no'],
+    ['INBOX_SHUTDOWN_GRACE', 'soon', 'is no duration'],
+    ['INBOX_SHUTDOWN_GRACE', '61m', 'is no duration of at most an hour'],
+    ['INBOX_SHUTDOWN_GRACE', '-1s', 'is no duration'],
+  ] as const) {
+    it(`refuse ${name}=${value.slice(0, 20)}`, () => {
+      const message = refused(() => readSettings({ [name]: value }));
+      assert.ok(message.startsWith(`${name} (${JSON.stringify(value)}) ${problem}`), message);
+    });
+  }
+
+  it('name every variable that is wrong at once', () => {
+    const message = refused(() => readSettings({ INBOX_CONCURRENCY: 'x', INBOX_SHUTDOWN_GRACE: 'y' }));
+    assert.match(message, /INBOX_CONCURRENCY.*; INBOX_SHUTDOWN_GRACE/);
+  });
+});
+
+describe('DATABASE_URL', () => {
+  it('is taken as it is', () => {
+    for (const url of ['postgres://a@h/d', 'postgresql://a:b@h:5432/d?sslmode=require']) {
+      assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
+    }
+  });
+
+  it('is asked for where it is missing', () => {
+    for (const env of [{}, { DATABASE_URL: '' }, { DATABASE_URL: undefined }]) {
+      assert.match(
+        refused(() => readDatabaseUrl(env)),
+        /DATABASE_URL is not set: .*inbox dev/,
+      );
+    }
+  });
+
+  it('is never repeated, as it may hold a password', () => {
+    const message = refused(() => readDatabaseUrl({ DATABASE_URL: 'mysql://root:s3cret@h/d' }));
+    assert.match(message, /DATABASE_URL is no postgres:\/\/ URL/);
+    assert.doesNotMatch(message, /s3cret/);
+  });
+});
