@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ActivityFailure, ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, TemporalFailure } from '@temporalio/workflow';
 import type { AttemptFailure, CommandFacts, FailureNews } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 
@@ -27,10 +27,13 @@ export interface Setback {
  * A local activity's throw is a bare ApplicationFailure, an ordinary one's is wrapped in ActivityFailure; a timeout,
  * or whatever the attempt did not throw on purpose, says nothing about the row and is a setback.
  *
- * @throws the failure itself when it is a cancellation or a refusal: then the workflow ends with it
+ * @throws the failure itself when it is a cancellation or a refusal, and InvalidEnvelope when the activity could not even
+ *   be scheduled: then the workflow ends with it
  */
 export function readFailure(error: unknown): Death | Setback {
   if (isCancellation(error)) throw error;
+  if (!(error instanceof TemporalFailure))
+    throw ApplicationFailure.nonRetryable(cannotPassOn(error), FAILURE.invalidEnvelope);
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const failure = cause instanceof ApplicationFailure ? cause : null;
   const answer = failure?.details?.[0] as AttemptFailure | undefined;
@@ -45,6 +48,11 @@ export function readFailure(error: unknown): Death | Setback {
     case undefined:
       return { kind: 'setback', facts: null, failure: null, nextRetryAt: null };
   }
+}
+
+/** What no activity can be given, such as JSON that is nested so deeply that it cannot be written again. */
+export function cannotPassOn(error: unknown): string {
+  return `the argument cannot be passed on: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 function pick({ facts, failure }: { facts: CommandFacts; failure: FailureNews }) {

@@ -13,14 +13,15 @@ import {
   condition,
   isCancellation,
   setHandler,
+  TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Json } from '../src/json.ts';
-import type { AttemptInput, AttemptOutcome, CommandFacts } from '../src/outcome.ts';
+import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { ReplayRequest } from '../src/protocol.ts';
 import { activitiesFor, firstAttempt, operatorActivities } from './activities.ts';
-import { readFailure } from './failure.ts';
+import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
 import { discardSignal, replaySignal, statusQuery } from './messages.ts';
 import { OperatorRequests } from './operator-requests.ts';
@@ -124,10 +125,9 @@ async function untilReplayed(death: Death, story: Story, requests: OperatorReque
     if (!next) continue;
     const { kind, request } = next;
     const activities = operatorActivities(describe(kind, request));
-    const outcome =
-      kind === 'replay'
-        ? await activities.replayDeadLetter({ request })
-        : await activities.discardDeadLetter({ request });
+    const outcome = await (
+      kind === 'replay' ? activities.replayDeadLetter({ request }) : activities.discardDeadLetter({ request })
+    ).catch(rejectUnusable);
     if (outcome.kind === 'rejected') {
       story.rejected(death, kind, outcome.problem);
     } else if (kind === 'discard' && outcome.kind === 'done') {
@@ -140,6 +140,12 @@ async function untilReplayed(death: Death, story: Story, requests: OperatorReque
       return;
     }
   }
+}
+
+/** A request that no activity can be given must not fail the workflow: the dead letter goes on waiting. */
+function rejectUnusable(error: unknown): OperatorOutcome {
+  if (error instanceof TemporalFailure) throw error;
+  return { kind: 'rejected', problem: cannotPassOn(error) };
 }
 
 function describe(kind: 'replay' | 'discard', request: ReplayRequest): string {

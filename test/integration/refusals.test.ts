@@ -8,11 +8,16 @@ import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
+import { eventually } from '../support/wait.ts';
 
 const anything = defineCommand({ type: 'Anything', schema: z.unknown(), handle: ({ payload }) => payload });
 
 function nested(levels: number): string {
   return '['.repeat(levels) + ']'.repeat(levels);
+}
+
+function jsonPayload(json: string) {
+  return { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from(json) };
 }
 
 /** JSON text, since that is what other clients send. */
@@ -84,6 +89,47 @@ describe('what comes in over Temporal', () => {
       assert.equal((await inbox.entry(messageId))?.status, 'Completed');
     }
   });
+
+  it('is refused with 100,000 levels, which cannot even be written again', async () => {
+    const messageId = inbox.id('abyss');
+    await startRaw(messageId, `{"commandType":"Anything","payload":${nested(100_000)}}`);
+    const handle = inbox.client.workflow.getHandle(messageId);
+    await assert.rejects(handle.result(), ({ cause }: { cause: { type: string } }) => {
+      assert.equal(cause.type, 'InvalidEnvelope');
+      return true;
+    });
+    assert.equal(await inbox.entry(messageId), null);
+  });
+
+  it('may be such a replay: it is refused, and the dead letter goes on waiting', async () => {
+    const messageId = inbox.id('abyss-replay');
+    const handle = await inbox.start(messageId, { commandType: 'Nobody', payload: 1 });
+    await inbox.reaches(messageId, 'DeadLetter');
+    await inbox.client.workflowService.signalWorkflowExecution({
+      namespace: inbox.client.options.namespace,
+      workflowExecution: { workflowId: messageId },
+      signalName: 'replay',
+      input: { payloads: [jsonPayload(`{"payload":${nested(100_000)}}`)] },
+    });
+    await eventually('it is refused', async () => (await inbox.status(messageId)).refusals.count === 1);
+    await handle.signal('discard');
+    await assert.rejects(
+      handle.result(),
+      ({ cause }: { cause: { type: string } }) => cause.type === 'Discarded',
+    );
+  });
+
+  /** As a client in another language would: what it sends is not made by JavaScript's JSON. */
+  async function startRaw(messageId: string, json: string): Promise<void> {
+    await inbox.client.workflowService.startWorkflowExecution({
+      namespace: inbox.client.options.namespace,
+      workflowId: messageId,
+      workflowType: { name: 'handleCommand' },
+      taskQueue: { name: inbox.taskQueue },
+      requestId: messageId,
+      input: { payloads: [jsonPayload(json)] },
+    });
+  }
 
   for (const id of ['   ', 'a\tb', 'x'.repeat(201), 'é'.repeat(101)]) {
     it(`is refused with the id ${JSON.stringify(id).slice(0, 20)}`, async () => {
