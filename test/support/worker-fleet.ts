@@ -3,9 +3,8 @@
  *
  * @module
  */
-import type { TestInbox } from './inbox.ts';
 import { startWorkerProcess } from './worker-process.ts';
-import type { WorkerProcess } from './worker-process.ts';
+import type { WorkerProcess, WorkerTarget } from './worker-process.ts';
 
 export interface WorkerFleet {
   /** How often a worker ended that nobody had stopped. */
@@ -15,14 +14,19 @@ export interface WorkerFleet {
   stop(): Promise<void>;
 }
 
-export async function startFleet(inbox: TestInbox, module: string, size: number): Promise<WorkerFleet> {
+export async function startFleet(
+  target: WorkerTarget,
+  module: string,
+  size: number,
+  env: Record<string, string> = {},
+): Promise<WorkerFleet> {
   const workers = new Set<WorkerProcess>();
   const stop = new AbortController();
   let deaths = 0;
 
   async function keepOne(): Promise<void> {
     while (!stop.signal.aborted) {
-      const worker = await startWorkerProcess(inbox, module).catch(() => null);
+      const worker = await startWorkerProcess(target, module, env).catch(() => null);
       if (worker === null) continue;
       workers.add(worker);
       if (stop.signal.aborted) worker.kill('SIGKILL');

@@ -7,7 +7,6 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { TestInbox } from './inbox.ts';
 import { eventually } from './wait.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -21,16 +20,22 @@ export interface WorkerProcess {
   log(): string;
 }
 
+/** Such as a TestInbox. */
+export interface WorkerTarget {
+  database: { url: string };
+  taskQueue: string;
+}
+
 /** `inbox worker` with a module of test/support; resolves when it works. */
 export async function startWorkerProcess(
-  inbox: TestInbox,
+  target: WorkerTarget,
   module: string,
   env: Record<string, string> = {},
 ): Promise<WorkerProcess> {
   const path = fileURLToPath(new URL(module, import.meta.url));
   const child = spawn(process.execPath, [CLI, 'worker', path], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue, ...env },
+    env: { ...process.env, DATABASE_URL: target.database.url, INBOX_TASK_QUEUE: target.taskQueue, ...env },
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));

@@ -1,0 +1,42 @@
+/**
+ * A person, simulated, who resolves dead letters while everything goes wrong: mostly replays, sometimes twice, sometimes
+ * a discard.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import type { Pool } from 'pg';
+import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
+import type { Random } from './random.ts';
+
+export interface SimulatedOperator {
+  pool: Pool;
+  client: Client;
+  random: Random;
+  signal: AbortSignal;
+}
+
+export async function resolveDeadLetters({ pool, client, random, signal }: SimulatedOperator): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(300, undefined, { signal }).catch(() => {});
+    const { rows } = await pool
+      .query<{ message_id: string }>(
+        'select message_id from inbox.dead_letters where resolution is null order by random() limit 3',
+      )
+      .catch(() => ({ rows: [] }));
+    for (const { message_id: workflowId } of rows) {
+      const name = random.chance(0.85) ? 'replay' : 'discard';
+      const act = () =>
+        client.withDeadline(Date.now() + 3_000, () =>
+          client.workflow.signalWithStart('handleCommand', {
+            workflowId,
+            taskQueue: DEFAULT_TASK_QUEUE,
+            signal: name,
+            signalArgs: [{ actor: 'chaos', reason: 'by chance' }],
+          }),
+        );
+      await Promise.allSettled(random.chance(0.2) ? [act(), act()] : [act()]);
+    }
+  }
+}
