@@ -13,6 +13,7 @@ import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay } from './operate.ts';
 import { note, printable } from './output.ts';
+import { addPrune } from './prune.ts';
 import { addSend } from './send.ts';
 import { addSetup } from './setup.ts';
 import { addShow } from './show.ts';
@@ -39,6 +40,7 @@ function createProgram(): Command {
     addStats,
     addReplay,
     addDiscard,
+    addPrune,
   ]) {
     add(program);
   }
