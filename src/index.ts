@@ -25,6 +25,9 @@ export {
   UnknownMessageError,
   UnrecoverableError,
 } from './errors.ts';
+export type { Finding } from './finding.ts';
+export { checkHealth } from './health.ts';
+export type { HealthOptions } from './health.ts';
 export type { Json, JsonObject } from './json.ts';
 export { migrate } from './migrate.ts';
 export type { MigrationReport } from './migrate.ts';
@@ -46,6 +49,8 @@ export type {
   ReplayRequest,
   StatusReport,
 } from './protocol.ts';
+export { prune } from './retention.ts';
+export type { PruneOptions, PruneReport } from './retention.ts';
 export type { RetryOptions } from './retry.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
 export { createInboxWorker } from './worker.ts';

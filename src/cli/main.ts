@@ -9,6 +9,7 @@ import { Command, CommanderError } from 'commander';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
 import { addDev } from './dev.ts';
+import { addDoctor } from './doctor.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay } from './operate.ts';
@@ -41,6 +42,7 @@ function createProgram(): Command {
     addReplay,
     addDiscard,
     addPrune,
+    addDoctor,
   ]) {
     add(program);
   }
