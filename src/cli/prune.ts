@@ -52,7 +52,8 @@ async function runPrune(options: Options): Promise<void> {
     stoppedBy = signal;
     stop.abort();
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  // The second one ends the process at once, which is no harm either.
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const bar = showBar();
   try {
     const report = await withPool((pool) =>
