@@ -28,6 +28,8 @@ export interface PoolOptions {
   settings?: Record<string, string>;
   /** The client's own limit for one statement, in ms: it also ends waiting on a network that went silent. */
   queryTimeoutMs?: number;
+  /** How long to wait for a connection, in ms. Default 10 s. */
+  connectTimeoutMs?: number;
 }
 
 /** How long to wait for a connection, from the pool or from the server, before it counts as unavailable. */
@@ -43,7 +45,7 @@ export function createPool(options: PoolOptions): Pool {
     connectionString: options.connectionString,
     max: options.max,
     application_name: options.applicationName,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: 30_000,
     // A peer that vanished without a word is found by TCP itself.
     keepAlive: true,

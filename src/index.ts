@@ -27,6 +27,9 @@ export {
   UnknownMessageError,
   UnrecoverableError,
 } from './errors.ts';
+export type { Finding } from './finding.ts';
+export { checkHealth } from './health.ts';
+export type { HealthOptions } from './health.ts';
 export { createInbox } from './inbox.ts';
 export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './inbox.ts';
 export type { Json, JsonObject } from './json.ts';
@@ -50,6 +53,8 @@ export type {
   ReplayRequest,
   StatusReport,
 } from './protocol.ts';
+export { prune } from './retention.ts';
+export type { PruneOptions, PruneReport } from './retention.ts';
 export type { RetryOptions } from './retry.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
 export type { Message, Sent } from './send.ts';

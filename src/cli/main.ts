@@ -10,10 +10,12 @@ import { isUndefinedTable } from '../database.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
 import { addDev } from './dev.ts';
+import { addDoctor } from './doctor.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay } from './operate.ts';
 import { note, printable } from './output.ts';
+import { addPrune } from './prune.ts';
 import { addSend } from './send.ts';
 import { addSetup } from './setup.ts';
 import { addShow } from './show.ts';
@@ -40,6 +42,8 @@ function createProgram(): Command {
     addStats,
     addReplay,
     addDiscard,
+    addPrune,
+    addDoctor,
   ]) {
     add(program);
   }

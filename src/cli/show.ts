@@ -29,6 +29,10 @@ function printStory({ entry, failures, deadLetters, audit }: EntryStory, withSta
     ['status', entry.status],
     ['received', entry.receivedAt],
     ['processed', entry.processedAt],
+    [
+      'pruned',
+      entry.prunedAt && `${entry.prunedAt.toISOString()}: payload, metadata, result and texts of failures`,
+    ],
     ['next retry', entry.nextRetryAt],
     ['attempts started', entry.attempt],
     [
@@ -38,7 +42,7 @@ function printStory({ entry, failures, deadLetters, audit }: EntryStory, withSta
     ['error', entry.error],
     ['correlation id', entry.correlationId],
     ['causation id', entry.causationId],
-    ['metadata', entry.metadata],
+    ['metadata', entry.prunedAt ? null : entry.metadata],
     ['payload', entry.payload],
     ['result', entry.status === 'Completed' ? entry.result : null],
   ]);

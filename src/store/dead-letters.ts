@@ -12,6 +12,7 @@ export interface DeadLetter {
   messageId: string;
   generation: number;
   commandType: string;
+  /** Null also where it was pruned. */
   payload: Json;
   correlationId: string | null;
   causationId: string | null;
@@ -27,13 +28,16 @@ export interface DeadLetter {
   resolvedAt: Date | null;
   resolvedBy: string | null;
   resolvedReason: string | null;
+  /** When retention took payload and metadata of a discarded one. */
+  prunedAt: Date | null;
 }
 
 const DEAD_LETTER_COLUMNS = `
   id, message_id as "messageId", generation, command_type as "commandType", payload,
   correlation_id as "correlationId", causation_id as "causationId", metadata, error_type as "errorType", error,
   failure_group as "failureGroup", reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
-  resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason"`;
+  resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
+  pruned_at as "prunedAt"`;
 
 /** Every dead letter of a message, oldest first: one for each generation that died. */
 export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {

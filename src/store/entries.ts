@@ -12,6 +12,7 @@ export interface Entry {
   id: string;
   messageId: string;
   commandType: string;
+  /** Null also where it was pruned. */
   payload: Json;
   status: EntryStatus;
   receivedAt: Date;
@@ -25,6 +26,8 @@ export interface Entry {
   attempt: number;
   generation: number;
   result: Json;
+  /** When retention took payload, metadata and result. */
+  prunedAt: Date | null;
 }
 
 /** What a sender gives; the rest of an entry is the inbox's. */
@@ -41,7 +44,8 @@ export interface NewEntry {
 export const ENTRY_COLUMNS = `
   id, message_id as "messageId", command_type as "commandType", payload, status, received_at as "receivedAt",
   processed_at as "processedAt", retry_count as "retryCount", next_retry_at as "nextRetryAt", error,
-  correlation_id as "correlationId", causation_id as "causationId", metadata, attempt, generation, result`;
+  correlation_id as "correlationId", causation_id as "causationId", metadata, attempt, generation, result,
+  pruned_at as "prunedAt"`;
 
 /**
  * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.

@@ -56,6 +56,11 @@ export function startCli(args: readonly string[], env: CliEnvironment = {}, inpu
   };
 }
 
+/** Runs `inbox …` to its end. */
+export function runCli(args: readonly string[], env: CliEnvironment = {}): Promise<CliResult> {
+  return startCli(args, env).result;
+}
+
 /** `inbox …` against one inbox. */
 export interface Cli {
   run(args: readonly string[], more?: CliEnvironment, input?: string): Promise<CliResult>;

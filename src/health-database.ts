@@ -1,0 +1,136 @@
+/**
+ * The database's part of `inbox doctor`.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import { readDatabaseUrl } from './config.ts';
+import { createPool } from './database.ts';
+import type { Finding, Verdict } from './finding.ts';
+import { bad, check, duration, well } from './finding.ts';
+import { checkSchema } from './migrate.ts';
+import {
+  findLostAttempts,
+  findOpenDeadLetters,
+  findOverdueFailed,
+  findStuckPending,
+  readServerFacts,
+} from './store/health.ts';
+import type { ServerFacts, Waiting } from './store/health.ts';
+
+/** Longer than a worker that is well leaves anything lying. */
+const LATE_MS = 60_000;
+/** Several times what an attempt that is not long-running may take. */
+const LOST_MS = 5 * 60_000;
+
+/** Without a server there is one finding, without the schema there are no entries to look at. */
+export async function checkDatabase(
+  env: Record<string, string | undefined>,
+  timeoutMs: number,
+): Promise<Finding[]> {
+  const pools: Pool[] = [];
+  const open = () => {
+    const connectionString = readDatabaseUrl(env);
+    const limits = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs };
+    pools.push(createPool({ connectionString, max: 4, applicationName: 'inbox doctor', ...limits }));
+    return pools[0]!;
+  };
+  try {
+    let facts: ServerFacts | undefined;
+    const reachable = await check('database', timeoutMs, UNREACHABLE, async () => {
+      facts = await readServerFacts(open());
+      return well(`Postgres ${facts.version} answers`);
+    });
+    const [pool] = pools;
+    if (!facts || !pool) return [reachable];
+    const found = facts;
+    const settings = await check('database settings', timeoutMs, '', () => judgeSettings(found));
+    const schema = await check('schema', timeoutMs, MIGRATE, async () => {
+      await checkSchema(pool);
+      return well('is that of this version');
+    });
+    return [reachable, settings, schema, ...(schema.ok ? await checkEntries(pool, timeoutMs) : [])];
+  } finally {
+    await Promise.all(pools.map((pool) => pool.end()));
+  }
+}
+
+const MIGRATE = 'run `inbox migrate`; where the database is the newer one, upgrade this package instead';
+const UNREACHABLE =
+  'check the host, port, user, password and database in DATABASE_URL, and that this Postgres runs and lets this host in';
+
+function judgeSettings({ encoding, fsync, fullPageWrites, synchronousCommit }: ServerFacts): Verdict {
+  const wrong: [found: string, todo: string][] = [];
+  if (encoding !== 'UTF8') {
+    const todo =
+      'make a database with encoding UTF8: some message ids and payloads cannot be stored in this one';
+    wrong.push([`server_encoding is ${encoding}`, todo]);
+  }
+  if (fsync !== 'on')
+    wrong.push([`fsync is ${fsync}`, 'set fsync = on: a power cut would break the database']);
+  if (fullPageWrites !== 'on') {
+    wrong.push([
+      `full_page_writes is ${fullPageWrites}`,
+      'set full_page_writes = on: a power cut could tear a page',
+    ]);
+  }
+  if (synchronousCommit === 'off') {
+    const todo =
+      'set synchronous_commit = on for the server, this database and this role: what was answered as accepted or ' +
+      'completed could be lost in a crash (claims turn it off by themselves, where nothing can be lost)';
+    wrong.push(['synchronous_commit is off', todo]);
+  }
+  if (wrong.length === 0) return well('UTF8, fsync, full_page_writes and synchronous_commit are on');
+  return bad(wrong.map(([found]) => found).join('; '), wrong.map(([, todo]) => todo).join('; '));
+}
+
+function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
+  const look = (name: string, find: () => Promise<Waiting>, none: string, some: string, todo: string) =>
+    check(
+      name,
+      timeoutMs,
+      'read the entries as a role that may select from and update inbox.entries',
+      async () => {
+        const { count, oldestMs, example } = await find();
+        if (count === 0) return well(none);
+        const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
+        return bad(which, `${todo}; one of them: inbox show ${quoted(example)}`);
+      },
+    );
+  return Promise.all([
+    look(
+      'pending entries',
+      () => findStuckPending(pool, LATE_MS),
+      'none waits longer than a minute',
+      'Pending for more than a minute',
+      'see that a worker runs and keeps up (INBOX_CONCURRENCY, more workers), and read its log',
+    ),
+    look(
+      'failed entries',
+      () => findOverdueFailed(pool, LATE_MS),
+      'none is overdue',
+      'Failed, whose next attempt is overdue by more than a minute',
+      'see that a worker runs, and in the Web UI whether the activity is paused or the workflow was terminated',
+    ),
+    look(
+      'processing entries',
+      () => findLostAttempts(pool, LOST_MS),
+      'none was left by a worker that died',
+      'Processing for more than 5 minutes, and no attempt holds them',
+      'their workers died: see that a worker runs, and in the Web UI that their workflows do',
+    ),
+    look(
+      'dead letters',
+      () => findOpenDeadLetters(pool),
+      'none is open',
+      'open, each waiting for a person',
+      'mend the cause, then `inbox replay` or `inbox discard`; `inbox stats` shows what failed',
+    ),
+  ]);
+}
+
+/** To be pasted into a shell. */
+function quoted(messageId: string | null): string {
+  const id = messageId ?? '';
+  return /^[\w.:@/+-]+$/.test(id) ? id : `'${id.replaceAll("'", `'\\''`)}'`;
+}

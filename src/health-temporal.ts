@@ -1,0 +1,121 @@
+/**
+ * Temporal's part of `inbox doctor`.
+ *
+ * @module
+ */
+import { Connection, isGrpcServiceError } from '@temporalio/client';
+import { readSettings, readTemporal } from './config.ts';
+import type { Finding, Verdict } from './finding.ts';
+import { bad, check, describe, duration, well } from './finding.ts';
+import { missingSearchAttributes } from './search-attributes.ts';
+
+/**
+ * Temporal shows a poller for five minutes after its last call, and a poll lasts a minute: one that is well may have
+ * called a little more than that ago.
+ */
+const POLLER_COUNTS_MS = 90_000;
+/** temporal.api.enums.v1.TaskQueueType */
+const TASKS = { workflow: 1, activity: 2 } as const;
+/** google.rpc.Code */
+const NOT_FOUND = 5;
+
+type Environment = Record<string, string | undefined>;
+
+/** Without a server, or without the namespace in it, there is nothing further to ask it. */
+export async function checkTemporal(env: Environment, timeoutMs: number): Promise<Finding[]> {
+  let connection: Connection | undefined;
+  let namespace = '';
+  try {
+    // The connection has the time limit, so that what is opened late does not stay open.
+    const reachable = await check('temporal', timeoutMs * 2, UNREACHABLE, async () => {
+      const { connectionOptions, namespace: configured } = readTemporal(env);
+      namespace = configured;
+      const { address } = connectionOptions;
+      try {
+        connection = await Connection.connect({ ...connectionOptions, connectTimeout: timeoutMs });
+      } catch (error) {
+        return bad(`no Temporal server answers at ${address}: ${describe(error)}`, UNREACHABLE);
+      }
+      const { serverVersion } = await connection.workflowService.getSystemInfo({});
+      return well(`server ${serverVersion} answers at ${address}`);
+    });
+    const open = connection;
+    if (!open || !reachable.ok) return [reachable];
+    const ask = (name: string, whatToDo: string, look: () => Promise<Verdict>) =>
+      check(name, timeoutMs, whatToDo, () => open.withDeadline(Date.now() + timeoutMs, look));
+    const found = await ask('namespace', DENIED, () => lookAtNamespace(open, namespace));
+    if (!found.ok) return [reachable, found];
+    return [
+      reachable,
+      found,
+      ...(await Promise.all([
+        ask('search attributes', DENIED, () => lookAtSearchAttributes(open, namespace)),
+        ask('workers', DENIED, () => lookForWorkers(open, namespace, readSettings(env).taskQueue)),
+      ])),
+    ];
+  } finally {
+    await connection?.close();
+  }
+}
+
+const UNREACHABLE =
+  'check TEMPORAL_ADDRESS (host:port of the frontend, without a scheme) and the TLS settings, and that the server runs';
+const DENIED = 'see that this client may ask for it: TEMPORAL_API_KEY, certificate, permissions';
+
+async function lookAtNamespace(connection: Connection, namespace: string): Promise<Verdict> {
+  try {
+    const { config } = await connection.workflowService.describeNamespace({ namespace });
+    const kept = duration(Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000);
+    return well(`${namespace} exists, keeps ended workflows for ${kept}`);
+  } catch (error) {
+    if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+    return bad(
+      `there is no namespace ${namespace}`,
+      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${namespace} --retention 72h`,
+    );
+  }
+}
+
+async function lookAtSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {
+  const missing = await missingSearchAttributes(connection, namespace);
+  if (missing.length === 0) return well('are registered');
+  return bad(
+    `not registered as Keyword: ${missing.join(', ')}`,
+    'run `inbox setup`, then restart the workers; until then commands cannot be found by them',
+  );
+}
+
+async function lookForWorkers(
+  connection: Connection,
+  namespace: string,
+  taskQueue: string,
+): Promise<Verdict> {
+  const [workflow, activity] = await Promise.all(
+    [TASKS.workflow, TASKS.activity].map((type) => pollers(connection, namespace, taskQueue, type)),
+  );
+  if (workflow!.length > 0 && activity!.length > 0) {
+    return well(`${workflow!.length} on task queue ${taskQueue}: ${workflow!.join(', ')}`);
+  }
+  const lacking = [workflow!.length === 0 && 'workflow tasks', activity!.length === 0 && 'activities'];
+  return bad(
+    `nobody takes ${lacking.filter(Boolean).join(' or ')} from task queue ${taskQueue}`,
+    'start `inbox worker <module>` with the same INBOX_TASK_QUEUE, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE',
+  );
+}
+
+async function pollers(
+  connection: Connection,
+  namespace: string,
+  taskQueue: string,
+  taskQueueType: number,
+): Promise<string[]> {
+  const answer = await connection.workflowService.describeTaskQueue({
+    namespace,
+    taskQueue: { name: taskQueue },
+    taskQueueType,
+  });
+  const alive = (answer.pollers ?? []).filter(
+    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_COUNTS_MS,
+  );
+  return [...new Set(alive.map(({ identity }) => identity ?? ''))];
+}

@@ -1,0 +1,84 @@
+/**
+ * What `inbox doctor` asks the database: its settings, and what has been waiting for too long. Reads through the partial
+ * indexes of what is open, so it costs the same with ten million completed entries.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+
+export interface ServerFacts {
+  version: string;
+  encoding: string;
+  fsync: string;
+  fullPageWrites: string;
+  /** The default for connections like this one: role and database may have their own. */
+  synchronousCommit: string;
+}
+
+export async function readServerFacts(db: Queryable): Promise<ServerFacts> {
+  const { rows } = await db.query<ServerFacts>(
+    `select current_setting('server_version') as version, current_setting('server_encoding') as encoding,
+            current_setting('fsync') as fsync, current_setting('full_page_writes') as "fullPageWrites",
+            current_setting('synchronous_commit') as "synchronousCommit"`,
+  );
+  return rows[0]!;
+}
+
+export interface Waiting {
+  count: number;
+  /** How long the oldest of them has waited, in ms by the database's clock; null for none. */
+  oldestMs: number | null;
+  /** The message_id of one of them. */
+  example: string | null;
+}
+
+const WAITING = (since: string) => `
+  count(*)::float8 as count, (extract(epoch from now() - min(${since})) * 1000)::float8 as "oldestMs",
+  (array_agg(message_id order by ${since}))[1] as example`;
+
+/** Pending for longer than this. A replay makes an old entry Pending anew, so that does not count for as long either. */
+export async function findStuckPending(db: Queryable, ageMs: number): Promise<Waiting> {
+  return one(
+    db,
+    `select ${WAITING('received_at')} from inbox.entries e
+     where status = 'Pending' and received_at < now() - $1 * interval '1 millisecond'
+       and not exists (select from inbox.dead_letters d
+         where d.message_id = e.message_id and d.resolved_at > now() - $1 * interval '1 millisecond')`,
+    ageMs,
+  );
+}
+
+/** Failed, and its next attempt was due longer ago than this. */
+export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<Waiting> {
+  return one(
+    db,
+    `select ${WAITING('next_retry_at')} from inbox.entries
+     where status = 'Failed' and next_retry_at < now() - $1 * interval '1 millisecond'`,
+    ageMs,
+  );
+}
+
+/**
+ * Processing for longer than this, and no attempt at work: that would hold the row's lock for as long as it takes, hours
+ * where the command is long-running. The lock taken here is the weakest, and gone with the statement. At most 1,000.
+ */
+export async function findLostAttempts(db: Queryable, ageMs: number): Promise<Waiting> {
+  return one(
+    db,
+    `with lost as materialized (
+       select message_id, claimed_at from inbox.entries
+       where status = 'Processing' and claimed_at < now() - $1 * interval '1 millisecond'
+       order by claimed_at limit 1000 for key share skip locked)
+     select ${WAITING('claimed_at')} from lost`,
+    ageMs,
+  );
+}
+
+export async function findOpenDeadLetters(db: Queryable): Promise<Waiting> {
+  return one(db, `select ${WAITING('dead_at')} from inbox.dead_letters where resolution is null`);
+}
+
+async function one(db: Queryable, sql: string, ...parameters: unknown[]): Promise<Waiting> {
+  const { rows } = await db.query<Waiting>(sql, parameters);
+  return rows[0]!;
+}

@@ -1,0 +1,91 @@
+/**
+ * What retention takes from resolved dead letters and published outbox rows; read and taken as in `retention.ts`.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { Due } from './retention.ts';
+
+export interface AgedLetter {
+  id: string;
+  /** Of a discarded one, whose entry goes with it; a replayed one's failures are its entry's. */
+  messageId: string | null;
+  due: boolean;
+}
+
+/**
+ * The next page of resolved dead letters. A replayed one is due only once its command is over: until then it says
+ * what the replay was about.
+ */
+export async function walkResolvedLetters(
+  db: Queryable,
+  due: Due,
+  after: string,
+  limit: number,
+): Promise<AgedLetter[]> {
+  const { rows } = await db.query<AgedLetter>(
+    `select d.id, case when d.resolution = 'discarded' then d.message_id end as "messageId",
+            d.resolved_at < $1::timestamptz and (e.status = 'Completed' or (e.status = 'DeadLetter' and not exists (
+              select from inbox.dead_letters o where o.message_id = e.message_id and o.resolution is null))) as due
+     from inbox.dead_letters d join inbox.entries e using (message_id)
+     where d.resolution is not null and d.pruned_at is null and d.id > $2 and d.id < $3
+     order by d.id limit $4`,
+    [due.before, after, due.below, limit],
+  );
+  return rows;
+}
+
+/** Of replayed ones the audit keeps who replayed them, when and why. */
+export async function deleteReplayedLetters(tx: Queryable, ids: string[]): Promise<number> {
+  const { rowCount } = await tx.query(
+    `delete from inbox.dead_letters where id = any($1) and resolution = 'replayed'`,
+    [ids],
+  );
+  return rowCount ?? 0;
+}
+
+/** The entry of a discarded dead letter goes with it: both hold the same payload, and nothing will use it again. */
+export async function pruneDiscarded(tx: Queryable, ids: string[]): Promise<number> {
+  const { rowCount } = await tx.query(
+    `with due as materialized (
+       select d.id, d.error_type, e.id as entry_id
+       from inbox.dead_letters d join inbox.entries e using (message_id)
+       where d.id = any($1) and d.resolution = 'discarded' and d.pruned_at is null and e.status = 'DeadLetter'
+       for no key update of d, e skip locked),
+     entry as (
+       update inbox.entries e set payload = null, metadata = '{}', error = due.error_type, pruned_at = now()
+       from due where e.id = due.entry_id)
+     update inbox.dead_letters d set payload = null, metadata = '{}', error = due.error_type, pruned_at = now()
+     from due where d.id = due.id`,
+    [ids],
+  );
+  return rowCount ?? 0;
+}
+
+export interface AgedEvent {
+  id: string;
+  due: boolean;
+}
+
+/** The next page of the outbox, published or not: by the primary key, so that no index has to hold what was published. */
+export async function walkOutbox(
+  db: Queryable,
+  due: Due,
+  after: string,
+  limit: number,
+): Promise<AgedEvent[]> {
+  const { rows } = await db.query<AgedEvent>(
+    `select id, coalesce(published_at < $1::timestamptz, false) as due
+     from inbox.outbox where id > $2 and id < $3 order by id limit $4`,
+    [due.before, after, due.below, limit],
+  );
+  return rows;
+}
+
+export async function deletePublished(tx: Queryable, due: Due, ids: string[]): Promise<number> {
+  const { rowCount } = await tx.query(
+    'delete from inbox.outbox where id = any($1) and published_at < $2::timestamptz',
+    [ids, due.before],
+  );
+  return rowCount ?? 0;
+}

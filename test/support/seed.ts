@@ -1,0 +1,120 @@
+/**
+ * Rows as they are after a while: entries with a past, which no test can wait for.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+
+/** Parameter $2 is how many days ago it was. */
+const AGO = `now() - $2 * interval '1 day'`;
+const ID_OF_THAT_TIME = `(lpad(to_hex((extract(epoch from ${AGO}) * 1000)::bigint), 12, '0') ||
+  substr(replace(inbox.new_id()::text, '-', ''), 13))::uuid`;
+
+export interface SeedOptions {
+  /** Received so many days ago. */
+  days: number;
+  /** Completed so many days ago; default when it was received. */
+  completedDays?: number;
+}
+
+/** A completed entry with payload, metadata, result and one failure of which the texts repeat the payload. */
+export async function seedCompleted(pool: Pool, messageId: string, options: SeedOptions): Promise<void> {
+  await seedMany(pool, [messageId], options);
+}
+
+export async function seedMany(
+  pool: Pool,
+  messageIds: string[],
+  { days, completedDays = days }: SeedOptions,
+): Promise<void> {
+  await pool.query(
+    `insert into inbox.entries (id, message_id, command_type, payload, status, received_at, processed_at, attempt,
+       claimed_at, metadata, result, fingerprint)
+     select ${ID_OF_THAT_TIME}, message_id, 'Seeded', '{"secret":"canary"}', 'Completed', ${AGO},
+       now() - $3 * interval '1 day', 2, ${AGO}, '{"secret":"canary"}', '{"secret":"canary"}',
+       inbox.fingerprint('Seeded', '{"secret":"canary"}')
+     from unnest($1::text[]) as message_id`,
+    [messageIds, days, completedDays],
+  );
+  await pool.query(
+    `insert into inbox.failures (message_id, generation, attempt, error_type, error, stack, retryable)
+     select message_id, 0, 1, 'Broken', 'Broken: canary', 'Error: canary', true from unnest($1::text[]) as message_id`,
+    [messageIds],
+  );
+}
+
+export type OpenStatus = 'Pending' | 'Processing' | 'Failed' | 'DeadLetter';
+
+/** An entry that is not over; a dead letter with its open row and its failure. */
+export async function seedOpen(
+  pool: Pool,
+  messageId: string,
+  status: OpenStatus,
+  { days }: SeedOptions,
+): Promise<void> {
+  await pool.query(
+    `insert into inbox.entries (id, message_id, command_type, payload, status, received_at, attempt, claimed_at,
+       next_retry_at, error, metadata, fingerprint)
+     values (${ID_OF_THAT_TIME}, $1, 'Seeded', '{"secret":"canary"}', $3::inbox.entry_status, ${AGO},
+       case when $3 = 'Pending' then 0 else 1 end, case when $3 <> 'Pending' then ${AGO} end,
+       case when $3 = 'Failed' then ${AGO} end, case when $3 in ('Failed', 'DeadLetter') then 'Broken: canary' end,
+       '{"secret":"canary"}', inbox.fingerprint('Seeded', '{"secret":"canary"}'))`,
+    [messageId, days, status],
+  );
+  if (status !== 'DeadLetter') return;
+  await pool.query(
+    `with letter as (
+       insert into inbox.dead_letters (id, message_id, generation, command_type, payload, metadata, error_type, error,
+         failure_group, reason, retry_count, dead_at)
+       values (${ID_OF_THAT_TIME}, $1, 0, 'Seeded', '{"secret":"canary"}', '{"secret":"canary"}', 'Broken',
+         'Broken: canary', 'Seeded/Broken/1', 'unrecoverable', 1, ${AGO}))
+     insert into inbox.failures (message_id, generation, attempt, error_type, error, stack, retryable)
+     values ($1, 0, 1, 'Broken', 'Broken: canary', 'Error: canary', false)`,
+    [messageId, days],
+  );
+}
+
+/** Resolves an open dead letter, `days` ago, as a person did through its workflow. */
+export async function resolveLetter(
+  pool: Pool,
+  messageId: string,
+  resolution: 'replayed' | 'discarded',
+  days: number,
+): Promise<void> {
+  await pool.query(
+    `with letter as (
+       update inbox.dead_letters
+       set resolution = $3, resolved_at = ${AGO}, resolved_by = 'ada', resolved_reason = 'because'
+       where message_id = $1 and resolution is null),
+     audited as (
+       insert into inbox.audit (action, message_id, actor, reason) values (left($3, -2), $1, 'ada', 'because'))
+     update inbox.entries set status = 'Pending', generation = generation + 1
+     where message_id = $1 and $3 = 'replayed'`,
+    [messageId, days, resolution],
+  );
+}
+
+/** Completes an open entry, `days` ago, as its next attempt would. */
+export async function complete(pool: Pool, messageId: string, days: number): Promise<void> {
+  await pool.query(
+    `update inbox.entries
+     set status = 'Completed', processed_at = ${AGO}, attempt = attempt + 1, claimed_at = ${AGO}, error = null,
+         next_retry_at = null, result = '{"secret":"canary"}'
+     where message_id = $1`,
+    [messageId, days],
+  );
+}
+
+/** An outbox row created, and perhaps published, so many days ago. */
+export async function seedEvent(
+  pool: Pool,
+  type: string,
+  { days, publishedDays }: { days: number; publishedDays: number | null },
+): Promise<void> {
+  await pool.query(
+    `insert into inbox.outbox (id, aggregatetype, aggregateid, type, payload, message_id, created_at, published_at)
+     values (${ID_OF_THAT_TIME}, 'seed', '1', $1, '{"secret":"canary"}', 'seeded', ${AGO},
+       now() - $3 * interval '1 day')`,
+    [type, days, publishedDays],
+  );
+}
