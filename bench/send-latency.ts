@@ -10,7 +10,7 @@ import { randomUUID } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { z } from 'zod';
-import { installRuntime } from '../src/cli/runtime.ts';
+import { installRuntime } from '../src/runtime.ts';
 import { defineCommand } from '../src/command.ts';
 import { readTemporal } from '../src/config.ts';
 import { createPool, withTransaction } from '../src/database.ts';

@@ -7,10 +7,11 @@
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
 import type { CommandLog } from './command.ts';
+import { listenTo, ping } from './store/listen.ts';
 
 export interface ListenerOptions {
   connection: ClientConfig;
-  /** A plain identifier: LISTEN takes no parameters. */
+  /** A plain identifier. */
   channel: string;
   /** For each notification, with its payload; and with null for each new connection. */
   onWake: (payload: string | null) => void;
@@ -38,7 +39,6 @@ class ReconnectingListener implements Listener {
   #failures = 0;
 
   constructor(options: ListenerOptions) {
-    if (!/^[a-z_][a-z0-9_]*$/.test(options.channel)) throw new TypeError(`no channel: ${options.channel}`);
     this.#options = options;
     void this.#connect();
   }
@@ -65,7 +65,7 @@ class ReconnectingListener implements Listener {
     client.on('notification', ({ payload }) => onWake(payload ?? ''));
     try {
       await client.connect();
-      await client.query(`listen ${channel}`);
+      await listenTo(client, channel);
       this.#failures = 0;
       onWake(null);
       this.#pingLater(client);
@@ -77,7 +77,7 @@ class ReconnectingListener implements Listener {
   #pingLater(client: Client): void {
     if (this.#closed) return;
     this.#timer = setTimeout(() => {
-      client.query('select 1').then(
+      ping(client).then(
         () => this.#pingLater(client),
         (error: Error) => this.#reconnect(client, error),
       );

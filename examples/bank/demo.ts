@@ -7,7 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { readSettings, readTemporal } from '../../src/config.ts';
 import { createPool } from '../../src/database.ts';
-import { installRuntime } from '../../src/cli/runtime.ts';
+import { installRuntime } from '../../src/runtime.ts';
 import { writeEnvironmentFile } from '../../src/dev/environment-file.ts';
 import { demoDir } from '../../src/dev/folders.ts';
 import { startServers } from '../../src/dev/servers.ts';

@@ -8,7 +8,7 @@ import { defaultDevDir, startServers } from '../dev/servers.ts';
 import { migrate } from '../migrate.ts';
 import { createInboxWorker } from '../worker.ts';
 import { note } from './output.ts';
-import { installRuntime, workerLog } from './runtime.ts';
+import { installRuntime, workerLog } from '../runtime.ts';
 import { loadCommands } from './worker.ts';
 
 export function addDev(program: Command): void {

@@ -8,7 +8,7 @@ import { ConfigurationError } from '../errors.ts';
 import { isCommandDefinition } from '../registry.ts';
 import { createInboxWorker } from '../worker.ts';
 import { unreachable } from './context.ts';
-import { installRuntime, workerLog } from './runtime.ts';
+import { installRuntime, workerLog } from '../runtime.ts';
 
 export function addWorker(program: Command): void {
   program

@@ -45,7 +45,10 @@ export async function seedMany(
 
 export type OpenStatus = 'Pending' | 'Processing' | 'Failed' | 'DeadLetter';
 
-/** An entry that is not over; a dead letter with its open row and its failure. */
+/**
+ * An entry that is not over; a dead letter with its open row and its failure. Taken under a lease that lasts, so that no
+ * worker's relay or reconciler mends what is to be found stuck.
+ */
 export async function seedOpen(
   pool: Pool,
   messageId: string,
@@ -54,11 +57,11 @@ export async function seedOpen(
 ): Promise<void> {
   await pool.query(
     `insert into inbox.entries (id, message_id, command_type, payload, status, received_at, attempt, claimed_at,
-       next_retry_at, error, metadata, fingerprint)
+       next_retry_at, error, metadata, fingerprint, relayed_at)
      values (${ID_OF_THAT_TIME}, $1, 'Seeded', '{"secret":"canary"}', $3::inbox.entry_status, ${AGO},
        case when $3 = 'Pending' then 0 else 1 end, case when $3 <> 'Pending' then ${AGO} end,
        case when $3 = 'Failed' then ${AGO} end, case when $3 in ('Failed', 'DeadLetter') then 'Broken: canary' end,
-       '{"secret":"canary"}', inbox.fingerprint('Seeded', '{"secret":"canary"}'))`,
+       '{"secret":"canary"}', inbox.fingerprint('Seeded', '{"secret":"canary"}'), now() + interval '1 day')`,
     [messageId, days, status],
   );
   if (status !== 'DeadLetter') return;

@@ -4,8 +4,8 @@
  * @module
  */
 import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
-import { createLog } from '../log.ts';
-import type { LogLevel } from '../log.ts';
+import { createLog } from './log.ts';
+import type { LogLevel } from './log.ts';
 
 export const workerLog = createLog(process.env['INBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info');
 
