@@ -19,6 +19,7 @@ export {
   InvalidCommandError,
   InvalidMessageError,
   NotADeadLetterError,
+  PublishError,
   RequestRefusedError,
   RetryAfterError,
   SchemaError,
@@ -48,5 +49,8 @@ export type {
 } from './protocol.ts';
 export type { RetryOptions } from './retry.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
+export { createOutboxRelay } from './outbox-relay.ts';
+export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
+export type { Publish, PublishedEvent, Publisher } from './publisher.ts';
 export { createInboxWorker } from './worker.ts';
 export type { InboxWorker, InboxWorkerOptions } from './worker.ts';
