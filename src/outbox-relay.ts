@@ -115,6 +115,8 @@ function createRelayPool(connectionString: string, settings: RelaySettings): Poo
       tcp_keepalives_idle: '10',
       tcp_keepalives_interval: '5',
       tcp_keepalives_count: '3',
+      // Keepalives are not sent while an answer is under way.
+      tcp_user_timeout: '25s',
     },
   });
 }

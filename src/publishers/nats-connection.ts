@@ -86,7 +86,6 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
     .map(parseServer);
   const { username, password, protocol } = urls[0]!;
   const hosts = urls.map(({ host }) => host);
-  const credentials = password ? { user: username, pass: password } : { token: username };
   return {
     host: hosts.join(','),
     servers: hosts,
@@ -94,7 +93,7 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
     timeout: CONNECT_TIMEOUT_MS,
     // The relay backs off and tries again; what the library kept for a reconnect would be sent twice.
     reconnect: false,
-    ...(username ? credentials : {}),
+    ...(username ? { user: username, pass: password } : {}),
     ...(protocol === 'tls:' ? { tls: {} } : {}),
   };
 }

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
-import { connect } from '@nats-io/transport-node';
 import { ConfigurationError } from '../../src/errors.ts';
 import { natsPublisher } from '../../src/publishers/nats.ts';
 import type { NatsPublisher, NatsPublisherOptions } from '../../src/publishers/nats.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
-import { startNats } from '../support/nats.ts';
+import { NATS_PASSWORD, startNats } from '../support/nats.ts';
 import type { TestNats } from '../support/nats.ts';
 import {
   addBacklog,
@@ -44,6 +43,9 @@ describe('the NATS publisher', () => {
     await nats.addStream({ name: STREAM, subjects: ['inbox.>'] });
   });
   afterEach(async () => {
+    for (const { relay: running } of started) {
+      assert.ok(running.lines.every((line) => !line.includes(NATS_PASSWORD)));
+    }
     for (const { relay: running, publisher } of started) {
       await running.stop();
       await publisher.close();
@@ -188,9 +190,9 @@ describe('the NATS publisher', () => {
   it('takes a connection of the caller, and a subject of his', async () => {
     await nats.removeStream(STREAM);
     await nats.addStream({ name: STREAM, subjects: ['mine.>'] });
-    const connection = await connect({ servers: new URL(nats.url).host });
+    const connection = await nats.connect();
     try {
-      await relay({ connection, subject: (event) => `mine.${event.aggregateId}` });
+      await relay({ connection, stream: STREAM, subject: (event) => `mine.${event.aggregateId}` });
       await addBacklog(database.pool, 4, 2);
       await allPublished(database.pool);
       const subjects = (await nats.read(STREAM)).map(({ subject }) => subject);
@@ -203,6 +205,16 @@ describe('the NATS publisher', () => {
   it('says at once what is wrong with its options', async () => {
     await assert.rejects(natsPublisher({}), ConfigurationError);
     await assert.rejects(natsPublisher({ servers: 'http://host' }), /must look like nats:/);
+  });
+
+  it('waits where it is not let in, without saying the password', async () => {
+    const servers = nats.url.replace('canary', 'wrong-canary');
+    const refused = await relay({ servers });
+    await addBacklog(database.pool, 1);
+    await eventually('it says so', () =>
+      refused.lines.some((line) => /not let us in .* Authorization/i.test(line)),
+    );
+    assert.ok(refused.lines.every((line) => !line.includes('canary')));
   });
 
   it('says what to install where its packages are missing', async () => {

@@ -16,8 +16,14 @@ import type { Supervised } from '../../src/dev/supervise.ts';
 import { findNatsServer } from './nats-binary.ts';
 import { eventually } from './wait.ts';
 
+const NATS_USER = 'inbox';
+/** With what means something in a URL; also a canary, which no log may show. */
+export const NATS_PASSWORD = 'p@ss:word/canary-4417';
+
 export interface TestNats {
+  /** With the password. */
   url: string;
+  connect(): Promise<NatsConnection>;
   addStream(config: Partial<StreamConfig> & { name: string; subjects: string[] }): Promise<void>;
   /** Also where there is none. */
   removeStream(name: string): Promise<void>;
@@ -38,7 +44,8 @@ export async function startNats(): Promise<TestNats> {
   const config = join(folder, 'nats.conf');
   await writeFile(
     config,
-    `host: ${LOOPBACK}, port: ${port}, max_payload: 64KB, jetstream { store_dir: ${JSON.stringify(folder)} }\n`,
+    `host: ${LOOPBACK}, port: ${port}, max_payload: 64KB, jetstream { store_dir: ${JSON.stringify(folder)} }
+     authorization { user: ${NATS_USER}, password: ${JSON.stringify(NATS_PASSWORD)} }\n`,
   );
   let server: Supervised | null = null;
 
@@ -61,9 +68,10 @@ export async function startNats(): Promise<TestNats> {
     await server?.stop();
     server = null;
   }
-  const url = `nats://${LOOPBACK}:${port}`;
+  const url = `nats://${NATS_USER}:${encodeURIComponent(NATS_PASSWORD)}@${LOOPBACK}:${port}`;
+  const connectTo = { servers: `${LOOPBACK}:${port}`, user: NATS_USER, pass: NATS_PASSWORD };
   const withConnection = async <T>(work: (connection: NatsConnection) => Promise<T>): Promise<T> => {
-    const connection = await connect({ servers: `${LOOPBACK}:${port}` });
+    const connection = await connect(connectTo);
     try {
       return await work(connection);
     } finally {
@@ -73,6 +81,7 @@ export async function startNats(): Promise<TestNats> {
   await start();
   return {
     url,
+    connect: () => connect(connectTo),
     addStream: (stream) =>
       withConnection(async (connection) => {
         await (await jetstreamManager(connection)).streams.add(stream);
