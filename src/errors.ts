@@ -140,6 +140,14 @@ export class RequestRefusedError extends InboxError {
   }
 }
 
+/**
+ * Thrown by a publisher: the broker did not take the events. Of other errors the log has the name alone; this one's
+ * message is logged, so it must say what to do, and have nothing in it of what the events carry.
+ */
+export class PublishError extends InboxError {
+  override readonly name = 'PublishError';
+}
+
 /** The database's schema does not fit this version of the package. */
 export class SchemaError extends InboxError {
   override readonly name = 'SchemaError';

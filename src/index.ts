@@ -20,6 +20,7 @@ export {
   InvalidCommandError,
   InvalidMessageError,
   NotADeadLetterError,
+  PublishError,
   RequestRefusedError,
   ResultTimeoutError,
   RetryAfterError,
@@ -60,5 +61,8 @@ export { missingSearchAttributes, registerSearchAttributes } from './search-attr
 export type { Message, Sent } from './send.ts';
 export type { Entry } from './store/entries.ts';
 export type { SqlClient } from './store/send.ts';
+export { createOutboxRelay } from './outbox-relay.ts';
+export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
+export type { Publish, PublishedEvent, Publisher } from './publisher.ts';
 export { createInboxWorker } from './worker.ts';
 export type { InboxWorker, InboxWorkerOptions } from './worker.ts';

@@ -1,15 +1,4 @@
-import { once } from 'node:events';
-import { NativeConnection } from '@temporalio/worker';
 import type { Command } from 'commander';
-import { readTemporal } from '../config.ts';
-import { createPool } from '../database.ts';
-import { writeEnvironmentFile } from '../dev/environment-file.ts';
-import { defaultDevDir, startServers } from '../dev/servers.ts';
-import { migrate } from '../migrate.ts';
-import { createInboxWorker } from '../worker.ts';
-import { note } from './output.ts';
-import { installRuntime, workerLog } from '../runtime.ts';
-import { loadCommands } from './worker.ts';
 
 export function addDev(program: Command): void {
   program
@@ -17,47 +6,8 @@ export function addDev(program: Command): void {
     .argument('[module]', 'also run a worker with the commands of this module')
     .option('--dir <folder>', 'where the servers keep their data')
     .description('embedded Postgres and Temporal with its Web UI, migrated and ready, until Ctrl-C')
-    .action((module: string | undefined, { dir }: { dir?: string }) =>
-      runDev(module, dir ?? defaultDevDir()),
-    );
-}
-
-async function runDev(module: string | undefined, persistentDir: string): Promise<void> {
-  const commands = module === undefined ? null : await loadCommands(module);
-  const interrupted = new AbortController();
-  const onSignal = () => interrupted.abort();
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  const servers = await startServers({ persistentDir, usualPorts: true, log: note });
-  try {
-    const pool = createPool({ connectionString: servers.databaseUrl, max: 1, applicationName: 'inbox dev' });
-    await migrate(pool);
-    await pool.end();
-    const environment = await writeEnvironmentFile(persistentDir, servers);
-    note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
-    note(`Data      ${persistentDir}; delete it to start anew`);
-    note(`In another terminal, take the settings over:\n  . ${environment}`);
-    if (commands) await work(commands, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
-    else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
-  } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
-    await servers.stop();
-  }
-}
-
-/** Until the signal; the worker has ended before the servers do. */
-async function work(
-  commands: Awaited<ReturnType<typeof loadCommands>>,
-  databaseUrl: string,
-  address: string,
-  signal: AbortSignal,
-): Promise<void> {
-  installRuntime({ shutdownSignals: [] });
-  const { connectionOptions, namespace } = readTemporal({ ...process.env, TEMPORAL_ADDRESS: address });
-  const connection = await NativeConnection.connect(connectionOptions);
-  const worker = await createInboxWorker({ commands, databaseUrl, connection, namespace, log: workerLog });
-  workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
-  signal.addEventListener('abort', () => worker.shutdown());
-  if (signal.aborted) worker.shutdown();
-  await worker.run();
-  await connection.close();
+    .action(async (module: string | undefined, { dir }: { dir?: string }) => {
+      const { runDev } = await import('./run-dev.ts');
+      await runDev(module, dir);
+    });
 }

@@ -31,9 +31,10 @@ export async function startWorkerProcess(
   target: WorkerTarget,
   module: string,
   env: Record<string, string> = {},
+  flags: string[] = [],
 ): Promise<WorkerProcess> {
   const path = fileURLToPath(new URL(module, import.meta.url));
-  const child = spawn(process.execPath, [CLI, 'worker', path], {
+  const child = spawn(process.execPath, [CLI, 'worker', path, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, DATABASE_URL: target.database.url, INBOX_TASK_QUEUE: target.taskQueue, ...env },
   });

@@ -1,0 +1,31 @@
+/**
+ * What `--publish` names: NATS by its URL, or a module of the user's.
+ *
+ * @module
+ */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { ConfigurationError } from '../errors.ts';
+import type { Publish, Publisher } from '../publisher.ts';
+
+/** @throws ConfigurationError when the module cannot be loaded, or its default export is no publisher */
+export async function loadPublisher(name: string): Promise<Publisher> {
+  if (/^(nats|tls):\/\//.test(name)) {
+    const { natsPublisher } = await import('../publishers/nats.ts');
+    return natsPublisher({ servers: name });
+  }
+  const url = pathToFileURL(resolve(name)).href;
+  const exports = await (import(url) as Promise<{ default?: Publish | Publisher }>).catch(
+    (error: unknown) => {
+      if (error instanceof ConfigurationError) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      throw new ConfigurationError(`the publisher ${name} could not be loaded: ${why}`, { cause: error });
+    },
+  );
+  const publisher = exports.default;
+  if (typeof publisher === 'function') return { publish: publisher };
+  if (typeof publisher?.publish === 'function') return publisher;
+  throw new ConfigurationError(
+    `the publisher ${name} must export as its default a function (events, signal), or an object with one as \`publish\``,
+  );
+}

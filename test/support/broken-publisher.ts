@@ -1,0 +1,10 @@
+/**
+ * A publisher that throws whatever it gets.
+ *
+ * @module
+ */
+import type { PublishedEvent } from '../../src/publisher.ts';
+
+export default function publish(events: readonly PublishedEvent[]): Promise<void> {
+  throw new RangeError(JSON.stringify(events));
+}

@@ -1,0 +1,55 @@
+/**
+ * Finds a nats-server for the tests: one that is there, or one built with Go into the user's cache.
+ *
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { defaultCacheDir } from '../../src/dev/folders.ts';
+import { goInstall } from '../../src/dev/go-install.ts';
+import type { Log } from '../../src/dev/progress.ts';
+
+/** What is built where there is none. The tests were run with it, and with Debian 12's 2.9.10. */
+const VERSION = '2.12.15';
+const EXECUTABLE = process.platform === 'win32' ? 'nats-server.exe' : 'nats-server';
+
+export interface FindNatsOptions {
+  log?: Log;
+  /** What is tried as the one on PATH. */
+  command?: string;
+  cacheDir?: string;
+}
+
+/** @throws Error that says what to install when there is none to be had */
+export async function findNatsServer(options: FindNatsOptions = {}): Promise<string> {
+  const { log = () => {}, command = EXECUTABLE, cacheDir = defaultCacheDir() } = options;
+  const cached = join(cacheDir, `nats-server-${VERSION}`, EXECUTABLE);
+  for (const path of [command, cached]) {
+    if (await checkVersion(path).catch(() => null)) return path;
+  }
+  const program = {
+    name: 'nats-server',
+    package: 'github.com/nats-io/nats-server/v2',
+    version: VERSION,
+    check: checkVersion,
+  };
+  try {
+    await goInstall(program, cached, log);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `the tests of the NATS publisher need a nats-server, and none could be had: ${why}\n` +
+        'Install it (`apt-get install nats-server`, `brew install nats-server`) or Go (https://go.dev/dl)',
+      { cause: error },
+    );
+  }
+  return cached;
+}
+
+async function checkVersion(path: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(path, ['--version'], { timeout: 30_000 });
+  if (!stdout.startsWith('nats-server: v'))
+    throw new Error(`${path} --version says ${JSON.stringify(stdout)}`);
+  return stdout.trim();
+}

@@ -1,0 +1,136 @@
+/**
+ * Commands that emit events, without Temporal, and relays that run beside a test.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import { createLog } from '../../src/log.ts';
+import { createOutboxRelay } from '../../src/outbox-relay.ts';
+import type { OutboxRelayOptions } from '../../src/outbox-relay.ts';
+import { withTransaction } from '../../src/database.ts';
+import type { Queryable } from '../../src/database.ts';
+import type { PublishedEvent } from '../../src/publisher.ts';
+import { completeEntry, insertAndClaimEntry, lockAttempt } from '../../src/store/entries.ts';
+import type { StoredEvent } from '../../src/store/entries.ts';
+import { rows } from './inbox.ts';
+import { eventually } from './wait.ts';
+
+export function eventOf(
+  aggregateid: string,
+  payload: StoredEvent['payload'],
+  type = 'Happened',
+): StoredEvent {
+  return { aggregatetype: 'account', aggregateid, type, payload, metadata: {} };
+}
+
+/** One command's transaction as an attempt makes it: lock, handler, events and Completed in one statement, COMMIT. */
+export async function runCommand(
+  pool: Pool,
+  messageId: string,
+  handle: (tx: Queryable) => Promise<StoredEvent[]>,
+  {
+    last = 'commit',
+    correlationId = null,
+  }: { last?: 'commit' | 'rollback'; correlationId?: string | null } = {},
+): Promise<void> {
+  const message = {
+    messageId,
+    commandType: 'Test',
+    payload: {},
+    correlationId,
+    causationId: null,
+    metadata: {},
+  };
+  await insertAndClaimEntry(pool, message);
+  await withTransaction(pool, async (tx) => {
+    const { xid } = (await lockAttempt(tx, messageId, 1, 60_000))!;
+    const events = await handle(tx);
+    await completeEntry(tx, { messageId, attempt: 1, xid, result: null, events });
+    // The COMMIT that follows finds no transaction, and is answered with COMMIT all the same.
+    if (last === 'rollback') await tx.query('rollback');
+  });
+}
+
+/** So many events in one transaction, as a backlog; the payload of each is its number, from 1. */
+export async function addBacklog(pool: Pool, count: number, aggregates = 1): Promise<void> {
+  await pool.query(
+    `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
+     select 'account', 'a' || n % $2, 'Happened', to_jsonb(n), 'backlog' from generate_series(1, $1) n order by n`,
+    [count, aggregates],
+  );
+}
+
+export async function countUnpublished(pool: Pool): Promise<number> {
+  const [found] = await rows<{ count: number }>(
+    pool,
+    'select count(*)::integer as count from inbox.outbox where published_at is null',
+  );
+  return found!.count;
+}
+
+export const allPublished = (pool: Pool) =>
+  eventually('every event is marked as published', async () => (await countUnpublished(pool)) === 0);
+
+/** Backends of relays on this database. */
+export async function relayBackends(pool: Pool): Promise<number[]> {
+  const found = await rows<{ pid: number }>(
+    pool,
+    `select pid from pg_stat_activity
+     where datname = current_database() and application_name = 'inbox outbox relay'`,
+  );
+  return found.map(({ pid }) => pid);
+}
+
+/** The backend that holds the outbox. */
+export async function publishingBackend(pool: Pool): Promise<number | undefined> {
+  const found = await rows<{ pid: number }>(
+    pool,
+    `select pid from pg_locks where locktype = 'advisory' and granted
+     and database = (select oid from pg_database where datname = current_database())`,
+  );
+  return found[0]?.pid;
+}
+
+/** The numbers that events have as payload, for each aggregate in the order in which they came. */
+export function byAggregate(events: readonly PublishedEvent[]): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const { aggregateId, payload } of events) {
+    found.set(aggregateId, [...(found.get(aggregateId) ?? []), payload as number]);
+  }
+  return found;
+}
+
+/** A publisher that keeps what it gets, after what the test does first. */
+export function recorder(
+  first: (events: readonly PublishedEvent[], signal: AbortSignal) => unknown = () => {},
+) {
+  const published: PublishedEvent[] = [];
+  const publish = async (events: readonly PublishedEvent[], signal: AbortSignal) => {
+    await first(events, signal);
+    published.push(...events);
+  };
+  return { published, publish };
+}
+
+export const oneTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
+
+export interface TestRelay {
+  /** What it logged. */
+  lines: string[];
+  stop(): Promise<void>;
+}
+
+export function startRelay(options: OutboxRelayOptions): TestRelay {
+  const lines: string[] = [];
+  const relay = createOutboxRelay({ log: createLog('debug', (line) => lines.push(line)), ...options });
+  const running = relay.run();
+  // Whoever stops it hears of the error; until then it must not end the process.
+  running.catch(() => {});
+  return {
+    lines,
+    async stop() {
+      relay.stop();
+      await running;
+    },
+  };
+}

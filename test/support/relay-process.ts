@@ -1,0 +1,54 @@
+/**
+ * A relay to NATS as a process of its own, to be killed: `node relay-process.js <database> <nats>`. With DIE=published it
+ * kills itself once JetStream has acknowledged a batch, before Postgres hears of it.
+ *
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { createOutboxRelay } from '../../src/outbox-relay.ts';
+import { natsPublisher } from '../../src/publishers/nats.ts';
+
+const PATH = fileURLToPath(import.meta.url);
+
+export interface RelayProcess {
+  kill(signal: NodeJS.Signals): void;
+  ended: Promise<void>;
+  log(): string;
+}
+
+export function startRelayProcess(
+  databaseUrl: string,
+  natsUrl: string,
+  env: Record<string, string> = {},
+): RelayProcess {
+  const child = spawn(process.execPath, [PATH, databaseUrl, natsUrl], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  const ended = once(child, 'exit').then(() => undefined);
+  return { kill: (signal) => void child.kill(signal), ended, log: () => log };
+}
+
+async function main(databaseUrl: string, servers: string): Promise<void> {
+  const { publish } = await natsPublisher({ servers });
+  const relay = createOutboxRelay({
+    databaseUrl,
+    batchSize: 20,
+    // Both short, so that a frozen process is found out soon.
+    publishTimeout: '500ms',
+    maximumBackoff: '500ms',
+    async publish(events, signal) {
+      await publish(events, signal);
+      if (process.env['DIE'] !== 'published') return;
+      process.kill(process.pid, 'SIGKILL');
+      await new Promise(() => {});
+    },
+  });
+  await relay.run();
+}
+
+if (process.argv[1] === PATH) await main(process.argv[2]!, process.argv[3]!);

@@ -1,0 +1,18 @@
+/**
+ * What nobody should write: a publisher that never answers and listens to no signal.
+ *
+ * @module
+ */
+import type { Publisher } from '../../src/publisher.ts';
+
+const publisher: Publisher = {
+  async publish(events) {
+    process.stderr.write(`stuck with ${events.length} events\n`);
+    await new Promise(() => {});
+  },
+  async close() {
+    process.stderr.write('publisher closed\n');
+  },
+};
+
+export default publisher;
