@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { startServers } from '../src/dev/servers.ts';
 import { findNatsServer } from './support/nats-binary.ts';
 
-/** No test takes nearly as long; one that hangs must not keep the others' results back. */
-const TEST_TIMEOUT_MS = 240_000;
+/** Of a whole file. None takes nearly as long; one that hangs must not keep the results of the others back. */
+const TEST_TIMEOUT_MS = 480_000;
 /** Two cores are enough for two files; more only make each other's conditions come later. */
 const CONCURRENCY = 2;
 
