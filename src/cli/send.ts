@@ -100,6 +100,10 @@ async function withInbox<T>(work: (inbox: Inbox) => Promise<T>): Promise<T> {
   const { maxPayloadBytes } = readSettings();
   return withPool(async (pool) => {
     const inbox = await createInbox({ pool, maxPayloadBytes });
-    return work(inbox).finally(() => inbox.close());
+    try {
+      return await work(inbox);
+    } finally {
+      await inbox.close();
+    }
   });
 }
