@@ -35,6 +35,8 @@ export async function startHttpServer({ pool, log, port = 0 }: HttpServerOptions
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     underWay.add(response);
     response.on('close', () => underWay.delete(response));
+    // Of a connection that was between answer and idle when stop() looked: it would go on for as long as it is used.
+    if (!server.listening) response.setHeader('connection', 'close');
     api(request, response);
   });
   server.listen(port, '127.0.0.1');

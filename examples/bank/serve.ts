@@ -36,20 +36,15 @@ async function serve(): Promise<void> {
   try {
     await createBankSchema(pool);
     const server = await startHttpServer({ pool, log, port });
-    const told = AbortSignal.any(['SIGTERM', 'SIGINT'].map((signal) => onSignal(signal)));
+    const told = new AbortController();
+    process.once('SIGTERM', () => told.abort()).once('SIGINT', () => told.abort());
     log.info('listening', { url: server.url });
-    if (!told.aborted) await once(told, 'abort');
+    await once(told.signal, 'abort');
     await server.stop();
     log.info('stopped');
   } finally {
     await pool.end();
   }
-}
-
-function onSignal(name: string): AbortSignal {
-  const controller = new AbortController();
-  process.once(name, () => controller.abort());
-  return controller.signal;
 }
 
 function readPort(text: string | undefined): number {
