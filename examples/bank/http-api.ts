@@ -1,8 +1,8 @@
 /**
  * An HTTP API whose clients may repeat themselves: POST /transfers with an Idempotency-Key, GET /transfers/<key>.
  *
- * It accepts; a worker transfers. So the answer is 202, and says where to look. Whoever may ask is out of scope: with
- * more than one client, put the client's id into the message_id, or one could use up and read the other's keys.
+ * It accepts; a worker transfers. So the answer is 202, and says where to look. Who may ask is out of scope: with more
+ * than one client, put the client's id into the message_id, or one could use up and read the other's keys.
  *
  * @module
  */
