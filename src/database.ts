@@ -108,6 +108,11 @@ export function isLockNotAvailable(error: unknown): boolean {
   return sqlState(error) === '55P03';
 }
 
+/** Two transactions waited for each other; Postgres ended this one so that the other could go on. */
+export function isDeadlock(error: unknown): boolean {
+  return sqlState(error) === '40P01';
+}
+
 /** An earlier statement of this transaction failed, so that Postgres refuses all others. */
 export function isTransactionAborted(error: unknown): boolean {
   return sqlState(error) === '25P02';

@@ -33,6 +33,16 @@ create table if not exists bank.accounts (
   opened_at     timestamptz not null default now()
 );
 
+-- The HTTP API's own table, written in the transaction that sends the command: a row here and an entry in the inbox, or
+-- neither. It also remembers keys for longer than the inbox may keep its entries.
+create table if not exists bank.transfer_requests (
+  idempotency_key text collate "C" primary key,
+  from_account    text             not null,
+  to_account      text             not null,
+  amount_cents    bigint           not null check (amount_cents > 0),
+  requested_at    timestamptz      not null default now()
+);
+
 -- Locks accounts for the rest of the transaction, in one order for everybody (by id), so that two transfers in opposite
 -- directions cannot deadlock. Whoever cannot have a lock within 250 ms gets SQLSTATE 55P03 and comes back later, instead of
 -- queueing with a connection in hand. With 32 transfers to one shop at once on a busy two-core machine, 250 ms sent a

@@ -26,7 +26,8 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export async function startProxy(targetPort: number): Promise<Proxy> {
+/** `port`: of a proxy that was closed, to bring its server back. */
+export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   const pairs = new Set<[Socket, Socket]>();
   const armed: ('before' | 'after')[] = [];
   let commitsCut = 0;
@@ -50,7 +51,7 @@ export async function startProxy(targetPort: number): Promise<Proxy> {
       });
     }
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
 
   const cut = () => {

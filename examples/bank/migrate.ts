@@ -1,0 +1,15 @@
+/**
+ * The bank's own tables, in the database that DATABASE_URL names: for deployments, where the demo does not make them.
+ *
+ * @module
+ */
+import { readDatabaseUrl } from '../../src/config.ts';
+import { createPool } from '../../src/database.ts';
+import { createBankSchema } from './schema.ts';
+
+const pool = createPool({ connectionString: readDatabaseUrl(), max: 1, applicationName: 'bank migrate' });
+try {
+  await createBankSchema(pool);
+} finally {
+  await pool.end();
+}
