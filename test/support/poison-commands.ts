@@ -18,7 +18,7 @@ export const eatsMemory = defineCommand({
   retry,
   handle() {
     const eaten: number[][] = [];
-    for (;;) eaten.push(new Array<number>(1_000_000).fill(0.5));
+    for (;;) eaten.push(Array.from<number>({ length: 1_000_000 }).fill(0.5));
   },
 });
 
