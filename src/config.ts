@@ -21,6 +21,8 @@ export interface InboxSettings {
   retryConcurrency: number;
   /** How long attempts in flight may go on after SIGTERM, in ms. */
   shutdownGraceMs: number;
+  /** How long the event loop of a supervised worker may stand still before it is killed, in ms; 0 is for ever. */
+  watchdogMs: number;
 }
 
 const whole = (fallback: number, max: number) =>
@@ -50,6 +52,16 @@ const settings = z.object({
       'is no duration of at most an hour, such as 20s',
     )
     .transform(Number),
+  // Three times what Temporal gives an attempt without a heartbeat, and more than the longest garbage collection pause.
+  INBOX_WATCHDOG: z
+    .string()
+    .default('30s')
+    .transform((text) => toMilliseconds(text))
+    .refine(
+      (ms) => ms === 0 || (ms !== null && ms >= 2_000 && ms <= 3_600_000),
+      'is neither 0 (off) nor a duration between 2s and an hour, such as 30s',
+    )
+    .transform(Number),
 });
 
 type Environment = Record<string, string | undefined>;
@@ -69,6 +81,7 @@ export function readSettings(env: Environment = process.env): InboxSettings {
     concurrency: parsed.data.INBOX_CONCURRENCY,
     retryConcurrency: parsed.data.INBOX_RETRY_CONCURRENCY,
     shutdownGraceMs: parsed.data.INBOX_SHUTDOWN_GRACE,
+    watchdogMs: parsed.data.INBOX_WATCHDOG,
   };
 }
 

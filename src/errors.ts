@@ -158,6 +158,11 @@ export class ConfigurationError extends InboxError {
   override readonly name = 'ConfigurationError';
 }
 
+/** Nobody answers at an address. It may be wrong; or the server is away, and comes back by itself. */
+export class UnreachableError extends InboxError {
+  override readonly name = 'UnreachableError';
+}
+
 function describeDetails(details: Record<string, Json>): string {
   return Object.entries(details)
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)

@@ -26,6 +26,7 @@ export {
   RetryAfterError,
   SchemaError,
   UnknownMessageError,
+  UnreachableError,
   UnrecoverableError,
 } from './errors.ts';
 export type { Finding } from './finding.ts';

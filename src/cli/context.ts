@@ -8,7 +8,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
 import { createPool } from '../database.ts';
-import { ConfigurationError } from '../errors.ts';
+import { UnreachableError } from '../errors.ts';
 
 /** Runs with a pool on DATABASE_URL, and closes it. */
 export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
@@ -47,7 +47,7 @@ export async function withServers<T>(work: (servers: Servers) => Promise<T>): Pr
   });
 }
 
-/** @throws ConfigurationError that names the address when nobody answers there */
+/** @throws UnreachableError that names the address when nobody answers there */
 export async function connectTemporal(): Promise<{ connection: Connection; namespace: string }> {
   const { connectionOptions, namespace } = readTemporal();
   try {
@@ -61,9 +61,9 @@ export async function connectTemporal(): Promise<{ connection: Connection; names
 }
 
 /** The error for a Temporal server that does not answer. */
-export function unreachable(address: string | undefined, error: unknown): ConfigurationError {
+export function unreachable(address: string | undefined, error: unknown): UnreachableError {
   const why = error instanceof Error ? error.message : String(error);
-  return new ConfigurationError(`no Temporal server answers at ${address}: ${why}; check TEMPORAL_ADDRESS`);
+  return new UnreachableError(`no Temporal server answers at ${address}: ${why}; check TEMPORAL_ADDRESS`);
 }
 
 /** Who is at the keyboard, for the audit. */

@@ -54,7 +54,8 @@ function createProgram(): Command {
 async function main(): Promise<number> {
   try {
     await createProgram().parseAsync();
-    return 0;
+    // A supervisor's is that of its last worker.
+    return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
     note(describe(error));

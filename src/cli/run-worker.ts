@@ -19,7 +19,12 @@ export interface WorkerFlags {
   publish?: string;
 }
 
-export async function runWorker(module: string, { buildId, publish }: WorkerFlags): Promise<void> {
+/** @param started - called when it works */
+export async function runWorker(
+  module: string,
+  { buildId, publish }: WorkerFlags,
+  started: () => void,
+): Promise<void> {
   const databaseUrl = readDatabaseUrl();
   const { connectionOptions, namespace } = readTemporal();
   const commands = await loadCommands(module);
@@ -32,6 +37,7 @@ export async function runWorker(module: string, { buildId, publish }: WorkerFlag
     const options = { commands, databaseUrl, connection, namespace, log: workerLog };
     const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
+    started();
     const relay = publisher && startRelay(databaseUrl, publisher);
     try {
       await worker.run();

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
+import { reportToSupervisor } from './heartbeat.ts';
 import type { WorkerFlags } from './run-worker.ts';
+import { superviseWorker } from './supervise.ts';
 
 export function addWorker(program: Command): void {
   program
@@ -10,12 +12,25 @@ export function addWorker(program: Command): void {
       '--publish <publisher>',
       'also publish the outbox: nats://host:4222, or a JavaScript module whose default export is a publisher',
     )
+    .option('--supervise', 'run it in a child process: back by itself after a crash, killed when it hangs')
     .description(
       'handle commands until SIGTERM or Ctrl-C; attempts in flight may finish within INBOX_SHUTDOWN_GRACE',
     )
-    .action(async (module: string, flags: WorkerFlags) => {
-      // Temporal's native parts take a second to load, which `inbox show` need not wait for.
-      const { runWorker } = await import('./run-worker.ts');
-      await runWorker(module, flags);
+    .action(async (module: string, { supervise, ...flags }: WorkerFlags & { supervise?: boolean }) => {
+      if (supervise) {
+        process.exitCode = await superviseWorker(
+          process.argv.slice(2).filter((arg) => arg !== '--supervise'),
+        );
+        return;
+      }
+      const supervision = reportToSupervisor();
+      try {
+        // Temporal's native parts take a second to load, which `inbox show` need not wait for.
+        const { runWorker } = await import('./run-worker.ts');
+        await runWorker(module, flags, () => supervision.working());
+      } catch (error) {
+        await supervision.failed(error);
+        throw error;
+      }
     });
 }

@@ -21,6 +21,7 @@ describe('settings', () => {
       concurrency: 32,
       retryConcurrency: 16,
       shutdownGraceMs: 20_000,
+      watchdogMs: 30_000,
     });
   });
 
@@ -31,6 +32,7 @@ describe('settings', () => {
       INBOX_CONCURRENCY: '1',
       INBOX_RETRY_CONCURRENCY: '1000',
       INBOX_SHUTDOWN_GRACE: '1h',
+      INBOX_WATCHDOG: '0',
       SOMETHING_ELSE: 'x',
     });
     assert.deepEqual(settings, {
@@ -39,6 +41,7 @@ describe('settings', () => {
       concurrency: 1,
       retryConcurrency: 1_000,
       shutdownGraceMs: 3_600_000,
+      watchdogMs: 0,
     });
   });
 
@@ -57,6 +60,9 @@ describe('settings', () => {
     ['INBOX_SHUTDOWN_GRACE', 'soon', 'is no duration'],
     ['INBOX_SHUTDOWN_GRACE', '61m', 'is no duration of at most an hour'],
     ['INBOX_SHUTDOWN_GRACE', '-1s', 'is no duration'],
+    ['INBOX_WATCHDOG', 'off', 'is neither 0'],
+    ['INBOX_WATCHDOG', '1s', 'is neither 0 (off) nor a duration between 2s'],
+    ['INBOX_WATCHDOG', '2h', 'is neither 0'],
   ] as const) {
     it(`refuse ${name}=${value.slice(0, 20)}`, () => {
       const message = refused(() => readSettings({ [name]: value }));

@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { CliEnvironment, CliProcess } from '../support/cli.ts';
+import { createTestInbox, rows } from '../support/inbox.ts';
+import type { TestInbox } from '../support/inbox.ts';
+import { POISON_COMMANDS, startSupervisor } from '../support/supervisor.ts';
+import { eventually } from '../support/wait.ts';
+
+describe('inbox worker --supervise', () => {
+  let inbox: TestInbox;
+  const supervisors: CliProcess[] = [];
+
+  before(async () => {
+    inbox = await createTestInbox();
+  });
+  after(async () => {
+    for (const supervisor of supervisors) supervisor.kill('SIGKILL');
+    await Promise.all(supervisors.map(({ result }) => result));
+    await inbox.close();
+  });
+
+  function supervise(env?: CliEnvironment, module?: string): CliProcess {
+    const supervisor = startSupervisor(inbox, env, module);
+    supervisors.push(supervisor);
+    return supervisor;
+  }
+
+  it('drains on SIGTERM, and ends as its worker does', async () => {
+    const supervisor = supervise();
+    await supervisor.says(/worker started/);
+    const messageId = inbox.id('drained');
+    await inbox.start(messageId, { commandType: 'Slow', payload: {} });
+    await inbox.reaches(messageId, 'Processing');
+    supervisor.kill('SIGTERM');
+    const { code, stderr } = await supervisor.result;
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, /worker stopped\n$/);
+    const entry = await inbox.entry(messageId);
+    assert.deepEqual([entry?.status, entry?.attempt], ['Completed', 1]);
+  });
+
+  it('leaves no worker behind when it is killed itself', async () => {
+    const supervisor = supervise();
+    await supervisor.says(/worker started/);
+    supervisor.kill('SIGKILL');
+    const { code, stderr } = await supervisor.result;
+    assert.equal(code, 'SIGKILL');
+    assert.match(stderr, /worker stopped\n$/, 'it had the time to drain');
+  });
+
+  for (const [what, env, module, problem] of [
+    ['a setting is missing', { DATABASE_URL: undefined }, POISON_COMMANDS, /inbox: DATABASE_URL is not set/],
+    ['its module is not there', {}, `${POISON_COMMANDS}.missing`, /missing could not be loaded/],
+    ['a setting of its own is wrong', { INBOX_WATCHDOG: 'soon' }, POISON_COMMANDS, /INBOX_WATCHDOG/],
+  ] as const) {
+    it(`ends at once, with exit code 1, when ${what}`, async () => {
+      const { code, stderr } = await supervise(env, module).result;
+      assert.equal(code, 1);
+      assert.match(stderr, problem);
+      assert.doesNotMatch(stderr, /ended unasked/);
+    });
+  }
+
+  for (const [server, env] of [
+    ['Temporal', { TEMPORAL_ADDRESS: '127.0.0.1:1' }],
+    ['Postgres', { DATABASE_URL: 'postgres://nobody@127.0.0.1:1/none' }],
+  ] as const) {
+    it(`tries again when ${server} is away at its start, until it is told to stop`, async () => {
+      const supervisor = supervise(env);
+      await supervisor.says(/why="exit code 1" inMs=500\n[^]*why="exit code 1" inMs=1000\n/);
+      supervisor.kill('SIGTERM');
+      const { code } = await supervisor.result;
+      assert.ok(code === 0 || code === 143, `between two workers, or one that starts: ${code}`);
+    });
+  }
+
+  // The last one: the attempt that it leaves behind would be the next worker's.
+  it('leaves no worker behind that hears of nothing any more', async () => {
+    const supervisor = supervise({ INBOX_WATCHDOG: '0', INBOX_SHUTDOWN_GRACE: '100ms' });
+    await supervisor.says(/worker started/);
+    const messageId = inbox.id('orphan');
+    await inbox.start(messageId, { commandType: 'NeverYields', payload: {} });
+    await inbox.reaches(messageId, 'Processing');
+    supervisor.kill('SIGKILL');
+    const { stderr } = await supervisor.result;
+    assert.doesNotMatch(stderr, /worker stopped/);
+    await eventually('its connections are gone too', async () => {
+      const open = await rows(
+        inbox.pool,
+        "select from pg_stat_activity where datname = current_database() and application_name like 'inbox attempts'",
+      );
+      return open.length === 0;
+    });
+  });
+});

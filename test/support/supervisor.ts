@@ -1,0 +1,21 @@
+/**
+ * `inbox worker --supervise` with the commands of poison-commands.ts.
+ *
+ * @module
+ */
+import { fileURLToPath } from 'node:url';
+import { startCli } from './cli.ts';
+import type { CliEnvironment, CliProcess } from './cli.ts';
+import type { TestInbox } from './inbox.ts';
+
+export const POISON_COMMANDS = fileURLToPath(new URL('./poison-commands.js', import.meta.url));
+
+/** Its result is there when nobody holds its stderr any more: neither the supervisor nor a worker of its. */
+export function startSupervisor(
+  inbox: TestInbox,
+  more: CliEnvironment = {},
+  module = POISON_COMMANDS,
+): CliProcess {
+  const env = { DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue, ...more };
+  return startCli(['worker', module, '--supervise'], env);
+}
