@@ -14,8 +14,8 @@ import { findNatsServer } from './support/nats-binary.ts';
 
 /** Of a whole file. None takes nearly as long; one that hangs must not keep the results of the others back. */
 const TEST_TIMEOUT_MS = 480_000;
-/** Two cores are enough for two files; more only make each other's conditions come later. */
-const CONCURRENCY = 2;
+/** More than two cores can run: the longest files mostly wait, for timeouts and for what they killed to come back. */
+const CONCURRENCY = 3;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const wanted = process.argv.slice(2);
