@@ -6,13 +6,20 @@
  * @module
  */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import { createAttempt } from '../../activities/attempt.ts';
 import type { HandlerContext } from '../../src/command.ts';
 import { setCrashHook } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
 import { createPool, withTransaction } from '../../src/database.ts';
 import { createInbox } from '../../src/inbox.ts';
+import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { createLog } from '../../src/log.ts';
+import type { AttemptInput } from '../../src/outcome.ts';
+import type { Envelope } from '../../src/protocol.ts';
+import { createRegistry } from '../../src/registry.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
@@ -22,8 +29,8 @@ import type { Transfer } from './bank.ts';
 import { check, checkReplayable } from './checker.ts';
 import type { Finding } from './checker.ts';
 import { Journal } from './journal.ts';
-import { noBug } from './seeded-bugs.ts';
-import type { SeededBug } from './seeded-bugs.ts';
+import { chain } from './seed.ts';
+import type { SeededBug } from './seed.ts';
 
 interface Message {
   way: 'send' | 'start';
@@ -70,37 +77,44 @@ const command = {
 };
 
 /** How long checkReplayable waits for a replay that a bug keeps from happening. */
-const REPLAY_WAIT_MS = 6_000;
+const REPLAY_WAIT_MS = 20_000;
 
-/** Every finding once all is settled; with `bug` null the inbox as it is. */
-export async function runScenario(bug: SeededBug | null): Promise<{ findings: Finding[]; untouched: string[] }> {
+/** Every finding once all is settled, with these bugs; without any, of the inbox as it is. */
+export async function runScenario(
+  bugs: readonly SeededBug[],
+): Promise<{ findings: Finding[]; untouched: string[] }> {
   const fixture = await createTestInbox();
   const sending = createPool({ connectionString: fixture.database.url, max: 8, applicationName: 'sender' });
-  const seed = bug ? bug.seed() : noBug();
+  const seeds = bugs.map((bug) => bug.seed());
   try {
     await createChaosSchema(fixture.pool);
-    if (bug?.schema) await fixture.pool.query(bug.schema);
-    const run = new Run(fixture, new Set(bug?.stuck));
-    patchDatabase(fixture.database.url, { ...seed, aside: fixture.pool, answered: (statement) => run.answered(statement) });
+    for (const { schema } of bugs) if (schema) await fixture.pool.query(schema);
+    const run = new Run(fixture, new Set(bugs.flatMap(({ stuck }) => stuck ?? [])));
+    patchDatabase(fixture.database.url, {
+      patch: chain(seeds),
+      aside: fixture.pool,
+      answered: (statement) => run.answered(statement),
+    });
     const inbox = await createInbox({ pool: sending, log: createLog('error', () => {}) });
     await fixture.startWorker([command], { concurrency: 16, retryConcurrency: 8 });
     const send = async (name: MessageName) =>
       void (await inbox.send({ messageId: fixture.id(name), type: 'Transfer', payload: payloadOf(name) }));
-    await run.load(send, () => rollBack(sending, fixture, inbox.send));
+    await run.load(send, () => rollBack(sending, fixture, inbox));
     await run.resolveDeadLetters();
     await run.afterListen(send);
     await run.settle();
-    if (seed.corrupt) await fixture.pool.query(seed.corrupt);
+    for (const { corrupt } of seeds) if (corrupt) await fixture.pool.query(corrupt);
     const findings: Finding[] = [];
-    if (!bug || bug.breaks.includes('8')) {
+    const sound = bugs.length === 0;
+    if (sound || bugs.some(({ breaks }) => breaks.includes('8'))) {
       const { pool, client, taskQueue } = fixture;
-      const waitMs = bug ? REPLAY_WAIT_MS : 60_000;
+      const waitMs = sound ? 60_000 : REPLAY_WAIT_MS;
       findings.push(await checkReplayable({ pool, client, taskQueue, waitMs }));
-      if (!bug) await fixture.reaches(fixture.id('dies-open'), 'Completed');
+      if (sound) await fixture.reaches(fixture.id('dies-open'), 'Completed');
     }
     findings.push(...(await check(fixture.pool, run.journal)));
     await inbox.close();
-    return { findings, untouched: [...seed.untouched] };
+    return { findings, untouched: seeds.flatMap(({ untouched }) => [...untouched]) };
   } finally {
     await sending.end();
     await fixture.close();
@@ -117,12 +131,12 @@ function payloadOf(name: MessageName): JsonObject {
 async function rollBack(
   sending: ReturnType<typeof createPool>,
   fixture: TestInbox,
-  send: Awaited<ReturnType<typeof createInbox>>['send'],
+  inbox: Inbox,
 ): Promise<void> {
   const message = { messageId: fixture.id('rolled-back'), type: 'Transfer', payload: payloadOf('sent') };
   const changed = new Error('the sender changed its mind');
   const sent = withTransaction(sending, async (tx) => {
-    await send(message, { tx });
+    await inbox.send(message, { tx });
     throw changed;
   });
   await sent.catch((error: unknown) => {
@@ -134,9 +148,6 @@ class Run {
   readonly journal = new Journal();
   readonly #fixture: TestInbox;
   readonly #stuck: ReadonlySet<MessageName>;
-  /** Connections of attempts that are to be overtaken, and what to open when their transaction has ended. */
-  readonly #overtaken = new WeakMap<object, () => void>();
-  readonly #watched = new Map<string, () => void>();
   #listens = 0;
 
   constructor(fixture: TestInbox, stuck: ReadonlySet<MessageName>) {
@@ -144,22 +155,18 @@ class Run {
     this.#stuck = stuck;
   }
 
-  /** Sees statements go by, for what no table shows: that an overtaken attempt has ended, and a listener came back. */
-  answered({ application, text, values, connection }: { application: string; text: string; values: unknown[] | undefined; connection: object }): void {
+  /** Sees statements go by, for what no table shows: that the listener came back. */
+  answered({ application, text }: { application: string; text: string }): void {
     if (application === 'inbox listener' && text.startsWith('listen')) this.#listens += 1;
-    if (application !== 'inbox attempts') return;
-    const watch = this.#watched.get(`${String(values?.[0])} ${String(values?.[1])}`);
-    if (watch && text.includes('pg_current_xact_id()::text as xid')) this.#overtaken.set(connection, watch);
-    if (text === 'commit' || text === 'rollback') this.#overtaken.get(connection)?.();
   }
 
-  async load(send: (name: MessageName) => Promise<void>, rollBack: () => Promise<void>): Promise<void> {
+  async load(send: (name: MessageName) => Promise<void>, takeBack: () => Promise<void>): Promise<void> {
     this.#swallow('swallows');
     this.#cutCommit('cut');
     this.#loseAnswer('answer-lost', 'after-commit');
     this.#loseAnswer('dies-answer-lost', 'after-replay-recorded');
     const overtaken = [this.#overtake('overtaken-unlocked'), this.#overtake('overtaken-locked')];
-    const now = NAMES.filter((name) => name !== 'after-listen');
+    const now = NAMES.filter((name) => name !== 'after-listen' && !name.startsWith('overtaken-'));
     for (const name of NAMES) this.#note(name);
     this.journal.add({
       messageId: this.#id('rolled-back'),
@@ -171,7 +178,7 @@ class Run {
       ...now.map((name) => (MESSAGES[name].way === 'send' ? send(name) : this.#start(name))),
       send('sent'),
       this.#start('started'),
-      rollBack(),
+      takeBack(),
     ]);
     await Promise.all([...overtaken, this.#startAgain('again')]);
   }
@@ -238,12 +245,12 @@ class Run {
   }
 
   /**
-   * The first attempt stands still, before or after it locked the row, as a process does that was stopped; its workflow is
-   * terminated and started again, and it goes on when its successor has ended, or waits for the lock.
+   * An attempt of another worker stands still, before or after it locked the row, as a process does that was stopped; it
+   * goes on when its successor has ended, or waits for the lock. Run without Temporal, which would cancel it some time.
    */
   async #overtake(name: 'overtaken-unlocked' | 'overtaken-locked'): Promise<void> {
     const id = this.#id(name);
-    const [entered, leave, ended] = [gate(), gate(), gate()];
+    const [entered, leave] = [gate(), gate()];
     let first = true;
     const stand = async () => {
       if (!first) return;
@@ -253,18 +260,45 @@ class Run {
     };
     if (name === 'overtaken-locked') handlers.set(id, stand);
     else hooks.set(id, async (point) => (point === 'after-claim' ? stand() : undefined));
-    this.#watched.set(`${id} 1`, ended.open);
+    const stopped = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
     await entered.opened;
-    await this.#fixture.client.workflow.getHandle(id).terminate('its worker seems to be gone');
-    await this.#fixture.start(id);
+    await this.#start(name);
     await eventually(`the successor of ${name} has ended, or waits`, async () => {
       if ((await this.#fixture.entry(id))?.status === 'Completed') return true;
+      if (name === 'overtaken-unlocked') return false;
       const waiting = `select from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like '%inbox.entries%'`;
+        where datname = current_database() and wait_event_type = 'Lock'
+          and application_name in ('inbox claims', 'inbox records')`;
       return (await rows(this.#fixture.pool, waiting)).length > 0;
     });
     leave.open();
-    await ended.opened;
+    await stopped;
+  }
+
+  /** How it ends is not looked at: nobody hears of it, as of a process that Temporal has given up. */
+  async #attemptElsewhere(messageId: string, envelope: Envelope): Promise<void> {
+    const pool = (applicationName: string) =>
+      createPool({ connectionString: this.#fixture.database.url, max: 1, applicationName });
+    const pools = {
+      attempts: pool('inbox attempts'),
+      claims: pool('inbox claims'),
+      records: pool('inbox records'),
+    };
+    const attempt = createAttempt({
+      ...pools,
+      registry: createRegistry([command]),
+      maxPayloadBytes: 1_000_000,
+      worker: 'elsewhere',
+      buildId: null,
+      searchAttributes: false,
+      shutdown: new AbortController().signal,
+      log: createLog('error', () => {}),
+    });
+    const info = { workflowExecution: { workflowId: messageId, runId: 'elsewhere' } };
+    const environment = new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR', () => {}) });
+    const input: AttemptInput = { lane: 'first', envelope };
+    await environment.run(attempt, input).catch(() => {});
+    await Promise.all(Object.values(pools).map((each) => each.end()));
   }
 
   async resolveDeadLetters(): Promise<void> {

@@ -7,76 +7,15 @@
  *
  * @module
  */
-import type { QueryResult } from 'pg';
-import type { Patch, Statement } from '../support/patched-client.ts';
+import type { Statement } from '../support/patched-client.ts';
 import type { MessageName } from './checker-scenario.ts';
-
-export interface SeededBug {
-  name: string;
-  /** How the names of the invariants begin that must be found broken; others may be as well. */
-  breaks: string[];
-  seed: () => Seed;
-  /** Run before the worker starts. */
-  schema?: string;
-  /** What can never get to its end with this bug, and is not waited for. */
-  stuck?: MessageName[];
-}
-
-export interface Seed {
-  patch: Patch;
-  /** What has not been changed yet: a bug that touched nothing proves nothing, as when a statement got another text. */
-  untouched: Set<string>;
-  /** Run when all is settled; for what no path through the code can do. */
-  corrupt?: string;
-}
-
-type Application = 'inbox attempts' | 'inbox claims' | 'inbox records';
-
-/** Replaces text in every statement of the pool that has it. */
-function rewrite(application: Application, ...changes: readonly (readonly [string, string])[]): Seed {
-  const untouched = new Set(changes.map(([from]) => from));
-  return {
-    untouched,
-    patch: ({ application: from, text, send }) =>
-      from === application ? send(replaceAll(text, changes, untouched)) : send(),
-  };
-}
-
-function replaceAll(
-  text: string,
-  changes: readonly (readonly [string, string])[],
-  untouched: Set<string>,
-): string {
-  let changed = text;
-  for (const [from, to] of changes) {
-    if (!changed.includes(from)) continue;
-    changed = changed.replaceAll(from, to);
-    untouched.delete(from);
-  }
-  return changed;
-}
-
-/** `what` is said once the bug has done its harm. */
-function custom(what: string, patch: (statement: Statement, done: () => void) => Promise<QueryResult>): Seed {
-  const untouched = new Set([what]);
-  return { untouched, patch: (statement) => patch(statement, () => void untouched.delete(what)) };
-}
-
-/** Nothing is changed. */
-export function noBug(): Seed {
-  return { untouched: new Set(), patch: ({ send }) => send() };
-}
-
-function byHand(sql: string): Seed {
-  return { ...noBug(), corrupt: sql };
-}
+import { byHand, custom, forged, rewrite } from './seed.ts';
+import type { SeededBug } from './seed.ts';
 
 const FENCE = `attempt = $2 and status = 'Processing'`;
 const LOCK = 'for update of entries';
 const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
 const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
-const forged = (command: string, rowCount: number) =>
-  ({ command, rowCount, rows: [], fields: [], oid: 0 }) as QueryResult;
 
 /** The statements of `message`, where it is the first parameter. */
 const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
@@ -100,6 +39,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'an entry that outlives the rollback of its sender',
+    together: 'a',
     breaks: ['1b'],
     seed: () =>
       custom('a rollback', ({ application, text, send }, done) => {
@@ -172,7 +112,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     // The fence of the completing statement alone holds an overtaken attempt back: it locks and checks in one.
     name: 'no row lock, and no fence at the end',
     breaks: ['3a', '3b'],
-    seed: () => rewrite('inbox attempts', [LOCK, ''], [`${FENCE} and pg_current`, 'attempt >= $2 and pg_current']),
+    seed: () =>
+      rewrite('inbox attempts', [LOCK, ''], [`${FENCE} and pg_current`, 'attempt >= $2 and pg_current']),
   },
   {
     // With the row locked it could not be done from outside: it would wait for itself.
@@ -199,7 +140,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ),
   },
   {
-    name: "a COMMIT whose answer was lost is recorded as a failure",
+    name: 'a COMMIT whose answer was lost is recorded as a failure',
     breaks: ['3a'],
     seed: () =>
       rewrite(
@@ -210,13 +151,17 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'an event lost',
+    together: 'a',
     breaks: ['3b'],
-    seed: () => rewrite('inbox attempts', ['jsonb_array_elements($5::jsonb)', 'jsonb_array_elements($5::jsonb - 0)']),
+    seed: () =>
+      rewrite('inbox attempts', ['jsonb_array_elements($5::jsonb)', 'jsonb_array_elements($5::jsonb - 0)']),
   },
   {
     name: 'events written twice',
+    together: 'b',
     breaks: ['3b'],
-    seed: () => rewrite('inbox attempts', ['from completed, jsonb', 'from completed, generate_series(1, 2), jsonb']),
+    seed: () =>
+      rewrite('inbox attempts', ['from completed, jsonb', 'from completed, generate_series(1, 2), jsonb']),
   },
   {
     name: 'events in another order',
@@ -236,12 +181,18 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "an event of the handler's from a command that died",
     breaks: ['4b'],
-    seed: () => rewrite('inbox records', [`select 'inbox', message_id, 'CommandDeadLettered'`, `select 'account', message_id, 'CommandDeadLettered'`]),
+    seed: () =>
+      rewrite('inbox records', [
+        `select 'inbox', message_id, 'CommandDeadLettered'`,
+        `select 'account', message_id, 'CommandDeadLettered'`,
+      ]),
   },
   {
     // The foreign keys refuse all but the outbox's, which has none.
     name: 'failures, dead letters, events and audit of a message that is not there',
-    breaks: ['inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map((table) => `5 no orphan in ${table}`),
+    breaks: ['inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
+      (table) => `5 no orphan in ${table}`,
+    ),
     schema: `alter table inbox.failures drop constraint failures_message_id_fkey;
       alter table inbox.dead_letters drop constraint dead_letters_message_id_fkey;
       alter table inbox.audit drop constraint audit_message_id_fkey`,
@@ -252,17 +203,21 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         [`'discard', message_id, $2`, `'discard', message_id || '?', $2`],
         [`select 'replay', letter.message_id`, `select 'replay', letter.message_id || '?'`],
         // The second letter is one of nobody; the first goes on as ever.
-        ['from dead\n       returning *', `from dead union all
+        [
+          'from dead\n       returning *',
+          `from dead union all
           select message_id || '?', generation, command_type, payload, correlation_id, causation_id, metadata, $3, $4,
                  $10, $9, retry_count, $8 from dead
-          returning *`],
+          returning *`,
+        ],
       );
       const attempts = rewrite('inbox attempts', ['completed.message_id\n', `completed.message_id || '?'\n`]);
       return {
         get untouched() {
           return new Set([...records.untouched, ...attempts.untouched]);
         },
-        patch: (statement) => (statement.application === 'inbox attempts' ? attempts : records).patch(statement),
+        patch: (statement) =>
+          (statement.application === 'inbox attempts' ? attempts : records).patch(statement),
       };
     },
   },
@@ -276,11 +231,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'retry_count not counted for the failure that kills',
+    together: 'b',
     breaks: ['6a'],
     seed: () => rewrite('inbox records', ['retry_count = retry_count + 1, error = $4\n', 'error = $4\n']),
   },
   {
     name: 'retry_count not begun anew by a replay',
+    together: 'a',
     breaks: ['6a'],
     seed: () => rewrite('inbox records', ['retry_count = 0,', '']),
   },
@@ -299,7 +256,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'a failure recorded twice',
     breaks: ['6b', '6a', '6c'],
     schema: 'alter table inbox.failures drop constraint failures_message_id_attempt_key',
-    seed: () => rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed, generate_series(1, 2))']),
+    seed: () =>
+      rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed, generate_series(1, 2))']),
   },
   {
     name: 'failure not recorded',
@@ -309,7 +267,11 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'an attempt whose worker was lost is not counted as failed',
     breaks: ['6c'],
-    seed: () => rewrite('inbox claims', [`status in ('Pending', 'Failed')`, `status in ('Pending', 'Failed', 'Processing')`]),
+    seed: () =>
+      rewrite('inbox claims', [
+        `status in ('Pending', 'Failed')`,
+        `status in ('Pending', 'Failed', 'Processing')`,
+      ]),
   },
   {
     name: 'next_retry_at stays when the retry begins',
@@ -330,15 +292,21 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'dead letter without its row',
     breaks: ['7c'],
     stuck: ['dies-discarded', ...REPLAYED],
-    seed: () => rewrite('inbox records', ['from dead\n       returning *', 'from dead where false\n       returning *']),
+    seed: () =>
+      rewrite('inbox records', [
+        'from dead\n       returning *',
+        'from dead where false\n       returning *',
+      ]),
   },
   {
     name: 'alert lost',
+    together: 'a',
     breaks: ['12'],
     seed: () => rewrite('inbox records', ['from letter),', 'from letter where false),']),
   },
   {
     name: 'alert told twice, as two events',
+    together: 'b',
     breaks: ['12'],
     seed: () => rewrite('inbox records', ['from letter),', 'from letter, generate_series(1, 2)),']),
   },
@@ -349,8 +317,11 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     seed: () =>
       rewrite(
         'inbox records',
-        [`where message_id = $1 and resolution is null
-       returning id, message_id, generation`, `where message_id = $1 returning id, message_id, generation`],
+        [
+          `where message_id = $1 and resolution is null
+       returning id, message_id, generation`,
+          `where message_id = $1 returning id, message_id, generation`,
+        ],
         [` and e.status = 'DeadLetter'`, ''],
       ),
   },
@@ -363,7 +334,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'a dead letter whose workflow is gone is taken for a discarded one',
     breaks: ['8'],
-    seed: () => rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
+    seed: () =>
+      rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
   },
   {
     name: 'resolution without actor',
@@ -373,16 +345,27 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a discard that the audit does not show',
+    together: 'a',
     breaks: ['9'],
-    seed: () => rewrite('inbox records', [`jsonb_build_object('deadLetterId', id) from letter`, `jsonb_build_object('deadLetterId', id) from letter where false`]),
+    seed: () =>
+      rewrite('inbox records', [
+        `jsonb_build_object('deadLetterId', id) from letter`,
+        `jsonb_build_object('deadLetterId', id) from letter where false`,
+      ]),
   },
   {
     name: 'a replay that the audit does not show',
+    together: 'b',
     breaks: ['9'],
-    seed: () => rewrite('inbox records', ['from letter join entry using (message_id)', 'from letter join entry using (message_id) where false']),
+    seed: () =>
+      rewrite('inbox records', [
+        'from letter join entry using (message_id)',
+        'from letter join entry using (message_id) where false',
+      ]),
   },
   {
     name: 'fingerprint changed by a replay with a new payload',
+    together: 'a',
     breaks: ['10'],
     seed: () =>
       rewrite('inbox records', [
@@ -392,21 +375,30 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'first payload lost by a replay with a new one',
+    together: 'b',
     breaks: ['10'],
-    seed: () => rewrite('inbox records', [`set resolution = 'replayed',`, `set resolution = 'replayed', payload = coalesce($4, payload),`]),
+    seed: () =>
+      rewrite('inbox records', [
+        `set resolution = 'replayed',`,
+        `set resolution = 'replayed', payload = coalesce($4, payload),`,
+      ]),
   },
   {
     name: 'money lost: one of the statements of a transfer',
+    together: 'b',
     breaks: ['11a', '11b'],
     seed: () => rewrite('inbox attempts', ['balance + $1 where', 'balance + $1 where false and']),
   },
   {
     name: 'money on the wrong account',
+    together: 'a',
     breaks: ['11b'],
-    seed: () => rewrite('inbox attempts', ['balance + $1 where id = $2', 'balance + $1 where id = ($2 + 1) % 20']),
+    seed: () =>
+      rewrite('inbox attempts', ['balance + $1 where id = $2', 'balance + $1 where id = ($2 + 1) % 20']),
   },
   {
     name: 'a transaction begun and forgotten, its connection back in the pool',
+    together: 'b',
     breaks: ['13'],
     seed: () =>
       custom('a commit', async ({ application, text, send }, done) => {
@@ -417,4 +409,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         return answer;
       }),
   },
+];
+
+/** What is run at once: most bugs alone. */
+export const SEEDED_RUNS: readonly (readonly SeededBug[])[] = [
+  ...SEEDED_BUGS.filter(({ together }) => !together).map((bug) => [bug]),
+  ...['a', 'b'].map((letter) => SEEDED_BUGS.filter(({ together }) => together === letter)),
 ];

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { callbackify } from 'node:util';
 import { Client } from 'pg';
 import type { Pool, QueryResult } from 'pg';
 
@@ -15,7 +16,7 @@ export interface Statement {
   /** The connection; only to tell one from another. */
   connection: object;
   /** Runs it on its connection, as it is or changed. */
-  send(text?: string, values?: unknown[]): Promise<QueryResult>;
+  readonly send: (text?: string, values?: unknown[]) => Promise<QueryResult>;
   /** Connections that are nobody's, for what a bug does outside of the transaction. */
   aside: Pool;
 }
@@ -40,7 +41,7 @@ interface Internals {
   database: string;
   connectionParameters: { application_name?: string };
 }
-type Callback = (error: Error | null, answer?: QueryResult) => void;
+type Callback = (error: Error | null, answer: QueryResult) => void;
 
 // oxlint-disable-next-line typescript/unbound-method -- it is called with `this` below
 const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
@@ -61,9 +62,6 @@ Client.prototype.query = function patchable(this: Client & Internals, ...args: u
   };
   const answer = how.patch(statement).finally(() => how.answered(statement));
   if (!callback) return answer;
-  answer.then(
-    (result) => callback(null, result),
-    (error: Error) => callback(error),
-  );
+  callbackify(() => answer)(callback);
   return undefined;
 } as typeof Client.prototype.query;
