@@ -1,0 +1,84 @@
+/**
+ * How a bug is seeded: by a patch of what is said to Postgres, and of its answers.
+ *
+ * @module
+ */
+import type { QueryResult } from 'pg';
+import type { Patch, Statement } from '../support/patched-client.ts';
+import type { MessageName } from './checker-scenario.ts';
+
+export interface SeededBug {
+  name: string;
+  /** How the names of the invariants begin that must be found broken; others may be as well. */
+  breaks: string[];
+  seed: () => Seed;
+  /** Run before the worker starts. */
+  schema?: string;
+  /** Bugs of one letter share a run, to save time: they break different invariants, and none hides another. */
+  together?: 'a' | 'b';
+  /** What can never get to its end with this bug, and is not waited for. */
+  stuck?: MessageName[];
+}
+
+export interface Seed {
+  patch: Patch;
+  /** What has not been changed yet: a bug that touched nothing proves nothing, as when a statement got another text. */
+  untouched: Set<string>;
+  /** Run when all is settled; for what no path through the code can do. */
+  corrupt?: string;
+}
+
+type Application = 'inbox attempts' | 'inbox claims' | 'inbox records';
+
+/** Replaces text in every statement of the pool that has it. */
+export function rewrite(application: Application, ...changes: readonly (readonly [string, string])[]): Seed {
+  const untouched = new Set(changes.map(([from]) => from));
+  return {
+    untouched,
+    patch: ({ application: from, text, send }) =>
+      from === application ? send(replaceAll(text, changes, untouched)) : send(),
+  };
+}
+
+function replaceAll(
+  text: string,
+  changes: readonly (readonly [string, string])[],
+  untouched: Set<string>,
+): string {
+  let changed = text;
+  for (const [from, to] of changes) {
+    if (!changed.includes(from)) continue;
+    changed = changed.replaceAll(from, to);
+    untouched.delete(from);
+  }
+  return changed;
+}
+
+/** `what` is said once the bug has done its harm. */
+export function custom(
+  what: string,
+  patch: (statement: Statement, done: () => void) => Promise<QueryResult>,
+): Seed {
+  const untouched = new Set([what]);
+  return { untouched, patch: (statement) => patch(statement, () => void untouched.delete(what)) };
+}
+
+export function byHand(sql: string): Seed {
+  return { untouched: new Set(), patch: ({ send }) => send(), corrupt: sql };
+}
+
+/** An answer that Postgres did not give. */
+export const forged = (command: string, rowCount: number) =>
+  ({ command, rowCount, rows: [], fields: [], oid: 0 }) as QueryResult;
+
+/** As if each patched what the next one has left. */
+export function chain(seeds: readonly Seed[]): Patch {
+  return seeds.reduce<Patch>(
+    (next, seed) => (statement) =>
+      seed.patch({
+        ...statement,
+        send: (text = statement.text, values = statement.values) => next({ ...statement, text, values }),
+      }),
+    (statement) => statement.send(statement.text, statement.values),
+  );
+}

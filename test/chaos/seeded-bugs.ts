@@ -1,0 +1,418 @@
+/**
+ * Bugs to test the checker with: each changes what the worker's own statements say, or what they are answered, and names
+ * the invariant that must notice. What is shipped is not touched.
+ *
+ * Much of the inbox is defended twice, so some bugs are two: the comment says which of them alone would do no harm. Where
+ * a constraint or a foreign key refuses to store what the bug does, `schema` takes it away first.
+ *
+ * @module
+ */
+import type { Statement } from '../support/patched-client.ts';
+import type { MessageName } from './checker-scenario.ts';
+import { byHand, custom, forged, rewrite } from './seed.ts';
+import type { SeededBug } from './seed.ts';
+
+const FENCE = `attempt = $2 and status = 'Processing'`;
+const LOCK = 'for update of entries';
+const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
+const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
+
+/** The statements of `message`, where it is the first parameter. */
+const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
+
+export const SEEDED_BUGS: readonly SeededBug[] = [
+  {
+    name: "a sender's COMMIT is not checked, and was a ROLLBACK",
+    breaks: ['1a'],
+    stuck: ['sent'],
+    seed() {
+      const lost = new WeakSet<object>();
+      return custom('a commit', async ({ application, connection, text, values, send }, done) => {
+        if (application !== 'sender') return send();
+        if (String(values?.[0]).includes('"sent-')) lost.add(connection);
+        if (text !== 'commit' || !lost.delete(connection)) return send();
+        await send('rollback');
+        done();
+        return forged('COMMIT', 0);
+      });
+    },
+  },
+  {
+    name: 'an entry that outlives the rollback of its sender',
+    together: 'a',
+    breaks: ['1b'],
+    seed: () =>
+      custom('a rollback', ({ application, text, send }, done) => {
+        if (application !== 'sender' || text !== 'rollback') return send();
+        done();
+        return send('commit');
+      }),
+  },
+  {
+    name: 'an id is cut on its way in',
+    breaks: ['1a', '1c'],
+    stuck: ['started'],
+    seed: () =>
+      custom('a claim', (statement, done) => {
+        if (!statement.text.includes('insert into inbox.entries as e') || !isOf(statement, 'started'))
+          return statement.send();
+        done();
+        const [id, ...others] = statement.values!;
+        return statement.send(statement.text, [String(id).slice(0, -1), ...others]);
+      }),
+  },
+  {
+    // The statement that completes would fail by itself after a swallowed error, so its answer is not looked at either.
+    name: 'unchecked COMMIT, after an SQL error that the handler swallowed',
+    breaks: ['2'],
+    stuck: ['swallows'],
+    seed() {
+      const failed = new WeakSet<object>();
+      return custom('a commit', async ({ application, connection, text, send }, done) => {
+        if (application !== 'inbox attempts') return send();
+        if (text.includes('with completed as')) {
+          return send().catch(() => {
+            failed.add(connection);
+            return forged('SELECT', 1);
+          });
+        }
+        const answer = await send();
+        if (text !== 'commit' || !failed.delete(connection)) return answer;
+        done();
+        return forged('COMMIT', 0);
+      });
+    },
+  },
+  {
+    // Each alone does no harm: a sweep finds what was not notified, and a new connection looks by itself.
+    name: 'no LISTEN reconnect, and no sweeps',
+    breaks: ['2'],
+    stuck: ['after-listen'],
+    seed() {
+      let listening = 0;
+      return custom('a second listen', async ({ application, text, send }, done) => {
+        if (application === 'inbox listener' && text.startsWith('listen')) {
+          listening += 1;
+          if (listening === 1) return send();
+          done();
+          throw new Error('a listener that does not come back');
+        }
+        const sweep = text.includes('skip locked') && text.includes(`status = 'Pending'`);
+        return sweep && listening > 1 ? forged('UPDATE', 0) : send();
+      });
+    },
+  },
+  {
+    // An attempt that was overtaken before it locked the row.
+    name: 'no fence',
+    breaks: ['3a', '3b'],
+    seed: () => rewrite('inbox attempts', [FENCE, 'attempt >= $2']),
+  },
+  {
+    // The fence of the completing statement alone holds an overtaken attempt back: it locks and checks in one.
+    name: 'no row lock, and no fence at the end',
+    breaks: ['3a', '3b'],
+    seed: () =>
+      rewrite('inbox attempts', [LOCK, ''], [`${FENCE} and pg_current`, 'attempt >= $2 and pg_current']),
+  },
+  {
+    // With the row locked it could not be done from outside: it would wait for itself.
+    name: 'completion outside of the transaction',
+    breaks: ['3a'],
+    seed: () =>
+      custom('a completion', async ({ application, text, values, send, aside }, done) => {
+        if (application !== 'inbox attempts') return send();
+        if (text.includes(LOCK)) return send(text.replace(LOCK, ''));
+        if (!text.includes(SAME_TRANSACTION)) return send();
+        done();
+        return aside.query(text.replace(SAME_TRANSACTION, '$3::text is not null'), values);
+      }),
+  },
+  {
+    // A constraint says that only a Completed row has a result and a time: the bug takes them away.
+    name: 'a duplicate start claims a Completed row',
+    breaks: ['3a', '6c'],
+    seed: () =>
+      rewrite(
+        'inbox claims',
+        ['next_retry_at = null', 'next_retry_at = null, processed_at = null, result = null'],
+        [`('Pending', 'Failed') and e.fingerprint`, `('Pending', 'Failed', 'Completed') and e.fingerprint`],
+      ),
+  },
+  {
+    name: 'a COMMIT whose answer was lost is recorded as a failure',
+    breaks: ['3a'],
+    seed: () =>
+      rewrite(
+        'inbox records',
+        [FENCE, 'attempt = $2'],
+        [`set status = 'Failed',`, `set status = 'Failed', processed_at = null, result = null,`],
+      ),
+  },
+  {
+    name: 'an event lost',
+    together: 'a',
+    breaks: ['3b'],
+    seed: () =>
+      rewrite('inbox attempts', ['jsonb_array_elements($5::jsonb)', 'jsonb_array_elements($5::jsonb - 0)']),
+  },
+  {
+    name: 'events written twice',
+    together: 'b',
+    breaks: ['3b'],
+    seed: () =>
+      rewrite('inbox attempts', ['from completed, jsonb', 'from completed, generate_series(1, 2), jsonb']),
+  },
+  {
+    name: 'events in another order',
+    breaks: ['3b'],
+    seed: () => rewrite('inbox attempts', ['order by e.place', 'order by e.place desc']),
+  },
+  {
+    name: 'a failed attempt is committed',
+    breaks: ['4a', '3a'],
+    seed: () =>
+      custom('a rollback', ({ application, text, send }, done) => {
+        if (application !== 'inbox attempts' || text !== 'rollback') return send();
+        done();
+        return send('commit');
+      }),
+  },
+  {
+    name: "an event of the handler's from a command that died",
+    breaks: ['4b'],
+    seed: () =>
+      rewrite('inbox records', [
+        `select 'inbox', message_id, 'CommandDeadLettered'`,
+        `select 'account', message_id, 'CommandDeadLettered'`,
+      ]),
+  },
+  {
+    // The foreign keys refuse all but the outbox's, which has none.
+    name: 'failures, dead letters, events and audit of a message that is not there',
+    breaks: ['inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
+      (table) => `5 no orphan in ${table}`,
+    ),
+    schema: `alter table inbox.failures drop constraint failures_message_id_fkey;
+      alter table inbox.dead_letters drop constraint dead_letters_message_id_fkey;
+      alter table inbox.audit drop constraint audit_message_id_fkey`,
+    seed() {
+      const records = rewrite(
+        'inbox records',
+        ['select message_id, generation, attempt, $3', `select message_id || '?', generation, attempt, $3`],
+        [`'discard', message_id, $2`, `'discard', message_id || '?', $2`],
+        [`select 'replay', letter.message_id`, `select 'replay', letter.message_id || '?'`],
+        // The second letter is one of nobody; the first goes on as ever.
+        [
+          'from dead\n       returning *',
+          `from dead union all
+          select message_id || '?', generation, command_type, payload, correlation_id, causation_id, metadata, $3, $4,
+                 $10, $9, retry_count, $8 from dead
+          returning *`,
+        ],
+      );
+      const attempts = rewrite('inbox attempts', ['completed.message_id\n', `completed.message_id || '?'\n`]);
+      return {
+        get untouched() {
+          return new Set([...records.untouched, ...attempts.untouched]);
+        },
+        patch: (statement) =>
+          (statement.application === 'inbox attempts' ? attempts : records).patch(statement),
+      };
+    },
+  },
+  {
+    name: 'an entry deleted, its effect not (corrupted by hand: nothing deletes entries)',
+    breaks: ['1a', '5 no orphan in chaos.effects'],
+    seed: () =>
+      byHand(`delete from inbox.entries where message_id =
+        (select min(message_id) from inbox.entries e join chaos.effects using (message_id)
+         where not exists (select from inbox.failures f where f.message_id = e.message_id))`),
+  },
+  {
+    name: 'retry_count not counted for the failure that kills',
+    together: 'b',
+    breaks: ['6a'],
+    seed: () => rewrite('inbox records', ['retry_count = retry_count + 1, error = $4\n', 'error = $4\n']),
+  },
+  {
+    name: 'retry_count not begun anew by a replay',
+    together: 'a',
+    breaks: ['6a'],
+    seed: () => rewrite('inbox records', ['retry_count = 0,', '']),
+  },
+  {
+    name: 'more failures than attempts allowed (corrupted by hand: it would take a minute of retries)',
+    breaks: ['6a'],
+    seed: () =>
+      byHand(`with tried as (
+        update inbox.entries set retry_count = 21, attempt = 22
+        where id = (select id from inbox.entries where status = 'Completed' and retry_count = 0 and generation = 0 limit 1)
+        returning message_id)
+      insert into inbox.failures (message_id, generation, attempt, error_type, error, retryable)
+      select message_id, 0, n, 'Error', 'Error: again', true from tried, generate_series(1, 21) as n`),
+  },
+  {
+    name: 'a failure recorded twice',
+    breaks: ['6b', '6a', '6c'],
+    schema: 'alter table inbox.failures drop constraint failures_message_id_attempt_key',
+    seed: () =>
+      rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed, generate_series(1, 2))']),
+  },
+  {
+    name: 'failure not recorded',
+    breaks: ['6a', '6c'],
+    seed: () => rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed where false)']),
+  },
+  {
+    name: 'an attempt whose worker was lost is not counted as failed',
+    breaks: ['6c'],
+    seed: () =>
+      rewrite('inbox claims', [
+        `status in ('Pending', 'Failed')`,
+        `status in ('Pending', 'Failed', 'Processing')`,
+      ]),
+  },
+  {
+    name: 'next_retry_at stays when the retry begins',
+    breaks: ['7a'],
+    schema: 'alter table inbox.entries drop constraint failed_has_next_retry',
+    seed: () => rewrite('inbox claims', [', next_retry_at = null', '']),
+  },
+  {
+    name: 'a replay that leaves the dead letter open',
+    breaks: ['7b', '7d', '9'],
+    seed: () =>
+      rewrite('inbox records', [
+        `set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3`,
+        'set resolved_reason = $3',
+      ]),
+  },
+  {
+    name: 'dead letter without its row',
+    breaks: ['7c'],
+    stuck: ['dies-discarded', ...REPLAYED],
+    seed: () =>
+      rewrite('inbox records', [
+        'from dead\n       returning *',
+        'from dead where false\n       returning *',
+      ]),
+  },
+  {
+    name: 'alert lost',
+    together: 'a',
+    breaks: ['12'],
+    seed: () => rewrite('inbox records', ['from letter),', 'from letter where false),']),
+  },
+  {
+    name: 'alert told twice, as two events',
+    together: 'b',
+    breaks: ['12'],
+    seed: () => rewrite('inbox records', ['from letter),', 'from letter, generate_series(1, 2)),']),
+  },
+  {
+    // Temporal runs the activity again when the worker's answer was lost.
+    name: 'replay twice',
+    breaks: ['7d', '9'],
+    seed: () =>
+      rewrite(
+        'inbox records',
+        [
+          `where message_id = $1 and resolution is null
+       returning id, message_id, generation`,
+          `where message_id = $1 returning id, message_id, generation`,
+        ],
+        [` and e.status = 'DeadLetter'`, ''],
+      ),
+  },
+  {
+    name: 'replay resolves the dead letter, and leaves its entry dead',
+    breaks: ['7c', '8'],
+    stuck: REPLAYED,
+    seed: () => rewrite('inbox records', [` and e.status = 'DeadLetter'`, ` and e.status = 'Pending'`]),
+  },
+  {
+    name: 'a dead letter whose workflow is gone is taken for a discarded one',
+    breaks: ['8'],
+    seed: () =>
+      rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
+  },
+  {
+    name: 'resolution without actor',
+    breaks: ['9'],
+    schema: 'alter table inbox.dead_letters drop constraint resolution_is_whole',
+    seed: () => rewrite('inbox records', ['resolved_by = $2', 'resolved_by = null']),
+  },
+  {
+    name: 'a discard that the audit does not show',
+    together: 'a',
+    breaks: ['9'],
+    seed: () =>
+      rewrite('inbox records', [
+        `jsonb_build_object('deadLetterId', id) from letter`,
+        `jsonb_build_object('deadLetterId', id) from letter where false`,
+      ]),
+  },
+  {
+    name: 'a replay that the audit does not show',
+    together: 'b',
+    breaks: ['9'],
+    seed: () =>
+      rewrite('inbox records', [
+        'from letter join entry using (message_id)',
+        'from letter join entry using (message_id) where false',
+      ]),
+  },
+  {
+    name: 'fingerprint changed by a replay with a new payload',
+    together: 'a',
+    breaks: ['10'],
+    seed: () =>
+      rewrite('inbox records', [
+        'payload = coalesce($4, e.payload),',
+        'payload = coalesce($4, e.payload), fingerprint = inbox.fingerprint(e.command_type, coalesce($4, e.payload)),',
+      ]),
+  },
+  {
+    name: 'first payload lost by a replay with a new one',
+    together: 'b',
+    breaks: ['10'],
+    seed: () =>
+      rewrite('inbox records', [
+        `set resolution = 'replayed',`,
+        `set resolution = 'replayed', payload = coalesce($4, payload),`,
+      ]),
+  },
+  {
+    name: 'money lost: one of the statements of a transfer',
+    together: 'b',
+    breaks: ['11a', '11b'],
+    seed: () => rewrite('inbox attempts', ['balance + $1 where', 'balance + $1 where false and']),
+  },
+  {
+    name: 'money on the wrong account',
+    together: 'a',
+    breaks: ['11b'],
+    seed: () =>
+      rewrite('inbox attempts', ['balance + $1 where id = $2', 'balance + $1 where id = ($2 + 1) % 20']),
+  },
+  {
+    name: 'a transaction begun and forgotten, its connection back in the pool',
+    together: 'b',
+    breaks: ['13'],
+    seed: () =>
+      custom('a commit', async ({ application, text, send }, done) => {
+        const answer = await send();
+        if (application !== 'inbox attempts' || text !== 'commit') return answer;
+        await send('begin');
+        done();
+        return answer;
+      }),
+  },
+];
+
+/** What is run at once: most bugs alone. */
+export const SEEDED_RUNS: readonly (readonly SeededBug[])[] = [
+  ...SEEDED_BUGS.filter(({ together }) => !together).map((bug) => [bug]),
+  ...['a', 'b'].map((letter) => SEEDED_BUGS.filter(({ together }) => together === letter)),
+];
