@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
@@ -64,6 +65,8 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       log.warn(`${problem}; \`inbox setup\` registers them`, { missing: missing.join(',') });
     }
     const shutdown = new AbortController();
+    // One listener for each attempt in flight: many, and no leak.
+    setMaxListeners(0, shutdown.signal);
     const identity = `${process.pid}@${hostname()}`;
     const searchAttributes = missing.length === 0;
     const starter = {

@@ -102,8 +102,9 @@ for (const worker of fleet.workers) worker.kill('SIGCONT');
 proxy.cut();
 
 const recovery = await watchRecovery(pool);
-await fleet.stop();
+// While the workers run: a transaction left open in one of their pools would go with them.
 const findings = await check(pool, journal);
+await fleet.stop();
 
 say('\nfaults');
 for (const fault of Object.keys(FAULTS)) say(`${String(injected.get(fault) ?? 0).padStart(6)}  ${fault}`);

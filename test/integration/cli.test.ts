@@ -109,8 +109,7 @@ describe('the command line', () => {
     it('that are missing are named', async () => {
       await cli.fails(['list'], /DATABASE_URL is not set/, { DATABASE_URL: undefined });
       await cli.fails(['worker', 'x.js'], /DATABASE_URL is not set/, { DATABASE_URL: undefined });
-      const send = ['send', 'Quick', '--id', 'a', '--payload', '1'];
-      await cli.fails(send, /TEMPORAL_ADDRESS is not set/, { TEMPORAL_ADDRESS: undefined });
+      await cli.fails(['replay', 'a'], /TEMPORAL_ADDRESS is not set/, { TEMPORAL_ADDRESS: undefined });
     });
 
     it('that are wrong are named', async () => {

@@ -39,6 +39,8 @@ const LEGAL: Record<EntryStatus, Row> = {
   },
 };
 
+const PRUNED: Row = { ...LEGAL.Completed, payload: null, result: null, pruned_at: NOW };
+
 const LETTER: Row = {
   message_id: 'dead',
   generation: 0,
@@ -89,6 +91,10 @@ describe('the constraints', () => {
     });
   }
 
+  it('take a pruned entry', async () => {
+    assert.equal(await tryInsert('entries', PRUNED), null);
+  });
+
   it('have the states of the contract and no other', async () => {
     const states = await rows<{ state: string }>(
       database.pool,
@@ -132,6 +138,15 @@ describe('the constraints', () => {
     ['a blank id', { ...LEGAL.Pending, message_id: ' \u3000' }, 'message_id_is_usable'],
     ['an id with a control character', { ...LEGAL.Pending, message_id: 'a\n' }, 'message_id_is_usable'],
     ['an id of 201 bytes', { ...LEGAL.Pending, message_id: 'x'.repeat(201) }, 'message_id_is_usable'],
+    ['no payload that nobody pruned', { ...LEGAL.Completed, payload: null }, 'only_pruned_has_no_payload'],
+    ['pruned with its payload', { ...PRUNED, payload: '{}' }, 'pruned_is_over_and_empty'],
+    ['pruned with its metadata', { ...PRUNED, metadata: '{"a":1}' }, 'pruned_is_over_and_empty'],
+    ['pruned with its result', { ...PRUNED, result: '1' }, 'pruned_is_over_and_empty'],
+    [
+      'pruned before it was over',
+      { ...LEGAL.Failed, payload: null, pruned_at: NOW },
+      'pruned_is_over_and_empty',
+    ],
     ['an id that is there', { ...LEGAL.Pending, message_id: 'dead' }, 'entries_message_id_key'],
   ];
   for (const [what, row, constraint] of illegal) {
