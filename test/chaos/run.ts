@@ -35,7 +35,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '2' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     workers: { type: 'string', default: '3' },
-    rate: { type: 'string', default: '40' },
+    rate: { type: 'string', default: '20' },
   },
 });
 const seed = Number(values.seed);
@@ -93,7 +93,8 @@ while (Date.now() < end) {
   // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
   await FAULTS[fault]!.run(around).catch(() => {});
   injected.set(fault, (injected.get(fault) ?? 0) + 1);
-  await sleep(200 + random.below(1_500));
+  // A worker takes seconds to come back: faults that follow more closely find nobody to hit.
+  await sleep(500 + random.below(3_500));
 }
 peace.abort();
 const counts = await loading;
