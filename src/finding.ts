@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { messageOf } from './error-message.ts';
+
 export interface Finding {
   name: string;
   ok: boolean;
@@ -27,7 +29,7 @@ export async function check(
   try {
     return { name, ...(await within(timeoutMs, look)) };
   } catch (error) {
-    return { name, ...bad(describe(error), whatToDo) };
+    return { name, ...bad(messageOf(error), whatToDo) };
   }
 }
 
@@ -42,12 +44,6 @@ async function within<T>(timeoutMs: number, look: () => Promise<T> | T): Promise
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** A refused connection on both IPv6 and IPv4 is an AggregateError without a message of its own. */
-export function describe(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map((inner) => describe(inner)).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** In one unit, cut: `34 s`, `5 min`, `3 h`, `12 days`. */

@@ -6,7 +6,8 @@
 import { Connection, isGrpcServiceError } from '@temporalio/client';
 import { readSettings, readTemporal } from './config.ts';
 import type { Finding, Verdict } from './finding.ts';
-import { bad, check, describe, duration, well } from './finding.ts';
+import { messageOf } from './error-message.ts';
+import { bad, check, duration, well } from './finding.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
 
 /**
@@ -34,7 +35,7 @@ export async function checkTemporal(env: Environment, timeoutMs: number): Promis
       try {
         connection = await Connection.connect({ ...connectionOptions, connectTimeout: timeoutMs });
       } catch (error) {
-        return bad(`no Temporal server answers at ${address}: ${describe(error)}`, UNREACHABLE);
+        return bad(`no Temporal server answers at ${address}: ${messageOf(error)}`, UNREACHABLE);
       }
       const { serverVersion } = await connection.workflowService.getSystemInfo({});
       return well(`server ${serverVersion} answers at ${address}`);

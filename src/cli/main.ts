@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { isUndefinedTable } from '../database.ts';
+import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
 import { addDev } from './dev.ts';
@@ -71,12 +72,6 @@ function describe(error: unknown): string {
   }
   if (process.env['INBOX_LOG_LEVEL'] === 'debug' && error instanceof Error) return `inbox: ${error.stack}`;
   return `inbox: ${printable(messageOf(error))} (INBOX_LOG_LEVEL=debug shows more)`;
-}
-
-/** A refused connection on both IPv6 and IPv4 is an AggregateError without a message of its own. */
-function messageOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map((inner) => messageOf(inner)).join('; ');
-  return error instanceof Error ? error.message : String(error);
 }
 
 process.exitCode = await main();
