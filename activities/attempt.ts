@@ -6,6 +6,7 @@
  */
 import { activityInfo, Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
+import { commit } from '../src/database.ts';
 import { parseEnvelope } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
 import { inboxFailure, reportFailure, splitErrorText } from '../src/failure.ts';
@@ -24,20 +25,16 @@ import type { ActivityDependencies } from './dependencies.ts';
 import { runHandler } from './handler.ts';
 import { aborted, AttemptLimit } from './limit.ts';
 import { recordFailure } from './record-failure.ts';
-import {
-  beginAttempt,
-  commitAttempt,
-  HandlerTransaction,
-  ReportedFailure,
-  StaleAttemptError,
-} from './transaction.ts';
+import { beginAttempt, HandlerTransaction, ReportedFailure, StaleAttemptError } from './transaction.ts';
 
 export function createAttempt(dependencies: ActivityDependencies) {
+  // A worker without long-running commands need not ask each message whether it is one.
+  const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
     const messageId = activityInfo().workflowExecution!.workflowId;
     const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
-      const longRunning = await findLongRunning(dependencies, messageId, envelope);
+      const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
       return longRunning ?? attemptOnce(dependencies, messageId, envelope);
     }
     const context = Context.current();
@@ -68,14 +65,13 @@ function readEnvelope(
   }
 }
 
-/** Where the type is only in the row, it is looked up; a worker without long-running commands need not look. */
+/** Where the type is only in the row, it is looked up. */
 async function findLongRunning(
   dependencies: ActivityDependencies,
   messageId: string,
   envelope: NewEntry | null,
 ): Promise<AttemptOutcome | null> {
   const { registry, records } = dependencies;
-  if (![...registry.values()].some((command) => command.longRunning)) return null;
   const entry = envelope ? { ...envelope, generation: 0 } : await reaching(findEntry(records, messageId));
   const command = entry ? registry.get(entry.commandType) : undefined;
   if (!entry || !command?.longRunning) return null;
@@ -162,7 +158,7 @@ async function perform(
       if (!completed)
         throw new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
       await crashPoint('before-commit', messageId);
-      await commitAttempt(client);
+      await commit(client);
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {

@@ -5,7 +5,7 @@
  */
 import type { PoolClient } from 'pg';
 import type { Transaction } from '../src/command.ts';
-import { commit, isTransactionAborted, RolledBackError } from '../src/database.ts';
+import { isTransactionAborted, RolledBackError } from '../src/database.ts';
 import type { FailureReport } from '../src/failure.ts';
 import { inboxFailure } from '../src/failure.ts';
 import { FAILURE } from '../src/protocol.ts';
@@ -81,6 +81,3 @@ export async function beginAttempt(
   if (!locked) throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current one`);
   return locked;
 }
-
-/** Commits; a COMMIT that Postgres turned into ROLLBACK throws. */
-export const commitAttempt = commit;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Client, Pool, type PoolClient } from 'pg';
+import { Pool, type PoolClient } from 'pg';
 import type { z, ZodType } from 'zod';
 import { deposit, fold } from '../../examples/bank/account.ts';
 import { createAccount, depositFunds, transferFunds } from '../../examples/bank/commands.ts';
@@ -18,30 +18,20 @@ import { findAccount, lockAccounts, updateAccounts } from '../../examples/bank/r
 import { createBankSchema } from '../../examples/bank/schema.ts';
 import type { CommandDefinition, OutboxEvent } from '../../src/command.ts';
 import { RetryAfterError, UnrecoverableError } from '../../src/errors.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
-const name = `bank_commands_${randomUUID().replaceAll('-', '')}`;
-let server: Client;
+let database: TestDatabase;
 let pool: Pool;
 
 before(async () => {
-  const url = process.env['DATABASE_URL'];
-  assert.ok(url, 'DATABASE_URL must name a Postgres server on which databases may be created');
-  server = new Client(url);
-  await server.connect();
-  await server.query(`create database ${name}`);
-  const own = new URL(url);
-  own.pathname = name;
-  pool = new Pool({ connectionString: own.href, max: 20 });
+  database = await createTestDatabase('empty');
+  pool = new Pool({ connectionString: database.url, max: 20 });
   await createBankSchema(pool);
 });
 
 after(async () => {
   await pool.end();
-  // end() returns before Postgres has seen the last connection close; while it has not, the drop is refused.
-  const sessions = 'select from pg_stat_activity where datname = $1';
-  while ((await server.query(sessions, [name])).rows.length > 0);
-  await server.query(`drop database ${name}`);
-  await server.end();
+  await database.drop();
 });
 
 afterEach(async () => {
@@ -117,9 +107,8 @@ async function balances(): Promise<Record<string, string>> {
 /** Resolves when a session of this database waits for a lock. */
 async function someoneWaits(): Promise<void> {
   for (;;) {
-    const { rows } = await server.query(
-      `select from pg_stat_activity where datname = $1 and wait_event_type = 'Lock' limit 1`,
-      [name],
+    const { rows } = await database.pool.query(
+      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' limit 1`,
     );
     if (rows.length > 0) return;
   }

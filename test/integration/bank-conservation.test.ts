@@ -1,27 +1,20 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { Client, Pool } from 'pg';
+import { Pool } from 'pg';
 import { deposit, open, receiveTransfer, sendTransfer } from '../../examples/bank/account.ts';
 import { checkConservation } from '../../examples/bank/conservation.ts';
 import { record, recordOpening } from '../../examples/bank/ledger.ts';
 import { lockAccounts } from '../../examples/bank/read-model.ts';
 import { createBankSchema } from '../../examples/bank/schema.ts';
+import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
-const name = `bank_conservation_${randomUUID().replaceAll('-', '')}`;
-let server: Client;
+let database: TestDatabase;
 let pool: Pool;
 
 before(async () => {
-  const url = process.env['DATABASE_URL'];
-  assert.ok(url, 'DATABASE_URL must name a Postgres server on which databases may be created');
-  server = new Client(url);
-  await server.connect();
-  await server.query(`create database ${name}`);
-  const own = new URL(url);
-  own.pathname = name;
+  database = await createTestDatabase('empty');
   // One connection, so that pool.query can stand in for a transaction.
-  pool = new Pool({ connectionString: own.href, max: 1 });
+  pool = new Pool({ connectionString: database.url, max: 1 });
   await createBankSchema(pool);
   // The columns of inbox.entries that the check reads: what it must notice, the inbox itself would never write.
   await pool.query(`
@@ -32,11 +25,7 @@ before(async () => {
 
 after(async () => {
   await pool.end();
-  // end() returns before Postgres has seen the last connection close; while it has not, the drop is refused.
-  const sessions = 'select from pg_stat_activity where datname = $1';
-  while ((await server.query(sessions, [name])).rows.length > 0);
-  await server.query(`drop database ${name}`);
-  await server.end();
+  await database.drop();
 });
 
 beforeEach(async () => {
