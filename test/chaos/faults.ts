@@ -3,67 +3,103 @@
  *
  * @module
  */
+import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
-import type { Pool } from 'pg';
-import type { PostgresServer } from '../../src/dev/postgres-server.ts';
-import type { TemporalServer } from '../../src/dev/temporal-server.ts';
-import type { Proxy } from '../support/proxy.ts';
-import type { WorkerFleet } from '../support/worker-fleet.ts';
+import { promisify } from 'node:util';
+import { Client as PgClient } from 'pg';
+import type { WorkerProcess } from '../support/worker-process.ts';
+import type { CommitFault } from '../support/proxy.ts';
+import { ACCOUNTS } from './bank.ts';
 import type { Random } from './random.ts';
+import type { Surroundings } from './surroundings.ts';
 
-export interface Surroundings {
-  fleet: WorkerFleet;
-  proxy: Proxy;
-  postgres: PostgresServer;
-  temporal: { server: TemporalServer; start: () => Promise<TemporalServer> };
-  /** Straight to Postgres, not through the proxy. */
-  pool: Pool;
-  client: Client;
-  random: Random;
+const execute = promisify(execFile);
+
+export interface Fault {
+  weight: number;
+  /** Resolves with false when there was nothing to hit. */
+  run: (around: Surroundings, random: Random) => Promise<boolean>;
 }
 
-export type Fault = (around: Surroundings) => Promise<void>;
-
-export const FAULTS: Record<string, { weight: number; run: Fault }> = {
+export const FAULTS: Record<string, Fault> = {
   'worker killed': {
-    weight: 30,
-    run: async ({ fleet, random }) => pickWorker(fleet, random)?.kill('SIGKILL'),
+    weight: 36,
+    run: (around, random) => signalWorker(around, random, 'SIGKILL'),
   },
-  'worker stopped for seconds': {
+  'worker stopped for seconds, then continued': {
     weight: 4,
-    async run({ fleet, random }) {
-      const worker = pickWorker(fleet, random);
+    async run(around, random) {
+      const worker = await pickWorker(around, random);
       worker?.kill('SIGSTOP');
       await sleep(1_000 + random.below(8_000));
       worker?.kill('SIGCONT');
+      return worker !== null;
     },
   },
   'worker asked to stop': {
     weight: 3,
-    run: async ({ fleet, random }) => pickWorker(fleet, random)?.kill('SIGTERM'),
+    run: (around, random) => signalWorker(around, random, 'SIGTERM'),
   },
-  'Postgres stopped immediately': { weight: 5, run: restartPostgres },
+  'Postgres stopped immediately': { weight: 9, run: restartPostgres },
   'backends terminated': {
     weight: 8,
     async run({ pool }) {
-      await pool.query(
+      const { rowCount } = await pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
          where datname = current_database() and pid <> pg_backend_pid() and random() < 0.4`,
       );
+      return rowCount !== 0;
     },
   },
-  'connections cut': { weight: 4, run: async ({ proxy }) => proxy.cut() },
-  'connections silent': { weight: 1, run: async ({ proxy }) => void proxy.blackhole() },
-  'COMMIT cut before it arrives': { weight: 12, run: async ({ proxy }) => proxy.cutNextCommit('before') },
-  "COMMIT's answer lost": { weight: 12, run: async ({ proxy }) => proxy.cutNextCommit('after') },
-  'Temporal killed': { weight: 5, run: restartTemporal },
+  'connections cut': { weight: 4, run: async ({ proxy }) => done(proxy.cut()) },
+  'connections silent': { weight: 1, run: async ({ proxy }) => proxy.blackhole() > 0 },
+  'connections slow': {
+    weight: 2,
+    async run({ proxy }, random) {
+      proxy.slow(20 + random.below(300));
+      await sleep(1_000 + random.below(5_000));
+      return done(proxy.slow(0));
+    },
+  },
+  'COMMIT cut before it arrives': {
+    weight: 14,
+    run: (around, random) => disturbCommits(around, random, () => ({ when: 'before', how: 'cut' })),
+  },
+  "COMMIT's answer lost": {
+    weight: 14,
+    run: (around, random) => disturbCommits(around, random, () => ({ when: 'after', how: 'cut' })),
+  },
+  'COMMIT held back': {
+    weight: 4,
+    run: (around, random) => disturbCommits(around, random, holdFor('before', random)),
+  },
+  "COMMIT's answer held back": {
+    weight: 4,
+    run: (around, random) => disturbCommits(around, random, holdFor('after', random)),
+  },
+  'no connection to be had': { weight: 3, run: exhaustConnections },
+  deadlocks: { weight: 4, run: provokeDeadlocks },
+  'disk full': { weight: 3, run: fillDisk },
+  'Temporal killed': { weight: 9, run: (around, random) => restartTemporal(around, random.below(4_000)) },
+  'Temporal away for long': {
+    weight: 1,
+    run: (around, random) => restartTemporal(around, 15_000 + random.below(25_000)),
+  },
   'both servers killed': {
     weight: 1,
-    run: async (around) => void (await Promise.all([restartPostgres(around), restartTemporal(around)])),
+    async run(around, random) {
+      const away = random.below(4_000);
+      const both = await Promise.all([restartPostgres(around, random), restartTemporal(around, away)]);
+      return both.every(Boolean);
+    },
   },
-  'workflow terminated': { weight: 6, run: (around) => endSomeWorkflow(around, 'terminate') },
-  'workflow cancelled': { weight: 2, run: (around) => endSomeWorkflow(around, 'cancel') },
+  'workflow terminated': { weight: 6, run: (around) => operate(around, ['terminate']) },
+  'workflow cancelled': { weight: 2, run: (around) => operate(around, ['cancel']) },
+  'workflow deleted': { weight: 2, run: (around) => operate(around, ['delete']) },
+  'workflow reset to its beginning': {
+    weight: 2,
+    run: (around) => operate(around, ['reset', '--type', 'FirstWorkflowTask', '--reason', 'chaos']),
+  },
 };
 
 export function pickFault(random: Random): string {
@@ -76,26 +112,136 @@ export function pickFault(random: Random): string {
   throw new Error('the weights do not add up');
 }
 
-function pickWorker(fleet: WorkerFleet, random: Random) {
-  return fleet.workers.length > 0 ? random.pick(fleet.workers) : undefined;
+const done = (_harm: void) => true;
+
+/** A worker takes seconds to come back: after some kills there is none to hit for a while. */
+const WORKER_LIMIT_MS = 20_000;
+
+async function pickWorker({ fleet }: Surroundings, random: Random): Promise<WorkerProcess | null> {
+  const deadline = Date.now() + WORKER_LIMIT_MS;
+  while (fleet.workers.length === 0) {
+    if (Date.now() > deadline) return null;
+    await sleep(100);
+  }
+  return random.pick(fleet.workers);
 }
 
-async function restartPostgres({ postgres, random }: Surroundings): Promise<void> {
+async function signalWorker(around: Surroundings, random: Random, signal: NodeJS.Signals): Promise<boolean> {
+  const worker = await pickWorker(around, random);
+  worker?.kill(signal);
+  return worker !== null;
+}
+
+async function restartPostgres({ postgres }: Surroundings, random: Random): Promise<boolean> {
   await postgres.kill();
   await sleep(random.below(3_000));
   await postgres.restart();
+  return true;
 }
 
-async function restartTemporal({ temporal, random }: Surroundings): Promise<void> {
+async function restartTemporal({ temporal }: Surroundings, awayMs: number): Promise<boolean> {
   await temporal.server.kill();
-  await sleep(random.below(4_000));
+  await sleep(awayMs);
   temporal.server = await temporal.start();
+  return true;
 }
 
-/** Of an entry that is there: a start that is taken back before anybody saw it is no fault of the inbox. */
-async function endSomeWorkflow({ pool, client }: Surroundings, how: 'terminate' | 'cancel'): Promise<void> {
+async function disturbCommits(
+  { proxy }: Surroundings,
+  random: Random,
+  make: () => CommitFault,
+): Promise<boolean> {
+  const count = 1 + random.below(3);
+  for (let n = 0; n < count; n += 1) proxy.disturbNextCommit(make());
+  return true;
+}
+
+/** Up to well past a transfer's timeout of 5 s. */
+function holdFor(when: CommitFault['when'], random: Random): () => CommitFault {
+  return () => ({ when, holdMs: 500 + random.below(8_000) });
+}
+
+/** Takes every connection that the server has left, after some of the worker's own were ended. */
+async function exhaustConnections({ postgres, pool }: Surroundings, random: Random): Promise<boolean> {
+  const taken: PgClient[] = [];
+  const take = async () => {
+    const client = new PgClient({ connectionString: postgres.url, application_name: 'chaos hog' });
+    client.on('error', () => {});
+    await client.connect();
+    taken.push(client);
+  };
+  try {
+    await pool.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where application_name like 'inbox%' and random() < 0.3`,
+    );
+    while (taken.length < 500) await take();
+    return false;
+  } catch {
+    await sleep(1_000 + random.below(4_000));
+    return true;
+  } finally {
+    await Promise.all(taken.map((client) => client.end().catch(() => {})));
+  }
+}
+
+/** Locks accounts in the order that transfers do not use, so that one of the two has to give way. */
+async function provokeDeadlocks({ pool }: Surroundings, random: Random): Promise<boolean> {
+  const end = Date.now() + 3_000 + random.below(3_000);
+  let provoked = false;
+  while (Date.now() < end) {
+    const client = await pool.connect();
+    try {
+      await client.query('begin');
+      for (let id = ACCOUNTS - 1; id >= 0; id -= 1 + random.below(4)) {
+        await client.query('select from chaos.accounts where id = $1 for update', [id]);
+        await sleep(random.below(60));
+      }
+    } catch (error) {
+      if ((error as { code?: string }).code === '40P01') provoked = true;
+    } finally {
+      await client.query('rollback').catch(() => {});
+      client.release();
+    }
+    await sleep(random.below(500));
+  }
+  return provoked;
+}
+
+async function fillDisk({ disk, postgres, pool }: Surroundings, random: Random): Promise<boolean> {
+  if (disk === null) return false;
+  await disk.fill();
+  await sleep(1_000 + random.below(4_000));
+  await disk.drain();
+  // A server that cannot write its log gives up; one that cannot read its checkpoint back does not even start.
+  const answers = () =>
+    pool.query('select 1').then(
+      () => true,
+      () => false,
+    );
+  const deadline = Date.now() + 5_000;
+  while (!(await answers())) {
+    if (Date.now() > deadline) {
+      await postgres.restart();
+      break;
+    }
+    await sleep(200);
+  }
+  return true;
+}
+
+/**
+ * What somebody types at a workflow, of an entry that is there: a start that is taken back before anybody saw it is no
+ * fault of the inbox.
+ */
+async function operate({ pool, temporal }: Surroundings, command: string[]): Promise<boolean> {
   const { rows } = await pool.query<{ message_id: string }>(
     `select message_id from inbox.entries where status in ('Processing', 'Failed', 'DeadLetter') order by random() limit 1`,
   );
-  if (rows[0]) await client.workflow.getHandle(rows[0].message_id)[how]();
+  if (!rows[0]) return false;
+  const { binary, address } = temporal.server;
+  await execute(binary, ['workflow', ...command, '--workflow-id', rows[0].message_id, '--address', address], {
+    timeout: 10_000,
+  });
+  return true;
 }

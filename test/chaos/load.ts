@@ -22,14 +22,23 @@ export interface LoadOptions {
   senders: number;
   /** Commands a second of all of them. */
   rate: number;
-  signal: AbortSignal;
 }
 
 export interface LoadCounts {
+  /** Messages of their own, sent at least once. */
+  commands: number;
+  /** Sent again. */
+  repeats: number;
+  /** Of both: answered by Postgres, by Temporal, or not at all. */
   sent: number;
   started: number;
-  duplicates: number;
   unknown: number;
+}
+
+export interface Load {
+  readonly counts: LoadCounts;
+  /** Until the signal. Each sender waits for its answer before it goes on, like a real one. Can be run again. */
+  run(signal: AbortSignal): Promise<void>;
 }
 
 interface Sending {
@@ -39,26 +48,37 @@ interface Sending {
 
 const DUPLICATES = 0.15;
 
-/** Until the signal. Each sender waits for its answer before it goes on, like a real one. */
-export async function runLoad(options: LoadOptions): Promise<LoadCounts> {
-  const counts: LoadCounts = { sent: 0, started: 0, duplicates: 0, unknown: 0 };
+export function createLoad(options: LoadOptions): Load {
+  const { random, senders, rate } = options;
+  const counts: LoadCounts = { commands: 0, repeats: 0, sent: 0, started: 0, unknown: 0 };
   const before: Sending[] = [];
-  let number = 0;
-  const sender = async () => {
-    while (!options.signal.aborted) {
-      const repeat = before.length > 0 && options.random.chance(DUPLICATES);
-      number += repeat ? 0 : 1;
-      const sending = repeat ? options.random.pick(before) : newSending(options.random, number);
-      if (repeat) counts.duplicates += 1;
-      else before.push(sending);
-      await sendOnce(options, sending, counts);
-      await sleep((1_000 * options.senders) / options.rate, undefined, { signal: options.signal }).catch(
-        () => {},
-      );
+
+  function next(): Sending {
+    if (before.length > 0 && random.chance(DUPLICATES)) {
+      counts.repeats += 1;
+      // Half of them soon, while the first may still be under way.
+      return random.chance(0.5) ? random.pick(before.slice(-20)) : random.pick(before);
     }
+    counts.commands += 1;
+    const sending = newSending(random, counts.commands);
+    before.push(sending);
+    return sending;
+  }
+
+  async function sender(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const begun = Date.now();
+      await sendOnce(options, next(), counts);
+      const pause = Math.max(0, (1_000 * senders) / rate - (Date.now() - begun));
+      await sleep(pause, undefined, { signal }).catch(() => {});
+    }
+  }
+  return {
+    counts,
+    async run(signal) {
+      await Promise.all(Array.from({ length: senders }, () => sender(signal)));
+    },
   };
-  await Promise.all(Array.from({ length: options.senders }, () => sender()));
-  return counts;
 }
 
 function newSending(random: Random, number: number): Sending {

@@ -1,6 +1,6 @@
 /**
  * A person, simulated, who resolves dead letters while everything goes wrong: mostly replays, sometimes twice, sometimes
- * a discard.
+ * a discard. Slower than commands die, so that some dead letters lie for long.
  *
  * @module
  */
@@ -19,10 +19,10 @@ export interface SimulatedOperator {
 
 export async function resolveDeadLetters({ pool, client, random, signal }: SimulatedOperator): Promise<void> {
   while (!signal.aborted) {
-    await sleep(300, undefined, { signal }).catch(() => {});
+    await sleep(1_000, undefined, { signal }).catch(() => {});
     const { rows } = await pool
       .query<{ message_id: string }>(
-        'select message_id from inbox.dead_letters where resolution is null order by random() limit 3',
+        'select message_id from inbox.dead_letters where resolution is null order by random() limit 1',
       )
       .catch(() => ({ rows: [] }));
     for (const { message_id: workflowId } of rows) {

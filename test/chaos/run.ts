@@ -1,34 +1,27 @@
 /**
- * `npm run chaos -- --minutes N --seed S`: real worker processes under real load, faults at random from the seed, then
- * peace, and every invariant. A failure prints its seed.
+ * `npm run chaos -- --minutes N --seed S`: real worker processes under real load, faults at random from the seed; every
+ * few minutes peace, and every invariant. A failure prints its seed, and the story of the commands it found.
  *
  * @module
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { setMaxListeners } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Client, Connection } from '@temporalio/client';
-import { createPool } from '../../src/database.ts';
-import { choosePort } from '../../src/dev/ports.ts';
-import { startPostgresServer } from '../../src/dev/postgres-server.ts';
-import { startTemporalServer } from '../../src/dev/temporal-server.ts';
 import { createInbox } from '../../src/inbox.ts';
 import { createLog } from '../../src/log.ts';
-import { migrate } from '../../src/migrate.ts';
-import { DEFAULT_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../src/protocol.ts';
-import { startProxy } from '../support/proxy.ts';
-import { startFleet } from '../support/worker-fleet.ts';
-import { createChaosSchema } from './bank.ts';
-import { check, describeFindings, violated } from './checker.ts';
+import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
+import { check, checkReplayable, describeFindings, violated } from './checker.ts';
+import type { Finding } from './checker.ts';
 import { FAULTS, pickFault } from './faults.ts';
-import type { Surroundings } from './faults.ts';
 import { Journal } from './journal.ts';
-import { runLoad } from './load.ts';
+import { createLoad } from './load.ts';
 import { resolveDeadLetters } from './operator.ts';
 import { createRandom } from './random.ts';
-import { watchRecovery } from './recovery.ts';
+import { tellStory, watchRecovery } from './recovery.ts';
+import { addReports } from './report.ts';
+import type { ChaosReport } from './report.ts';
+import { startSurroundings } from './surroundings.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,98 +29,122 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
     workers: { type: 'string', default: '3' },
     rate: { type: 'string', default: '20' },
+    report: { type: 'string' },
   },
 });
 const seed = Number(values.seed);
+const workers = Number(values.workers);
+const rate = Number(values.rate);
+/** Faults go on for so long before there is peace for a while. */
+const STORM_MS = 4 * 60_000;
+const SENDERS = 16;
+
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const random = createRandom(seed);
-const folder = await mkdtemp(join(tmpdir(), 'temporal-inbox-chaos-'));
-
-say(`chaos: seed ${seed}, ${values.minutes} minutes, ${values.workers} workers, ${values.rate} commands/s`);
-const postgres = await startPostgresServer();
-const proxy = await startProxy(postgres.port);
-const port = await choosePort();
-const startTemporal = () =>
-  startTemporalServer({
-    port,
-    uiPort: null,
-    dbFile: join(folder, 'temporal', 'temporal.db'),
-    searchAttributes: Object.values(SEARCH_ATTRIBUTES),
-  });
-const temporal = { server: await startTemporal(), start: startTemporal };
-const pool = createPool({ connectionString: postgres.url, max: 12, applicationName: 'chaos' });
-await migrate(pool);
-await createChaosSchema(pool);
-await pool.query('create table chaos.crashes (message_id text primary key)');
-
-const proxied = new URL(postgres.url);
-proxied.port = String(proxy.port);
-const fleet = await startFleet(
-  { database: { url: proxied.href }, taskQueue: DEFAULT_TASK_QUEUE },
-  './chaos-commands.js',
-  Number(values.workers),
-  { TEMPORAL_ADDRESS: `127.0.0.1:${port}` },
-);
-const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
-const client = new Client({ connection });
-const inbox = await createInbox({ pool, log: createLog('error', () => {}) });
-const around: Surroundings = { fleet, proxy, postgres, temporal, pool, client, random };
+say(`chaos: seed ${seed}, ${values.minutes} minutes, ${workers} workers, ${rate} commands/s`);
+const around = await startSurroundings(workers);
+const { fleet, proxy, pool, client } = around;
+if (around.disk === null) say('no small disk can be mounted here: it is not filled');
+const quiet = createLog('error', () => {});
+const inbox = await createInbox({ pool, log: quiet });
 const journal = new Journal();
-
-const peace = new AbortController();
-const injected = new Map<string, number>();
-const loading = runLoad({
+const load = createLoad({
   inbox,
   client,
   taskQueue: DEFAULT_TASK_QUEUE,
   journal,
   random: createRandom(seed + 1),
-  senders: 8,
-  rate: Number(values.rate),
-  signal: peace.signal,
+  senders: SENDERS,
+  rate,
 });
-const resolving = resolveDeadLetters({ pool, client, random: createRandom(seed + 2), signal: peace.signal });
+const operatorRandom = createRandom(seed + 2);
+const report: ChaosReport = {
+  seed,
+  workers,
+  stormMinutes: 0,
+  faults: {},
+  workerDeaths: 0,
+  commitsCut: 0,
+  commitsHeld: 0,
+  load: load.counts,
+  replayedAtTheEnd: 0,
+  recoveries: [],
+  checks: 0,
+  violations: 0,
+};
+
 const end = Date.now() + Number(values.minutes) * 60_000;
-while (Date.now() < end) {
-  const fault = pickFault(random);
-  // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
-  await FAULTS[fault]!.run(around).catch(() => {});
-  injected.set(fault, (injected.get(fault) ?? 0) + 1);
-  // A worker takes seconds to come back: faults that follow more closely find nobody to hit.
-  await sleep(500 + random.below(3_500));
+while (Date.now() < end && report.violations === 0) {
+  await storm(Math.min(end, Date.now() + STORM_MS));
+  await recover();
+  await judge();
+  Object.assign(report, {
+    workerDeaths: fleet.deaths,
+    commitsCut: proxy.commitsCut,
+    commitsHeld: proxy.commitsHeld,
+  });
+  if (values.report !== undefined) writeFileSync(values.report, `${JSON.stringify(report)}\n`);
 }
-peace.abort();
-const counts = await loading;
-await resolving;
-for (const worker of fleet.workers) worker.kill('SIGCONT');
-proxy.cut();
 
-const recovery = await watchRecovery(pool);
-// While the workers run: a transaction left open in one of their pools would go with them.
-const findings = await check(pool, journal);
-await fleet.stop();
-
-say('\nfaults');
-for (const fault of Object.keys(FAULTS)) say(`${String(injected.get(fault) ?? 0).padStart(6)}  ${fault}`);
-say(`${String(fleet.deaths).padStart(6)}  worker deaths in all`);
-say(`${String(proxy.commitsCut).padStart(6)}  COMMITs really cut`);
-say(`\nload: ${JSON.stringify(counts)}; messages in the journal: ${journal.lines.length}`);
-say(`recovery: ${recovery.describe}`);
-say(`\n${describeFindings(findings)}`);
-
+say(`\n${addReports([report])}`);
 await inbox.close();
-await connection.close();
-await pool.end();
-await proxy.close();
-await temporal.server.stop();
-await postgres.stop();
-await rm(folder, { recursive: true, force: true });
-
-if (violated(findings).length > 0 || !recovery.complete) {
-  say(
-    `\nFAILED: repeat it with --seed ${seed} --minutes ${values.minutes} --workers ${values.workers} --rate ${values.rate}`,
-  );
+await around.stop();
+if (report.violations > 0) {
+  const again = `--seed ${seed} --minutes ${values.minutes} --workers ${workers} --rate ${rate}`;
+  say(`\nFAILED: repeat it with ${again}`);
   process.exitCode = 1;
 } else {
   say('\nevery invariant holds');
+}
+
+async function storm(until: number): Promise<void> {
+  const begun = Date.now();
+  const peace = new AbortController();
+  // Every sender listens to it while it waits.
+  setMaxListeners(0, peace.signal);
+  const going = Promise.all([
+    load.run(peace.signal),
+    resolveDeadLetters({ pool, client, random: operatorRandom, signal: peace.signal }),
+  ]);
+  while (Date.now() < until) {
+    const name = pickFault(random);
+    // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
+    const hit = await FAULTS[name]!.run(around, random).catch(() => false);
+    if (hit) report.faults[name] = (report.faults[name] ?? 0) + 1;
+    await sleep(300 + random.below(2_200));
+  }
+  peace.abort();
+  await going;
+  proxy.cut();
+  report.stormMinutes += (Date.now() - begun) / 60_000;
+}
+
+async function recover(): Promise<void> {
+  const recovery = await watchRecovery(pool, journal);
+  report.recoveries.push(recovery);
+  const { open, endedWithin30s, seconds } = recovery;
+  say(
+    `${new Date().toISOString()} ${load.counts.commands} commands, ${fleet.deaths} worker deaths; ` +
+      `open ${open}, ended within 30 s ${endedWithin30s}, all after ${seconds ?? '(never)'} s`,
+  );
+}
+
+/** While the workers run: a transaction left open in one of their pools would go with them. */
+async function judge(): Promise<void> {
+  const operator = { pool, client, taskQueue: DEFAULT_TASK_QUEUE, waitMs: 60_000 };
+  const replayable = await checkReplayable(operator);
+  await watchRecovery(pool, journal);
+  const findings: Finding[] = [replayable, ...(await check(pool, journal))];
+  report.checks += 1;
+  const broken = violated(findings);
+  report.violations += broken.reduce((sum, { violations }) => sum + violations, 0);
+  if (broken.length === 0) return;
+  say(`\n${describeFindings(findings)}`);
+  const ids = broken.flatMap(({ examples }) =>
+    examples.flatMap((line) => {
+      const row = JSON.parse(line) as Record<string, unknown>;
+      return [row['message_id'] ?? row['messageId']].filter((id) => typeof id === 'string');
+    }),
+  );
+  for (const messageId of [...new Set(ids)].slice(0, 5)) say(`\n${await tellStory(pool, messageId)}`);
 }

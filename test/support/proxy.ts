@@ -6,9 +6,15 @@
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A simple query of Postgres's protocol: its text, and the zero that ends it. */
 const COMMIT = Buffer.from('commit\0');
+
+/** What befalls a COMMIT before the server gets it, or after, when its answer is on the way back. */
+export type CommitFault =
+  | { when: 'before' | 'after'; how: 'cut' }
+  | { when: 'before' | 'after'; holdMs: number };
 
 export interface Proxy {
   port: number;
@@ -16,37 +22,49 @@ export interface Proxy {
   blackhole(): number;
   /** Ends the connections there are. */
   cut(): void;
-  /**
-   * The next connection to send COMMIT is cut: before the server gets it, or after, so that its answer is lost. Calls
-   * add up.
-   */
-  cutNextCommit(when: 'before' | 'after'): void;
-  /** How many COMMITs were cut so far. */
+  /** From now on everything takes so many milliseconds longer in each direction; 0 ends it. */
+  slow(delayMs: number): void;
+  /** The next COMMIT of any connection meets this. Calls add up. */
+  disturbNextCommit(fault: CommitFault): void;
+  /** How many COMMITs were cut, and held, so far. */
   readonly commitsCut: number;
+  readonly commitsHeld: number;
   close(): Promise<void>;
 }
 
 /** `port`: of a proxy that was closed, to bring its server back. */
 export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   const pairs = new Set<[Socket, Socket]>();
-  const armed: ('before' | 'after')[] = [];
+  const armed: CommitFault[] = [];
+  let delayMs = 0;
   let commitsCut = 0;
+  let commitsHeld = 0;
   const server = createServer((client) => {
     const target = connect(targetPort, '127.0.0.1');
     const pair: [Socket, Socket] = [client, target];
     pairs.add(pair);
+    const toServer = new Pipe(target);
+    const toClient = new Pipe(client);
     client.on('data', (chunk: Buffer) => {
-      const when = armed.length > 0 && chunk.includes(COMMIT) ? armed.shift() : undefined;
-      if (when) commitsCut += 1;
-      if (when !== 'before') target.write(chunk);
-      if (when) client.destroy();
+      const fault = armed.length > 0 && chunk.includes(COMMIT) ? armed.shift()! : null;
+      if (fault && 'how' in fault) {
+        commitsCut += 1;
+        if (fault.when === 'after') target.write(chunk);
+        client.destroy();
+        return;
+      }
+      if (fault) commitsHeld += 1;
+      if (fault?.when === 'after') toClient.hold(fault.holdMs);
+      if (fault?.when === 'before') toServer.hold(fault.holdMs);
+      toServer.pass(chunk, delayMs);
     });
-    target.pipe(client);
+    target.on('data', (chunk: Buffer) => toClient.pass(chunk, delayMs));
     for (const socket of pair) {
       socket.on('error', () => {});
       socket.on('close', () => {
-        client.destroy();
-        target.destroy();
+        // What was said last, such as why the server hangs up, still arrives.
+        client.destroySoon();
+        target.destroySoon();
         pairs.delete(pair);
       });
     }
@@ -60,18 +78,22 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   return {
     port: (server.address() as AddressInfo).port,
     blackhole() {
-      for (const [client, target] of pairs) {
-        client.removeAllListeners('data');
-        target.unpipe(client);
-        client.pause();
-        target.pause();
+      for (const pair of pairs) {
+        for (const socket of pair) {
+          socket.removeAllListeners('data');
+          socket.pause();
+        }
       }
       return pairs.size;
     },
     cut,
-    cutNextCommit: (when) => void armed.push(when),
+    slow: (ms) => void (delayMs = ms),
+    disturbNextCommit: (fault) => void armed.push(fault),
     get commitsCut() {
       return commitsCut;
+    },
+    get commitsHeld() {
+      return commitsHeld;
     },
     async close() {
       server.close();
@@ -79,4 +101,31 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
       await once(server, 'close');
     },
   };
+}
+
+/** One direction of a connection: what is passed on later keeps its order. */
+class Pipe {
+  readonly #to: Socket;
+  #last: Promise<void> | null = null;
+
+  constructor(to: Socket) {
+    this.#to = to;
+  }
+
+  /** Nothing passes for so long. */
+  hold(ms: number): void {
+    this.#later(() => sleep(ms));
+  }
+
+  pass(chunk: Buffer, delayMs: number): void {
+    if (delayMs === 0 && this.#last === null) this.#to.write(chunk);
+    else this.#later(() => sleep(delayMs).then(() => void this.#to.write(chunk)));
+  }
+
+  #later(step: () => Promise<void>): void {
+    const last = (this.#last ?? Promise.resolve()).then(step).then(() => {
+      if (this.#last === last) this.#last = null;
+    });
+    this.#last = last;
+  }
 }

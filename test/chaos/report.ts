@@ -1,0 +1,57 @@
+/**
+ * What a chaos run has to tell, and the sum of several.
+ *
+ * @module
+ */
+import { FAULTS } from './faults.ts';
+import type { LoadCounts } from './load.ts';
+import type { Recovery } from './recovery.ts';
+
+export interface ChaosReport {
+  seed: number;
+  workers: number;
+  /** With faults going on, without the recoveries. */
+  stormMinutes: number;
+  faults: Record<string, number>;
+  workerDeaths: number;
+  commitsCut: number;
+  commitsHeld: number;
+  load: LoadCounts;
+  replayedAtTheEnd: number;
+  recoveries: Recovery[];
+  checks: number;
+  /** Of all checks of all invariants. */
+  violations: number;
+}
+
+export function addReports(reports: readonly ChaosReport[]): string {
+  const sum = (pick: (report: ChaosReport) => number) =>
+    reports.reduce((total, report) => total + pick(report), 0);
+  const recoveries = reports.flatMap((report) => report.recoveries);
+  const open = recoveries.reduce((total, recovery) => total + recovery.open, 0);
+  const soon = recoveries.reduce((total, recovery) => total + recovery.endedWithin30s, 0);
+  const slowest = recoveries.some(({ seconds }) => seconds === null)
+    ? 'never'
+    : `${Math.max(0, ...recoveries.map(({ seconds }) => seconds!))} s`;
+  const rows: [string, number | string][] = [
+    ['seeds', reports.map(({ seed, workers }) => `${seed} (${workers} workers)`).join(', ')],
+    ['minutes under faults', sum(({ stormMinutes }) => stormMinutes).toFixed(0)],
+    ['commands', sum(({ load }) => load.commands)],
+    ['repeats of them', sum(({ load }) => load.repeats)],
+    ['answers lost to their senders', sum(({ load }) => load.unknown)],
+    ...Object.keys(FAULTS).map((name): [string, number] => [name, sum(({ faults }) => faults[name] ?? 0)]),
+    ['worker processes that ended', sum(({ workerDeaths }) => workerDeaths)],
+    ['COMMITs really cut', sum(({ commitsCut }) => commitsCut)],
+    ['COMMITs really held back', sum(({ commitsHeld }) => commitsHeld)],
+    ['recoveries', recoveries.length],
+    ['commands open when the faults stopped', open],
+    ['of these ended within 30 s', open === 0 ? '100 %' : `${((100 * soon) / open).toFixed(2)} %`],
+    ['the last of them after', slowest],
+    ['dead letters replayed by the checker', sum(({ replayedAtTheEnd }) => replayedAtTheEnd)],
+    ['checks of all invariants', sum(({ checks }) => checks)],
+    ['violations', sum(({ violations }) => violations)],
+  ];
+  return ['| what | count |', '| --- | --- |', ...rows.map(([what, count]) => `| ${what} | ${count} |`)].join(
+    '\n',
+  );
+}
