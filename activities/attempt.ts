@@ -23,6 +23,7 @@ import { factsOf, overtaken, reaching, refusal, transientFailure } from './answe
 import { claim } from './claim.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { runHandler } from './handler.ts';
+import { withHeartbeat } from './heartbeat.ts';
 import { aborted, AttemptLimit } from './limit.ts';
 import { recordFailure } from './record-failure.ts';
 import { beginAttempt, HandlerTransaction, ReportedFailure, StaleAttemptError } from './transaction.ts';
@@ -37,19 +38,12 @@ export function createAttempt(dependencies: ActivityDependencies) {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
       return longRunning ?? attemptOnce(dependencies, messageId, envelope);
     }
-    const context = Context.current();
-    const heartbeat = setInterval(() => context.heartbeat(), HEARTBEAT_INTERVAL_MS);
-    try {
-      if (input.lane === 'retry' && context.info.attempt === 1) await carryOver(dependencies, messageId);
-      return await attemptOnce(dependencies, messageId, envelope);
-    } finally {
-      clearInterval(heartbeat);
-    }
+    return withHeartbeat(async () => {
+      if (input.lane === 'retry' && activityInfo().attempt === 1) await carryOver(dependencies, messageId);
+      return attemptOnce(dependencies, messageId, envelope);
+    });
   };
 }
-
-/** Well below the heartbeat timeout that the workflow sets. */
-const HEARTBEAT_INTERVAL_MS = 2_000;
 
 function readEnvelope(
   messageId: string,

@@ -4,16 +4,19 @@
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
-import type { AttemptInput } from '../src/outcome.ts';
+import type { AttemptInput, DiscardInput, ReplayInput } from '../src/outcome.ts';
 import { createAttempt } from './attempt.ts';
 import { createCancel } from './cancelled.ts';
 import type { ActivityDependencies } from './dependencies.ts';
+import { withHeartbeat } from './heartbeat.ts';
 import { createOperatorActivities } from './operator.ts';
 
 export type { ActivityDependencies } from './dependencies.ts';
 
 export function createActivities(dependencies: ActivityDependencies) {
   const attempt = createAttempt(dependencies);
+  const deadLetterCancelled = createCancel(dependencies);
+  const { replayDeadLetter, discardDeadLetter } = createOperatorActivities(dependencies);
   return {
     /** The first attempt: a local activity in the first workflow task. */
     firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
@@ -21,8 +24,9 @@ export function createActivities(dependencies: ActivityDependencies) {
     retry: attempt,
     /** Every attempt of a command that is declared long-running. */
     longRunningAttempt: attempt,
-    deadLetterCancelled: createCancel(dependencies),
-    ...createOperatorActivities(dependencies),
+    deadLetterCancelled: () => withHeartbeat(deadLetterCancelled),
+    replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => replayDeadLetter(input)),
+    discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => discardDeadLetter(input)),
   };
 }
 

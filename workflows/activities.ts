@@ -50,6 +50,7 @@ export function activitiesFor(facts: CommandFacts | null, summary: string): Atte
 export function operatorActivities(summary: string): OperatorActions {
   return proxyActivities<OperatorActions>({
     startToCloseTimeout: MARGIN_MS,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     retry: { initialInterval: 500, maximumInterval: 10_000 },
     summary,
   });

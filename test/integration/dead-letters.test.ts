@@ -91,6 +91,22 @@ describe('dead letters', () => {
     assert.equal((await auditOf(messageId)).length, 1);
   });
 
+  it('is replayed by an activity that Temporal misses within seconds when its worker dies', async () => {
+    const { handle, mend } = await deadPayment('missed');
+    await mend();
+    await handle.signal('replay');
+    await handle.result();
+    const { events } = await handle.fetchHistory();
+    const scheduled = events!.flatMap((event) => event.activityTaskScheduledEventAttributes ?? []);
+    assert.deepEqual(
+      scheduled.map(({ activityType, heartbeatTimeout }) => [
+        activityType!.name,
+        Number(heartbeatTimeout!.seconds),
+      ]),
+      [['replayDeadLetter', 10]],
+    );
+  });
+
   it('keeps who replayed it, and why', async () => {
     const { messageId, handle, mend } = await deadPayment('who');
     await mend();

@@ -1,0 +1,20 @@
+/**
+ * Signs of life of an ordinary activity: without them Temporal would learn that a worker died only when the activity's
+ * whole time is over.
+ *
+ * @module
+ */
+import { Context } from '@temporalio/activity';
+
+/** Well below the heartbeat timeout that the workflow sets. */
+const INTERVAL_MS = 2_000;
+
+export async function withHeartbeat<T>(work: () => Promise<T>): Promise<T> {
+  const context = Context.current();
+  const heartbeat = setInterval(() => context.heartbeat(), INTERVAL_MS);
+  try {
+    return await work();
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
