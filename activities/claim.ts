@@ -5,27 +5,39 @@
  */
 import { inboxFailure, splitErrorText } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
+import type { AttemptInput } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import { findLastDeadLetter } from '../src/store/dead-letters.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
-import { claimEntry, findEntry, hasFingerprint, insertAndClaimEntry } from '../src/store/entries.ts';
-import { deadLetterFailure, factsOf, overtaken, reaching, refusal } from './answers.ts';
+import {
+  claimEntry,
+  findEntry,
+  findWaitingEntry,
+  hasFingerprint,
+  insertAndClaimEntry,
+} from '../src/store/entries.ts';
+import { deadLetterFailure, factsOf, overtaken, reaching, refusal, transientFailure } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { recordFailure } from './record-failure.ts';
 
 export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; result: Json };
 
 /**
- * @throws ApplicationFailure when nothing is to be run: refused, dead already, or an earlier attempt turned out lost.
+ * A workflow's first attempt leaves an entry alone whose next attempt is not due: it belongs to a workflow that was
+ * started for a command which had failed before, and the waiting is to be seen in the Web UI.
+ *
+ * @throws ApplicationFailure when nothing is to be run: refused, dead already, not due, or an earlier attempt turned out
+ *   lost.
  */
 export async function claim(
   dependencies: ActivityDependencies,
   messageId: string,
   envelope: NewEntry | null,
+  lane: AttemptInput['lane'],
 ): Promise<Claim> {
   const { claims } = dependencies;
   const entry = await reaching(
-    envelope ? insertAndClaimEntry(claims, envelope) : claimEntry(claims, messageId),
+    envelope ? insertAndClaimEntry(claims, envelope) : claimEntry(claims, messageId, lane === 'first'),
   );
   return entry ? { kind: 'claimed', entry } : explain(dependencies, messageId, envelope);
 }
@@ -55,11 +67,31 @@ async function explain(
       throw await deadAlready(dependencies, entry);
     case 'Processing':
       throw await lostAttempt(dependencies, entry);
-    case 'Pending':
     case 'Failed':
+      await carryOver(dependencies, messageId);
+      throw overtaken(entry.attempt);
+    case 'Pending':
       // It became claimable between the two statements.
       throw overtaken(entry.attempt);
   }
+}
+
+/**
+ * When the time of the next attempt has not come, fails with the failure that is in the row, so that Temporal waits as
+ * long as the row says and the Web UI shows both. For the first try of the ordinary activity, from where on Temporal's
+ * count of tries is that of the row.
+ */
+export async function carryOver(dependencies: ActivityDependencies, messageId: string): Promise<void> {
+  const entry = await reaching(findWaitingEntry(dependencies.records, messageId));
+  if (!entry) return;
+  const facts = factsOf(dependencies, entry, dependencies.registry.get(entry.commandType));
+  throw transientFailure(
+    facts,
+    splitErrorText(entry.error),
+    entry.retryCount,
+    entry.nextRetryAt,
+    entry.waitMs,
+  );
 }
 
 /** The workflow takes up its waiting for an open dead letter; a discarded one is over. */

@@ -11,16 +11,17 @@ import { ReportedFailure } from './transaction.ts';
 export class AttemptLimit {
   readonly #controller = new AbortController();
   readonly #timer: NodeJS.Timeout | undefined;
-  readonly #context: Context;
+  readonly #context: Context | null;
   readonly #shutdown: AbortSignal;
   cancelRequested = false;
 
-  constructor(timeoutMs: number, context: Context, shutdown: AbortSignal) {
+  /** `context`: null for an attempt that Temporal knows nothing of. */
+  constructor(timeoutMs: number, context: Context | null, shutdown: AbortSignal) {
     this.#context = context;
     this.#shutdown = shutdown;
     if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(timeoutMs), timeoutMs);
-    context.cancellationSignal.addEventListener('abort', this.#onCancellation);
-    if (context.cancellationSignal.aborted) this.#onCancellation();
+    context?.cancellationSignal.addEventListener('abort', this.#onCancellation);
+    if (context?.cancellationSignal.aborted) this.#onCancellation();
     shutdown.addEventListener('abort', this.#onShutdown);
     if (shutdown.aborted) this.#onShutdown();
   }
@@ -31,7 +32,7 @@ export class AttemptLimit {
 
   end(): void {
     clearTimeout(this.#timer);
-    this.#context.cancellationSignal.removeEventListener('abort', this.#onCancellation);
+    this.#context?.cancellationSignal.removeEventListener('abort', this.#onCancellation);
     this.#shutdown.removeEventListener('abort', this.#onShutdown);
   }
 
@@ -50,12 +51,12 @@ export class AttemptLimit {
    * fence keeps them apart from a successor.
    */
   readonly #onCancellation = (): void => {
-    const details = this.#context.cancellationDetails;
+    const details = this.#context?.cancellationDetails;
     if (details?.workerShutdown) {
       this.#onShutdown();
     } else if (details?.cancelRequested) {
       this.cancelRequested = true;
-      this.#controller.abort(this.#context.cancellationSignal.reason);
+      this.#controller.abort(this.#context!.cancellationSignal.reason);
     }
   };
 }

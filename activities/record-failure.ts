@@ -16,20 +16,27 @@ import type { ActivityDependencies } from './dependencies.ts';
 /** A handler may ask for any delay; beyond this it is a mistake, and Temporal's timers have limits too. */
 const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
-/** The failure to tell Temporal, or null when the attempt is stale and nothing was written. */
+/**
+ * The failure to tell Temporal, or null when the attempt is stale and nothing was written.
+ *
+ * @param handOver - the attempt had no workflow; its entry is noted as one that needs it
+ */
 export async function recordFailure(
   dependencies: ActivityDependencies,
   entry: Entry,
   report: FailureReport,
+  handOver = false,
 ): Promise<ApplicationFailure | null> {
   const policy = dependencies.registry.get(entry.commandType)?.retry ?? DEFAULT_RETRY_POLICY;
-  if (!report.retryable) return bury(dependencies, entry, report, 'unrecoverable');
-  if (isExhausted(policy, entry.retryCount + 1)) return bury(dependencies, entry, report, 'exhausted');
+  if (!report.retryable) return bury(dependencies, entry, report, 'unrecoverable', handOver);
+  if (isExhausted(policy, entry.retryCount + 1))
+    return bury(dependencies, entry, report, 'exhausted', handOver);
   const delayMs = Math.min(report.delayMs ?? backoffDelayMs(policy, entry.retryCount + 1), MAX_DELAY_MS);
   const failed = await recordTransientFailure(
     dependencies.records,
     describe(dependencies, entry, report),
     delayMs,
+    handOver,
   );
   if (!failed) return null;
   dependencies.log.warn('attempt failed, will be tried again', { ...subject(entry, report), delayMs });
@@ -42,10 +49,12 @@ async function bury(
   entry: Entry,
   report: FailureReport,
   reason: 'unrecoverable' | 'exhausted',
+  handOver: boolean,
 ): Promise<ApplicationFailure | null> {
   const group = failureGroup(entry.commandType, report);
   const death = { reason, failureGroup: group };
-  const dead = await recordDeadLetter(dependencies.records, describe(dependencies, entry, report), death);
+  const failed = describe(dependencies, entry, report);
+  const dead = await recordDeadLetter(dependencies.records, failed, death, handOver);
   if (!dead) return null;
   dependencies.log.error('command is a dead letter', { ...subject(entry, report), reason });
   const facts = factsOf(dependencies, dead, dependencies.registry.get(dead.commandType));

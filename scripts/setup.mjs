@@ -102,6 +102,8 @@ async function build() {
   }
   const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
   await step('compiling (tsc)', { command: process.execPath, args: [compiler] });
+  const bundler = join(ROOT, 'scripts', 'bundle-workflows.mjs');
+  await step('bundling the workflows', { command: process.execPath, args: [bundler] });
 }
 
 /** The output of a source that has gone would still be run as a test, or be imported. */

@@ -17,6 +17,8 @@ export interface InboxSettings {
   maxPayloadBytes: number;
   /** First attempts at the same time in one worker. */
   concurrency: number;
+  /** First attempts of express commands at the same time in one worker. */
+  expressConcurrency: number;
   /** Retries and long-running attempts at the same time in one worker. */
   retryConcurrency: number;
   /** How long attempts in flight may go on after SIGTERM, in ms. */
@@ -42,6 +44,7 @@ const settings = z.object({
   // Temporal refuses 2 MB, so more than 1 MiB of payload would get stuck on its way.
   INBOX_MAX_PAYLOAD_BYTES: whole(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
   INBOX_CONCURRENCY: whole(32, 1_000),
+  INBOX_EXPRESS_CONCURRENCY: whole(16, 1_000),
   INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
   INBOX_SHUTDOWN_GRACE: z
     .string()
@@ -79,6 +82,7 @@ export function readSettings(env: Environment = process.env): InboxSettings {
     taskQueue: parsed.data.INBOX_TASK_QUEUE,
     maxPayloadBytes: parsed.data.INBOX_MAX_PAYLOAD_BYTES,
     concurrency: parsed.data.INBOX_CONCURRENCY,
+    expressConcurrency: parsed.data.INBOX_EXPRESS_CONCURRENCY,
     retryConcurrency: parsed.data.INBOX_RETRY_CONCURRENCY,
     shutdownGraceMs: parsed.data.INBOX_SHUTDOWN_GRACE,
     watchdogMs: parsed.data.INBOX_WATCHDOG,

@@ -15,6 +15,8 @@ export const CRASH_POINTS = [
   'after-failure-recorded',
   'before-replay-recorded',
   'after-replay-recorded',
+  'before-hand-over',
+  'after-hand-over',
   'relay-before-start',
   'relay-after-start',
 ] as const;

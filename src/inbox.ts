@@ -9,6 +9,7 @@ import { withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
+import { announceLocalSend } from './local-wake.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
 import { createRegistry } from './registry.ts';
@@ -78,9 +79,13 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   await checkSchema(pool);
   const settlements = new Settlements(pool, log);
 
-  function sendAll(messages: readonly Message[], tx: SqlClient | undefined, replyTo: string | null) {
+  async function sendAll(messages: readonly Message[], tx: SqlClient | undefined, replyTo: string | null) {
     const send = (client: SqlClient) => sendMessages(client, messages, maxPayloadBytes, replyTo);
-    return tx ? send(tx) : withTransaction(pool, send);
+    if (tx) return send(tx);
+    // One message is stored by one statement, which is its own transaction.
+    const sent = await (messages.length === 1 ? send(pool) : withTransaction(pool, send));
+    announceLocalSend();
+    return sent;
   }
 
   async function send(message: Message, options?: SendOptions): Promise<Sent>;

@@ -9,7 +9,7 @@ import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
-import { takeOverdueEntries } from './store/starts.ts';
+import { noteWorkflowsStarted, takeOverdueEntries } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface ReconcilerOptions extends Starter {
@@ -63,6 +63,10 @@ class OverdueReconciler implements Reconciler {
     try {
       const entries = await takeOverdueEntries(pool, BATCH);
       const started = await Promise.all(entries.map((entry) => startEntry(this.#options, entry)));
+      await noteWorkflowsStarted(
+        pool,
+        entries.map(({ messageId }) => messageId),
+      );
       const mended = started.filter((how) => how !== 'running').length;
       this.mended += mended;
       if (mended > 0) log.warn('workflows of overdue entries were gone and are started again', { mended });

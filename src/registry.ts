@@ -21,6 +21,7 @@ export interface RegisteredCommand {
   readonly retry: RetryPolicy;
   readonly timeoutMs: number;
   readonly longRunning: boolean;
+  readonly express: boolean;
 }
 
 export type Registry = ReadonlyMap<string, RegisteredCommand>;
@@ -57,11 +58,18 @@ function register(definition: CommandDefinition): RegisteredCommand {
     const issue = parsed.error.issues[0]!;
     throw new InvalidCommandError(type, `${issue.path.join('.')}: ${issue.message}`);
   }
-  const longRunning = definition.longRunning ?? false;
+  const { longRunning = false, express = false } = definition;
+  if (longRunning && express) {
+    throw new InvalidCommandError(
+      type,
+      'is express or longRunning: a long attempt needs its workflow from the start',
+    );
+  }
   return {
     definition,
     type,
     longRunning,
+    express,
     retry: resolveRetry(type, definition.retry ?? {}),
     timeoutMs: resolveTimeout(type, definition.timeout, longRunning),
   };
@@ -76,6 +84,7 @@ const settings = z.object({
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
   timeout: duration.optional(),
   longRunning: z.boolean('is true or false').optional(),
+  express: z.boolean('is true or false').optional(),
   retry: z
     .strictObject({
       maximumAttempts: z

@@ -1,18 +1,21 @@
 /**
- * Moves committed Pending entries on: starts a workflow for each. Runs inside the worker process, so that the starts are
- * eager: the first workflow task comes back with the answer and is run at once.
+ * Moves committed Pending entries on: starts a workflow for each, or runs the first attempt of an express command. Runs
+ * inside the worker process, so that the starts are eager: the first workflow task comes back with the answer and is run
+ * at once.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
+import type { ExpressLane } from './express-lane.ts';
 import { listen } from './listener.ts';
+import { onLocalSend } from './local-wake.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
-import type { EntryToStart } from './store/starts.ts';
+import type { EntryToStart, Room, TakenEntries } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -22,6 +25,7 @@ export interface RelayOptions extends Starter {
    * task queue: a burst of everything at once ran at a third of the rate, with seconds of latency.
    */
   slots: number;
+  express: ExpressLane;
   log: CommandLog;
 }
 
@@ -65,10 +69,13 @@ class PendingRelay implements Relay {
       onWake: () => this.#wakeup.wake(),
       log,
     });
+    const stopListening = onLocalSend(() => this.#wakeup.wake());
     try {
       while (!this.#stopped) await this.#turn();
     } finally {
+      stopListening();
       await listener.close();
+      await this.#options.express.drain();
     }
   }
 
@@ -82,12 +89,14 @@ class PendingRelay implements Relay {
   }
 
   async #turn(): Promise<void> {
-    const free = this.#freeSlots();
-    if (free === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    const entries = await this.#take(Math.min(free, MAX_BATCH));
-    if (entries === null) return this.#backOff();
-    if (entries.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    const failed = await this.#startAll(entries);
+    const room = this.#room();
+    if (room === null) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    const taken = await this.#take(room);
+    if (taken === null) return this.#backOff();
+    const { claimed, toStart } = taken;
+    if (claimed.length + toStart.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    for (const entry of claimed) this.#options.express.run(entry, () => this.#wakeup.wake());
+    const failed = await this.#startAll(toStart);
     if (failed.length === 0) {
       this.#failures = 0;
       return undefined;
@@ -98,15 +107,26 @@ class PendingRelay implements Relay {
     return this.#backOff();
   }
 
+  /** Null: there is none. Where both lanes have some, no more than either can take. */
+  #room(): Room | null {
+    const expressTypes = this.#options.express.types;
+    const workflows = Math.min(this.#freeSlots(), MAX_BATCH);
+    const express = this.#options.express.room;
+    if (expressTypes.length === 0) return workflows === 0 ? null : { limit: workflows, expressTypes };
+    if (express === 0) return workflows === 0 ? null : { limit: workflows, expressTypes, lane: 'workflow' };
+    if (workflows === 0) return { limit: express, expressTypes, lane: 'express' };
+    return { limit: Math.min(workflows, express), expressTypes };
+  }
+
   #freeSlots(): number {
     const now = Date.now();
     for (const [messageId, until] of this.#slots) if (until < now) this.#slots.delete(messageId);
     return Math.max(0, this.#options.slots - this.#slots.size);
   }
 
-  async #take(limit: number): Promise<EntryToStart[] | null> {
+  async #take(room: Room): Promise<TakenEntries | null> {
     try {
-      return await takePendingEntries(this.#options.pool, limit);
+      return await takePendingEntries(this.#options.pool, room);
     } catch (error) {
       this.#options.log.warn('the relay could not read from Postgres; trying again', { error });
       return null;

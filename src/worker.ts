@@ -5,22 +5,24 @@
  */
 import { setMaxListeners } from 'node:events';
 import { hostname } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { Client } from '@temporalio/client';
-import { bundleWorkflowCode, Worker } from '@temporalio/worker';
-import type { NativeConnection, WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
+import type { NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
+import { createExpressAttempt } from '../activities/express.ts';
 import { createActivities } from '../activities/index.ts';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import type { InboxSettings } from './config.ts';
 import { readSettings } from './config.ts';
 import { createPool } from './database.ts';
+import { ExpressLane } from './express-lane.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
 import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
+import { loadWorkflowBundle } from './workflow-bundle.ts';
 
 export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
@@ -77,24 +79,33 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       pool: pools.records,
       log,
     };
-    const relay = createRelay({ ...starter, slots: settings.concurrency });
+    const dependencies = {
+      registry,
+      ...pools,
+      maxPayloadBytes: settings.maxPayloadBytes,
+      worker: identity,
+      buildId: options.buildId ?? null,
+      searchAttributes,
+      shutdown: shutdown.signal,
+      log,
+    };
+    const express = new ExpressLane({
+      ...starter,
+      types: [...registry.values()].filter((command) => command.express).map(({ type }) => type),
+      slots: settings.expressConcurrency,
+      attempt: createExpressAttempt(dependencies),
+    });
+    const relay = createRelay({ ...starter, pool: pools.claims, slots: settings.concurrency, express });
     const reconciler = createReconciler(starter);
     const worker = await Worker.create({
       connection: options.connection,
       namespace,
       identity,
       taskQueue: settings.taskQueue,
-      workflowBundle: await bundleWorkflows(),
+      workflowBundle: await loadWorkflowBundle(),
       activities: createActivities({
-        registry,
-        ...pools,
-        maxPayloadBytes: settings.maxPayloadBytes,
-        worker: identity,
-        buildId: options.buildId ?? null,
-        searchAttributes,
+        ...dependencies,
         attemptEnded: (messageId) => relay.attemptEnded(messageId),
-        shutdown: shutdown.signal,
-        log,
       }),
       ...slots(settings),
       shutdownGraceTime: settings.shutdownGraceMs,
@@ -103,15 +114,15 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     });
     return {
       async run() {
-        const watch = abortAfterGrace(worker, settings.shutdownGraceMs, shutdown);
+        const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
         const loops = Promise.all([relay.run(), reconciler.run()]);
         try {
           await worker.run();
         } finally {
-          clearInterval(watch);
           relay.stop();
           reconciler.stop();
           await loops;
+          clearInterval(watch);
           await closePools(pools);
         }
       },
@@ -124,14 +135,20 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
 }
 
 /**
- * Ends first attempts when the grace time of a shutdown is over. Nothing tells a local activity that its worker shuts
+ * Takes up no more commands once a shutdown has begun, and ends first attempts when its grace time is over. Nothing tells a local activity that its worker shuts
  * down: it would run on until the forced end, which leaves the entry Processing and Temporal's threads hanging. A
  * shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's state is looked at.
  */
-function abortAfterGrace(worker: Worker, graceMs: number, shutdown: AbortController): NodeJS.Timeout {
+function watchShutdown(
+  worker: Worker,
+  begun: () => void,
+  graceMs: number,
+  shutdown: AbortController,
+): NodeJS.Timeout {
   let stoppingSince: number | undefined;
   const look = () => {
     if (['INITIALIZED', 'RUNNING'].includes(worker.getState())) return;
+    if (stoppingSince === undefined) begun();
     stoppingSince ??= Date.now();
     if (Date.now() - stoppingSince >= graceMs) shutdown.abort();
   };
@@ -146,7 +163,7 @@ const OWN_QUERY_TIMEOUT_MS = 20_000;
 
 function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
-  const attempts = settings.concurrency + settings.retryConcurrency;
+  const attempts = settings.concurrency + settings.retryConcurrency + settings.expressConcurrency;
   return {
     attempts: createPool({ connectionString, max: attempts, applicationName: 'inbox attempts' }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
@@ -183,16 +200,4 @@ function slots(settings: InboxSettings) {
     maxConcurrentWorkflowTaskExecutions: workflowTasks,
     maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
   };
-}
-
-let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
-
-/** Bundled once in a process: it takes seconds. */
-function bundleWorkflows(): Promise<WorkflowBundleWithSourceMap> {
-  bundle ??= bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.js', import.meta.url)),
-    // Webpack's progress is no news to whoever runs a worker.
-    logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} },
-  });
-  return bundle;
 }

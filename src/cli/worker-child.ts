@@ -28,7 +28,7 @@ export interface WorkerChild {
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Bundling the workflows is seconds of work without a pause, on a busy machine many. */
+/** Where the workflows have to be bundled, that is seconds of work without a pause, on a busy machine many. */
 const SHORTEST_LIMIT_AT_START_MS = 60_000;
 
 /** @param watchdogMs - silence after which it is killed; 0 is never */

@@ -50,14 +50,16 @@ export const ENTRY_COLUMNS = `
 /**
  * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.
  * `attempt + 1` is the fence: whoever started an earlier attempt can no longer lock the row.
+ *
+ * @param onlyDue - leave a Failed entry alone whose time has not come
  */
-export async function claimEntry(db: Queryable, messageId: string): Promise<Entry | null> {
+export async function claimEntry(db: Queryable, messageId: string, onlyDue = false): Promise<Entry | null> {
   const { rows } = await db.query<Entry>(
     `update inbox.entries
      set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
-     where message_id = $1 and status in ('Pending', 'Failed')
+     where message_id = $1 and (status = 'Pending' or status = 'Failed' and (not $2 or next_retry_at <= now()))
      returning ${ENTRY_COLUMNS}`,
-    [messageId],
+    [messageId, onlyDue],
   );
   return rows[0] ?? null;
 }

@@ -40,23 +40,33 @@ const INSERT_FAILURE = `
   insert into inbox.failures
     (message_id, generation, attempt, error_type, error, stack, retryable, next_retry_at, worker, build_id)`;
 
-/** To `Failed`, to be tried again after the delay by the database's clock. Null when the attempt is stale. */
+/** Of an entry without a workflow: whoever recorded the failure starts it, or the reconciler does. */
+const HAND_OVER = (wanted: string) => `
+  needs_workflow = e.needs_workflow or ${wanted},
+  relayed_at = case when ${wanted} then now() else e.relayed_at end`;
+
+/**
+ * To `Failed`, to be tried again after the delay by the database's clock. Null when the attempt is stale.
+ *
+ * @param handOver - the attempt had no workflow, and its entry needs one now
+ */
 export async function recordTransientFailure(
   db: Queryable,
   failure: FailedAttempt,
   delayMs: number,
+  handOver: boolean,
 ): Promise<Entry | null> {
   const { rows } = await db.query<Entry>(
     `with failed as (
-       update inbox.entries
+       update inbox.entries e
        set status = 'Failed', retry_count = retry_count + 1, error = $4,
-           next_retry_at = now() + $9 * interval '1 millisecond'
+           next_retry_at = now() + $9 * interval '1 millisecond', ${HAND_OVER('$10')}
        where message_id = $1 and attempt = $2 and status = 'Processing'
        returning *),
      noted as (${INSERT_FAILURE}
        select message_id, generation, attempt, $3, $4, $5, $6, next_retry_at, $7, $8 from failed)
      select ${ENTRY_COLUMNS} from failed`,
-    [...parameters(failure), delayMs],
+    [...parameters(failure), delayMs, handOver],
   );
   return rows[0] ?? null;
 }
@@ -75,11 +85,12 @@ export async function recordDeadLetter(
   db: Queryable,
   failure: FailedAttempt,
   death: DeathNotice,
+  handOver: boolean,
 ): Promise<Entry | null> {
   const { rows } = await db.query<Entry>(
     `with dead as (
-       update inbox.entries
-       set status = 'DeadLetter', retry_count = retry_count + 1, error = $4
+       update inbox.entries e
+       set status = 'DeadLetter', retry_count = retry_count + 1, error = $4, ${HAND_OVER('$11')}
        where message_id = $1 and attempt = $2 and status = 'Processing'
        returning *),
      noted as (${INSERT_FAILURE}
@@ -101,7 +112,7 @@ export async function recordDeadLetter(
        from letter),
      told as materialized (select pg_notify(reply_to, message_id) from dead where reply_to is not null)
      select ${ENTRY_COLUMNS}, (select count(*) from told) as told from dead`,
-    [...parameters(failure), death.reason, death.failureGroup],
+    [...parameters(failure), death.reason, death.failureGroup, handOver],
   );
   return rows[0] ?? null;
 }

@@ -1,10 +1,12 @@
 /**
- * Entries that need their workflow started: for the relay, and for the reconciler. Both take them under a lease
- * (`relayed_at`), so that several workers share the work, and one that dies only delays it.
+ * Entries that need their workflow started, or their first attempt run: for the relay, and for the reconciler. Both take
+ * them under a lease (`relayed_at`), so that several workers share the work, and one that dies only delays it.
  *
  * @module
  */
 import type { Queryable } from '../database.ts';
+import { ENTRY_COLUMNS } from './entries.ts';
+import type { Entry } from './entries.ts';
 
 /** What the start of a workflow is told; never the payload. */
 export interface EntryToStart {
@@ -19,22 +21,48 @@ export const START_LEASE_MS = 15_000;
 const TO_START = `message_id as "messageId", command_type as "commandType", correlation_id as "correlationId"`;
 const NOT_TAKEN = `(relayed_at is null or relayed_at < now() - $2 * interval '1 millisecond')`;
 
+/** Which Pending entries to take. */
+export interface Room {
+  limit: number;
+  /** Types whose first attempt needs no workflow. */
+  expressTypes: readonly string[];
+  /** Default: both lanes, in the order of their coming. */
+  lane?: 'express' | 'workflow';
+}
+
+export interface TakenEntries {
+  toStart: EntryToStart[];
+  /** Claimed for their first attempt, in this process. */
+  claimed: Entry[];
+}
+
+/** An entry that was tried before has its workflow. */
+const EXPRESS = `(command_type = any ($3) and attempt = 0)`;
+
 /**
- * The oldest Pending entries that nobody has taken. Rows that another relay is just taking are passed over. An array,
- * not a join: the planner then looks each row up by its primary key, however large the table is.
+ * The oldest Pending entries that nobody has taken: those of express commands are claimed, the others leased. Rows that
+ * another relay is just taking are passed over. An array, not a join: the planner then looks each row up by its primary
+ * key, however large the table is.
  */
-export async function takePendingEntries(db: Queryable, limit: number): Promise<EntryToStart[]> {
-  const { rows } = await db.query<EntryToStart>(
-    `update inbox.entries set relayed_at = now()
+export async function takePendingEntries(db: Queryable, room: Room): Promise<TakenEntries> {
+  const { rows } = await db.query<Entry>(
+    `update inbox.entries set
+       status = case when ${EXPRESS} then 'Processing' else status end,
+       attempt = case when ${EXPRESS} then 1 else attempt end,
+       claimed_at = case when ${EXPRESS} then now() else claimed_at end,
+       relayed_at = case when ${EXPRESS} then null else now() end
      where id = any (array(
        select id from inbox.entries
-       where status = 'Pending' and ${NOT_TAKEN}
+       where status = 'Pending' and ${NOT_TAKEN} and ($4::boolean is null or $4 = ${EXPRESS})
        order by received_at limit $1
        for update skip locked))
-     returning ${TO_START}`,
-    [limit, START_LEASE_MS],
+     returning ${ENTRY_COLUMNS}`,
+    [room.limit, START_LEASE_MS, room.expressTypes, room.lane === undefined ? null : room.lane === 'express'],
   );
-  return rows;
+  return {
+    toStart: rows.filter(({ status }) => status === 'Pending'),
+    claimed: rows.filter(({ status }) => status === 'Processing'),
+  };
 }
 
 /** Gives them back at once, when Temporal could not be reached. */
@@ -49,7 +77,8 @@ export async function releasePendingEntries(db: Queryable, messageIds: readonly 
 export const OVERDUE_AFTER_MS = 20_000;
 
 /**
- * Processing and Failed entries whose time has passed, at most `limit` of each: a partial index for each of the two.
+ * Entries that should have a workflow at work and may have none, at most `limit` of each kind: Processing and Failed ones
+ * whose time has passed, and those that an express attempt left behind. A partial index for each of the three.
  * Their workflow may be alive and well: Temporal knows.
  */
 export async function takeOverdueEntries(db: Queryable, limit: number): Promise<EntryToStart[]> {
@@ -65,8 +94,21 @@ export async function takeOverdueEntries(db: Queryable, limit: number): Promise<
          where status = 'Failed' and next_retry_at < now() - $3 * interval '1 millisecond' and ${NOT_TAKEN}
          order by next_retry_at limit $1
          for update skip locked))
+       or id = any (array(
+         select id from inbox.entries
+         where needs_workflow and ${NOT_TAKEN}
+         order by relayed_at limit $1
+         for update skip locked))
      returning ${TO_START}`,
-    [limit, OVERDUE_AFTER_MS, OVERDUE_AFTER_MS],
+    [limit, START_LEASE_MS, OVERDUE_AFTER_MS],
   );
   return rows;
+}
+
+/** Their workflow is there: from now on it moves them. */
+export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly string[]): Promise<void> {
+  await db.query(
+    `update inbox.entries set needs_workflow = false where message_id = any ($1) and needs_workflow`,
+    [messageIds],
+  );
 }

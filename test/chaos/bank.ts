@@ -63,6 +63,9 @@ export const transfer = defineCommand({
   },
 });
 
+/** The same, without a workflow as long as nothing goes wrong. */
+export const expressTransfer = defineCommand({ ...transfer, type: 'ExpressTransfer', express: true });
+
 /** Tables of the bank, and of what the checker compares. */
 export async function createChaosSchema(pool: Pool): Promise<void> {
   await pool.query(`

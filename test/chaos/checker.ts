@@ -53,7 +53,7 @@ export const INVARIANTS: readonly Invariant[] = [
           cross join lateral (
             select coalesce(array_agg((payload ->> 'number')::integer order by position), '{}') as numbers
             from ${HANDLER_EVENTS} and message_id = e.message_id) as found
-          where status = 'Completed' and command_type = 'Transfer'
+          where status = 'Completed' and command_type in ('Transfer', 'ExpressTransfer')
             and numbers is distinct from
               array(select generate_series(1, coalesce((e.payload ->> 'events')::integer, 1)))`,
   },

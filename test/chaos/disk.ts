@@ -40,7 +40,8 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | nul
     },
     drain: () => rm(ballast, { force: true }),
     async unmount() {
-      await run('umount', [path]);
+      // Lazily: what the server leaves behind for a moment must not keep it.
+      await run('umount', ['--lazy', path]);
       await rm(path, { recursive: true });
     },
   };

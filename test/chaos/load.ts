@@ -43,10 +43,13 @@ export interface Load {
 
 interface Sending {
   messageId: string;
+  commandType: string;
   payload: JsonObject;
 }
 
 const DUPLICATES = 0.15;
+/** Of the commands; repeated and started like the others. */
+const EXPRESS = 0.5;
 
 export function createLoad(options: LoadOptions): Load {
   const { random, senders, rate } = options;
@@ -84,6 +87,7 @@ export function createLoad(options: LoadOptions): Load {
 function newSending(random: Random, number: number): Sending {
   return {
     messageId: `transfer-${number}`,
+    commandType: random.chance(EXPRESS) ? 'ExpressTransfer' : 'Transfer',
     payload: {
       from: random.below(ACCOUNTS),
       to: random.below(ACCOUNTS),
@@ -98,35 +102,34 @@ function newSending(random: Random, number: number): Sending {
 
 async function sendOnce(
   options: LoadOptions,
-  { messageId, payload }: Sending,
+  { messageId, commandType, payload }: Sending,
   counts: LoadCounts,
 ): Promise<void> {
   const { inbox, journal, random } = options;
   const viaPostgres = random.chance(0.6);
   let answer: Answer = 'ok';
   try {
-    if (viaPostgres) await inbox.send({ messageId, type: 'Transfer', payload });
-    else await start(options, messageId, payload);
+    if (viaPostgres) await inbox.send({ messageId, type: commandType, payload });
+    else await start(options, { messageId, commandType, payload });
     counts[viaPostgres ? 'sent' : 'started'] += 1;
   } catch {
     // The answer was lost, or a server was away: it may have been accepted, or not.
     answer = 'unknown';
     counts.unknown += 1;
   }
-  journal.add({ messageId, commandType: 'Transfer', payload, answer });
+  journal.add({ messageId, commandType, payload, answer });
 }
 
 async function start(
   { client, taskQueue }: LoadOptions,
-  messageId: string,
-  payload: JsonObject,
+  { messageId, commandType, payload }: Sending,
 ): Promise<void> {
   try {
     await client.withDeadline(Date.now() + 5_000, () =>
       client.workflow.start('handleCommand', {
         workflowId: messageId,
         taskQueue,
-        args: [{ commandType: 'Transfer', payload }],
+        args: [{ commandType, payload }],
       }),
     );
   } catch (error) {

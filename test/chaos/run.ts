@@ -132,6 +132,10 @@ async function recover(): Promise<void> {
 /** While the workers run: a transaction left open in one of their pools would go with them. */
 async function judge(): Promise<void> {
   const operator = { pool, client, taskQueue: DEFAULT_TASK_QUEUE, waitMs: 60_000 };
+  const { rows } = await pool.query<{ open: number }>(
+    'select count(*)::integer as open from inbox.dead_letters where resolution is null',
+  );
+  report.replayedAtTheEnd += rows[0]!.open;
   const replayable = await checkReplayable(operator);
   await watchRecovery(pool, journal);
   const findings: Finding[] = [replayable, ...(await check(pool, journal))];

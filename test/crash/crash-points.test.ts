@@ -19,15 +19,18 @@ import type { WorkerFleet } from '../support/worker-fleet.ts';
 /** Longer than the longest limit that an attempt can hang for before Temporal gives it up. */
 const LIMIT_MS = 230_000;
 
+const WAYS = ['send', 'start', 'express'] as const;
+type Way = (typeof WAYS)[number];
+
 interface Case {
   messageId: string;
   point: CrashPoint;
   kind: CrashKind;
-  way: 'send' | 'start';
+  way: Way;
   payload: JsonObject;
 }
 
-describe('a worker that dies, fails or hangs at any crash point, over both ways in', () => {
+describe('a worker that dies, fails or hangs at any crash point, over every way in', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
   let fleet: WorkerFleet;
@@ -48,9 +51,8 @@ describe('a worker that dies, fails or hangs at any crash point, over both ways 
 
   const cases: Case[] = CRASH_POINTS.flatMap((point, index) =>
     CRASH_KINDS.flatMap((kind) =>
-      (['send', 'start'] as const).flatMap((way): Case[] => {
-        // What is started with a client never passes the relay.
-        if (way === 'start' && point.startsWith('relay')) return [];
+      WAYS.flatMap((way): Case[] => {
+        if (!passes(way, point)) return [];
         return [{ messageId: `${way}-${index}`, point, kind, way, payload: payloadFor(point, index) }];
       }),
     ),
@@ -103,9 +105,10 @@ describe('a worker that dies, fails or hangs at any crash point, over both ways 
   async function begin(each: Case): Promise<void> {
     const { way, payload } = each;
     const id = idOf(each);
-    journal.add({ messageId: id, commandType: 'Transfer', payload, answer: 'ok' });
-    if (way === 'send') await inbox.send({ messageId: id, type: 'Transfer', payload });
-    else await fixture.start(id, { commandType: 'Transfer', payload });
+    const type = way === 'express' ? 'ExpressTransfer' : 'Transfer';
+    journal.add({ messageId: id, commandType: type, payload, answer: 'ok' });
+    if (way === 'start') await fixture.start(id, { commandType: type, payload });
+    else await inbox.send({ messageId: id, type, payload });
   }
 
   async function signalReplay(each: Case): Promise<void> {
@@ -129,6 +132,13 @@ describe('a worker that dies, fails or hangs at any crash point, over both ways 
   }
 });
 
+/** What is started with a client never passes the relay; an express command passes it without a start. */
+function passes(way: Way, point: CrashPoint): boolean {
+  if (point.startsWith('relay')) return way === 'send';
+  if (point.endsWith('hand-over')) return way === 'express';
+  return way !== 'express' || point !== 'before-claim';
+}
+
 /** Points on the way of a failure need a command that fails, those of a replay one that dies. */
 function payloadFor(point: CrashPoint, index: number): JsonObject {
   const transfer: JsonObject = {
@@ -138,7 +148,7 @@ function payloadFor(point: CrashPoint, index: number): JsonObject {
     events: index % 4,
   };
   // More than one: an attempt may be lost to the kill of another command.
-  if (point.includes('failure')) return { ...transfer, failures: 4 };
+  if (point.includes('failure') || point.endsWith('hand-over')) return { ...transfer, failures: 4 };
   if (point.includes('replay')) return { ...transfer, dies: true };
   return transfer;
 }

@@ -9,7 +9,7 @@ import { readDatabaseUrl } from '../../src/config.ts';
 import { setCrashHook } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
 
-export { transfer } from '../chaos/bank.ts';
+export { expressTransfer, transfer } from '../chaos/bank.ts';
 
 export const CRASH_KINDS = ['kill', 'error', 'hang'] as const;
 export type CrashKind = (typeof CRASH_KINDS)[number];

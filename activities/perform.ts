@@ -1,0 +1,148 @@
+/**
+ * A claimed attempt's one transaction, from BEGIN to COMMIT or to its end without a trace. Knows nothing of Temporal's
+ * activities: a first attempt of an express command is run by none.
+ *
+ * @module
+ */
+import type { Context } from '@temporalio/activity';
+import type { PoolClient } from 'pg';
+import { crashPoint } from '../src/crash-points.ts';
+import { commit } from '../src/database.ts';
+import { inboxFailure, reportFailure } from '../src/failure.ts';
+import type { FailureReport } from '../src/failure.ts';
+import type { Json } from '../src/json.ts';
+import { withFields } from '../src/log.ts';
+import { FAILURE } from '../src/protocol.ts';
+import type { RegisteredCommand } from '../src/registry.ts';
+import { terminateBackend } from '../src/store/backends.ts';
+import { completeEntry } from '../src/store/entries.ts';
+import type { Entry } from '../src/store/entries.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+import { runHandler } from './handler.ts';
+import { aborted, AttemptLimit } from './limit.ts';
+import { beginAttempt, HandlerTransaction, ReportedFailure } from './transaction.ts';
+
+export interface Completed {
+  kind: 'completed';
+  result: Json;
+}
+
+/** Nothing of the attempt is left in Postgres, unless only the answer to its COMMIT was lost. */
+export interface NotCompleted {
+  kind: 'failed';
+  error: unknown;
+  /** A person cancelled the workflow: that is no failure of the attempt. */
+  cancelled: boolean;
+}
+
+/**
+ * Runs it, and gives the connection back.
+ *
+ * @param context - of the activity that runs it; null where none does
+ */
+export async function performAttempt(
+  dependencies: ActivityDependencies,
+  entry: Entry,
+  client: PoolClient,
+  context: Context | null,
+): Promise<Completed | NotCompleted> {
+  const command = dependencies.registry.get(entry.commandType);
+  const limit = new AttemptLimit(command?.timeoutMs ?? 0, context, dependencies.shutdown);
+  const run: { backend: number | null } = { backend: null };
+  let broken: Error | true | undefined;
+  try {
+    if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));
+    return await perform(dependencies, command, entry, client, limit, run);
+  } catch (error) {
+    broken = await endTransaction(dependencies, client, limit, run.backend);
+    return {
+      kind: 'failed',
+      error: limit.signal.aborted ? limit.signal.reason : error,
+      cancelled: limit.cancelRequested,
+    };
+  } finally {
+    limit.end();
+    client.release(broken);
+  }
+}
+
+/** What is written down of an attempt that failed. */
+export function reportOf(error: unknown): FailureReport {
+  return error instanceof ReportedFailure ? error.report : reportFailure(error);
+}
+
+async function perform(
+  dependencies: ActivityDependencies,
+  command: RegisteredCommand,
+  entry: Entry,
+  client: PoolClient,
+  limit: AttemptLimit,
+  run: { backend: number | null },
+): Promise<Completed> {
+  const { messageId, attempt } = entry;
+  const work = async () => {
+    await crashPoint('after-claim', messageId);
+    const locked = await beginAttempt(client, messageId, attempt, command.timeoutMs);
+    run.backend = locked.pid;
+    await crashPoint('row-locked', messageId);
+    const transaction = new HandlerTransaction(client);
+    try {
+      const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
+      const { result, events } = await runHandler(
+        command,
+        entry,
+        transaction.facade,
+        limit.signal,
+        log,
+        dependencies,
+      );
+      transaction.close();
+      limit.signal.throwIfAborted();
+      const completed = await completeEntry(client, { messageId, attempt, xid: locked.xid, result, events });
+      if (!completed)
+        throw new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
+      await crashPoint('before-commit', messageId);
+      await commit(client);
+      await crashPoint('after-commit', messageId);
+      return { kind: 'completed', result } as const;
+    } catch (error) {
+      throw transaction.explain(error);
+    } finally {
+      transaction.close();
+    }
+  };
+  return aborted(limit.signal, work());
+}
+
+const ENDED_BY_HANDLER =
+  'the handler ended the transaction itself (COMMIT or ROLLBACK through tx); what it committed stays, and a person must look';
+
+/**
+ * Rolls back. An aborted attempt may still have a statement under way, and its lock would make everyone wait: its
+ * connection is destroyed, and its backend ended.
+ */
+async function endTransaction(
+  { records }: ActivityDependencies,
+  client: PoolClient,
+  limit: AttemptLimit,
+  backend: number | null,
+): Promise<Error | true | undefined> {
+  if (limit.signal.aborted) {
+    // Where this fails Postgres is away, and the lock goes with its transaction.
+    if (backend !== null) await terminateBackend(records, backend).catch(() => {});
+    return true;
+  }
+  return client.query('rollback').then(
+    () => undefined,
+    (error: Error) => error,
+  );
+}
+
+function unknownCommand({ registry }: ActivityDependencies, entry: Entry): FailureReport {
+  const known = [...registry.keys()].sort().join(', ') || 'none';
+  return inboxFailure(
+    FAILURE.unknownCommandType,
+    `this worker has no command ${entry.commandType}; it knows: ${known}`,
+    false,
+  );
+}
