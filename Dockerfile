@@ -11,7 +11,7 @@ COPY src ./src
 COPY activities ./activities
 COPY workflows ./workflows
 COPY examples ./examples
-COPY scripts ./scripts
+COPY scripts/bundle-workflows.mjs ./scripts/
 RUN npm run build
 
 # The dependencies again, without those for development: neither the embedded Postgres nor @temporalio/testing.

@@ -16,7 +16,7 @@ export type { ActivityDependencies } from './dependencies.ts';
 export function createActivities(dependencies: ActivityDependencies) {
   const attempt = createAttempt(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
-  const { replayDeadLetter, discardDeadLetter } = createOperatorActivities(dependencies);
+  const operator = createOperatorActivities(dependencies);
   return {
     /** The first attempt: a local activity in the first workflow task. */
     firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
@@ -25,8 +25,8 @@ export function createActivities(dependencies: ActivityDependencies) {
     /** Every attempt of a command that is declared long-running. */
     longRunningAttempt: attempt,
     deadLetterCancelled: () => withHeartbeat(deadLetterCancelled),
-    replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => replayDeadLetter(input)),
-    discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => discardDeadLetter(input)),
+    replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => operator.replayDeadLetter(input)),
+    discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => operator.discardDeadLetter(input)),
   };
 }
 

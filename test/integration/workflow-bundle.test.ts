@@ -82,18 +82,15 @@ describe('the workflow bundle that was built', () => {
     const { files } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
     assert.ok(files.includes('dist/workflows'));
   });
-
-  async function copyPackage(to: string): Promise<void> {
-    const run = promisify(execFile);
-    await run('mkdir', ['-p', join(to, 'dist'), join(to, 'scripts')]);
-    for (const part of ['src', 'workflows', 'activities']) {
-      await run('cp', ['-r', join(ROOT, 'dist', part), join(to, 'dist')]);
-    }
-    await copyFile(join(ROOT, 'package.json'), join(to, 'package.json'));
-    await copyFile(
-      join(ROOT, 'scripts', 'bundle-workflows.mjs'),
-      join(to, 'scripts', 'bundle-workflows.mjs'),
-    );
-    await run('ln', ['-s', join(ROOT, 'node_modules'), join(to, 'node_modules')]);
-  }
 });
+
+async function copyPackage(to: string): Promise<void> {
+  const run = promisify(execFile);
+  await run('mkdir', ['-p', join(to, 'dist'), join(to, 'scripts')]);
+  for (const part of ['src', 'workflows', 'activities']) {
+    await run('cp', ['-r', join(ROOT, 'dist', part), join(to, 'dist')]);
+  }
+  await copyFile(join(ROOT, 'package.json'), join(to, 'package.json'));
+  await copyFile(join(ROOT, 'scripts', 'bundle-workflows.mjs'), join(to, 'scripts', 'bundle-workflows.mjs'));
+  await run('ln', ['-s', join(ROOT, 'node_modules'), join(to, 'node_modules')]);
+}

@@ -27,7 +27,7 @@ const SQL =
 const ALLOWED_SQL: Record<string, string[]> = {
   'src/database.ts': ['begin', 'commit', 'COMMIT', 'rollback'],
   'activities/transaction.ts': ['begin'],
-  'activities/attempt.ts': ['rollback'],
+  'activities/perform.ts': ['rollback'],
   'src/dev/postgres-server.ts': ['select 1', 'select 1 from pg_database where datname = $1'],
 };
 
