@@ -4,26 +4,15 @@
  * @module
  */
 
+/** What was measured at one time: `minutes` since the beginning, and one number a figure (see `soak-sample.ts`). */
 export interface SoakSample {
-  /** Since the beginning. */
   minutes: number;
-  workerMegabytes: number;
-  workerFiles: number;
-  relayMegabytes: number;
-  relayFiles: number;
-  /** Sessions of the worker and the relay in Postgres. */
-  connections: number;
-  /** Sessions idle in a transaction for more than a second. */
-  idleInTransaction: number;
-  liveTuples: number;
-  deadTuples: number;
-  /** All tables of the inbox with their indexes. */
-  tableMegabytes: number;
+  [figure: string]: number;
 }
 
 export interface SoakFinding {
-  what: keyof SoakSample;
-  /** Of the second quarter, and of the last: the first quarter is warm-up. */
+  what: string;
+  /** Of the first third after the warm-up, and of the last. */
   early: number;
   late: number;
   /** Least squares, over all but the warm-up. */
@@ -33,53 +22,103 @@ export interface SoakFinding {
   holds: boolean;
 }
 
-/** Of open files and connections: some open and close all the time. */
-const FILES_MORE = 5;
-/** What Postgres itself lets lie before it vacuums: a fifth of the rows and 50, in each of some seven tables. */
-const AUTOVACUUM_SHARE = 0.2;
-const AUTOVACUUM_FLOOR = 7 * 50;
+interface Rule {
+  figures: RegExp;
+  measure: (values: number[]) => number;
+  /** @param live - rows in the figure's table, where it is of a table */
+  limit: (early: number, live: number) => number;
+  /** The shortest third that says something. */
+  leastMinutes?: number;
+}
 
+export const FEWEST_SAMPLES = 8;
+const LEAST_WARM_UP_MINUTES = 10;
+/** Megabytes of a heap that is small: a tenth of it is no growth. */
+const HEAP_MORE = 4;
+/** Of open files and sessions: some open and close all the time. */
+const FILES_MORE = 5;
+/** Sampled every 10 s: a transaction that somebody left open has been idle for longer in the next sample. */
+const IDLE_SECONDS = 10;
+/** Postgres looks once a minute for what to vacuum: a shorter time sees where in its round it was. */
+const VACUUM_MINUTES = 5;
+/** Of a table that holds only what is recent: its rows follow the load of the last minutes. */
+const RECENT_ROWS_MORE = 1_000;
+
+const RULES: readonly Rule[] = [
+  // What a garbage collector holds breathes: the median of minutes does not.
+  {
+    figures: /_heap_megabytes$/,
+    measure: median,
+    limit: (early) => Math.max(1.1 * early, early + HEAP_MORE),
+  },
+  { figures: /_megabytes$/, measure: median, limit: (early) => 1.1 * early },
+  { figures: /_files$|^sessions_/, measure: max, limit: (early) => early + FILES_MORE },
+  { figures: /^idle_seconds$/, measure: max, limit: () => IDLE_SECONDS },
+  {
+    figures: /_dead$/,
+    measure: max,
+    // Postgres vacuums a table when a fifth of its rows and 50 are dead; a busy machine lets it come late.
+    limit: (early, live) => Math.max(1.5 * early, 2 * (50 + 0.2 * live)),
+    leastMinutes: VACUUM_MINUTES,
+  },
+  { figures: /^(outbox|retention|retention_left)_live$/, measure: max, limit: recentRows },
+  // Postgres gives no room back, so the most it took is what it has.
+  {
+    figures: /^outbox_kilobytes$/,
+    measure: max,
+    limit: (early) => 1.5 * early,
+    leastMinutes: VACUUM_MINUTES,
+  },
+];
+
+/**
+ * A line for each figure that has a rule, and time enough for it; the others are there to be looked at. Tables take a run of
+ * twenty-five minutes.
+ *
+ * The first quarter is warm-up, and at least ten minutes of a run that has twenty. A transaction left open counts
+ * whenever it was.
+ *
+ * @throws RangeError for fewer than {@link FEWEST_SAMPLES} samples
+ */
 export function judgeSoak(samples: readonly SoakSample[]): SoakFinding[] {
-  if (samples.length < 8) throw new RangeError(`${samples.length} samples say nothing; it takes at least 8`);
+  if (samples.length < FEWEST_SAMPLES) {
+    throw new RangeError(`${samples.length} samples say nothing; it takes at least ${FEWEST_SAMPLES}`);
+  }
+  const warm = samples.slice(countWarmUp(samples));
+  const third = Math.floor(warm.length / 3);
+  const thirdMinutes = (warm.at(-1)!.minutes - warm[0]!.minutes) / 3;
+  const figures = Object.keys(Object.assign({}, ...samples) as SoakSample);
+  return figures.flatMap((what) => {
+    const rule = RULES.find((candidate) => candidate.figures.test(what));
+    if (!rule || thirdMinutes < (rule.leastMinutes ?? 0)) return [];
+    const valuesOf = (some: readonly SoakSample[]) => some.map((sample) => sample[what] ?? 0);
+    const early = rule.measure(valuesOf(warm.slice(0, third)));
+    const late = rule.measure(valuesOf(what === 'idle_seconds' ? samples : warm.slice(-third)));
+    const live = max(warm.slice(-third).map((sample) => sample[what.replace(/_dead$/, '_live')] ?? 0));
+    const limit = rule.limit(early, live);
+    const points = warm.map((sample): [number, number] => [sample.minutes, sample[what] ?? 0]);
+    return [{ what, early, late, growthAnHour: 60 * slope(points), limit, holds: late <= limit }];
+  });
+}
+
+function countWarmUp(samples: readonly SoakSample[]): number {
   const quarter = Math.floor(samples.length / 4);
-  const warm = samples.slice(quarter);
-  const early = samples.slice(quarter, 2 * quarter);
-  const late = samples.slice(-quarter);
-  const compare = (
-    what: keyof SoakSample,
-    measure: (values: number[]) => number,
-    limit: (early: number) => number,
-  ): SoakFinding => {
-    const before = measure(early.map((sample) => sample[what]));
-    const after = measure(late.map((sample) => sample[what]));
-    const most = limit(before);
-    return {
-      what,
-      early: before,
-      late: after,
-      growthAnHour: 60 * slope(warm.map((sample) => [sample.minutes, sample[what]])),
-      limit: most,
-      holds: after <= most,
-    };
-  };
-  const vacuumed = AUTOVACUUM_FLOOR + AUTOVACUUM_SHARE * Math.max(...late.map((sample) => sample.liveTuples));
-  return [
-    // The heap of Node breathes: the median of minutes does not.
-    compare('workerMegabytes', median, (megabytes) => 1.1 * megabytes),
-    compare('workerFiles', max, (files) => files + FILES_MORE),
-    compare('relayMegabytes', median, (megabytes) => 1.1 * megabytes),
-    compare('relayFiles', max, (files) => files + FILES_MORE),
-    compare('connections', max, (connections) => connections + FILES_MORE),
-    compare('idleInTransaction', max, () => 0),
-    compare('deadTuples', max, (tuples) => Math.max(1.5 * tuples, 2 * vacuumed)),
-  ];
+  const isLong = samples.at(-1)!.minutes >= 2 * LEAST_WARM_UP_MINUTES;
+  const least = samples.findIndex(({ minutes }) => minutes >= LEAST_WARM_UP_MINUTES);
+  return isLong ? Math.max(quarter, least) : quarter;
 }
 
 export function median(values: number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-const max = (values: number[]) => Math.max(...values);
+function max(values: number[]): number {
+  return Math.max(...values);
+}
+
+function recentRows(early: number): number {
+  return 1.2 * early + RECENT_ROWS_MORE;
+}
 
 /** Of the straight line that fits best. */
 function slope(points: [x: number, y: number][]): number {
@@ -94,7 +133,7 @@ export function describeSoak(findings: readonly SoakFinding[]): string {
   const row = ({ what, early, late, growthAnHour, limit, holds }: SoakFinding) =>
     `| ${what} | ${round(early)} | ${round(late)} | ${round(growthAnHour)} | ${round(limit)} | ${holds ? 'holds' : 'GROWS'} |`;
   return [
-    '| what | second quarter | last quarter | growth an hour | limit | |',
+    '| what | after warm-up | at the end | growth an hour | limit | |',
     '| --- | --- | --- | --- | --- | --- |',
     ...findings.map(row),
   ].join('\n');
