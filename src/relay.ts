@@ -43,7 +43,8 @@ const SWEEP_INTERVAL_MS = 1_000;
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
 const MIN_BACKOFF_MS = 200;
-const MAX_BACKOFF_MS = 10_000;
+/** Short: after an outage everything waits for it, and a try costs one statement and one call. */
+const MAX_BACKOFF_MS = 2_000;
 
 export function createRelay(options: RelayOptions): Relay {
   return new PendingRelay(options);
