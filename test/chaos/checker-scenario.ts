@@ -97,8 +97,11 @@ export async function runScenario(
     });
     const inbox = await createInbox({ pool: sending, log: createLog('error', () => {}) });
     await fixture.startWorker([command], { concurrency: 16, retryConcurrency: 8 });
-    const send = async (name: MessageName) =>
-      void (await inbox.send({ messageId: fixture.id(name), type: 'Transfer', payload: payloadOf(name) }));
+    // In transactions, as senders do; and so that no wake-up within this process stands in for NOTIFY.
+    const send = async (name: MessageName) => {
+      const message = { messageId: fixture.id(name), type: 'Transfer', payload: payloadOf(name) };
+      await withTransaction(sending, (tx) => inbox.send(message, { tx }));
+    };
     await run.load(send, () => rollBack(sending, fixture, inbox));
     await run.resolveDeadLetters();
     await run.afterListen(send);
