@@ -233,7 +233,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'retry_count not counted for the failure that kills',
     together: 'b',
     breaks: ['6a'],
-    seed: () => rewrite('inbox records', ['retry_count = retry_count + 1, error = $4\n', 'error = $4\n']),
+    seed: () => rewrite('inbox records', ["'DeadLetter', retry_count = retry_count + 1,", "'DeadLetter',"]),
   },
   {
     name: 'retry_count not begun anew by a replay',
