@@ -135,9 +135,10 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
 }
 
 /**
- * Takes up no more commands once a shutdown has begun, and ends first attempts when its grace time is over. Nothing tells a local activity that its worker shuts
- * down: it would run on until the forced end, which leaves the entry Processing and Temporal's threads hanging. A
- * shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's state is looked at.
+ * Takes up no more commands once a shutdown has begun, and ends first attempts when its grace time is over. Nothing tells
+ * a local activity that its worker shuts down: it would run on until the forced end, which leaves the entry Processing and
+ * Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's
+ * state is looked at.
  */
 function watchShutdown(
   worker: Worker,

@@ -8,6 +8,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
+import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import { ACCOUNTS } from './bank.ts';
 import type { Answer, Journal } from './journal.ts';
 import type { Random } from './random.ts';
@@ -15,7 +16,6 @@ import type { Random } from './random.ts';
 export interface LoadOptions {
   inbox: Inbox;
   client: Client;
-  taskQueue: string;
   journal: Journal;
   random: Random;
   /** Senders at the same time. */
@@ -120,15 +120,12 @@ async function sendOnce(
   journal.add({ messageId, commandType, payload, answer });
 }
 
-async function start(
-  { client, taskQueue }: LoadOptions,
-  { messageId, commandType, payload }: Sending,
-): Promise<void> {
+async function start({ client }: LoadOptions, { messageId, commandType, payload }: Sending): Promise<void> {
   try {
     await client.withDeadline(Date.now() + 5_000, () =>
       client.workflow.start('handleCommand', {
         workflowId: messageId,
-        taskQueue,
+        taskQueue: DEFAULT_TASK_QUEUE,
         args: [{ commandType, payload }],
       }),
     );

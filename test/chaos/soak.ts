@@ -66,7 +66,6 @@ const journal = new Journal();
 const load = createLoad({
   inbox,
   client,
-  taskQueue: DEFAULT_TASK_QUEUE,
   journal,
   random: createRandom(seed),
   senders: SENDERS,
