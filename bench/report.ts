@@ -1,0 +1,144 @@
+/**
+ * Tables of what was measured, and the ratios that the project promises.
+ *
+ * @module
+ */
+import type { Case, Group } from './cases.ts';
+import type { Measurement } from './measure.ts';
+import { median, quantile } from './statistics.ts';
+
+/** By the case's id, one for each round. */
+export type Results = Map<string, Measurement[]>;
+
+const TITLES: Record<Group, string> = {
+  lanes: 'One workflow a command',
+  express: 'Express commands, and other systems',
+  latency: 'One at a time',
+  workers: 'Several workers, draining a backlog',
+  history: 'A table with a past, draining a backlog',
+  memory: 'Memory of the worker',
+};
+
+interface Goal {
+  text: string;
+  of: string;
+  to: string | readonly string[];
+  figure: 'rate' | 'fromCall' | 'fromCommit' | 'memory' | 'cpu';
+  wanted: { least: number } | { most: number };
+}
+
+const PEERS = ['graphile', 'pgboss', 'dbos', 'restate'];
+
+const GOALS: readonly Goal[] = [
+  { text: 'sent (A), steady / floor', of: 'a-steady', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
+  { text: 'sent (A), backlog / floor', of: 'a-backlog', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
+  { text: 'sent (A), burst / steady', of: 'a-burst', to: 'a-steady', figure: 'rate', wanted: { least: 0.9 } },
+  { text: 'started (B) / floor', of: 'b-steady', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
+  { text: 'sent (A) / three activities', of: 'a-steady', to: 'three', figure: 'rate', wanted: { least: 5 } },
+  { text: 'latency, sent (A), COMMIT to Completed / floor, start to end', of: 'a-latency', to: 'floor-latency', figure: 'fromCommit', wanted: { most: 1.5 } },
+  { text: 'express / best of the others', of: 'express', to: PEERS, figure: 'rate', wanted: { least: 1.5 } },
+  { text: 'express / hand-written', of: 'express', to: 'hand', figure: 'rate', wanted: { least: 0.4 } },
+  { text: 'latency, express / graphile-worker', of: 'express-latency', to: 'graphile-latency', figure: 'fromCall', wanted: { most: 1 } },
+  { text: 'workflow lane, CPU of node, 2 workers / 1', of: 'a-2', to: 'a-1', figure: 'cpu', wanted: { most: 1.1 } },
+  { text: 'workflow lane, CPU of node, 4 workers / 1', of: 'a-4', to: 'a-1', figure: 'cpu', wanted: { most: 1.1 } },
+  { text: 'express, CPU of node, 2 workers / 1', of: 'express-2', to: 'express-1', figure: 'cpu', wanted: { most: 1.1 } },
+  { text: 'express, CPU of node, 4 workers / 1', of: 'express-4', to: 'express-1', figure: 'cpu', wanted: { most: 1.1 } },
+  { text: 'workflow lane, large table / empty', of: 'a-full', to: 'a-empty', figure: 'rate', wanted: { least: 0.95 } },
+  { text: 'express, large table / empty', of: 'express-full', to: 'express-empty', figure: 'rate', wanted: { least: 0.95 } },
+  { text: 'workflow lane, memory after 100,000 / 10,000', of: 'a-memory-100000', to: 'a-memory-10000', figure: 'memory', wanted: { most: 1.1 } },
+  { text: 'express, memory after 100,000 / 10,000', of: 'express-memory-100000', to: 'express-memory-10000', figure: 'memory', wanted: { most: 1.1 } },
+];
+
+export const summarize = (values: readonly number[]) => ({
+  median: median(values),
+  p99: quantile(values, 0.99),
+});
+
+function figure(measured: Measurement, which: Goal['figure'], sender: boolean): number {
+  const { rate, memory, cpu, latencies } = measured;
+  switch (which) {
+    case 'rate':
+      return rate;
+    case 'memory':
+      return memory;
+    case 'cpu':
+      return cpu.node;
+    case 'fromCall':
+      return median(latencies.fromCall);
+    case 'fromCommit':
+      // A workflow that is started eagerly has no COMMIT before it: its call is where its way begins.
+      return median(sender ? latencies.fromAnswer : latencies.fromCall);
+  }
+}
+
+/** In Markdown. */
+export function renderReport(cases: readonly Case[], results: Results): string {
+  const groups = [...new Set(cases.map(({ group }) => group))];
+  const tables = groups.map((group) =>
+    renderGroup(
+      group,
+      cases.filter((item) => item.group === group),
+      results,
+    ),
+  );
+  return [...tables, renderGoals(results)].join('\n');
+}
+
+function renderGroup(group: Group, cases: readonly Case[], results: Results): string {
+  const head =
+    group === 'latency'
+      ? '| system | from the call, median ms | p99 | from its answer, median ms | p99 |\n| --- | --- | --- | --- | --- |'
+      : '| system | commands/s | CPU ms a command: node | server | Postgres | memory MB |\n| --- | --- | --- | --- | --- | --- |';
+  const rows = cases.map(({ id, label }) => {
+    const measured = results.get(id) ?? [];
+    const cells = group === 'latency' ? latencyCells(measured) : rateCells(measured);
+    return `| ${[label, ...cells].join(' | ')} |`;
+  });
+  return `### ${TITLES[group]}\n\n${head}\n${rows.join('\n')}\n`;
+}
+
+const fixed = (value: number, digits: number) => (Number.isNaN(value) ? '-' : value.toFixed(digits));
+
+function rateCells(measured: readonly Measurement[]): string[] {
+  const middle = (pick: (one: Measurement) => number) => median(measured.map(pick));
+  return [
+    Math.round(middle(({ rate }) => rate)).toLocaleString('en'),
+    fixed(middle(({ cpu }) => cpu.node), 2),
+    fixed(middle(({ cpu }) => cpu.server), 2),
+    fixed(middle(({ cpu }) => cpu.postgres), 2),
+    fixed(middle(({ memory }) => memory), 0),
+  ];
+}
+
+function latencyCells(measured: readonly Measurement[]): string[] {
+  return (['fromCall', 'fromAnswer'] as const).flatMap((which) =>
+    (['median', 'p99'] as const).map((statistic) =>
+      fixed(median(measured.map(({ latencies }) => summarize(latencies[which])[statistic])), 2),
+    ),
+  );
+}
+
+/** A goal's ratio in each round; the median of them counts. */
+export function ratiosOf(goal: Goal, results: Results): number[] {
+  const above = results.get(goal.of) ?? [];
+  const below = [goal.to].flat().map((id) => results.get(id) ?? []);
+  if (below.every((measured) => measured.length === 0)) return [];
+  return above.map((measured, round) => {
+    const others = below.flatMap((rounds) => (rounds[round] ? [figure(rounds[round], goal.figure, false)] : []));
+    return figure(measured, goal.figure, true) / Math.max(...others);
+  });
+}
+
+function renderGoals(results: Results): string {
+  const rows = GOALS.flatMap((goal) => {
+    const ratios = ratiosOf(goal, results);
+    if (ratios.length === 0) return [];
+    const middle = median(ratios);
+    const wanted = 'least' in goal.wanted ? `>= ${goal.wanted.least}` : `<= ${goal.wanted.most}`;
+    const met = 'least' in goal.wanted ? middle >= goal.wanted.least : middle <= goal.wanted.most;
+    const rounds = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
+    return [`| ${goal.text} | ${middle.toFixed(2)} | ${rounds} | ${wanted} | ${met ? 'met' : 'missed'} |`];
+  });
+  if (rows.length === 0) return '';
+  return `### Ratios\n\n| what | median | rounds | goal | |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
+}

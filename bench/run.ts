@@ -1,0 +1,149 @@
+/**
+ * `npm run bench`: the lanes of temporal-inbox beside the floor of Temporal, the obvious design and other queues, on real
+ * servers, one after the other in interleaved rounds.
+ *
+ * @module
+ */
+import { spawnSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { readTemporal } from '../src/config.ts';
+import { startPostgresServer } from '../src/dev/postgres-server.ts';
+import { startTemporalServer } from '../src/dev/temporal-server.ts';
+import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
+import { GROUPS, makeCases, PEERS_FOLDER, peersAreInstalled } from './cases.ts';
+import type { Case, Group } from './cases.ts';
+import { measure } from './measure.ts';
+import type { Measurement, Servers } from './measure.ts';
+import { renderReport, summarize } from './report.ts';
+import type { Results } from './report.ts';
+
+interface Options {
+  quick?: true;
+  rounds: number;
+  only: string[];
+  cases: string[];
+  peers: boolean;
+  server: 'embedded' | 'production';
+  history: number;
+  set: string[];
+  json?: string;
+}
+
+const say = (line: string) => void process.stderr.write(`${line}\n`);
+const list = (text: string) => text.split(',');
+const DEFAULT_GROUPS: Group[] = ['lanes', 'express', 'latency'];
+
+const program = new Command('bench')
+  .description('measures temporal-inbox beside the floor, the obvious design and other queues')
+  .option('--quick', 'under 3 minutes: short and once, so only roughly right')
+  .option('--rounds <n>', 'rounds; every case once in each', Number, 3)
+  .option('--only <groups>', `of ${GROUPS.join(', ')}`, list, DEFAULT_GROUPS)
+  .option('--cases <ids>', 'only these cases', list, [])
+  .option('--no-peers', 'without other systems (they are installed by npm below bench/peers)')
+  .addOption(
+    new Option('--server <kind>', "Temporal's server, where TEMPORAL_ADDRESS is not set; production: its server on Postgres")
+      .choices(['embedded', 'production'])
+      .default('embedded'),
+  )
+  .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
+  .option('--set <name=value>', 'a setting of the workers, such as INBOX_CONCURRENCY=64', (text, all: string[]) => [...all, text], [])
+  .option('--json <file>', 'write all measurements to it');
+
+/** DATABASE_URL is left alone on purpose: a bench is not to be run in anybody's database. */
+async function startServers(kind: Options['server']): Promise<Servers & { stop(): Promise<void> }> {
+  const postgres = await startPostgresServer({
+    settings: {
+      track_commit_timestamp: 'on',
+      shared_buffers: '512MB',
+      // A checkpoint in the middle would be somebody's bad luck.
+      max_wal_size: '8GB',
+      checkpoint_timeout: '30min',
+    },
+  });
+  const common = { databaseUrl: postgres.url, postgresPid: postgres.pid };
+  if (process.env['TEMPORAL_ADDRESS']) {
+    const { connectionOptions } = readTemporal();
+    return {
+      ...common,
+      temporalAddress: connectionOptions.address!,
+      temporalPid: undefined,
+      stop: () => postgres.stop(),
+    };
+  }
+  try {
+    const temporal = await startTemporal(kind, postgres.url);
+    return {
+      ...common,
+      temporalAddress: temporal.address,
+      temporalPid: temporal.pid,
+      async stop() {
+        await temporal.stop();
+        await postgres.stop();
+      },
+    };
+  } catch (error) {
+    await postgres.stop();
+    throw error;
+  }
+}
+
+async function startTemporal(kind: Options['server'], _databaseUrl: string) {
+  const searchAttributes = Object.values(SEARCH_ATTRIBUTES);
+  if (kind === 'embedded') return startTemporalServer({ searchAttributes, uiPort: null, log: say });
+  throw new Error('not yet');
+}
+
+function installPeers(): void {
+  if (peersAreInstalled()) return;
+  say('installing the other systems below bench/peers, once');
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS_FOLDER, stdio: ['ignore', 2, 2] });
+  if (status !== 0) throw new Error('npm ci failed in bench/peers; run it by hand, or measure with --no-peers');
+}
+
+function choose(options: Options): Case[] {
+  const settings = Object.fromEntries(options.set.map((text) => text.split('=', 2) as [string, string]));
+  const all = makeCases({ ...options, quick: options.quick === true, settings });
+  const chosen =
+    options.cases.length > 0
+      ? all.filter(({ id }) => options.cases.includes(id))
+      : all.filter(({ group }) => options.only.includes(group));
+  if (chosen.length === 0) throw new Error(`no such case; there are: ${all.map(({ id }) => id).join(', ')}`);
+  return chosen;
+}
+
+async function measureAll(servers: Servers, cases: readonly Case[], rounds: number): Promise<Results> {
+  const results: Results = new Map(cases.map(({ id }) => [id, []]));
+  for (let round = 0; round < rounds; round += 1) {
+    // Each round begins with another one: what comes first has it cooler, or warmer.
+    const shift = Math.floor((cases.length * round) / rounds);
+    for (const item of [...cases.slice(shift), ...cases.slice(0, shift)]) {
+      const measured = await measure(servers, item.spec, item.plan, item.options);
+      results.get(item.id)!.push(measured);
+      say(`round ${round + 1} of ${rounds}: ${item.label}: ${shortly(measured)}`);
+    }
+  }
+  return results;
+}
+
+function shortly({ rate, cpu, latencies, memory }: Measurement): string {
+  const { median } = summarize(latencies.fromCall);
+  const speed = Number.isNaN(rate) ? `${median.toFixed(2)} ms` : `${rate.toFixed(0)}/s`;
+  const ms = [cpu.node, cpu.server, cpu.postgres].map((value) => value.toFixed(2)).join(' / ');
+  return `${speed}, CPU ms ${ms}, ${memory.toFixed(0)} MB`;
+}
+
+const options = program.parse().opts<Options>();
+const rounds = options.quick ? 1 : options.rounds;
+if (options.peers) installPeers();
+const cases = choose(options);
+const servers = await startServers(options.server);
+try {
+  const results = await measureAll(servers, cases, rounds);
+  process.stdout.write(renderReport(cases, results));
+  if (options.json) {
+    await writeFile(options.json, JSON.stringify({ cases, results: Object.fromEntries(results) }, null, 1));
+  }
+} finally {
+  await servers.stop();
+}

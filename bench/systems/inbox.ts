@@ -1,0 +1,107 @@
+/**
+ * temporal-inbox: one of its lanes, sent to by `inbox.send` (A) or started with a Temporal client (B). Settings:
+ * `lane` (workflow or express), `way` (A or B), and every setting of a worker under its variable's name.
+ *
+ * @module
+ */
+import { Client } from '@temporalio/client';
+import { NativeConnection } from '@temporalio/worker';
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { readSettings } from '../../src/config.ts';
+import { createPool } from '../../src/database.ts';
+import { createInbox } from '../../src/inbox.ts';
+import { createLog } from '../../src/log.ts';
+import { migrate } from '../../src/migrate.ts';
+import { WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { installRuntime } from '../../src/runtime.ts';
+import { createInboxWorker } from '../../src/worker.ts';
+import type { Job, Surroundings, System } from '../system.ts';
+import { ADD_TO_ACCOUNT } from '../tables.ts';
+
+const TYPE = 'AddToAccount';
+const SENT_AT_ONCE = 500;
+
+const command = (express: boolean, done: Surroundings['done']) =>
+  defineCommand({
+    type: TYPE,
+    express,
+    schema: z.object({ account: z.int(), amount: z.int() }),
+    async handle({ tx, messageId, payload, emit }) {
+      await tx.query(ADD_TO_ACCOUNT, [payload.account, payload.amount]);
+      emit({
+        aggregateType: 'account',
+        aggregateId: String(payload.account),
+        type: 'AmountAdded',
+        payload: { amount: payload.amount },
+      });
+      done(messageId);
+      return null;
+    },
+  });
+
+const messageOf = ({ id, account, amount }: Job) => ({
+  messageId: id,
+  type: TYPE,
+  payload: { account, amount },
+});
+
+export const system: System = {
+  async open({ databaseUrl, temporalAddress, taskQueue, inFlight, settings, done }) {
+    installRuntime({ shutdownSignals: [] });
+    const pool = createPool({
+      connectionString: databaseUrl,
+      max: Math.min(inFlight, 16),
+      applicationName: 'bench sender',
+    });
+    await migrate(pool);
+    const connection = await NativeConnection.connect({ address: temporalAddress });
+    const log = createLog('error');
+    const worker = await createInboxWorker({
+      commands: [command(settings['lane'] === 'express', done)],
+      databaseUrl,
+      connection,
+      settings: { ...readSettings({ ...process.env, ...settings }), taskQueue },
+      log,
+    });
+    const inbox = await createInbox({ pool, log });
+    const client = new Client({ connection });
+    let working: Promise<void> | undefined;
+
+    async function start({ id, account, amount }: Job): Promise<void> {
+      await client.workflow.start(WORKFLOW_TYPE, {
+        workflowId: id,
+        taskQueue,
+        args: [{ commandType: TYPE, payload: { account, amount } }],
+        workflowIdConflictPolicy: 'USE_EXISTING',
+        requestEagerStart: true,
+      });
+    }
+
+    return {
+      send: settings['way'] === 'B' ? start : async (job) => void (await inbox.send(messageOf(job))),
+      async sendAll(jobs) {
+        for (let from = 0; from < jobs.length; from += SENT_AT_ONCE) {
+          await inbox.send(jobs.slice(from, from + SENT_AT_ONCE).map(messageOf));
+        }
+      },
+      async work() {
+        working = worker.run();
+      },
+      async countDone() {
+        const { rows } = await pool.query<{ done: number }>(
+          `select count(*)::integer as done from inbox.entries where status = 'Completed' and command_type = $1`,
+          [TYPE],
+        );
+        return rows[0]!.done;
+      },
+      async stop() {
+        worker.shutdown();
+        await working;
+        await inbox.close();
+        await pool.end();
+        await connection.close();
+      },
+    };
+  },
+};
