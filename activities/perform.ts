@@ -7,7 +7,7 @@
 import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
-import { commit } from '../src/database.ts';
+import { commit, together } from '../src/database.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
 import type { FailureReport } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
@@ -98,11 +98,14 @@ async function perform(
       );
       transaction.close();
       limit.signal.throwIfAborted();
-      const completed = await completeEntry(client, { messageId, attempt, xid: locked.xid, result, events });
-      if (!completed)
-        throw new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
       await crashPoint('before-commit', messageId);
-      await commit(client);
+      // One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK.
+      await together(client, () =>
+        Promise.all([
+          completeEntry(client, { messageId, attempt, xid: locked.xid, result, events }),
+          commit(client),
+        ]),
+      );
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {
@@ -113,9 +116,6 @@ async function perform(
   };
   return aborted(limit.signal, work());
 }
-
-const ENDED_BY_HANDLER =
-  'the handler ended the transaction itself (COMMIT or ROLLBACK through tx); what it committed stays, and a person must look';
 
 /**
  * Rolls back. An aborted attempt may still have a statement under way, and its lock would make everyone wait: its

@@ -5,12 +5,12 @@
  */
 import type { PoolClient } from 'pg';
 import type { Transaction } from '../src/command.ts';
-import { isTransactionAborted, RolledBackError } from '../src/database.ts';
+import { isTransactionAborted, RolledBackError, sqlState, together } from '../src/database.ts';
 import type { FailureReport } from '../src/failure.ts';
 import { inboxFailure } from '../src/failure.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { LockedAttempt } from '../src/store/entries.ts';
-import { lockAttempt } from '../src/store/entries.ts';
+import { lockAttempt, TRANSACTION_ENDED } from '../src/store/entries.ts';
 
 /** A failure that the inbox found itself, on its way to being recorded. */
 export class ReportedFailure extends Error {
@@ -20,6 +20,9 @@ export class ReportedFailure extends Error {
     super(report.message);
   }
 }
+
+const ENDED_BY_HANDLER =
+  'the handler ended the transaction itself (COMMIT or ROLLBACK through tx); what it committed stays, and a person must look';
 
 /** Another attempt has begun since, or the row is settled: this one must leave no trace. */
 export class StaleAttemptError extends Error {
@@ -51,8 +54,11 @@ export class HandlerTransaction {
     this.#open = false;
   }
 
-  /** Names the statement that really failed, where Postgres only says that the transaction is aborted. */
+  /** What is behind Postgres's words: the statement that really failed, or a handler that ended the transaction. */
   explain(error: unknown): unknown {
+    if (sqlState(error) === TRANSACTION_ENDED) {
+      return new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
+    }
     if (!(error instanceof RolledBackError) && !isTransactionAborted(error)) return error;
     if (!this.#firstError || this.#firstError === error) return error;
     return new ReportedFailure(
@@ -66,7 +72,7 @@ export class HandlerTransaction {
 }
 
 /**
- * Opens the transaction and locks the row.
+ * Opens the transaction and locks the row, in one round trip.
  *
  * @throws StaleAttemptError
  */
@@ -76,8 +82,9 @@ export async function beginAttempt(
   attempt: number,
   timeoutMs: number,
 ): Promise<LockedAttempt> {
-  await client.query('begin');
-  const locked = await lockAttempt(client, messageId, attempt, timeoutMs);
+  const [, locked] = await together(client, () =>
+    Promise.all([client.query('begin'), lockAttempt(client, messageId, attempt, timeoutMs)]),
+  );
   if (!locked) throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current one`);
   return locked;
 }

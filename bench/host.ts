@@ -181,6 +181,8 @@ async function obey(order: Order): Promise<void> {
     await running?.stop();
     tell({ kind: 'stopped' });
     process.disconnect();
+    // Whatever it has left open is not to keep it; a profile is written at the exit.
+    setTimeout(() => process.exit(), 500).unref();
   }
 }
 

@@ -47,6 +47,8 @@ export interface Measurement {
   latencies: { fromCall: number[]; fromAnswer: number[] };
   /** Of the process, at its end, in MB. */
   memory: number;
+  /** With `profile`. */
+  statements?: StatementCost[];
 }
 
 export interface MeasureOptions {
@@ -54,6 +56,16 @@ export interface MeasureOptions {
   helpers?: number;
   /** Runs in the database before the system does. */
   prepare?: (pool: Pool) => Promise<void>;
+  /** A folder for CPU profiles of its process; and Postgres's statements are returned. */
+  profile?: string;
+}
+
+/** What Postgres's own clock says of a statement, per job. */
+export interface StatementCost {
+  statement: string;
+  calls: number;
+  planMs: number;
+  executeMs: number;
 }
 
 const STOPPING_MS = 30_000;
@@ -75,6 +87,7 @@ export async function measure(
   try {
     await createTables(database.pool);
     await options.prepare?.(database.pool);
+    if (options.profile) await database.pool.query('create extension pg_stat_statements');
     const surroundings = {
       databaseUrl: database.url,
       temporalAddress: servers.temporalAddress,
@@ -84,7 +97,7 @@ export async function measure(
       settings: spec.settings,
     };
     for (let place = 0; place <= (options.helpers ?? 0); place += 1) {
-      const host = new Host(spec);
+      const host = new Host(spec, options.profile);
       hosts.push(host);
       await host.open({ kind: 'open', module: spec.module, surroundings });
     }
@@ -104,7 +117,9 @@ export async function measure(
     const memory = memoryMb(first.pid);
     for (const host of hosts) await host.stop();
     await checkEffects(database.pool, spec, outcome);
-    return await figuresOf(database.pool, plan, outcome, difference(begun, ended), memory);
+    const statements = options.profile ? await readStatements(database.pool, outcome.jobs) : undefined;
+    const figures = await figuresOf(database.pool, plan, outcome, difference(begun, ended), memory);
+    return { ...figures, ...(statements && { statements }) };
   } catch (error) {
     throw new Error(`${spec.name}, ${plan.kind}: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -158,6 +173,19 @@ async function figuresOf(
   };
 }
 
+/** The dearest, without the bench's own. */
+async function readStatements(pool: Pool, jobs: number): Promise<StatementCost[]> {
+  const { rows } = await pool.query<StatementCost>(
+    `select regexp_replace(query, '\\s+', ' ', 'g') as statement, calls::double precision / $1::integer as calls,
+       total_plan_time / $1::integer as "planMs", total_exec_time / $1::integer as "executeMs"
+     from pg_stat_statements
+     where dbid = (select oid from pg_database where datname = current_database()) and calls > $1::integer / 100
+     order by total_plan_time + total_exec_time desc limit 15`,
+    [jobs],
+  );
+  return rows;
+}
+
 /** When each event was committed, by Postgres's own record (track_commit_timestamp), in ms since the epoch. */
 async function readCommits(pool: Pool): Promise<Map<string, number>> {
   const inbox = await pool.query<{ there: boolean }>(`select to_regclass('inbox.outbox') is not null as there`);
@@ -205,9 +233,10 @@ class Host {
   onBegin = (): void => {};
   onEnd = (): void => {};
 
-  constructor(spec: SystemSpec) {
+  constructor(spec: SystemSpec, profile?: string) {
     this.#spec = spec;
-    this.#child = fork(spec.host, [], { execPath: spec.node, execArgv: [], stdio: ['ignore', 2, 2, 'ipc'] });
+    const execArgv = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
+    this.#child = fork(spec.host, [], { execPath: spec.node, execArgv, stdio: ['ignore', 2, 2, 'ipc'] });
     this.#child.on('message', (report: Report) => this.#hear(report));
     this.#child.on('exit', (code, signal) => this.#fail(`its process ended with ${code ?? signal}`));
   }
@@ -227,7 +256,9 @@ class Host {
 
   async stop(): Promise<void> {
     const tooLong = setTimeout(() => this.kill(), STOPPING_MS);
+    const exited = new Promise((resolve) => this.#child.once('exit', resolve));
     await this.#ask({ kind: 'stop' }, 'stopped');
+    await exited;
     clearTimeout(tooLong);
   }
 

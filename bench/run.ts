@@ -14,7 +14,7 @@ import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
 import { GROUPS, makeCases, PEERS_FOLDER, peersAreInstalled } from './cases.ts';
 import type { Case, Group } from './cases.ts';
 import { measure } from './measure.ts';
-import type { Measurement, Servers } from './measure.ts';
+import type { Measurement, Servers, StatementCost } from './measure.ts';
 import { renderReport, summarize } from './report.ts';
 import type { Results } from './report.ts';
 
@@ -28,6 +28,7 @@ interface Options {
   history: number;
   set: string[];
   json?: string;
+  profile?: string;
 }
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
@@ -48,10 +49,11 @@ const program = new Command('bench')
   )
   .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
   .option('--set <name=value>', 'a setting of the workers, such as INBOX_CONCURRENCY=64', (text, all: string[]) => [...all, text], [])
+  .option('--profile <folder>', "CPU profiles of Node into it, and what each statement costs Postgres; slows both down")
   .option('--json <file>', 'write all measurements to it');
 
 /** DATABASE_URL is left alone on purpose: a bench is not to be run in anybody's database. */
-async function startServers(kind: Options['server']): Promise<Servers & { stop(): Promise<void> }> {
+async function startServers({ server, profile }: Options): Promise<Servers & { stop(): Promise<void> }> {
   const postgres = await startPostgresServer({
     settings: {
       track_commit_timestamp: 'on',
@@ -59,6 +61,7 @@ async function startServers(kind: Options['server']): Promise<Servers & { stop()
       // A checkpoint in the middle would be somebody's bad luck.
       max_wal_size: '8GB',
       checkpoint_timeout: '30min',
+      ...(profile && { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track_planning': 'on' }),
     },
   });
   const common = { databaseUrl: postgres.url, postgresPid: postgres.pid };
@@ -72,7 +75,7 @@ async function startServers(kind: Options['server']): Promise<Servers & { stop()
     };
   }
   try {
-    const temporal = await startTemporal(kind, postgres.url);
+    const temporal = await startTemporal(server, postgres.url);
     return {
       ...common,
       temporalAddress: temporal.address,
@@ -112,15 +115,17 @@ function choose(options: Options): Case[] {
   return chosen;
 }
 
-async function measureAll(servers: Servers, cases: readonly Case[], rounds: number): Promise<Results> {
+async function measureAll(servers: Servers, cases: readonly Case[], rounds: number, profile?: string): Promise<Results> {
   const results: Results = new Map(cases.map(({ id }) => [id, []]));
   for (let round = 0; round < rounds; round += 1) {
     // Each round begins with another one: what comes first has it cooler, or warmer.
     const shift = Math.floor((cases.length * round) / rounds);
     for (const item of [...cases.slice(shift), ...cases.slice(0, shift)]) {
-      const measured = await measure(servers, item.spec, item.plan, item.options);
+      const options = { ...item.options, ...(profile && { profile }) };
+      const measured = await measure(servers, item.spec, item.plan, options);
       results.get(item.id)!.push(measured);
       say(`round ${round + 1} of ${rounds}: ${item.label}: ${shortly(measured)}`);
+      for (const cost of measured.statements ?? []) say(costOf(cost));
     }
   }
   return results;
@@ -133,13 +138,18 @@ function shortly({ rate, cpu, latencies, memory }: Measurement): string {
   return `${speed}, CPU ms ${ms}, ${memory.toFixed(0)} MB`;
 }
 
+function costOf({ statement, calls, planMs, executeMs }: StatementCost): string {
+  const figures = [calls.toFixed(2), planMs.toFixed(3), executeMs.toFixed(3)].join(' ');
+  return `  calls, ms to plan, ms to execute: ${figures}  ${statement.slice(0, 110)}`;
+}
+
 const options = program.parse().opts<Options>();
 const rounds = options.quick ? 1 : options.rounds;
 if (options.peers) installPeers();
 const cases = choose(options);
-const servers = await startServers(options.server);
+const servers = await startServers(options);
 try {
-  const results = await measureAll(servers, cases, rounds);
+  const results = await measureAll(servers, cases, rounds, options.profile);
   process.stdout.write(renderReport(cases, results));
   if (options.json) {
     await writeFile(options.json, JSON.stringify({ cases, results: Object.fromEntries(results) }, null, 1));

@@ -9,9 +9,9 @@ import { ACCOUNTS } from './system.ts';
 
 export async function createTables(pool: Pool): Promise<void> {
   await pool.query(`
-    create table accounts (id integer primary key, balance bigint not null) with (fillfactor = 50);
-    insert into accounts select n, 0 from generate_series(1, ${ACCOUNTS}) n;
-    create table outbox (
+    create table public.accounts (id integer primary key, balance bigint not null) with (fillfactor = 50);
+    insert into public.accounts select n, 0 from generate_series(1, ${ACCOUNTS}) n;
+    create table public.outbox (
       id            uuid primary key default gen_random_uuid(),
       position      bigint generated always as identity,
       aggregatetype text not null,
@@ -22,8 +22,8 @@ export async function createTables(pool: Pool): Promise<void> {
       message_id    text collate "C" not null,
       created_at    timestamptz not null default now(),
       published_at  timestamptz);
-    create index outbox_unpublished on outbox (position) where published_at is null;
-    create table handled (id text primary key);`);
+    create index outbox_unpublished on public.outbox (position) where published_at is null;
+    create table public.handled (id text primary key);`);
 }
 
 /** The account's part of the job. */

@@ -9,16 +9,18 @@ import { withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
-import { announceLocalSend } from './local-wake.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
+import { prepareOn } from './prepared.ts';
 import { createRegistry } from './registry.ts';
 import type { Message, Sent } from './send.ts';
-import { sendMessages } from './send.ts';
+import { SendGroup } from './send-group.ts';
+import { parseMessage, sendMessages } from './send.ts';
 import { Settlements } from './settlements.ts';
 import type { Entry } from './store/entries.ts';
 import { findEntry } from './store/entries.ts';
 import type { SettledEntry, SqlClient } from './store/send.ts';
+import { WakeUpCall } from './wake-up-call.ts';
 
 export interface InboxOptions {
   /** To the database with the inbox's schema. The caller closes it, after {@link Inbox.close}. */
@@ -77,22 +79,29 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   createRegistry(commands);
   await checkSchema(pool);
+  // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
+  prepareOn(pool);
   const settlements = new Settlements(pool, log);
+  const wakeUpCall = new WakeUpCall(pool, log);
 
-  async function sendAll(messages: readonly Message[], tx: SqlClient | undefined, replyTo: string | null) {
-    const send = (client: SqlClient) => sendMessages(client, messages, maxPayloadBytes, replyTo);
-    if (tx) return send(tx);
-    // One message is stored by one statement, which is its own transaction.
-    const sent = await (messages.length === 1 ? send(pool) : withTransaction(pool, send));
-    announceLocalSend();
-    return sent;
+  const group = new SendGroup(pool, () => wakeUpCall.make());
+
+  async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
+    return tx
+      ? sendMessages(tx, messages, maxPayloadBytes)
+      : withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
+  }
+
+  async function sendAlone(message: Message, replyTo: string | null): Promise<Sent> {
+    return group.send({ ...parseMessage(message, maxPayloadBytes), replyTo });
   }
 
   async function send(message: Message, options?: SendOptions): Promise<Sent>;
   async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
-    if (isList(input)) return sendAll(input, tx, null);
-    const [sent] = await sendAll([input], tx, null);
+    if (isList(input)) return sendAll(input, tx);
+    if (!tx) return sendAlone(input, null);
+    const [sent] = await sendAll([input], tx);
     return sent!;
   }
 
@@ -106,8 +115,8 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     const settled = settlements.wait(message.messageId, ended);
     settled.catch(() => {});
     try {
-      const [sent] = await sendAll([message], undefined, settlements.channel);
-      return resultOf(asSettled(sent!.entry) ?? (await settled));
+      const { entry } = await sendAlone(message, settlements.channel);
+      return resultOf(asSettled(entry) ?? (await settled));
     } catch (error) {
       throw error === limit.reason ? new ResultTimeoutError(message.messageId) : error;
     } finally {
@@ -119,7 +128,9 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     send,
     execute,
     status: async (messageId) => findEntry(pool, checkMessageId(messageId)),
-    close: () => settlements.close(),
+    async close() {
+      await Promise.all([wakeUpCall.close(), settlements.close()]);
+    },
   };
 }
 

@@ -10,12 +10,12 @@ import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
 import type { ExpressLane } from './express-lane.ts';
 import { listen } from './listener.ts';
-import { onLocalSend } from './local-wake.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Room, TakenEntries } from './store/starts.ts';
+import { onLocalSend } from './wake-up-call.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {

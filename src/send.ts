@@ -77,7 +77,8 @@ function hasRepeats(entries: readonly NewEntry[]): boolean {
   return new Set(entries.map(({ messageId }) => messageId)).size < entries.length;
 }
 
-function parseMessage(message: Message, maxPayloadBytes: number): NewEntry {
+/** @throws InvalidMessageError */
+export function parseMessage(message: Message, maxPayloadBytes: number): NewEntry {
   if (typeof message !== 'object' || message === null) {
     throw new InvalidMessageError('the message', 'must be an object with messageId, type and payload');
   }

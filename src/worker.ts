@@ -18,6 +18,7 @@ import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
+import { prepareOnceLarge } from './plans.ts';
 import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
@@ -115,6 +116,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     return {
       async run() {
         const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
+        const stopLooking = prepareOnceLarge([pools.claims, pools.attempts], pools.records);
         const loops = Promise.all([relay.run(), reconciler.run()]);
         try {
           await worker.run();
@@ -123,6 +125,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
           reconciler.stop();
           await loops;
           clearInterval(watch);
+          stopLooking();
           await closePools(pools);
         }
       },
@@ -166,7 +169,7 @@ function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
   const attempts = settings.concurrency + settings.retryConcurrency + settings.expressConcurrency;
   return {
-    attempts: createPool({ connectionString, max: attempts, applicationName: 'inbox attempts' }),
+    attempts: createPool({ connectionString, max: attempts, applicationName: 'inbox attempts', pipeline: true }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
     claims: createPool({
       ...own,

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
+import { run, statement } from '../prepared.ts';
 import type { Json, JsonObject } from '../json.ts';
 import type { EntryStatus } from '../protocol.ts';
 
@@ -47,6 +48,13 @@ export const ENTRY_COLUMNS = `
   correlation_id as "correlationId", causation_id as "causationId", metadata, attempt, generation, result,
   pruned_at as "prunedAt"`;
 
+const CLAIM = statement(
+  `update inbox.entries
+   set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
+   where message_id = $1 and (status = 'Pending' or status = 'Failed' and (not $2 or next_retry_at <= now()))
+   returning ${ENTRY_COLUMNS}`,
+);
+
 /**
  * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.
  * `attempt + 1` is the fence: whoever started an earlier attempt can no longer lock the row.
@@ -54,39 +62,34 @@ export const ENTRY_COLUMNS = `
  * @param onlyDue - leave a Failed entry alone whose time has not come
  */
 export async function claimEntry(db: Queryable, messageId: string, onlyDue = false): Promise<Entry | null> {
-  const { rows } = await db.query<Entry>(
-    `update inbox.entries
-     set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
-     where message_id = $1 and (status = 'Pending' or status = 'Failed' and (not $2 or next_retry_at <= now()))
-     returning ${ENTRY_COLUMNS}`,
-    [messageId, onlyDue],
-  );
+  const { rows } = await run<Entry>(db, CLAIM, [messageId, onlyDue]);
   return rows[0] ?? null;
 }
+
+const INSERT_AND_CLAIM = statement(
+  `insert into inbox.entries as e
+     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint,
+      status, attempt, claimed_at)
+   values ($1, $2, $3, $4, $5, $6, inbox.fingerprint($2, $3), 'Processing', 1, now())
+   on conflict (message_id) do update
+   set status = 'Processing', attempt = e.attempt + 1, claimed_at = now(), next_retry_at = null
+   where e.status in ('Pending', 'Failed') and e.fingerprint = excluded.fingerprint
+   returning ${ENTRY_COLUMNS}`,
+);
 
 /**
  * Starts the next attempt of a message that came with its workflow: inserts the entry where it is missing, in the same
  * statement. Null when the entry is there with another fingerprint, or not waiting for an attempt.
  */
 export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
-  const { rows } = await db.query<Entry>(
-    `insert into inbox.entries as e
-       (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint,
-        status, attempt, claimed_at)
-     values ($1, $2, $3, $4, $5, $6, inbox.fingerprint($2, $3), 'Processing', 1, now())
-     on conflict (message_id) do update
-     set status = 'Processing', attempt = e.attempt + 1, claimed_at = now(), next_retry_at = null
-     where e.status in ('Pending', 'Failed') and e.fingerprint = excluded.fingerprint
-     returning ${ENTRY_COLUMNS}`,
-    [
-      entry.messageId,
-      entry.commandType,
-      JSON.stringify(entry.payload),
-      entry.correlationId,
-      entry.causationId,
-      JSON.stringify(entry.metadata),
-    ],
-  );
+  const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [
+    entry.messageId,
+    entry.commandType,
+    JSON.stringify(entry.payload),
+    entry.correlationId,
+    entry.causationId,
+    JSON.stringify(entry.metadata),
+  ]);
   return rows[0] ?? null;
 }
 
@@ -130,6 +133,15 @@ export interface LockedAttempt {
   pid: number;
 }
 
+const LOCK = statement(
+  `select pg_current_xact_id()::text as xid, pg_backend_pid() as pid,
+     set_config('statement_timeout', $3, true) as "statementTimeout",
+     set_config('idle_in_transaction_session_timeout', $3, true) as "idleTimeout"
+   from inbox.entries
+   where message_id = $1 and attempt = $2 and status = 'Processing'
+   for update of entries`,
+);
+
 /**
  * Locks the row for the rest of the transaction, if this attempt is still the current one: null means that it is
  * stale. Sets the transaction's `statement_timeout` and `idle_in_transaction_session_timeout` (ms) in the same round
@@ -141,15 +153,7 @@ export async function lockAttempt(
   attempt: number,
   timeoutMs: number,
 ): Promise<LockedAttempt | null> {
-  const { rows } = await tx.query<LockedAttempt>(
-    `with settings as materialized (
-       select set_config('statement_timeout', $3, true), set_config('idle_in_transaction_session_timeout', $3, true))
-     select pg_current_xact_id()::text as xid, pg_backend_pid() as pid
-     from settings, inbox.entries
-     where message_id = $1 and attempt = $2 and status = 'Processing'
-     for update of entries`,
-    [messageId, attempt, String(timeoutMs)],
-  );
+  const { rows } = await run<LockedAttempt>(tx, LOCK, [messageId, attempt, String(timeoutMs)]);
   return rows[0] ?? null;
 }
 
@@ -162,30 +166,41 @@ export interface StoredEvent {
   metadata: JsonObject;
 }
 
+const COMPLETE = statement(
+  `with completed as (
+     update inbox.entries
+     set status = 'Completed', processed_at = now(), result = $4, error = null
+     where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
+     returning message_id, reply_to),
+   emitted as (
+     insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
+     select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
+            e.event -> 'payload', e.event -> 'metadata', completed.message_id
+     from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
+     order by e.place)
+   select pg_notify(reply_to, message_id) from completed where reply_to is not null
+   union all select inbox.transaction_ended() where not exists (select from completed)`,
+);
+
 /**
  * Ends an attempt well: its events and `Completed` with its result, in one statement of the handler's transaction. Where
  * a sender waits for the result, it is told of the message when the transaction commits.
- * False when this is no longer the transaction that locked the row: then nothing was changed.
+ *
+ * @throws DatabaseError of {@link TRANSACTION_ENDED} when this is no longer the transaction that locked the row. Nothing was
+ *   changed then, and nothing can be committed: so COMMIT may be sent without waiting for the answer.
  */
 export async function completeEntry(
   tx: Queryable,
   done: { messageId: string; attempt: number; xid: string; result: Json; events: StoredEvent[] },
-): Promise<boolean> {
-  const { rowCount } = await tx.query(
-    `with completed as (
-       update inbox.entries
-       set status = 'Completed', processed_at = now(), result = $4, error = null
-       where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
-       returning message_id, reply_to),
-     emitted as (
-       insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
-       select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
-              e.event -> 'payload', e.event -> 'metadata', completed.message_id
-       from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
-       order by e.place)
-     select pg_notify(reply_to, message_id) from completed where reply_to is not null
-     union all select null from completed where reply_to is null`,
-    [done.messageId, done.attempt, done.xid, JSON.stringify(done.result), JSON.stringify(done.events)],
-  );
-  return rowCount === 1;
+): Promise<void> {
+  await run(tx, COMPLETE, [
+    done.messageId,
+    done.attempt,
+    done.xid,
+    JSON.stringify(done.result),
+    JSON.stringify(done.events),
+  ]);
 }
+
+/** SQLSTATE of {@link completeEntry}. */
+export const TRANSACTION_ENDED = 'IB003';

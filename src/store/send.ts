@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { run, statement } from '../prepared.ts';
+import type { Queryable } from '../database.ts';
 import type { Json } from '../json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
@@ -40,6 +42,31 @@ export async function insertPendingEntries(
     [JSON.stringify(entries), replyTo, PENDING_CHANNEL],
   );
   return rows as Entry[];
+}
+
+/** An entry on its way in, and who is notified once it is settled. */
+export type EntryToSend = NewEntry & { replyTo: string | null };
+
+const INSERT_PENDING = statement(
+  `insert into inbox.entries
+     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to)
+   select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
+          m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), m ->> 'replyTo'
+   from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place)
+   order by place
+   on conflict do nothing
+   returning ${ENTRY_COLUMNS}`,
+);
+
+/** Inserts those that are not there, Pending, in a transaction of its own, and wakes nobody: see {@link wakeRelays}. */
+export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
+  const { rows } = await run<Entry>(db, INSERT_PENDING, [JSON.stringify(entries)]);
+  return rows;
+}
+
+/** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */
+export async function wakeRelays(db: Queryable): Promise<void> {
+  await db.query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, '')`, [PENDING_CHANNEL]);
 }
 
 /** A known entry, and whether it was sent with the same type and payload. */

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
+import { run, statement } from '../prepared.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import type { Entry } from './entries.ts';
 
@@ -39,26 +40,31 @@ export interface TakenEntries {
 /** An entry that was tried before has its workflow. */
 const EXPRESS = `(command_type = any ($3) and attempt = 0)`;
 
+/** Of an entry whose workflow is only started the payload stays where it is. */
+const TAKEN_COLUMNS = ENTRY_COLUMNS.replace('payload,', `case when status = 'Processing' then payload end as payload,`);
+
+const TAKE_PENDING = statement(
+  `update inbox.entries set
+     status = case when ${EXPRESS} then 'Processing' else status end,
+     attempt = case when ${EXPRESS} then 1 else attempt end,
+     claimed_at = case when ${EXPRESS} then now() else claimed_at end,
+     relayed_at = case when ${EXPRESS} then null else now() end
+   where id = any (array(
+     select id from inbox.entries
+     where status = 'Pending' and ${NOT_TAKEN} and ($4::boolean is null or $4 = ${EXPRESS})
+     order by received_at limit $1
+     for update skip locked))
+   returning ${TAKEN_COLUMNS}`,
+);
+
 /**
  * The oldest Pending entries that nobody has taken: those of express commands are claimed, the others leased. Rows that
  * another relay is just taking are passed over. An array, not a join: the planner then looks each row up by its primary
  * key, however large the table is.
  */
 export async function takePendingEntries(db: Queryable, room: Room): Promise<TakenEntries> {
-  const { rows } = await db.query<Entry>(
-    `update inbox.entries set
-       status = case when ${EXPRESS} then 'Processing' else status end,
-       attempt = case when ${EXPRESS} then 1 else attempt end,
-       claimed_at = case when ${EXPRESS} then now() else claimed_at end,
-       relayed_at = case when ${EXPRESS} then null else now() end
-     where id = any (array(
-       select id from inbox.entries
-       where status = 'Pending' and ${NOT_TAKEN} and ($4::boolean is null or $4 = ${EXPRESS})
-       order by received_at limit $1
-       for update skip locked))
-     returning ${ENTRY_COLUMNS}`,
-    [room.limit, START_LEASE_MS, room.expressTypes, room.lane === undefined ? null : room.lane === 'express'],
-  );
+  const lane = room.lane === undefined ? null : room.lane === 'express';
+  const { rows } = await run<Entry>(db, TAKE_PENDING, [room.limit, START_LEASE_MS, room.expressTypes, lane]);
   return {
     toStart: rows.filter(({ status }) => status === 'Pending'),
     claimed: rows.filter(({ status }) => status === 'Processing'),
@@ -111,4 +117,16 @@ export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly s
     `update inbox.entries set needs_workflow = false where message_id = any ($1) and needs_workflow`,
     [messageIds],
   );
+}
+
+/** From this many pages on, a plan that a connection keeps looks rows up by an index. */
+const MANY_PAGES = 128;
+
+/** Whether the table is so large that a plan which is kept will stay a good one. It never shrinks. */
+export async function entriesAreMany(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ many: boolean }>(
+    `select pg_relation_size('inbox.entries') >= $1 * current_setting('block_size')::bigint as many`,
+    [MANY_PAGES],
+  );
+  return rows[0]!.many;
 }

@@ -3,7 +3,7 @@
  * the invariant that must notice. What is shipped is not touched.
  *
  * Much of the inbox is defended twice, so some bugs are two: the comment says which of them alone would do no harm. Where
- * a constraint or a foreign key refuses to store what the bug does, `schema` takes it away first.
+ * a constraint, a trigger or a foreign key refuses to store what the bug does, `schema` takes it away first.
  *
  * @module
  */
@@ -129,7 +129,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       }),
   },
   {
-    // A constraint says that only a Completed row has a result and a time: the bug takes them away.
+    // The row's rules say that only a Completed one has a result and a time: the bug takes them away.
     name: 'a duplicate start claims a Completed row',
     breaks: ['3a', '6c'],
     seed: () =>
@@ -276,7 +276,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'next_retry_at stays when the retry begins',
     breaks: ['7a'],
-    schema: 'alter table inbox.entries drop constraint failed_has_next_retry',
+    schema: 'drop trigger entry_is_sound on inbox.entries',
     seed: () => rewrite('inbox claims', [', next_retry_at = null', '']),
   },
   {

@@ -1,0 +1,58 @@
+/**
+ * Statements that a connection prepares once and keeps the plan of: reading and planning one anew costs Postgres about as
+ * much as running it.
+ *
+ * @module
+ */
+import { createHash } from 'node:crypto';
+import { DatabaseError } from 'pg';
+import type { Pool, PoolClient, QueryResult, QueryResultRow } from 'pg';
+
+export interface Statement {
+  /** Of the text, so that releases which share a connection through a proxy never mean two things by one name. */
+  readonly name: string;
+  readonly text: string;
+}
+
+export function statement(text: string): Statement {
+  return { name: `inbox_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
+}
+
+/** Pools whose connections prepare. */
+const preparing = new WeakSet<object>();
+const poolOf = new WeakMap<object, Pool>();
+
+/** From now on {@link run} prepares on this pool's connections. */
+export function prepareOn(pool: Pool): void {
+  preparing.add(pool);
+}
+
+/** So that statements on a connection of the pool are prepared, too. */
+export function noteConnection(pool: Pool, client: PoolClient): void {
+  poolOf.set(client, pool);
+}
+
+/**
+ * Not there, or there already: between us and Postgres is a proxy that gives each transaction another connection, such as
+ * PgBouncer before 1.21. And a plan that no longer fits the table. None of them has done anything.
+ */
+const CANNOT_PREPARE = ['26000', '42P05', '0A000'];
+
+/** Runs it, prepared where the pool prepares. Where that turns out not to work, the pool stops preparing. */
+export async function run<Row extends QueryResultRow>(
+  db: Pick<Pool, 'query'>,
+  { name, text }: Statement,
+  values: unknown[],
+): Promise<QueryResult<Row>> {
+  const pool = poolOf.get(db) ?? db;
+  if (!preparing.has(pool)) return db.query<Row>(text, values);
+  try {
+    return await db.query<Row>({ name, text, values });
+  } catch (error) {
+    if (!(error instanceof DatabaseError) || !CANNOT_PREPARE.includes(error.code ?? '')) throw error;
+    preparing.delete(pool);
+    // In a transaction everything after it fails: whoever holds it has to begin anew.
+    if (db !== pool) throw error;
+    return db.query<Row>(text, values);
+  }
+}

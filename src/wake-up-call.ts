@@ -1,0 +1,65 @@
+/**
+ * Tells workers that something was sent: those in this process at once, all others by a NOTIFY of its own. A NOTIFY in the
+ * sender's transaction would make its COMMIT wait for every other such COMMIT, one after the other with its write to disk.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { CommandLog } from './command.ts';
+import { wakeRelays } from './store/send.ts';
+
+const listeners = new Set<() => void>();
+
+/** For a relay in this process. Returns how to end it. */
+export function onLocalSend(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Between two NOTIFYs, in ms: whoever is woken takes up all that is there. */
+const INTERVAL_MS = 5;
+/** Where a worker in this process hears of everything, the others are told that there may be more than it can take. */
+const INTERVAL_BESIDE_WORKER_MS = 50;
+
+export class WakeUpCall {
+  readonly #pool: Pool;
+  readonly #log: CommandLog;
+  #timer: NodeJS.Timeout | undefined;
+  #underWay: Promise<void> | null = null;
+  #lastAt = Number.NEGATIVE_INFINITY;
+
+  constructor(pool: Pool, log: CommandLog) {
+    this.#pool = pool;
+    this.#log = log;
+  }
+
+  /** After the COMMIT. Whoever is woken looks into the table; it may find nothing. */
+  make(): void {
+    for (const listener of listeners) listener();
+    if (this.#timer || this.#underWay) return this.#later();
+    const interval = listeners.size > 0 ? INTERVAL_BESIDE_WORKER_MS : INTERVAL_MS;
+    if (performance.now() - this.#lastAt < interval) return this.#later(interval);
+    return this.#notify();
+  }
+
+  /** Makes the call that is still to be made. */
+  async close(): Promise<void> {
+    if (this.#timer) this.#notify();
+    await this.#underWay;
+  }
+
+  #later(ms = INTERVAL_MS): void {
+    this.#timer ??= setTimeout(() => this.#notify(), ms);
+  }
+
+  #notify(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#lastAt = performance.now();
+    this.#underWay = wakeRelays(this.#pool)
+      .catch((error: unknown) =>
+        this.#log.debug('workers could not be told of what was sent; their next sweep finds it', { error }),
+      )
+      .finally(() => (this.#underWay = null));
+  }
+}
