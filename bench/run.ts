@@ -15,6 +15,7 @@ import { GROUPS, makeCases, PEERS_FOLDER, peersAreInstalled } from './cases.ts';
 import type { Case, Group } from './cases.ts';
 import { measure } from './measure.ts';
 import type { Measurement, Servers, StatementCost } from './measure.ts';
+import { startProductionServer } from './production-server.ts';
 import { renderReport, summarize } from './report.ts';
 import type { Results } from './report.ts';
 
@@ -91,10 +92,10 @@ async function startServers({ server, profile }: Options): Promise<Servers & { s
   }
 }
 
-async function startTemporal(kind: Options['server'], _databaseUrl: string) {
+async function startTemporal(kind: Options['server'], databaseUrl: string) {
   const searchAttributes = Object.values(SEARCH_ATTRIBUTES);
   if (kind === 'embedded') return startTemporalServer({ searchAttributes, uiPort: null, log: say });
-  throw new Error('not yet');
+  return startProductionServer({ databaseUrl, searchAttributes, log: say });
 }
 
 function installPeers(): void {

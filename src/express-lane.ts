@@ -22,10 +22,24 @@ export interface ExpressLaneOptions extends Starter {
   log: CommandLog;
 }
 
+/** Where a command runs that was claimed with its insertion. */
+export interface ReservedSlot {
+  /** It was inserted, and claimed by that. */
+  run(entry: Entry): void;
+  /** It was not. */
+  release(): void;
+}
+
 export class ExpressLane {
   readonly types: readonly string[];
+  /** Called whenever a slot is free again. */
+  onFree = (): void => {};
+  /** Whether older ones wait in the table: then what is sent here has to wait behind them. */
+  behind = false;
   readonly #options: ExpressLaneOptions;
   readonly #running = new Set<Promise<void>>();
+  readonly #reserved = new Set<Promise<void>>();
+  #closed = false;
 
   constructor(options: ExpressLaneOptions) {
     this.#options = options;
@@ -38,22 +52,54 @@ export class ExpressLane {
    */
   get room(): number {
     if (this.types.length === 0) return 0;
-    const free = this.#options.slots - this.#running.size;
-    return free >= Math.ceil(this.#options.slots / 4) ? free : 0;
+    return this.#free >= this.#share ? this.#free : 0;
   }
 
-  /** @param ended - called when its slot is free */
-  run(entry: Entry, ended: () => void): void {
+  /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
+  reserve(type: string): ReservedSlot | null {
+    // The last share of the slots is for what comes from elsewhere.
+    if (this.#closed || this.behind || !this.types.includes(type) || this.#free <= this.#share) return null;
+    let settle = (): void => {};
+    const reserved = new Promise<void>((resolve) => (settle = resolve));
+    this.#reserved.add(reserved);
+    const end = () => {
+      this.#reserved.delete(reserved);
+      settle();
+    };
+    return {
+      run: (entry) => {
+        this.run(entry);
+        end();
+      },
+      release: () => {
+        end();
+        this.onFree();
+      },
+    };
+  }
+
+  run(entry: Entry): void {
     const attempt = this.#run(entry).finally(() => {
       this.#running.delete(attempt);
-      ended();
+      this.onFree();
     });
     this.#running.add(attempt);
   }
 
-  /** Waits for those that run. */
+  /** Takes no more, and waits for those that run. */
   async drain(): Promise<void> {
-    await Promise.all(this.#running);
+    this.#closed = true;
+    while (this.#reserved.size + this.#running.size > 0) {
+      await Promise.all([...this.#reserved, ...this.#running]);
+    }
+  }
+
+  get #free(): number {
+    return this.#options.slots - this.#running.size - this.#reserved.size;
+  }
+
+  get #share(): number {
+    return Math.ceil(this.#options.slots / 4);
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -9,6 +9,7 @@ import { withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
+import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
 import { prepareOn } from './prepared.ts';
@@ -17,6 +18,7 @@ import type { Message, Sent } from './send.ts';
 import { SendGroup } from './send-group.ts';
 import { parseMessage, sendMessages } from './send.ts';
 import { Settlements } from './settlements.ts';
+import { identifyDatabase } from './store/backends.ts';
 import type { Entry } from './store/entries.ts';
 import { findEntry } from './store/entries.ts';
 import type { SettledEntry, SqlClient } from './store/send.ts';
@@ -82,18 +84,21 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
   prepareOn(pool);
   const settlements = new Settlements(pool, log);
-  const wakeUpCall = new WakeUpCall(pool, log);
+  const database = await identifyDatabase(pool);
+  const wakeUpCall = new WakeUpCall(pool, database, log);
 
-  const group = new SendGroup(pool, () => wakeUpCall.make());
+  const group = new SendGroup(pool, database, () => wakeUpCall.make());
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
-    return tx
-      ? sendMessages(tx, messages, maxPayloadBytes)
-      : withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
+    if (tx) return sendMessages(tx, messages, maxPayloadBytes);
+    const sent = await withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
+    // Its NOTIFY comes later.
+    wakeLocalWorkers(database);
+    return sent;
   }
 
   async function sendAlone(message: Message, replyTo: string | null): Promise<Sent> {
-    return group.send({ ...parseMessage(message, maxPayloadBytes), replyTo });
+    return group.send(parseMessage(message, maxPayloadBytes), replyTo);
   }
 
   async function send(message: Message, options?: SendOptions): Promise<Sent>;

@@ -10,12 +10,12 @@ import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
 import type { ExpressLane } from './express-lane.ts';
 import { listen } from './listener.ts';
+import { joinProcess } from './local-workers.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Room, TakenEntries } from './store/starts.ts';
-import { onLocalSend } from './wake-up-call.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -26,6 +26,8 @@ export interface RelayOptions extends Starter {
    */
   slots: number;
   express: ExpressLane;
+  /** Which database this is: see {@link identifyDatabase}. */
+  database: string;
   log: CommandLog;
 }
 
@@ -70,11 +72,13 @@ class PendingRelay implements Relay {
       onWake: () => this.#wakeup.wake(),
       log,
     });
-    const stopListening = onLocalSend(() => this.#wakeup.wake());
+    const wake = () => this.#wakeup.wake();
+    this.#options.express.onFree = wake;
+    const leave = joinProcess(this.#options.database, { wake, express: this.#options.express });
     try {
       while (!this.#stopped) await this.#turn();
     } finally {
-      stopListening();
+      leave();
       await listener.close();
       await this.#options.express.drain();
     }
@@ -95,8 +99,9 @@ class PendingRelay implements Relay {
     const taken = await this.#take(room);
     if (taken === null) return this.#backOff();
     const { claimed, toStart } = taken;
+    this.#options.express.behind = claimed.length + toStart.length === room.limit;
     if (claimed.length + toStart.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    for (const entry of claimed) this.#options.express.run(entry, () => this.#wakeup.wake());
+    for (const entry of claimed) this.#options.express.run(entry);
     const failed = await this.#startAll(toStart);
     if (failed.length === 0) {
       this.#failures = 0;

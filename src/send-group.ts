@@ -7,9 +7,10 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import { IdempotencyConflictError } from './errors.ts';
+import type { ReservedSlot } from './express-lane.ts';
+import { reserveLocally } from './local-workers.ts';
 import type { Sent } from './send.ts';
-import type { Entry } from './store/entries.ts';
-import type { EntryToSend } from './store/send.ts';
+import type { Entry, NewEntry } from './store/entries.ts';
 import { findKnownEntries, insertQuietly } from './store/send.ts';
 
 /** Statements under way at a time: with two, one is read and planned while the other waits for the disk. */
@@ -17,27 +18,32 @@ const STATEMENTS = 2;
 const MOST_TOGETHER = 100;
 
 interface Waiting {
-  entry: EntryToSend;
+  entry: NewEntry & { replyTo: string | null };
   resolve: (sent: Sent) => void;
   reject: (error: unknown) => void;
 }
 
+/** Where it has a slot, its first attempt runs in this process, and it is claimed with its insertion. */
+type Going = Waiting & { slot: ReservedSlot | null };
+
 export class SendGroup {
   readonly #pool: Pool;
-  readonly #accepted: () => void;
+  readonly #database: string;
+  readonly #stored: () => void;
   #waiting: Waiting[] = [];
   #underWay = 0;
 
-  /** @param accepted - called after a COMMIT that stored something new */
-  constructor(pool: Pool, accepted: () => void) {
+  /** @param stored - called when something new is in the table that nobody runs yet */
+  constructor(pool: Pool, database: string, stored: () => void) {
     this.#pool = pool;
-    this.#accepted = accepted;
+    this.#database = database;
+    this.#stored = stored;
   }
 
   /** Resolves after the COMMIT. @throws IdempotencyConflictError */
-  send(entry: EntryToSend): Promise<Sent> {
+  send(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ entry, resolve, reject });
+      this.#waiting.push({ entry: { ...entry, replyTo }, resolve, reject });
       this.#next();
     });
   }
@@ -53,34 +59,45 @@ export class SendGroup {
   }
 
   async #store(group: readonly Waiting[]): Promise<void> {
+    const going = group.map((one) => ({ ...one, slot: reserveLocally(this.#database, one.entry.commandType) }));
     try {
-      const inserted = await insertQuietly(
-        this.#pool,
-        group.map(({ entry }) => entry),
-      );
-      if (inserted.length > 0) this.#accepted();
-      await this.#answer(group, inserted);
+      const entries = going.map(({ entry, slot }) => ({ ...entry, claimed: slot !== null }));
+      await this.#answer(going, await insertQuietly(this.#pool, entries));
     } catch (error) {
+      for (const { slot } of going) slot?.release();
       // Postgres refused the statement, so nothing was stored: each alone gets an answer of its own.
       if (group.length > 1 && refused(error)) for (const one of group) await this.#store([one]);
       else for (const { reject } of group) reject(error);
     }
   }
 
-  async #answer(group: readonly Waiting[], inserted: readonly Entry[]): Promise<void> {
+  async #answer(going: readonly Going[], inserted: readonly Entry[]): Promise<void> {
     const fresh = new Map(inserted.map((entry) => [entry.messageId, entry]));
-    const repeats = group.filter(({ entry: { messageId }, resolve }) => {
-      const entry = fresh.get(messageId);
+    const repeats: Going[] = [];
+    let waits = false;
+    for (const one of going) {
+      const entry = fresh.get(one.entry.messageId);
       // The same message twice: the second is a duplicate of the first.
-      fresh.delete(messageId);
-      if (entry) resolve({ answer: 'accepted', entry });
-      return !entry;
-    });
-    for (const { entry, resolve, reject } of repeats) {
-      const [known] = await findKnownEntries(this.#pool, [entry]);
-      if (known?.same) resolve({ answer: 'duplicate', entry: known });
-      else reject(new IdempotencyConflictError(entry.messageId));
+      fresh.delete(one.entry.messageId);
+      if (!entry) {
+        one.slot?.release();
+        repeats.push(one);
+        continue;
+      }
+      if (one.slot) one.slot.run(entry);
+      else waits = true;
+      // The attempt's payload is not the sender's to change.
+      const { payload, metadata } = one.entry;
+      one.resolve({ answer: 'accepted', entry: one.slot ? { ...entry, payload, metadata } : entry });
     }
+    if (waits) this.#stored();
+    for (const one of repeats) await this.#answerRepeat(one).catch(one.reject);
+  }
+
+  async #answerRepeat({ entry, resolve }: Going): Promise<void> {
+    const [known] = await findKnownEntries(this.#pool, [entry]);
+    if (!known?.same) throw new IdempotencyConflictError(entry.messageId);
+    resolve({ answer: 'duplicate', entry: known });
   }
 }
 

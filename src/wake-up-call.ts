@@ -6,15 +6,8 @@
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import { wakeLocalWorkers } from './local-workers.ts';
 import { wakeRelays } from './store/send.ts';
-
-const listeners = new Set<() => void>();
-
-/** For a relay in this process. Returns how to end it. */
-export function onLocalSend(listener: () => void): () => void {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
-}
 
 /** Between two NOTIFYs, in ms: whoever is woken takes up all that is there. */
 const INTERVAL_MS = 5;
@@ -23,21 +16,23 @@ const INTERVAL_BESIDE_WORKER_MS = 50;
 
 export class WakeUpCall {
   readonly #pool: Pool;
+  readonly #database: string;
   readonly #log: CommandLog;
   #timer: NodeJS.Timeout | undefined;
   #underWay: Promise<void> | null = null;
   #lastAt = Number.NEGATIVE_INFINITY;
 
-  constructor(pool: Pool, log: CommandLog) {
+  constructor(pool: Pool, database: string, log: CommandLog) {
     this.#pool = pool;
+    this.#database = database;
     this.#log = log;
   }
 
   /** After the COMMIT. Whoever is woken looks into the table; it may find nothing. */
   make(): void {
-    for (const listener of listeners) listener();
+    const beside = wakeLocalWorkers(this.#database);
     if (this.#timer || this.#underWay) return this.#later();
-    const interval = listeners.size > 0 ? INTERVAL_BESIDE_WORKER_MS : INTERVAL_MS;
+    const interval = beside ? INTERVAL_BESIDE_WORKER_MS : INTERVAL_MS;
     if (performance.now() - this.#lastAt < interval) return this.#later(interval);
     return this.#notify();
   }

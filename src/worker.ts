@@ -23,6 +23,7 @@ import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
+import { identifyDatabase } from './store/backends.ts';
 import { loadWorkflowBundle } from './workflow-bundle.ts';
 
 export interface InboxWorkerOptions {
@@ -96,7 +97,13 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       slots: settings.expressConcurrency,
       attempt: createExpressAttempt(dependencies),
     });
-    const relay = createRelay({ ...starter, pool: pools.claims, slots: settings.concurrency, express });
+    const relay = createRelay({
+      ...starter,
+      pool: pools.claims,
+      database: await identifyDatabase(pools.records),
+      slots: settings.concurrency,
+      express,
+    });
     const reconciler = createReconciler(starter);
     const worker = await Worker.create({
       connection: options.connection,

@@ -44,21 +44,28 @@ export async function insertPendingEntries(
   return rows as Entry[];
 }
 
-/** An entry on its way in, and who is notified once it is settled. */
-export type EntryToSend = NewEntry & { replyTo: string | null };
+/**
+ * An entry on its way in, who is notified once it is settled, and whether its first attempt runs in this process at once:
+ * then it is claimed with its insertion.
+ */
+export type EntryToSend = NewEntry & { replyTo: string | null; claimed: boolean };
 
 const INSERT_PENDING = statement(
   `insert into inbox.entries
-     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to)
+     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to,
+      status, attempt, claimed_at)
    select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
-          m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), m ->> 'replyTo'
-   from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place)
+          m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), m ->> 'replyTo',
+          case when claimed then 'Processing' else 'Pending' end::inbox.entry_status, claimed::integer,
+          case when claimed then now() end
+   from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place),
+     lateral (select (m ->> 'claimed')::boolean as claimed) as first_attempt
    order by place
    on conflict do nothing
    returning ${ENTRY_COLUMNS}`,
 );
 
-/** Inserts those that are not there, Pending, in a transaction of its own, and wakes nobody: see {@link wakeRelays}. */
+/** Inserts those that are not there, in a transaction of its own, and wakes nobody: see {@link wakeRelays}. */
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
   const { rows } = await run<Entry>(db, INSERT_PENDING, [JSON.stringify(entries)]);
   return rows;

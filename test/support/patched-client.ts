@@ -43,18 +43,25 @@ interface Internals {
 }
 type Callback = (error: Error | null, answer: QueryResult) => void;
 
+function textAndValues(config: unknown): unknown[] {
+  const { text, values } = config as { text?: unknown; values?: unknown };
+  return [text, values];
+}
+
 // oxlint-disable-next-line typescript/unbound-method -- it is called with `this` below
 const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
 Client.prototype.query = function patchable(this: Client & Internals, ...args: unknown[]) {
   const how = patched.get(this.database);
-  const [text] = args;
-  if (!how || typeof text !== 'string') return query.apply(this, args);
+  if (!how) return query.apply(this, args);
+  // A prepared one comes as an object, and is sent unprepared: what is changed would need another name.
+  const [text, given] = typeof args[0] === 'string' ? args : textAndValues(args[0]);
+  if (typeof text !== 'string') return query.apply(this, args);
   // A pool's own query() asks with a callback.
   const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback) : null;
   const statement: Statement = {
     application: this.connectionParameters.application_name ?? '',
     text,
-    values: args[1] as unknown[] | undefined,
+    values: given as unknown[] | undefined,
     connection: this,
     send: (changed = text, values = statement.values) =>
       query.call(this, changed, values) as Promise<QueryResult>,

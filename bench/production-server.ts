@@ -1,0 +1,195 @@
+/**
+ * A production-shaped Temporal: its real server, all four services in one process, with its stores in Postgres. Built with
+ * Go once, into the cache where the development server's CLI is.
+ *
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { Connection } from '@temporalio/client';
+import { stringify } from 'yaml';
+import { defaultCacheDir } from '../src/dev/folders.ts';
+import { goInstall } from '../src/dev/go-install.ts';
+import { choosePort, LOOPBACK } from '../src/dev/ports.ts';
+import type { Log } from '../src/dev/progress.ts';
+import { describeExit, supervise } from '../src/dev/supervise.ts';
+import type { Supervised } from '../src/dev/supervise.ts';
+import { waitUntilReady } from '../src/dev/temporal-ready.ts';
+
+export interface ProductionServerOptions {
+  /** A superuser's; Temporal's two databases are made beside this one, and left there. */
+  databaseUrl: string;
+  /** Registered as Keyword. */
+  searchAttributes: string[];
+  log: Log;
+}
+
+export interface ProductionServer {
+  address: string;
+  pid: number;
+  stop(): Promise<void>;
+}
+
+const VERSION = '1.29.1';
+const NAMESPACE = 'default';
+const STORES = { temporal: 'postgresql/v12/temporal', temporal_visibility: 'postgresql/v12/visibility' };
+const SERVICES = ['frontend', 'history', 'matching', 'worker'] as const;
+const START_TIMEOUT_MS = 60_000;
+
+export async function startProductionServer(options: ProductionServerOptions): Promise<ProductionServer> {
+  const server = await findProgram('server', 'cmd/server', options.log);
+  const sql = await findProgram('sql', 'cmd/tools/sql', options.log);
+  const database = new URL(options.databaseUrl);
+  for (const [name, schema] of Object.entries(STORES)) await makeStore(sql, database, name, schema);
+  const folder = await mkdtemp(join(tmpdir(), 'temporal-inbox-server-'));
+  try {
+    const port = await choosePort();
+    await writeConfig(folder, database, port);
+    const running = await supervise({
+      command: server,
+      args: ['--root', folder, '--config', 'config', '--env', 'bench', 'start'],
+      env: withoutTemporal(),
+      cwd: folder,
+      logFile: join(folder, 'server.log'),
+      removeWhenOrphaned: [folder],
+    });
+    const stop = async () => {
+      await running.stop();
+      await rm(folder, { recursive: true, force: true });
+    };
+    try {
+      await registerNamespace(running, port);
+      await waitUntilReady(running, {
+        port,
+        uiPort: null,
+        namespace: NAMESPACE,
+        searchAttributes: options.searchAttributes,
+      });
+    } catch (error) {
+      const log = await running.readLog();
+      await stop();
+      throw new Error(`Temporal's server did not start; the end of its log:\n${log}`, { cause: error });
+    }
+    return { address: `${LOOPBACK}:${port}`, pid: running.pid, stop };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** `go install` names a program after its folder. */
+async function findProgram(name: string, source: string, log: Log): Promise<string> {
+  const target = join(defaultCacheDir(), `temporal-server-${VERSION}`, name);
+  const program = {
+    name: `Temporal's ${name}`,
+    package: `go.temporal.io/server/${source}`,
+    version: VERSION,
+    check: async (path: string) => promisify(execFile)(path, ['--help'], { timeout: 30_000 }),
+  };
+  await goInstall(program, target, log);
+  return target;
+}
+
+function withoutTemporal(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_')));
+}
+
+async function makeStore(tool: string, database: URL, name: string, schema: string): Promise<void> {
+  const connection = ['--ep', database.hostname, '--port', database.port, '--user', database.username];
+  const run = (...args: string[]) =>
+    promisify(execFile)(tool, [...connection, '--plugin', 'postgres12', '--db', name, ...args], {
+      env: { ...withoutTemporal(), SQL_PASSWORD: decodeURIComponent(database.password) },
+    });
+  await run('create-database');
+  await run('setup-schema', '-v', '0.0');
+  await run('update-schema', '--schema-name', schema);
+}
+
+/** The parts of the server's own template that are needed, with the pool sizes of its Docker image. */
+async function writeConfig(folder: string, database: URL, port: number): Promise<void> {
+  const store = (databaseName: string, maxConns: number) => ({
+    sql: {
+      pluginName: 'postgres12',
+      databaseName,
+      connectAddr: `${database.hostname}:${database.port}`,
+      connectProtocol: 'tcp',
+      user: database.username,
+      password: decodeURIComponent(database.password),
+      maxConns,
+      maxIdleConns: maxConns,
+      maxConnLifetime: '1h',
+    },
+  });
+  const services: Record<string, unknown> = {};
+  for (const service of SERVICES) {
+    const grpcPort = service === 'frontend' ? port : await choosePort();
+    services[service] = { rpc: { grpcPort, membershipPort: await choosePort(), bindOnLocalHost: true } };
+  }
+  const config = {
+    log: { stdout: true, level: 'warn' },
+    persistence: {
+      defaultStore: 'default',
+      visibilityStore: 'visibility',
+      numHistoryShards: 4,
+      datastores: { default: store('temporal', 20), visibility: store('temporal_visibility', 10) },
+    },
+    global: { membership: { maxJoinDuration: '30s', broadcastAddress: LOOPBACK } },
+    services,
+    clusterMetadata: {
+      enableGlobalNamespace: false,
+      failoverVersionIncrement: 10,
+      masterClusterName: 'active',
+      currentClusterName: 'active',
+      clusterInformation: {
+        active: {
+          enabled: true,
+          initialFailoverVersion: 1,
+          rpcName: 'frontend',
+          rpcAddress: `${LOOPBACK}:${port}`,
+        },
+      },
+    },
+    publicClient: { hostPort: `${LOOPBACK}:${port}` },
+    dynamicConfigClient: { filepath: join(folder, 'dynamic.yaml'), pollInterval: '60s' },
+  };
+  // As the docs say for the inbox's queue; here every measurement has one of its own.
+  const dynamic = Object.fromEntries(
+    ['matching.numTaskqueueReadPartitions', 'matching.numTaskqueueWritePartitions'].map((key) => [
+      key,
+      [{ value: 1 }],
+    ]),
+  );
+  // It holds a password; the folder is ours alone.
+  await mkdir(join(folder, 'config'));
+  await writeFile(join(folder, 'config', 'bench.yaml'), stringify(config));
+  await writeFile(join(folder, 'dynamic.yaml'), stringify(dynamic));
+}
+
+/** Answers as soon as the frontend does; the namespace is in every cache some seconds later, which others wait for. */
+async function registerNamespace(server: Supervised, port: number): Promise<void> {
+  const connection = Connection.lazy({ address: `${LOOPBACK}:${port}` });
+  const giveUp = Date.now() + START_TIMEOUT_MS;
+  try {
+    for (;;) {
+      if (server.exit) throw new Error(`it ended with ${describeExit(server.exit)}`);
+      try {
+        return await connection.withDeadline(Date.now() + 5_000, async () => {
+          await connection.workflowService.registerNamespace({
+            namespace: NAMESPACE,
+            workflowExecutionRetentionPeriod: { seconds: 3 * 86_400 as never },
+          });
+        });
+      } catch (error) {
+        if (/already exists/i.test(String(error))) return;
+        if (Date.now() > giveUp) throw error;
+        await sleep(200);
+      }
+    }
+  } finally {
+    await connection.close();
+  }
+}
