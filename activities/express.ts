@@ -5,6 +5,7 @@
  */
 import { crashPoint } from '../src/crash-points.ts';
 import type { Entry } from '../src/store/entries.ts';
+import { giveBackClaim } from '../src/store/starts.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { performAttempt, reportOf } from './perform.ts';
 import { recordFailure } from './record-failure.ts';
@@ -21,7 +22,11 @@ export type ExpressAttempt = (entry: Entry) => Promise<ExpressOutcome>;
  */
 export function createExpressAttempt(dependencies: ActivityDependencies): ExpressAttempt {
   return async (entry) => {
-    const client = await dependencies.attempts.connect();
+    const client = await dependencies.attempts.connect().catch(async (error: unknown) => {
+      // It has not begun, so it uses up no try; whoever has a connection takes it up.
+      await giveBackClaim(dependencies.records, entry.messageId);
+      throw error;
+    });
     const performed = await performAttempt(dependencies, entry, client, null);
     if (performed.kind === 'completed' || performed.error instanceof StaleAttemptError) return 'settled';
     await crashPoint('before-failure-recorded', entry.messageId);

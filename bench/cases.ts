@@ -37,17 +37,12 @@ export interface CaseOptions {
 const path = (name: string) => fileURLToPath(packageFile(name));
 const PEERS = 'bench/peers';
 /** npm's `node` package: pg-boss and graphile-worker want a newer Node than we do. One for all, so that none is favoured. */
-const NEW_NODE = path(`${PEERS}/node_modules/node/bin/node`);
+const NEW_NODE = path(`${PEERS}/node_modules/.bin/node`);
 
 export const peersAreInstalled = () => existsSync(NEW_NODE);
 export const PEERS_FOLDER = path(PEERS);
 
-function own(
-  name: string,
-  module: string,
-  settings: Record<string, string>,
-  temporal: boolean,
-): SystemSpec {
+function own(name: string, module: string, settings: Record<string, string>, temporal: boolean): SystemSpec {
   return {
     name,
     module: packageFile(`dist/bench/systems/${module}.js`).href,
@@ -94,19 +89,61 @@ export function makeCases({ quick, peers, history, settings }: CaseOptions): Cas
   const drain = (jobs: number): Plan => ({ kind: 'backlog', jobs: quick ? jobs / 10 : jobs });
   const burst: Plan = { kind: 'burst', jobs: quick ? 800 : 10_000, warmUp: quick ? 50 : 200 };
   const cases: Case[] = [
-    { id: 'floor', label: 'empty workflow, eager start: the floor', group: 'lanes', spec: floor, plan: steady },
-    { id: 'a-steady', label: 'workflow lane, sent (A), steady', group: 'lanes', spec: workflow, plan: steady },
-    { id: 'a-backlog', label: 'workflow lane, sent (A), backlog', group: 'lanes', spec: workflow, plan: drain(5_000) },
-    { id: 'a-burst', label: `workflow lane, sent (A), burst of ${burst.jobs}`, group: 'lanes', spec: workflow, plan: burst },
+    {
+      id: 'floor',
+      label: 'empty workflow, eager start: the floor',
+      group: 'lanes',
+      spec: floor,
+      plan: steady,
+    },
+    {
+      id: 'a-steady',
+      label: 'workflow lane, sent (A), steady',
+      group: 'lanes',
+      spec: workflow,
+      plan: steady,
+    },
+    {
+      id: 'a-backlog',
+      label: 'workflow lane, sent (A), backlog',
+      group: 'lanes',
+      spec: workflow,
+      plan: drain(5_000),
+    },
+    {
+      id: 'a-burst',
+      label: `workflow lane, sent (A), burst of ${burst.jobs}`,
+      group: 'lanes',
+      spec: workflow,
+      plan: burst,
+    },
     { id: 'b-steady', label: 'workflow lane, started (B)', group: 'lanes', spec: started, plan: steady },
     { id: 'three', label: 'three ordinary activities', group: 'lanes', spec: three, plan: steady },
 
-    { id: 'hand', label: 'hand-written table, no recovery', group: 'express', spec: handWritten, plan: steady },
+    {
+      id: 'hand',
+      label: 'hand-written table, no recovery',
+      group: 'express',
+      spec: handWritten,
+      plan: steady,
+    },
     { id: 'express', label: 'temporal-inbox, express', group: 'express', spec: express, plan: steady },
 
-    { id: 'floor-latency', label: 'empty workflow, eager start', group: 'latency', spec: floor, plan: latency },
+    {
+      id: 'floor-latency',
+      label: 'empty workflow, eager start',
+      group: 'latency',
+      spec: floor,
+      plan: latency,
+    },
     { id: 'a-latency', label: 'workflow lane, sent (A)', group: 'latency', spec: workflow, plan: latency },
-    { id: 'express-latency', label: 'temporal-inbox, express', group: 'latency', spec: express, plan: latency },
+    {
+      id: 'express-latency',
+      label: 'temporal-inbox, express',
+      group: 'latency',
+      spec: express,
+      plan: latency,
+    },
     { id: 'hand-latency', label: 'hand-written table', group: 'latency', spec: handWritten, plan: latency },
   ];
   if (peers) {
@@ -119,23 +156,69 @@ export function makeCases({ quick, peers, history, settings }: CaseOptions): Cas
     const options = { helpers: workers - 1 };
     const label = workers === 1 ? '1 worker' : `${workers} workers`;
     cases.push(
-      { id: `a-${workers}`, label: `workflow lane, ${label}`, group: 'workers', spec: workflow, plan: drain(4_000), options },
-      { id: `express-${workers}`, label: `express, ${label}`, group: 'workers', spec: express, plan: drain(30_000), options },
+      {
+        id: `a-${workers}`,
+        label: `workflow lane, ${label}`,
+        group: 'workers',
+        spec: workflow,
+        plan: drain(4_000),
+        options,
+      },
+      {
+        id: `express-${workers}`,
+        label: `express, ${label}`,
+        group: 'workers',
+        spec: express,
+        plan: drain(30_000),
+        options,
+      },
     );
   }
-  for (const [id, rows] of [['empty', 0], ['full', history]] as const) {
+  for (const [id, rows] of [
+    ['empty', 0],
+    ['full', history],
+  ] as const) {
     const options = { prepare: (pool: Pool) => makeHistory(pool, rows) };
-    const label = rows === 0 ? 'empty table' : `${rows.toLocaleString('en')} Completed, ${(rows / 10).toLocaleString('en')} dead letters`;
+    const label =
+      rows === 0
+        ? 'empty table'
+        : `${rows.toLocaleString('en')} Completed, ${(rows / 10).toLocaleString('en')} dead letters`;
     cases.push(
-      { id: `a-${id}`, label: `workflow lane, ${label}`, group: 'history', spec: workflow, plan: drain(4_000), options },
-      { id: `express-${id}`, label: `express, ${label}`, group: 'history', spec: express, plan: drain(30_000), options },
+      {
+        id: `a-${id}`,
+        label: `workflow lane, ${label}`,
+        group: 'history',
+        spec: workflow,
+        plan: drain(4_000),
+        options,
+      },
+      {
+        id: `express-${id}`,
+        label: `express, ${label}`,
+        group: 'history',
+        spec: express,
+        plan: drain(30_000),
+        options,
+      },
     );
   }
   for (const jobs of [10_000, 100_000]) {
     const label = `after ${jobs.toLocaleString('en')} commands`;
     cases.push(
-      { id: `a-memory-${jobs}`, label: `workflow lane, ${label}`, group: 'memory', spec: workflow, plan: drain(jobs) },
-      { id: `express-memory-${jobs}`, label: `express, ${label}`, group: 'memory', spec: express, plan: drain(jobs) },
+      {
+        id: `a-memory-${jobs}`,
+        label: `workflow lane, ${label}`,
+        group: 'memory',
+        spec: workflow,
+        plan: drain(jobs),
+      },
+      {
+        id: `express-memory-${jobs}`,
+        label: `express, ${label}`,
+        group: 'memory',
+        spec: express,
+        plan: drain(jobs),
+      },
     );
   }
   return cases;
@@ -150,7 +233,9 @@ async function makeHistory(pool: Pool, completed: number): Promise<void> {
     select '${prefix}-' || n, 'Old', jsonb_build_object('account', n % 1000, 'amount', 1), '${status}', 1, now(),
       sha256(n::text::bytea), ${values} from generate_series(1, $1::integer) n`;
   await pool.query(entries('Completed', 'old', 'processed_at, result', `now(), '{}'`), [completed]);
-  await pool.query(entries('DeadLetter', 'dead', 'retry_count, error', `1, 'Broken: it is'`), [completed / 10]);
+  await pool.query(entries('DeadLetter', 'dead', 'retry_count, error', `1, 'Broken: it is'`), [
+    completed / 10,
+  ]);
   await pool.query(`
     insert into inbox.dead_letters (message_id, generation, command_type, payload, metadata, error_type, error,
       failure_group, reason, retry_count)

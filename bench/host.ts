@@ -144,7 +144,7 @@ async function follow(load: Load, running: Running, plan: Plan): Promise<Details
 /** By the system's own word: the callbacks come before the end of what they tell of. */
 async function untilAllDone(running: Running, jobs: number): Promise<number> {
   const giveUp = now() + GIVE_UP_MS;
-  for (let before = -1; ; ) {
+  for (let before = -1; ;) {
     const done = await running.countDone();
     if (done >= jobs || (now() > giveUp && done === before)) return done;
     before = done;

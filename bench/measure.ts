@@ -139,7 +139,11 @@ const difference = (from: Clocks, to: Clocks): Clocks => ({
   postgres: to.postgres - from.postgres,
 });
 
-async function checkEffects(pool: Pool, spec: SystemSpec, { jobs, total, countDone }: Outcome): Promise<void> {
+async function checkEffects(
+  pool: Pool,
+  spec: SystemSpec,
+  { jobs, total, countDone }: Outcome,
+): Promise<void> {
   const effects = await readEffects(pool);
   // The floor has none, on purpose.
   const none = effects.events === 0 && spec.settings['design'] === 'floor';
@@ -188,7 +192,9 @@ async function readStatements(pool: Pool, jobs: number): Promise<StatementCost[]
 
 /** When each event was committed, by Postgres's own record (track_commit_timestamp), in ms since the epoch. */
 async function readCommits(pool: Pool): Promise<Map<string, number>> {
-  const inbox = await pool.query<{ there: boolean }>(`select to_regclass('inbox.outbox') is not null as there`);
+  const inbox = await pool.query<{ there: boolean }>(
+    `select to_regclass('inbox.outbox') is not null as there`,
+  );
   const table = inbox.rows[0]!.there ? 'inbox.outbox' : 'outbox';
   const { rows } = await pool.query<{ id: string; at: number }>(
     `select message_id as id, (extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000)::double precision as at
@@ -227,8 +233,11 @@ async function createDatabase(serverUrl: string, name: string) {
 class Host {
   readonly #child: ChildProcess;
   readonly #spec: SystemSpec;
-  #expected: { kind: Report['kind']; resolve: (report: Report) => void; reject: (error: Error) => void } | null =
-    null;
+  #expected: {
+    kind: Report['kind'];
+    resolve: (report: Report) => void;
+    reject: (error: Error) => void;
+  } | null = null;
   servers: number[] = [];
   onBegin = (): void => {};
   onEnd = (): void => {};

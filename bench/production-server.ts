@@ -180,7 +180,7 @@ async function registerNamespace(server: Supervised, port: number): Promise<void
         return await connection.withDeadline(Date.now() + 5_000, async () => {
           await connection.workflowService.registerNamespace({
             namespace: NAMESPACE,
-            workflowExecutionRetentionPeriod: { seconds: 3 * 86_400 as never },
+            workflowExecutionRetentionPeriod: { seconds: (3 * 86_400) as never },
           });
         });
       } catch (error) {

@@ -35,18 +35,78 @@ const GOALS: readonly Goal[] = [
   { text: 'sent (A), burst / steady', of: 'a-burst', to: 'a-steady', figure: 'rate', wanted: { least: 0.9 } },
   { text: 'started (B) / floor', of: 'b-steady', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
   { text: 'sent (A) / three activities', of: 'a-steady', to: 'three', figure: 'rate', wanted: { least: 5 } },
-  { text: 'latency, sent (A), COMMIT to Completed / floor, start to end', of: 'a-latency', to: 'floor-latency', figure: 'fromCommit', wanted: { most: 1.5 } },
+  {
+    text: 'latency, sent (A), COMMIT to Completed / floor, start to end',
+    of: 'a-latency',
+    to: 'floor-latency',
+    figure: 'fromCommit',
+    wanted: { most: 1.5 },
+  },
   { text: 'express / best of the others', of: 'express', to: PEERS, figure: 'rate', wanted: { least: 1.5 } },
   { text: 'express / hand-written', of: 'express', to: 'hand', figure: 'rate', wanted: { least: 0.4 } },
-  { text: 'latency, express / graphile-worker', of: 'express-latency', to: 'graphile-latency', figure: 'fromCall', wanted: { most: 1 } },
-  { text: 'workflow lane, CPU of node, 2 workers / 1', of: 'a-2', to: 'a-1', figure: 'cpu', wanted: { most: 1.1 } },
-  { text: 'workflow lane, CPU of node, 4 workers / 1', of: 'a-4', to: 'a-1', figure: 'cpu', wanted: { most: 1.1 } },
-  { text: 'express, CPU of node, 2 workers / 1', of: 'express-2', to: 'express-1', figure: 'cpu', wanted: { most: 1.1 } },
-  { text: 'express, CPU of node, 4 workers / 1', of: 'express-4', to: 'express-1', figure: 'cpu', wanted: { most: 1.1 } },
-  { text: 'workflow lane, large table / empty', of: 'a-full', to: 'a-empty', figure: 'rate', wanted: { least: 0.95 } },
-  { text: 'express, large table / empty', of: 'express-full', to: 'express-empty', figure: 'rate', wanted: { least: 0.95 } },
-  { text: 'workflow lane, memory after 100,000 / 10,000', of: 'a-memory-100000', to: 'a-memory-10000', figure: 'memory', wanted: { most: 1.1 } },
-  { text: 'express, memory after 100,000 / 10,000', of: 'express-memory-100000', to: 'express-memory-10000', figure: 'memory', wanted: { most: 1.1 } },
+  {
+    text: 'latency, express / graphile-worker',
+    of: 'express-latency',
+    to: 'graphile-latency',
+    figure: 'fromCall',
+    wanted: { most: 1 },
+  },
+  {
+    text: 'workflow lane, CPU of node, 2 workers / 1',
+    of: 'a-2',
+    to: 'a-1',
+    figure: 'cpu',
+    wanted: { most: 1.1 },
+  },
+  {
+    text: 'workflow lane, CPU of node, 4 workers / 1',
+    of: 'a-4',
+    to: 'a-1',
+    figure: 'cpu',
+    wanted: { most: 1.1 },
+  },
+  {
+    text: 'express, CPU of node, 2 workers / 1',
+    of: 'express-2',
+    to: 'express-1',
+    figure: 'cpu',
+    wanted: { most: 1.1 },
+  },
+  {
+    text: 'express, CPU of node, 4 workers / 1',
+    of: 'express-4',
+    to: 'express-1',
+    figure: 'cpu',
+    wanted: { most: 1.1 },
+  },
+  {
+    text: 'workflow lane, large table / empty',
+    of: 'a-full',
+    to: 'a-empty',
+    figure: 'rate',
+    wanted: { least: 0.95 },
+  },
+  {
+    text: 'express, large table / empty',
+    of: 'express-full',
+    to: 'express-empty',
+    figure: 'rate',
+    wanted: { least: 0.95 },
+  },
+  {
+    text: 'workflow lane, memory after 100,000 / 10,000',
+    of: 'a-memory-100000',
+    to: 'a-memory-10000',
+    figure: 'memory',
+    wanted: { most: 1.1 },
+  },
+  {
+    text: 'express, memory after 100,000 / 10,000',
+    of: 'express-memory-100000',
+    to: 'express-memory-10000',
+    figure: 'memory',
+    wanted: { most: 1.1 },
+  },
 ];
 
 export const summarize = (values: readonly number[]) => ({
@@ -103,10 +163,22 @@ function rateCells(measured: readonly Measurement[]): string[] {
   const middle = (pick: (one: Measurement) => number) => median(measured.map(pick));
   return [
     Math.round(middle(({ rate }) => rate)).toLocaleString('en'),
-    fixed(middle(({ cpu }) => cpu.node), 2),
-    fixed(middle(({ cpu }) => cpu.server), 2),
-    fixed(middle(({ cpu }) => cpu.postgres), 2),
-    fixed(middle(({ memory }) => memory), 0),
+    fixed(
+      middle(({ cpu }) => cpu.node),
+      2,
+    ),
+    fixed(
+      middle(({ cpu }) => cpu.server),
+      2,
+    ),
+    fixed(
+      middle(({ cpu }) => cpu.postgres),
+      2,
+    ),
+    fixed(
+      middle(({ memory }) => memory),
+      0,
+    ),
   ];
 }
 
@@ -124,7 +196,9 @@ export function ratiosOf(goal: Goal, results: Results): number[] {
   const below = [goal.to].flat().map((id) => results.get(id) ?? []);
   if (below.every((measured) => measured.length === 0)) return [];
   return above.map((measured, round) => {
-    const others = below.flatMap((rounds) => (rounds[round] ? [figure(rounds[round], goal.figure, false)] : []));
+    const others = below.flatMap((rounds) =>
+      rounds[round] ? [figure(rounds[round], goal.figure, false)] : [],
+    );
     return figure(measured, goal.figure, true) / Math.max(...others);
   });
 }

@@ -44,13 +44,24 @@ const program = new Command('bench')
   .option('--cases <ids>', 'only these cases', list, [])
   .option('--no-peers', 'without other systems (they are installed by npm below bench/peers)')
   .addOption(
-    new Option('--server <kind>', "Temporal's server, where TEMPORAL_ADDRESS is not set; production: its server on Postgres")
+    new Option(
+      '--server <kind>',
+      "Temporal's server, where TEMPORAL_ADDRESS is not set; production: its server on Postgres",
+    )
       .choices(['embedded', 'production'])
       .default('embedded'),
   )
   .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
-  .option('--set <name=value>', 'a setting of the workers, such as INBOX_CONCURRENCY=64', (text, all: string[]) => [...all, text], [])
-  .option('--profile <folder>', "CPU profiles of Node into it, and what each statement costs Postgres; slows both down")
+  .option(
+    '--set <name=value>',
+    'a setting of the workers, such as INBOX_CONCURRENCY=64',
+    (text, all: string[]) => [...all, text],
+    [],
+  )
+  .option(
+    '--profile <folder>',
+    'CPU profiles of Node into it, and what each statement costs Postgres; slows both down',
+  )
   .option('--json <file>', 'write all measurements to it');
 
 /** DATABASE_URL is left alone on purpose: a bench is not to be run in anybody's database. */
@@ -62,7 +73,10 @@ async function startServers({ server, profile }: Options): Promise<Servers & { s
       // A checkpoint in the middle would be somebody's bad luck.
       max_wal_size: '8GB',
       checkpoint_timeout: '30min',
-      ...(profile && { shared_preload_libraries: 'pg_stat_statements', 'pg_stat_statements.track_planning': 'on' }),
+      ...(profile && {
+        shared_preload_libraries: 'pg_stat_statements',
+        'pg_stat_statements.track_planning': 'on',
+      }),
     },
   });
   const common = { databaseUrl: postgres.url, postgresPid: postgres.pid };
@@ -101,8 +115,12 @@ async function startTemporal(kind: Options['server'], databaseUrl: string) {
 function installPeers(): void {
   if (peersAreInstalled()) return;
   say('installing the other systems below bench/peers, once');
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: PEERS_FOLDER, stdio: ['ignore', 2, 2] });
-  if (status !== 0) throw new Error('npm ci failed in bench/peers; run it by hand, or measure with --no-peers');
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
+    cwd: PEERS_FOLDER,
+    stdio: ['ignore', 2, 2],
+  });
+  if (status !== 0)
+    throw new Error('npm ci failed in bench/peers; run it by hand, or measure with --no-peers');
 }
 
 function choose(options: Options): Case[] {
@@ -116,7 +134,12 @@ function choose(options: Options): Case[] {
   return chosen;
 }
 
-async function measureAll(servers: Servers, cases: readonly Case[], rounds: number, profile?: string): Promise<Results> {
+async function measureAll(
+  servers: Servers,
+  cases: readonly Case[],
+  rounds: number,
+  profile?: string,
+): Promise<Results> {
   const results: Results = new Map(cases.map(({ id }) => [id, []]));
   for (let round = 0; round < rounds; round += 1) {
     // Each round begins with another one: what comes first has it cooler, or warmer.

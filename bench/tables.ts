@@ -49,7 +49,9 @@ export interface Effects {
 
 /** What the jobs have left behind. */
 export async function readEffects(pool: Pool): Promise<Effects> {
-  const inbox = await pool.query<{ there: boolean }>(`select to_regclass('inbox.outbox') is not null as there`);
+  const inbox = await pool.query<{ there: boolean }>(
+    `select to_regclass('inbox.outbox') is not null as there`,
+  );
   const outbox = inbox.rows[0]!.there
     ? '(select message_id from public.outbox union all select message_id from inbox.outbox)'
     : 'public.outbox';

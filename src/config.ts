@@ -44,7 +44,7 @@ const settings = z.object({
   // Temporal refuses 2 MB, so more than 1 MiB of payload would get stuck on its way.
   INBOX_MAX_PAYLOAD_BYTES: whole(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
   INBOX_CONCURRENCY: whole(32, 1_000),
-  INBOX_EXPRESS_CONCURRENCY: whole(16, 1_000),
+  INBOX_EXPRESS_CONCURRENCY: whole(32, 1_000),
   INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
   INBOX_SHUTDOWN_GRACE: z
     .string()

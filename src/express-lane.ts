@@ -52,13 +52,14 @@ export class ExpressLane {
    */
   get room(): number {
     if (this.types.length === 0) return 0;
-    return this.#free >= this.#share ? this.#free : 0;
+    return this.#free >= Math.ceil(this.#options.slots / 8) ? this.#free : 0;
   }
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
   reserve(type: string): ReservedSlot | null {
-    // The last share of the slots is for what comes from elsewhere.
-    if (this.#closed || this.behind || !this.types.includes(type) || this.#free <= this.#share) return null;
+    if (this.#closed || this.behind || !this.types.includes(type)) return null;
+    // The last of the slots are for what comes from elsewhere.
+    if (this.#free <= Math.ceil(this.#options.slots / 8)) return null;
     let settle = (): void => {};
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);
@@ -98,10 +99,6 @@ export class ExpressLane {
     return this.#options.slots - this.#running.size - this.#reserved.size;
   }
 
-  get #share(): number {
-    return Math.ceil(this.#options.slots / 4);
-  }
-
   async #run(entry: Entry): Promise<void> {
     const { attempt, log } = this.#options;
     const { messageId, commandType } = entry;
@@ -109,7 +106,7 @@ export class ExpressLane {
       if ((await attempt(entry)) === 'handOver') await this.#handOver(entry);
     } catch (error) {
       const problem =
-        'an express attempt was cut off; the reconciler takes its command up within half a minute';
+        'an express attempt was cut off; its command is taken up again, by the reconciler within half a minute';
       log.warn(problem, { messageId, commandType, error });
     }
   }

@@ -174,9 +174,15 @@ const OWN_QUERY_TIMEOUT_MS = 20_000;
 
 function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
-  const attempts = settings.concurrency + settings.retryConcurrency + settings.expressConcurrency;
+  // The two lanes share: seldom are both full, and then one waits for the other.
+  const attempts = Math.max(settings.concurrency, settings.expressConcurrency) + settings.retryConcurrency;
   return {
-    attempts: createPool({ connectionString, max: attempts, applicationName: 'inbox attempts', pipeline: true }),
+    attempts: createPool({
+      connectionString,
+      max: attempts,
+      applicationName: 'inbox attempts',
+      pipeline: true,
+    }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
     claims: createPool({
       ...own,

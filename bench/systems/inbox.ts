@@ -21,6 +21,8 @@ import { ADD_TO_ACCOUNT } from '../tables.ts';
 
 const TYPE = 'AddToAccount';
 const SENT_AT_ONCE = 500;
+/** Prepared, as in the jobs of the other systems. */
+const ADD = { name: 'add', text: ADD_TO_ACCOUNT };
 
 const command = (express: boolean, done: Surroundings['done']) =>
   defineCommand({
@@ -28,7 +30,7 @@ const command = (express: boolean, done: Surroundings['done']) =>
     express,
     schema: z.object({ account: z.int(), amount: z.int() }),
     async handle({ tx, messageId, payload, emit }) {
-      await tx.query(ADD_TO_ACCOUNT, [payload.account, payload.amount]);
+      await tx.query({ ...ADD, values: [payload.account, payload.amount] });
       emit({
         aggregateType: 'account',
         aggregateId: String(payload.account),

@@ -25,7 +25,9 @@ const SLOTS = {
 function activities(pool: Pool, done: Surroundings['done']): ThreeActivities {
   return {
     async accept({ id }) {
-      await pool.query(`insert into commands (id, status) values ($1, 'Pending') on conflict do nothing`, [id]);
+      await pool.query(`insert into commands (id, status) values ($1, 'Pending') on conflict do nothing`, [
+        id,
+      ]);
     },
     async handle({ id, account, amount }) {
       await withTransaction(pool, async (tx) => {

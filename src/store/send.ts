@@ -73,7 +73,9 @@ export async function insertQuietly(db: Queryable, entries: readonly EntryToSend
 
 /** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */
 export async function wakeRelays(db: Queryable): Promise<void> {
-  await db.query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, '')`, [PENDING_CHANNEL]);
+  await db.query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, '')`, [
+    PENDING_CHANNEL,
+  ]);
 }
 
 /** A known entry, and whether it was sent with the same type and payload. */

@@ -41,7 +41,10 @@ export interface TakenEntries {
 const EXPRESS = `(command_type = any ($3) and attempt = 0)`;
 
 /** Of an entry whose workflow is only started the payload stays where it is. */
-const TAKEN_COLUMNS = ENTRY_COLUMNS.replace('payload,', `case when status = 'Processing' then payload end as payload,`);
+const TAKEN_COLUMNS = ENTRY_COLUMNS.replace(
+  'payload,',
+  `case when status = 'Processing' then payload end as payload,`,
+);
 
 const TAKE_PENDING = statement(
   `update inbox.entries set
@@ -69,6 +72,18 @@ export async function takePendingEntries(db: Queryable, room: Room): Promise<Tak
     toStart: rows.filter(({ status }) => status === 'Pending'),
     claimed: rows.filter(({ status }) => status === 'Processing'),
   };
+}
+
+/**
+ * A first attempt that was claimed and never begun has not been: its entry is Pending as before. Only for whoever claimed
+ * it, and lets go of it.
+ */
+export async function giveBackClaim(db: Queryable, messageId: string): Promise<void> {
+  await db.query(
+    `update inbox.entries set status = 'Pending', attempt = 0, claimed_at = null
+     where message_id = $1 and attempt = 1 and status = 'Processing'`,
+    [messageId],
+  );
 }
 
 /** Gives them back at once, when Temporal could not be reached. */

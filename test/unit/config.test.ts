@@ -19,7 +19,7 @@ describe('settings', () => {
       taskQueue: 'inbox',
       maxPayloadBytes: 1_048_576,
       concurrency: 32,
-      expressConcurrency: 16,
+      expressConcurrency: 32,
       retryConcurrency: 16,
       shutdownGraceMs: 20_000,
       watchdogMs: 30_000,
