@@ -47,7 +47,7 @@ export async function startProductionServer(options: ProductionServerOptions): P
   for (const [name, schema] of Object.entries(STORES)) await makeStore(sql, database, name, schema);
   const folder = await mkdtemp(join(tmpdir(), 'temporal-inbox-server-'));
   try {
-    const port = await choosePort();
+    const port = await chooseLowPort();
     await writeConfig(folder, database, port);
     const running = await supervise({
       command: server,
@@ -109,6 +109,14 @@ async function makeStore(tool: string, database: URL, name: string, schema: stri
   await run('update-schema', '--schema-name', schema);
 }
 
+/** Temporal keeps ports of its services in a smallint. */
+async function chooseLowPort(): Promise<number> {
+  for (;;) {
+    const wanted = 20_000 + Math.floor(Math.random() * 10_000);
+    if ((await choosePort(wanted)) === wanted) return wanted;
+  }
+}
+
 /** The parts of the server's own template that are needed, with the pool sizes of its Docker image. */
 async function writeConfig(folder: string, database: URL, port: number): Promise<void> {
   const store = (databaseName: string, maxConns: number) => ({
@@ -126,8 +134,8 @@ async function writeConfig(folder: string, database: URL, port: number): Promise
   });
   const services: Record<string, unknown> = {};
   for (const service of SERVICES) {
-    const grpcPort = service === 'frontend' ? port : await choosePort();
-    services[service] = { rpc: { grpcPort, membershipPort: await choosePort(), bindOnLocalHost: true } };
+    const grpcPort = service === 'frontend' ? port : await chooseLowPort();
+    services[service] = { rpc: { grpcPort, membershipPort: await chooseLowPort(), bindOnLocalHost: true } };
   }
   const config = {
     log: { stdout: true, level: 'warn' },
