@@ -224,16 +224,18 @@ export function makeCases({ quick, peers, history, settings }: CaseOptions): Cas
   return cases;
 }
 
+/** One statement that inserts `$1` entries of one status, with ids that begin with `prefix`. */
+const insertEntries = (status: string, prefix: string, more: string, values: string) => `
+  insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, fingerprint, ${more})
+  select '${prefix}-' || n, 'Old', jsonb_build_object('account', n % 1000, 'amount', 1), '${status}', 1, now(),
+    sha256(n::text::bytea), ${values} from generate_series(1, $1::integer) n`;
+
 /** A table as it is after some months: rows as the inbox leaves them. */
 async function makeHistory(pool: Pool, completed: number): Promise<void> {
   await migrate(pool);
   if (completed === 0) return;
-  const entries = (status: string, prefix: string, more: string, values: string) => `
-    insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, fingerprint, ${more})
-    select '${prefix}-' || n, 'Old', jsonb_build_object('account', n % 1000, 'amount', 1), '${status}', 1, now(),
-      sha256(n::text::bytea), ${values} from generate_series(1, $1::integer) n`;
-  await pool.query(entries('Completed', 'old', 'processed_at, result', `now(), '{}'`), [completed]);
-  await pool.query(entries('DeadLetter', 'dead', 'retry_count, error', `1, 'Broken: it is'`), [
+  await pool.query(insertEntries('Completed', 'old', 'processed_at, result', `now(), '{}'`), [completed]);
+  await pool.query(insertEntries('DeadLetter', 'dead', 'retry_count, error', `1, 'Broken: it is'`), [
     completed / 10,
   ]);
   await pool.query(`

@@ -60,7 +60,7 @@ export class ExpressLane {
     if (this.#closed || this.behind || !this.types.includes(type)) return null;
     // The last of the slots are for what comes from elsewhere.
     if (this.#free <= Math.ceil(this.#options.slots / 8)) return null;
-    let settle = (): void => {};
+    let settle!: () => void;
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);
     const end = () => {
