@@ -10,7 +10,7 @@ import { median, quantile } from './statistics.ts';
 /** By the case's id, one for each round. */
 export type Results = Map<string, Measurement[]>;
 
-const TITLES: Record<Group, string> = {
+export const TITLES: Record<Group, string> = {
   lanes: 'One workflow a command',
   express: 'Express commands, and other systems',
   latency: 'One at a time',

@@ -7,13 +7,33 @@
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
+import { readDatabaseUrl } from '../../src/config.ts';
+import { createPool } from '../../src/database.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
+import { createInbox } from '../../src/inbox.ts';
+import type { Inbox } from '../../src/inbox.ts';
 
 export const ACCOUNTS = 20;
 export const OPENING_CENTS = 1_000_000;
 export const MAXIMUM_ATTEMPTS = 20;
 
-/** How often and how a transfer fails before it works; `dies` fails for good until its first replay. */
+/** The inbox of this worker's process: what is sent there is taken up beside it, with its insertion. */
+let inbox: Promise<Inbox> | undefined;
+
+function inboxOfThisProcess(): Promise<Inbox> {
+  const options = { connectionString: readDatabaseUrl(), max: 2, applicationName: 'chaos sender' };
+  inbox ??= createInbox({ pool: createPool(options) }).catch((error: unknown) => {
+    // Postgres may be away: the next one tries again.
+    inbox = undefined;
+    throw error;
+  });
+  return inbox;
+}
+
+/**
+ * How often and how a transfer fails before it works; `dies` fails for good until its first replay. `beside`: another
+ * command, which it sends in a transaction of its own.
+ */
 const schema = z.object({
   from: z
     .int()
@@ -28,6 +48,7 @@ const schema = z.object({
   failures: z.int().min(0).default(0),
   dies: z.boolean().default(false),
   sleepMs: z.int().min(0).default(0),
+  beside: z.object({ messageId: z.string(), type: z.string(), payload: z.json() }).optional(),
 });
 
 export type Transfer = z.input<typeof schema>;
@@ -38,7 +59,7 @@ export const transfer = defineCommand({
   retry: { maximumAttempts: MAXIMUM_ATTEMPTS, initialInterval: '200ms', maximumInterval: '2s' },
   timeout: '5s',
   async handle({ payload, tx, emit, messageId, attempt, generation }) {
-    const { from, to, cents, events, failures, dies, sleepMs } = payload;
+    const { from, to, cents, events, failures, dies, sleepMs, beside } = payload;
     // In one order, so that two transfers between two accounts cannot wait for each other.
     const [first, second] = from < to ? [from, to] : [to, from];
     await tx.query('select from chaos.accounts where id in ($1, $2) order by id for update', [first, second]);
@@ -56,6 +77,7 @@ export const transfer = defineCommand({
         payload: { number, of: events },
       });
     }
+    if (beside) await (await inboxOfThisProcess()).send(beside);
     if (sleepMs > 0) await tx.query('select pg_sleep($1)', [sleepMs / 1_000]);
     if (dies && generation === 0) throw new UnrecoverableError('DiesUntilReplayed');
     if (attempt <= failures) throw new Error('fails for now');
