@@ -186,11 +186,14 @@ async function run(options: Options): Promise<{ cases: readonly Case[]; results:
   }
 }
 
+/** JSON has no NaN. */
+const revived = (_key: string, value: unknown) => (value === null ? Number.NaN : value);
+
 async function readMeasurements(files: readonly string[]) {
   const cases: Case[] = [];
   const results: Results = new Map();
   for (const file of files) {
-    const saved = JSON.parse(await readFile(file, 'utf8')) as {
+    const saved = JSON.parse(await readFile(file, 'utf8'), revived) as {
       cases: Case[];
       results: Record<string, Measurement[]>;
     };

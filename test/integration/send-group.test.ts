@@ -198,3 +198,62 @@ describe('express commands that are sent beside their worker', () => {
     await nowhere.end();
   });
 });
+
+describe('commands that are sent beside their worker', () => {
+  let fixture: TestInbox;
+  let inbox: Inbox;
+  const leave = gate();
+
+  const waiting = defineCommand({
+    type: 'Waiting',
+    schema: z.object({ waits: z.boolean().optional() }),
+    async handle({ payload }) {
+      if (payload.waits) await leave.opened;
+    },
+  });
+  const send = (name: string, waits = false) =>
+    inbox.send({ messageId: fixture.id(name), type: 'Waiting', payload: { waits } });
+  /** Whether it was leased by the statement that inserted it. */
+  const leasedAtOnce = async (name: string) => {
+    const sql = 'select relayed_at = received_at as leased from inbox.entries where message_id = $1';
+    const [entry] = await rows<{ leased: boolean | null }>(fixture.pool, sql, [fixture.id(name)]);
+    return entry!.leased === true;
+  };
+
+  before(async () => {
+    fixture = await createTestInbox();
+    inbox = await createInbox({ pool: fixture.pool });
+    await fixture.startWorker([waiting], { concurrency: 8 });
+    await eventually('the worker is there', async () => {
+      const name = `probe-${Date.now()}`;
+      await send(name);
+      return leasedAtOnce(name);
+    });
+  });
+  after(async () => {
+    leave.open();
+    await inbox.close();
+    await fixture.close();
+  });
+
+  it('are leased with their insertion, and started without a look at the table', async () => {
+    await send('leased');
+    assert.ok(await leasedAtOnce('leased'));
+    const { status, attempt } = await fixture.reaches(fixture.id('leased'), 'Completed');
+    assert.deepEqual([status, attempt], ['Completed', 1]);
+  });
+
+  it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `held-${index}`);
+    await eventually('the slots of those before are free', async () => {
+      const sql = `select from inbox.entries where status <> 'Completed'`;
+      return (await rows(fixture.pool, sql)).length === 0;
+    });
+    await Promise.all(names.map((name) => send(name, true)));
+    const leased = await Promise.all(names.map((name) => leasedAtOnce(name)));
+    assert.ok(leased.filter(Boolean).length <= 7, `${leased.filter(Boolean).length} were leased at once`);
+    assert.ok(leased.some(Boolean) && !leased.every(Boolean));
+    leave.open();
+    for (const name of names) await fixture.reaches(fixture.id(name), 'Completed');
+  });
+});
