@@ -6,6 +6,7 @@
 import type { Pool } from 'pg';
 import type { CommandLog } from '../src/command.ts';
 import type { Registry } from '../src/registry.ts';
+import type { Asker } from '../src/requests.ts';
 
 export interface ActivityDependencies {
   registry: Registry;
@@ -15,6 +16,8 @@ export interface ActivityDependencies {
   attempts: Pool;
   /** Failures, dead letters and what operators do: durable, and never kept waiting by attempts. */
   records: Pool;
+  /** How a campaign asks commands for their replay. */
+  asker: Asker;
   maxPayloadBytes: number;
   /** Who this is, in `failures.worker`. */
   worker: string;

@@ -4,8 +4,15 @@
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
-import type { AttemptInput, DiscardInput, ReplayInput } from '../src/outcome.ts';
+import type {
+  AttemptInput,
+  CampaignChangeInput,
+  CampaignInput,
+  DiscardInput,
+  ReplayInput,
+} from '../src/outcome.ts';
 import { createAttempt } from './attempt.ts';
+import { createCampaignActivities } from './campaign.ts';
 import { createCancel } from './cancelled.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
@@ -17,6 +24,7 @@ export function createActivities(dependencies: ActivityDependencies) {
   const attempt = createAttempt(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
   const operator = createOperatorActivities(dependencies);
+  const campaign = createCampaignActivities(dependencies);
   return {
     /** The first attempt: a local activity in the first workflow task. */
     firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
@@ -27,6 +35,9 @@ export function createActivities(dependencies: ActivityDependencies) {
     deadLetterCancelled: () => withHeartbeat(deadLetterCancelled),
     replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => operator.replayDeadLetter(input)),
     discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => operator.discardDeadLetter(input)),
+    lookAtCampaign: (input: CampaignInput) => withHeartbeat(() => campaign.lookAtCampaign(input)),
+    replayItems: (input: CampaignInput) => withHeartbeat(() => campaign.replayItems(input)),
+    changeCampaign: (input: CampaignChangeInput) => withHeartbeat(() => campaign.changeCampaign(input)),
   };
 }
 

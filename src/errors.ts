@@ -140,6 +140,28 @@ export class RequestRefusedError extends InboxError {
   }
 }
 
+/** No campaign has this id. */
+export class UnknownCampaignError extends InboxError {
+  override readonly name = 'UnknownCampaignError';
+
+  constructor(readonly campaignId: string) {
+    super(`no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists those there are`);
+  }
+}
+
+/** The campaign cannot be made, or is not in a state in which this can be done. */
+export class CampaignError extends InboxError {
+  override readonly name = 'CampaignError';
+
+  constructor(
+    /** Null where there is none yet. */
+    readonly campaignId: string | null,
+    readonly problem: string,
+  ) {
+    super(campaignId === null ? `no campaign: ${problem}` : `campaign ${campaignId} ${problem}`);
+  }
+}
+
 /**
  * Thrown by a publisher: the broker did not take the events. Of other errors the log has the name alone; this one's
  * message is logged, so it must say what to do, and have nothing in it of what the events carry.

@@ -13,6 +13,7 @@ export type {
   Transaction,
 } from './command.ts';
 export {
+  CampaignError,
   ConfigurationError,
   DeadLetterError,
   IdempotencyConflictError,
@@ -25,6 +26,7 @@ export {
   ResultTimeoutError,
   RetryAfterError,
   SchemaError,
+  UnknownCampaignError,
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
@@ -39,15 +41,23 @@ export { migrate } from './migrate.ts';
 export type { MigrationReport } from './migrate.ts';
 export * as operations from './operations.ts';
 export {
+  ABORT_SIGNAL,
+  CAMPAIGN_STATES,
+  CAMPAIGN_WORKFLOW_TYPE,
   DEFAULT_TASK_QUEUE,
   DISCARD_SIGNAL,
+  PAUSE_SIGNAL,
+  PROGRESS_QUERY,
   REPLAY_SIGNAL,
+  RESUME_SIGNAL,
   SEARCH_ATTRIBUTES,
   STATUS_QUERY,
   STATUSES,
   WORKFLOW_TYPE,
 } from './protocol.ts';
 export type {
+  CampaignArgument,
+  CampaignState,
   DiscardRequest,
   EntryStatus,
   Envelope,

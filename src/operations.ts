@@ -7,3 +7,18 @@ export { discard, replay } from './operations/act.ts';
 export type { ActionAnswer, Operator } from './operations/act.ts';
 export { list, show, stats } from './operations/look.ts';
 export type { EntryStory, InboxStats } from './operations/look.ts';
+export {
+  abortCampaign,
+  campaignProgress,
+  DEFAULT_PLAN,
+  followCampaign,
+  listCampaigns,
+  pauseCampaign,
+  previewReplay,
+  resumeCampaign,
+  showCampaign,
+  startCampaign,
+} from './operations/campaigns.ts';
+export type { CampaignRequest, CampaignStory, FollowOptions, ReplayPreview } from './operations/campaigns.ts';
+export { discardAll } from './operations/discard-all.ts';
+export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts';

@@ -4,8 +4,9 @@
  *
  * @module
  */
+import type { CampaignLook } from './campaign.ts';
 import type { Json } from './json.ts';
-import type { DiscardRequest, ReplayRequest } from './protocol.ts';
+import type { CampaignArgument, DiscardRequest, OperatorNote, ReplayRequest } from './protocol.ts';
 
 /** What the workflow must know of a command; it cannot read the registry itself. */
 export interface CommandFacts {
@@ -62,8 +63,26 @@ export interface DiscardInput {
 }
 
 export type OperatorOutcome =
-  | { kind: 'done' }
+  /** The facts, for a campaign's replay: those of the dead letter are as old as it is. */
+  | { kind: 'done'; facts?: CommandFacts }
   /** The request makes no sense, for example its payload fails the schema; nothing was changed. */
   | { kind: 'rejected'; problem: string }
   /** No dead letter is open: somebody else has replayed it, or discarded it. */
-  | { kind: 'nothingOpen'; resolution: 'replayed' | 'discarded' | null };
+  | { kind: 'nothingOpen'; resolution: 'replayed' | 'discarded' | null; facts?: CommandFacts }
+  /** The dead letter that was meant is resolved; the one that is open now came after it. */
+  | { kind: 'superseded' };
+
+export type CampaignInput = CampaignArgument;
+
+export interface CampaignChangeInput extends CampaignArgument {
+  /** stop: because too many failed. */
+  change: 'pause' | 'resume' | 'abort' | 'stop' | 'finish';
+  /** Who asks for it, and why. Not checked: it comes with a signal. */
+  request?: OperatorNote;
+}
+
+export interface CampaignAnswer {
+  look: CampaignLook;
+  /** Why the request was refused; null when it was not. */
+  problem: string | null;
+}

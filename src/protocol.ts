@@ -13,6 +13,23 @@ export const REPLAY_SIGNAL = 'replay';
 export const DISCARD_SIGNAL = 'discard';
 export const STATUS_QUERY = 'status';
 
+/** A bulk replay. Its one argument is {@link CampaignArgument}; all else is in `inbox.campaigns`. */
+export const CAMPAIGN_WORKFLOW_TYPE = 'replayCampaign';
+export const PAUSE_SIGNAL = 'pause';
+export const RESUME_SIGNAL = 'resume';
+export const ABORT_SIGNAL = 'abort';
+export const PROGRESS_QUERY = 'progress';
+
+/** The workflow ID of a campaign. */
+export function campaignWorkflowId(campaignId: string): string {
+  return `inbox-campaign:${campaignId}`;
+}
+
+/** Of Temporal's priorities the last one: whatever else waits for a worker goes before a campaign. */
+export const CAMPAIGN_PRIORITY = { priorityKey: 5 };
+/** Temporal's own default: what an operator does to a campaign must not wait behind that campaign. */
+export const ORDINARY_PRIORITY = { priorityKey: 3 };
+
 /** Search attributes, all of type Keyword. The inbox works without them. */
 export const SEARCH_ATTRIBUTES = {
   status: 'InboxStatus',
@@ -40,12 +57,26 @@ export interface OperatorNote {
   reason?: string;
 }
 
-/** Argument of the `replay` signal; a payload replaces the entry's after it passed the command's schema. */
-export interface ReplayRequest extends OperatorNote {
-  payload?: Json;
+/** Argument of the `discard` signal. */
+export interface DiscardRequest extends OperatorNote {
+  /** Only this dead letter is meant: one that the message died of later is left alone. */
+  deadLetterId?: string;
 }
 
-export type DiscardRequest = OperatorNote;
+/** Argument of the `replay` signal; a payload replaces the entry's after it passed the command's schema. */
+export interface ReplayRequest extends DiscardRequest {
+  payload?: Json;
+  /** The id of the campaign that asks: its replays give way to everything else. */
+  campaign?: string;
+}
+
+export interface CampaignArgument {
+  campaignId: string;
+}
+
+/** The states of a campaign. Aborted and Finished are final. */
+export const CAMPAIGN_STATES = ['Running', 'Paused', 'Aborted', 'Finished'] as const;
+export type CampaignState = (typeof CAMPAIGN_STATES)[number];
 
 /** Answer of the `status` query: what this workflow knows. Postgres is the truth, this is a view of it. */
 export interface StatusReport {
@@ -81,4 +112,5 @@ export const FAILURE = {
   staleAttempt: 'StaleAttempt',
   attemptRunning: 'AttemptStillRunning',
   inboxUnavailable: 'InboxUnavailable',
+  unknownCampaign: 'UnknownCampaign',
 } as const;

@@ -84,6 +84,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const dependencies = {
       registry,
       ...pools,
+      asker: starter,
       maxPayloadBytes: settings.maxPayloadBytes,
       worker: identity,
       buildId: options.buildId ?? null,

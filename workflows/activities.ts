@@ -6,6 +6,7 @@
 import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { CommandFacts } from '../src/outcome.ts';
+import { CAMPAIGN_PRIORITY, ORDINARY_PRIORITY } from '../src/protocol.ts';
 import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
 
 /** Around the attempt's own limit: connecting, claiming and recording take their time when Postgres is slow. */
@@ -18,6 +19,10 @@ const HEARTBEAT_TIMEOUT_MS = 10_000;
 type FirstAttempt = Pick<Activities, 'firstAttempt'>;
 type Attempts = Pick<Activities, 'retry' | 'longRunningAttempt'>;
 type OperatorActions = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
+type CampaignWork = Pick<Activities, 'lookAtCampaign' | 'replayItems'>;
+type CampaignChanges = Pick<Activities, 'changeCampaign'>;
+/** For whom it is done: what is done for a campaign gives way to everything else. */
+export type Lane = 'ordinary' | 'campaign';
 
 /** In the workflow task itself, once: a local activity that backs off would hold its slot all the while. */
 export function firstAttempt(summary: string): FirstAttempt {
@@ -33,7 +38,11 @@ export function firstAttempt(summary: string): FirstAttempt {
  * Retried by Temporal for as long as the attempt does not say that the command is settled. The number of attempts is
  * counted in Postgres: a Postgres that is away for an hour must not use them up.
  */
-export function activitiesFor(facts: CommandFacts | null, summary: string): Attempts {
+export function activitiesFor(
+  facts: CommandFacts | null,
+  summary: string,
+  lane: Lane = 'ordinary',
+): Attempts {
   const policy = facts ?? DEFAULT_RETRY_POLICY;
   return proxyActivities<Attempts>({
     startToCloseTimeout: facts ? facts.timeoutMs + MARGIN_MS : FIRST_ATTEMPT_LIMIT_MS,
@@ -44,14 +53,30 @@ export function activitiesFor(facts: CommandFacts | null, summary: string): Atte
       maximumInterval: policy.maximumIntervalMs,
     },
     summary,
+    ...priorityOf(lane),
   });
 }
 
-export function operatorActivities(summary: string): OperatorActions {
-  return proxyActivities<OperatorActions>({
-    startToCloseTimeout: MARGIN_MS,
-    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
-    retry: { initialInterval: 500, maximumInterval: 10_000 },
-    summary,
-  });
+export function operatorActivities(summary: string, lane: Lane = 'ordinary'): OperatorActions {
+  return proxyActivities<OperatorActions>({ ...SHORT, summary, ...priorityOf(lane) });
+}
+
+export function campaignActivities(summary: string): CampaignWork {
+  return proxyActivities<CampaignWork>({ ...SHORT, summary, priority: CAMPAIGN_PRIORITY });
+}
+
+export function campaignChanges(summary: string): CampaignChanges {
+  return proxyActivities<CampaignChanges>({ ...SHORT, summary, priority: ORDINARY_PRIORITY });
+}
+
+/** What works in Postgres alone, for as long as it takes. */
+const SHORT = {
+  startToCloseTimeout: MARGIN_MS,
+  heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+  retry: { initialInterval: 500, maximumInterval: 10_000 },
+};
+
+/** A command's own workflow has none set, so that the histories of those without a campaign stay as they are. */
+function priorityOf(lane: Lane) {
+  return lane === 'campaign' ? { priority: CAMPAIGN_PRIORITY } : {};
 }

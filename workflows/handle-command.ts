@@ -39,15 +39,16 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => story.report());
 
+  let forCampaign: CommandFacts | null = null;
   for (;;) {
-    const outcome = await untilSettled(envelope, story, requests.replayed);
+    const outcome = await untilSettled(envelope, story, requests.replayed, forCampaign);
     if (outcome.kind === 'completed') {
       story.completed();
       return outcome.result;
     }
     requests.endReplay();
     story.died(outcome);
-    await untilReplayed(outcome, story, requests);
+    forCampaign = await untilReplayed(outcome, story, requests);
     story.replayed();
   }
 }
@@ -55,11 +56,16 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
 type Settled = { kind: 'completed'; result: Json } | Death;
 
 /** Attempts until the command is completed or dead. A cancelled workflow makes it dead. */
-async function untilSettled(envelope: unknown, story: Story, replayed: boolean): Promise<Settled> {
+async function untilSettled(
+  envelope: unknown,
+  story: Story,
+  replayed: boolean,
+  forCampaign: CommandFacts | null,
+): Promise<Settled> {
   // After a replay the entry is in Postgres; and its payload may no longer be that of the envelope.
   const input = replayed || envelope === undefined ? {} : { envelope };
   try {
-    return await attempts(input, story);
+    return await (forCampaign ? givingWay(forCampaign, story) : attempts(input, story));
   } catch (error) {
     if (!isCancellation(error)) throw error;
     const outcome = await CancellationScope.nonCancellable(() =>
@@ -75,6 +81,15 @@ async function attempts(input: Pick<AttemptInput, 'envelope'>, story: Story): Pr
   const first = await settle(firstAttempt(story.firstSummary()).firstAttempt({ ...input, lane: 'first' }));
   if (first.kind === 'completed' || first.kind === 'dead') return first;
   return first.kind === 'longRunning' ? long(first.facts, input, story) : again(first, input, story);
+}
+
+/**
+ * A campaign's replay: not in the workflow task, which goes before all activities, but as an ordinary activity that the
+ * live commands' ones overtake.
+ */
+async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
+  const activities = activitiesFor(facts, story.campaignSummary(facts), 'campaign');
+  return final(await settle(activities.retry({ lane: 'retry' })));
 }
 
 async function long(
@@ -117,14 +132,22 @@ async function settle<T>(attempt: Promise<T>): Promise<T | Death | Setback> {
 /** The timer's only use is its summary: the timeline shows at once what the command waits for. */
 const LONG_WAIT = '365 days';
 
-/** Waits for a person, for months if need be. Every request is decided in Postgres; here is only the order of them. */
-async function untilReplayed(death: Death, story: Story, requests: OperatorRequests): Promise<void> {
+/**
+ * Waits for a person, for months if need be. Every request is decided in Postgres; here is only the order of them. Answers
+ * what is known of the command, where it was a campaign that replayed it.
+ */
+async function untilReplayed(
+  death: Death,
+  story: Story,
+  requests: OperatorRequests,
+): Promise<CommandFacts | null> {
   for (;;) {
     await condition(() => requests.waiting, LONG_WAIT, { summary: story.waitingSummary(death) });
     const next = requests.take();
     if (!next) continue;
     const { kind, request } = next;
-    const activities = operatorActivities(describe(kind, request));
+    const lane = typeof request.campaign === 'string' ? 'campaign' : 'ordinary';
+    const activities = operatorActivities(describe(kind, request), lane);
     const outcome = await (
       kind === 'replay' ? activities.replayDeadLetter({ request }) : activities.discardDeadLetter({ request })
     ).catch(rejectUnusable);
@@ -135,9 +158,9 @@ async function untilReplayed(death: Death, story: Story, requests: OperatorReque
       throw ApplicationFailure.nonRetryable(story.discardedBecause(request), FAILURE.discarded);
     } else if (outcome.kind === 'nothingOpen' && outcome.resolution === 'discarded') {
       throw ApplicationFailure.nonRetryable('discarded', FAILURE.discarded);
-    } else {
+    } else if (outcome.kind !== 'superseded') {
       requests.beginReplay();
-      return;
+      return lane === 'campaign' ? (outcome.facts ?? death.facts) : null;
     }
   }
 }

@@ -4,3 +4,4 @@
  * @module
  */
 export { handleCommand } from './handle-command.ts';
+export { replayCampaign } from './replay-campaign.ts';

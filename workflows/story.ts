@@ -67,6 +67,11 @@ export class Story {
     return `${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`;
   }
 
+  campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {
+    const attempts = maximumAttempts === 1 ? 'attempt 1' : `attempts 1 to ${maximumAttempts}`;
+    return `${short(commandType)}: ${attempts} of replay ${this.#generation}, by a campaign; gives way to others`;
+  }
+
   longRunning(facts: CommandFacts): void {
     this.#learn(facts);
     this.#status = 'Processing';

@@ -4,41 +4,74 @@ import type { Json } from '../json.ts';
 import { discard, replay } from '../operations.ts';
 import type { ActionAnswer } from '../operations.ts';
 import { defaultActor, withServers } from './context.ts';
-import { print, printable } from './output.ts';
+import { discardSet } from './discard-set.ts';
+import { filterOf, filterOptions } from './filter-options.ts';
+import type { FilterOptions } from './filter-options.ts';
+import { note, print, printable } from './output.ts';
+import { planOptions, replaySet } from './replay-set.ts';
+import type { SetOptions } from './replay-set.ts';
 
-interface Options {
+interface Options extends FilterOptions {
   actor: string;
   reason?: string;
-  payload?: string;
 }
 
 export function addReplay(program: Command): void {
-  operatorOptions(program.command('replay'))
-    .description('give a dead letter new attempts, after its cause was mended')
-    .option('--payload <json>', 'replaces the payload; checked against the schema, and the old one is kept')
-    .action((messageId: string, options: Options) =>
-      withServers(async (servers) => {
-        const payload = options.payload === undefined ? {} : { payload: parsePayload(options.payload) };
-        report(messageId, 'replayed', await replay(servers, messageId, { ...noteOf(options), ...payload }));
-      }),
-    );
+  const command = planOptions(operatorOptions(program.command('replay')));
+  command
+    .description(
+      'give dead letters new attempts, after their cause was mended: these, or, as a campaign, all that …',
+    )
+    .option(
+      '--payload <json>',
+      'replaces the payload of the one; checked against the schema, and the old one is kept',
+    )
+    .action(async (messageIds: string[], options: Options & SetOptions & { payload?: string }) => {
+      const filter = chosenBy(command, messageIds, options);
+      if (options.payload !== undefined && messageIds.length !== 1) {
+        command.error('error: --payload goes with one message id', { exitCode: 2 });
+      }
+      if (filter !== null) return replaySet(command, filter, options);
+      const payload = options.payload === undefined ? {} : { payload: parsePayload(options.payload) };
+      return withServers((servers) =>
+        eachOf(messageIds, 'replayed', (id) => replay(servers, id, { ...noteOf(options), ...payload })),
+      );
+    });
 }
 
 export function addDiscard(program: Command): void {
-  operatorOptions(program.command('discard'))
-    .description('give a dead letter up; its entry stays, resolved')
-    .action((messageId: string, options: Options) =>
-      withServers(async (servers) =>
-        report(messageId, 'discarded', await discard(servers, messageId, noteOf(options))),
-      ),
-    );
+  const command = operatorOptions(program.command('discard'));
+  command
+    .description('give dead letters up, these or all that …; their entries stay, resolved')
+    .option('--yes', 'without asking')
+    .option('--json', 'JSON on stdout')
+    .action(async (messageIds: string[], options: Options & { yes?: boolean; json?: boolean }) => {
+      const filter = chosenBy(command, messageIds, options);
+      if (filter !== null) return discardSet(command, filter, options);
+      return withServers((servers) =>
+        eachOf(messageIds, 'discarded', (id) => discard(servers, id, noteOf(options))),
+      );
+    });
 }
 
 function operatorOptions(command: Command): Command {
-  return command
-    .argument('<message-id>')
-    .option('--actor <name>', 'who does this, for the audit', defaultActor())
-    .option('--reason <text>', 'why, for the audit');
+  return filterOptions(
+    command
+      .argument('[message-id...]')
+      .option('--actor <name>', 'who does this, for the audit', defaultActor())
+      .option('--reason <text>', 'why, for the audit'),
+  );
+}
+
+/** The filter, or null for message ids. Never neither: that would be all of them. */
+function chosenBy(command: Command, messageIds: string[], options: FilterOptions) {
+  const filter = filterOf(options);
+  if ((filter === null) === (messageIds.length === 0)) {
+    command.error(`error: ${command.name()} takes message ids, or options that choose dead letters`, {
+      exitCode: 2,
+    });
+  }
+  return filter;
 }
 
 function noteOf({ actor, reason }: Options): { actor: string; reason?: string } {
@@ -51,6 +84,25 @@ function parsePayload(text: string): Json {
   } catch (error) {
     throw new InvalidMessageError('--payload', `is no JSON: ${(error as Error).message}`);
   }
+}
+
+/** One after the other; one that cannot be done does not keep the others from it. */
+async function eachOf(
+  messageIds: string[],
+  what: string,
+  act: (messageId: string) => Promise<ActionAnswer>,
+): Promise<void> {
+  let failed = 0;
+  for (const messageId of messageIds) {
+    try {
+      report(messageId, what, await act(messageId));
+    } catch (error) {
+      if (messageIds.length === 1 || !(error instanceof InboxError)) throw error;
+      failed += 1;
+      note(`inbox: ${printable(error.message)}`);
+    }
+  }
+  if (failed > 0) throw new InboxError(`${failed} of ${messageIds.length} were not ${what}`);
 }
 
 function report(messageId: string, what: string, answer: ActionAnswer): void {

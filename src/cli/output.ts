@@ -29,9 +29,13 @@ export function printJson(value: unknown): void {
 
 /** Nothing but the head for no rows, so that the answer to `which?` is visibly none. */
 export function printTable(head: string[], rows: unknown[][]): void {
+  print(tableText(head, rows));
+}
+
+export function tableText(head: string[], rows: unknown[][]): string {
   const table = new Table({ head, style: { head: [], border: [], compact: true }, chars: PLAIN });
   table.push(...rows.map((row) => row.map((cell) => printable(cell))));
-  print(table.toString());
+  return table.toString();
 }
 
 /** Names and values, one a line. */

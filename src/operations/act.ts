@@ -8,8 +8,9 @@ import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { checkJson, DEFAULT_MAX_PAYLOAD_BYTES } from '../envelope.ts';
 import { NotADeadLetterError, RequestRefusedError } from '../errors.ts';
-import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY, WORKFLOW_TYPE } from '../protocol.ts';
+import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY } from '../protocol.ts';
 import type { DiscardRequest, ReplayRequest, StatusReport } from '../protocol.ts';
+import { askCommand } from '../requests.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { findLastDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import { existing } from './look.ts';
@@ -60,12 +61,7 @@ async function act(
 ): Promise<ActionAnswer> {
   const letter = await openDeadLetter(operator.pool, messageId);
   const refusedBefore = (await refusals(operator.client, messageId)).count;
-  await operator.client.workflow.signalWithStart(WORKFLOW_TYPE, {
-    workflowId: messageId,
-    taskQueue: operator.taskQueue,
-    signal,
-    signalArgs: [request],
-  });
+  await askCommand(operator, messageId, signal, request);
   return resolved(operator, letter, refusedBefore);
 }
 

@@ -62,6 +62,15 @@ export interface Resolution {
   messageId: string;
   actor: string;
   reason: string | null;
+  /** The one that is meant; null for whichever of the message is open. */
+  deadLetterId: string | null;
+}
+
+export interface Replay extends Resolution {
+  /** Replaces the entry's. */
+  payload: Json | undefined;
+  /** The campaign that this is a part of: its item is noted as replayed. */
+  campaign: string | null;
 }
 
 /**
@@ -71,18 +80,17 @@ export interface Resolution {
  *
  * `relayed_at` says that its workflow, which asked for this, goes on with it: no relay needs to start it.
  *
- * The new generation, or null when no dead letter is open: of many replays at once, one wins.
+ * The new generation, or null when no dead letter is open, or not the one that is meant: of many replays at once, one wins.
  */
 export async function replayDeadLetter(
   db: Queryable,
-  { messageId, actor, reason }: Resolution,
-  payload?: Json,
+  { messageId, actor, reason, deadLetterId, payload, campaign }: Replay,
 ): Promise<number | null> {
   const { rows } = await db.query<{ generation: number }>(
     `with letter as (
        update inbox.dead_letters
        set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and resolution is null
+       where message_id = $1 and resolution is null and ($5::uuid is null or id = $5)
        returning id, message_id, generation),
      entry as (
        update inbox.entries e
@@ -91,31 +99,42 @@ export async function replayDeadLetter(
        from letter
        where e.message_id = letter.message_id and e.status = 'DeadLetter'
        returning e.message_id, e.generation),
+     item as (
+       update inbox.campaign_items i set replayed_at = now() from letter
+       where i.dead_letter_id = letter.id and i.campaign_id = $6::uuid),
      audited as (
        insert into inbox.audit (action, message_id, actor, reason, details)
        select 'replay', letter.message_id, $2, $3,
               jsonb_build_object('deadLetterId', letter.id, 'generation', entry.generation, 'newPayload', $4 is not null)
+                || case when $6 is null then '{}' else jsonb_build_object('campaign', $6) end
        from letter join entry using (message_id))
      select generation from entry`,
-    [messageId, actor, reason, payload === undefined ? null : JSON.stringify(payload)],
+    [
+      messageId,
+      actor,
+      reason,
+      payload === undefined ? null : JSON.stringify(payload),
+      deadLetterId,
+      campaign,
+    ],
   );
   return rows[0]?.generation ?? null;
 }
 
-/** Gives an open dead letter up for good; the entry stays DeadLetter. False when none is open. */
+/** Gives an open dead letter up for good; the entry stays DeadLetter. False when none is open, or not the one that is meant. */
 export async function discardDeadLetter(
   db: Queryable,
-  { messageId, actor, reason }: Resolution,
+  { messageId, actor, reason, deadLetterId }: Resolution,
 ): Promise<boolean> {
   const { rowCount } = await db.query(
     `with letter as (
        update inbox.dead_letters
        set resolution = 'discarded', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and resolution is null
+       where message_id = $1 and resolution is null and ($4::uuid is null or id = $4)
        returning id, message_id)
      insert into inbox.audit (action, message_id, actor, reason, details)
      select 'discard', message_id, $2, $3, jsonb_build_object('deadLetterId', id) from letter`,
-    [messageId, actor, reason],
+    [messageId, actor, reason, deadLetterId],
   );
   return rowCount === 1;
 }

@@ -289,6 +289,7 @@ class Run {
     };
     const attempt = createAttempt({
       ...pools,
+      asker: this.#fixture,
       registry: createRegistry([command]),
       maxPayloadBytes: 1_000_000,
       worker: 'elsewhere',

@@ -7,7 +7,9 @@ import { bundle } from '../support/bundle.ts';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Import, Source } from '../support/sources.ts';
 
-const PURE = ['command', 'errors', 'protocol', 'retry', 'json', 'outcome'].map((name) => `src/${name}.ts`);
+const PURE = ['campaign', 'command', 'errors', 'protocol', 'retry', 'json', 'outcome'].map(
+  (name) => `src/${name}.ts`,
+);
 const isPure = (path: string) => PURE.includes(path);
 const isIn = (path: string, ...rooms: string[]) => rooms.some((room) => path.startsWith(`${room}/`));
 
@@ -41,7 +43,7 @@ function sqlOutsideTheStore(files: Source[]): string[] {
     );
 }
 
-const PUBLIC_NAMES = /^(handleCommand|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
+const PUBLIC_NAMES = /^(handleCommand|replayCampaign|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
 /** A name given to Temporal as a literal: a workflow, signal, query or task queue. */
 const NAMED_IN_PLACE =
   /\b(?:define(?:Signal|Query|Update)(?:<[^(]*>)?|workflow\s*\.\s*(?:start|execute|signalWithStart)|(?:h|H)andle\s*\.\s*(?:signal|query)(?:<[^(]*>)?)\(\s*['"`]|\b(?:signal|taskQueue):\s*['"`]/;

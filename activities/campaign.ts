@@ -1,0 +1,153 @@
+/**
+ * What a campaign does: replays some of its items, and changes its state. All of it is decided by what is in Postgres, so
+ * each of these may be run again, or by two workers at once, and every item is replayed once.
+ *
+ * @module
+ */
+import { activityInfo, Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { failureShare, nextStep, pace, percent } from '../src/campaign.ts';
+import type { CampaignLook } from '../src/campaign.ts';
+import { withTransaction } from '../src/database.ts';
+import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/outcome.ts';
+import { FAILURE, REPLAY_SIGNAL } from '../src/protocol.ts';
+import { askCommand } from '../src/requests.ts';
+import { listFailedItems, lockRunningCampaign, settleItems } from '../src/store/campaign-items.ts';
+import { takeItems, takeUnheardItems } from '../src/store/campaign-items.ts';
+import type { ItemToAsk } from '../src/store/campaign-items.ts';
+import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
+import type { CampaignChange } from '../src/store/campaigns.ts';
+import { reaching } from './answers.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+import { parseNote } from './requests.ts';
+
+/** So long one activity works at most: short beside the grace time of a shutdown, long beside what it costs Temporal. */
+const ROUND_MS = 8_000;
+/** After so long without anything to do, the waiting is left to the workflow, whose timer costs nobody a slot. */
+const IDLE_MS = 2_000;
+const LOOK_INTERVAL_MS = 100;
+/** A replay that was asked for this long ago and has not begun may be lost. */
+const UNHEARD_MS = 30_000;
+/** Who acts when the campaign does. */
+const CAMPAIGN_ACTOR = 'inbox';
+
+const CHANGES: Record<CampaignChangeInput['change'], CampaignChange> = {
+  pause: { action: 'campaign-paused', from: ['Running'], to: 'Paused' },
+  stop: { action: 'campaign-paused', from: ['Running'], to: 'Paused' },
+  resume: { action: 'campaign-resumed', from: ['Paused'], to: 'Running' },
+  abort: { action: 'campaign-aborted', from: ['Running', 'Paused'], to: 'Aborted' },
+  finish: { action: 'campaign-finished', from: ['Running'], to: 'Finished' },
+};
+
+export function createCampaignActivities(dependencies: ActivityDependencies) {
+  const { records, log } = dependencies;
+  return {
+    /** How the campaign stands. */
+    async lookAtCampaign({ campaignId }: CampaignInput): Promise<CampaignLook> {
+      await reaching(settleItems(records, campaignId));
+      return look(dependencies, campaignId);
+    },
+
+    /** Replays items for a while, as many as plan and outcomes allow, and says how the campaign stands then. */
+    async replayItems({ campaignId }: CampaignInput): Promise<CampaignLook> {
+      const began = Date.now();
+      let busy = began;
+      let unheardMs = activityInfo().attempt > 1 ? 0 : UNHEARD_MS;
+      for (;;) {
+        const settled = await reaching(settleItems(records, campaignId));
+        const current = await look(dependencies, campaignId);
+        const step = nextStep(current);
+        if (current.state !== 'Running' || step.kind === 'stop' || step.kind === 'finish') return current;
+        const limit = step.kind === 'ask' ? step.limit : 0;
+        const { asked, skipped } = await reaching(take(dependencies, current, limit, unheardMs));
+        unheardMs = UNHEARD_MS;
+        await ask(dependencies, current, asked);
+        if (skipped > 0) continue;
+        if (settled + asked.length > 0) busy = Date.now();
+        if (Date.now() - began >= ROUND_MS || Date.now() - busy >= idleMs(current)) return current;
+        // Rejects when the workflow is cancelled, or the worker stops.
+        await Context.current().sleep(LOOK_INTERVAL_MS);
+      }
+    },
+
+    /** Changes the state where the campaign is in one that allows it, and says how it stands then. */
+    async changeCampaign({ campaignId, change, request }: CampaignChangeInput): Promise<CampaignAnswer> {
+      const byItself = change === 'stop' || change === 'finish';
+      const note = byItself
+        ? { actor: CAMPAIGN_ACTOR, reason: await reaching(ownReason(dependencies, campaignId, change)) }
+        : parseNote(request);
+      if ('problem' in note) return { look: await look(dependencies, campaignId), problem: note.problem };
+      const changed = await reaching(changeCampaign(records, campaignId, CHANGES[change], note));
+      if (changed) log.info('a campaign has another state', { campaignId, state: CHANGES[change].to });
+      return { look: await look(dependencies, campaignId), problem: null };
+    },
+  };
+}
+
+async function look({ records }: ActivityDependencies, campaignId: string): Promise<CampaignLook> {
+  const found = await reaching(lookAtCampaign(records, campaignId));
+  if (found) return found;
+  const problem = `no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists those there are`;
+  throw ApplicationFailure.nonRetryable(problem, FAILURE.unknownCampaign);
+}
+
+/** With a slow rate, the pause between two replays is no idleness. */
+function idleMs({ rate }: CampaignLook): number {
+  return Math.max(IDLE_MS, pace(rate).windowMs + LOOK_INTERVAL_MS);
+}
+
+/** Notes them as asked for before they are: a rate that is exceeded because of a crash would be no limit. */
+function take(
+  { records }: ActivityDependencies,
+  { id, rate }: CampaignLook,
+  limit: number,
+  unheardMs: number,
+): Promise<{ asked: ItemToAsk[]; skipped: number }> {
+  return withTransaction(records, async (tx) => {
+    if (!(await lockRunningCampaign(tx, id))) return { asked: [], skipped: 0 };
+    const again = await takeUnheardItems(tx, id, unheardMs);
+    const next = limit > 0 ? await takeItems(tx, id, limit, pace(rate)) : { asked: [], skipped: 0 };
+    return { asked: [...again, ...next.asked], skipped: next.skipped };
+  });
+}
+
+/** One that cannot be asked is asked again once it counts as unheard; where none can, Temporal is away. */
+async function ask(
+  dependencies: ActivityDependencies,
+  { id, actor, reason }: CampaignLook,
+  items: readonly ItemToAsk[],
+): Promise<void> {
+  const answers = await Promise.allSettled(
+    items.map(({ messageId, deadLetterId }) =>
+      askCommand(dependencies.asker, messageId, REPLAY_SIGNAL, {
+        actor,
+        ...(reason !== null && { reason }),
+        campaign: id,
+        deadLetterId,
+      }),
+    ),
+  );
+  const failed = answers.filter((answer) => answer.status === 'rejected');
+  if (failed.length === 0) return;
+  const { reason: error } = failed[0]!;
+  if (failed.length === items.length) throw error;
+  dependencies.log.warn('replays could not be asked for; trying again', {
+    campaignId: id,
+    count: failed.length,
+    error,
+  });
+}
+
+/** Why the campaign stops or ends by itself. */
+async function ownReason(
+  dependencies: ActivityDependencies,
+  campaignId: string,
+  change: 'stop' | 'finish',
+): Promise<string | null> {
+  if (change === 'finish') return null;
+  const current = await look(dependencies, campaignId);
+  const [example] = await listFailedItems(dependencies.records, campaignId, 1);
+  const which = current.judged.settled === current.canary ? 'of the canary, ' : '';
+  const figures = `${which}${failureShare(current.judged)}, and it stops above ${percent(current.stopAbove)}`;
+  return example ? `${figures}; for example ${example.messageId} (${example.failureGroup})` : figures;
+}

@@ -1,0 +1,79 @@
+import cliProgress from 'cli-progress';
+import type { Command } from 'commander';
+import { InboxError } from '../errors.ts';
+import { discardAll, previewReplay } from '../operations.ts';
+import type { BulkDiscard } from '../operations.ts';
+import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { confirm, showPreview } from './confirm.ts';
+import { withServers } from './context.ts';
+import { note, print, printJson } from './output.ts';
+
+export interface DiscardSetOptions {
+  actor: string;
+  reason?: string;
+  yes?: boolean;
+  json?: boolean;
+}
+
+/** Shows what would be discarded, asks, and does it. */
+export async function discardSet(
+  command: Command,
+  filter: DeadLetterFilter,
+  { actor, reason, yes, json }: DiscardSetOptions,
+): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  await withServers(async (servers) => {
+    const preview = await previewReplay(servers.pool, filter);
+    showPreview(preview);
+    if (preview.total === 0) return;
+    if (!(await confirm(command, `Give these ${preview.total} up for good?`, yes ?? false))) {
+      return note('nothing was discarded');
+    }
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+    const bar = showBar();
+    const done = await discardAll(servers, filter, {
+      actor,
+      ...(reason !== undefined && { reason }),
+      onProgress: bar.update,
+      signal: stop.signal,
+    }).finally(() => {
+      bar.stop();
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    });
+    report(done, json ?? false);
+  });
+}
+
+function report(done: BulkDiscard, json: boolean): void {
+  if (json) printJson(done);
+  else print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`);
+  if (done.pending > 0) {
+    throw new InboxError(
+      `${done.pending} requests are with Temporal, but no worker has taken them up yet, and ${done.left} were not asked ` +
+        'for; the requests are done as soon as a worker runs on this task queue',
+    );
+  }
+  if (done.left > 0) throw new InboxError(`${done.left} are left; the same command goes on with them`);
+}
+
+function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {
+  if (!process.stderr.isTTY) return { update() {}, stop() {} };
+  const bar = new cliProgress.SingleBar({
+    stream: process.stderr,
+    format: '{bar} {percentage}%  {value} of {total}',
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 24,
+    hideCursor: true,
+    clearOnComplete: true,
+  });
+  bar.start(1, 0);
+  return {
+    update({ total, left }) {
+      bar.setTotal(total);
+      bar.update(total - left);
+    },
+    stop: () => bar.stop(),
+  };
+}

@@ -1,0 +1,79 @@
+/**
+ * Gives many dead letters up: each through its own workflow, which has to end with it.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DISCARD_SIGNAL } from '../protocol.ts';
+import type { OperatorNote } from '../protocol.ts';
+import { askCommand } from '../requests.ts';
+import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { countResolutions, listOpenDeadLetters } from '../store/dead-letter-preview.ts';
+import type { Operator } from './act.ts';
+
+export interface DiscardAllOptions extends OperatorNote {
+  /** At the same time. Default 20. */
+  concurrency?: number;
+  onProgress?: (progress: BulkDiscard) => void;
+  /** Ends it after those at hand. */
+  signal?: AbortSignal;
+}
+
+export interface BulkDiscard {
+  total: number;
+  discarded: number;
+  /** Somebody else has replayed them. */
+  skipped: number;
+  /** Asked for, and not taken up by a worker when the wait ended. */
+  pending: number;
+  /** Not asked for, because nothing was taken up any more, or it was told to end. */
+  left: number;
+}
+
+/** Those that the filter finds now; what dies later stays. */
+export async function discardAll(
+  operator: Operator,
+  filter: DeadLetterFilter,
+  { concurrency = 20, onProgress, signal, ...note }: DiscardAllOptions = {},
+): Promise<BulkDiscard> {
+  const letters = await listOpenDeadLetters(operator.pool, filter);
+  const done: BulkDiscard = {
+    total: letters.length,
+    discarded: 0,
+    skipped: 0,
+    pending: 0,
+    left: letters.length,
+  };
+  onProgress?.({ ...done });
+  for (let from = 0; from < letters.length; from += concurrency) {
+    if (signal?.aborted) break;
+    const batch = letters.slice(from, from + concurrency);
+    await Promise.all(
+      batch.map(({ id, messageId }) =>
+        askCommand(operator, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
+      ),
+    );
+    const { discarded, open } = await resolved(
+      operator,
+      batch.map(({ id }) => id),
+    );
+    done.discarded += discarded;
+    done.pending += open;
+    done.skipped += batch.length - discarded - open;
+    done.left -= batch.length;
+    onProgress?.({ ...done });
+    // Nobody works here: asking for more would only pile them up.
+    if (open === batch.length) break;
+  }
+  return done;
+}
+
+/** Until all of them are, or the wait is over. */
+async function resolved({ pool, waitMs = 10_000 }: Operator, ids: string[]) {
+  const deadline = Date.now() + waitMs;
+  for (;;) {
+    const found = await countResolutions(pool, ids);
+    if (found.open === 0 || Date.now() > deadline) return found;
+    await sleep(50);
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Open dead letters as a set: counted before something is done to all of them, and one by one while it is.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { DeadLetterFilter } from './dead-letter-filter.ts';
+import { FILTER_CONDITION, filterParameters } from './dead-letter-filter.ts';
+import type { DeadLetter } from './dead-letters.ts';
+
+export interface GroupPreview {
+  failureGroup: string;
+  commandType: string;
+  count: number;
+  oldest: Date;
+  newest: Date;
+  /** The one that died last, and of what. */
+  example: string;
+  error: string;
+}
+
+/** By failure group and command type, the most frequent first. */
+export async function previewDeadLetters(db: Queryable, filter: DeadLetterFilter): Promise<GroupPreview[]> {
+  const { rows } = await db.query<GroupPreview>(
+    `select failure_group as "failureGroup", command_type as "commandType", count(*)::float8 as count,
+            min(dead_at) as oldest, max(dead_at) as newest,
+            (array_agg(message_id order by dead_at desc, id desc))[1] as example,
+            (array_agg(error order by dead_at desc, id desc))[1] as error
+     from inbox.dead_letters where resolution is null and ${FILTER_CONDITION}
+     group by failure_group, command_type order by count(*) desc, failure_group`,
+    filterParameters(filter),
+  );
+  return rows;
+}
+
+/** Which dead letters a filter finds now, the oldest first. */
+export async function listOpenDeadLetters(
+  db: Queryable,
+  filter: DeadLetterFilter,
+): Promise<Pick<DeadLetter, 'id' | 'messageId'>[]> {
+  const { rows } = await db.query<Pick<DeadLetter, 'id' | 'messageId'>>(
+    `select id, message_id as "messageId" from inbox.dead_letters
+     where resolution is null and ${FILTER_CONDITION} order by dead_at, id`,
+    filterParameters(filter),
+  );
+  return rows;
+}
+
+/** How those of these dead letters were resolved that were; what was pruned had been replayed. */
+export async function countResolutions(
+  db: Queryable,
+  ids: readonly string[],
+): Promise<{ discarded: number; open: number }> {
+  const { rows } = await db.query<{ discarded: number; open: number }>(
+    `select count(*) filter (where resolution = 'discarded')::integer as discarded,
+            count(*) filter (where resolution is null)::integer as open
+     from inbox.dead_letters where id = any ($1)`,
+    [ids],
+  );
+  return rows[0]!;
+}

@@ -1,0 +1,105 @@
+/**
+ * What a person sees of a campaign in Temporal: summaries on the timeline, and current details with the lines to type.
+ *
+ * @module
+ */
+import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import {
+  bar,
+  failureShare,
+  figuresText,
+  grouped,
+  isCanary,
+  itemsLeft,
+  percent,
+  settledOf,
+} from '../src/campaign.ts';
+import type { CampaignLook } from '../src/campaign.ts';
+import type { CampaignChangeInput } from '../src/outcome.ts';
+
+export class CampaignStory {
+  #refusal = '';
+
+  roundSummary(look: CampaignLook): string {
+    const { canary, judged, total } = look;
+    const share = `${failureShare(judged)} so far`;
+    if (isCanary(look)) return `Canary: ${judged.settled} of ${canary} settled; ${share}`;
+    return `${grouped(settledOf(look))} of ${grouped(total)} settled; ${share}`;
+  }
+
+  restSummary({ inFlight, retrying }: CampaignLook): string {
+    const again = retrying > 0 ? `, ${retrying} of them being tried again by themselves` : '';
+    return `Waits for ${inFlight} ${inFlight === 1 ? 'replay' : 'replays'} under way${again}`;
+  }
+
+  waitingSummary({ stateReason }: CampaignLook): string {
+    return oneLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waits for resume or abort`);
+  }
+
+  changeSummary({ change, request }: Omit<CampaignChangeInput, 'campaignId'>): string {
+    if (change === 'stop') return 'Too many failed: the campaign pauses itself';
+    if (change === 'finish') return 'All are settled';
+    const actor: unknown = request?.actor;
+    return oneLine(`${change}${typeof actor === 'string' && actor ? ` by ${actor}` : ''}`);
+  }
+
+  refused(change: string, problem: string | null): void {
+    this.#refusal = problem === null ? '' : `The last **${change}** was refused: ${problem}`;
+  }
+
+  tell(look: CampaignLook): void {
+    const failures = `Failures: ${failureShare(look.judged)}. The campaign pauses itself above ${percent(look.stopAbove)}.`;
+    setCurrentDetails(
+      [
+        this.#refusal,
+        this.#headline(look),
+        `\`${bar(look)}\``,
+        `${figuresText(look)}; ${grouped(itemsLeft(look))} not asked for.`,
+        failures,
+        ...this.#whatToType(look),
+      ]
+        .filter((line) => line !== '')
+        .join('\n\n'),
+    );
+  }
+
+  #headline(look: CampaignLook): string {
+    const { state, stateReason, actor, reason, rate, concurrency } = look;
+    const by = `replay of ${grouped(look.total)} dead letters by ${actor}${reason ? `: ${reason}` : ''}`;
+    switch (state) {
+      case 'Running':
+        return isCanary(look)
+          ? `**Canary**: ${by}. ${look.canary} of them go first; the others follow if few enough of those fail.`
+          : `**Running**: ${by}. At most ${rate} a second, and ${concurrency} at the same time.`;
+      case 'Paused':
+        return `**Paused**${stateReason ? ` (${stateReason})` : ''}: ${by}. Nothing more is replayed until a person acts.`;
+      case 'Aborted':
+        return `**Aborted**${stateReason ? ` (${stateReason})` : ''}: ${by}. What is left stays a dead letter.`;
+      case 'Finished':
+        return `**Finished**: ${by}.`;
+    }
+  }
+
+  #whatToType({ id, state }: CampaignLook): string[] {
+    const { workflowId } = workflowInfo();
+    const signal = (name: string) =>
+      `\`temporal workflow signal --workflow-id ${workflowId} --name ${name}\``;
+    const show = `Its figures and failures: \`inbox campaigns show ${id}\``;
+    if (state === 'Running')
+      return [`Stop it for now: ${signal('pause')}`, `or for good: ${signal('abort')}`, show];
+    if (state === 'Paused') {
+      return [
+        `After the cause is mended, go on with a new canary: ${signal('resume')}`,
+        `or end it: ${signal('abort')}`,
+        show,
+      ];
+    }
+    return [show];
+  }
+}
+
+/** Summaries are one line of at most some hundred bytes. */
+function oneLine(text: string): string {
+  const line = text.replaceAll('\n', ' ');
+  return line.length > 180 ? `${line.slice(0, 179)}…` : line;
+}
