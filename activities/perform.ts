@@ -85,6 +85,8 @@ async function perform(
     const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
     const transaction = new HandlerTransaction(client);
     const handle = async () => {
+      // What nothing takes back must not begin for an attempt that is stale.
+      if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
       return runHandler(command, entry, transaction.facade, limit.signal, log, dependencies);

@@ -22,3 +22,5 @@ export {
 export type { CampaignRequest, CampaignStory, FollowOptions, ReplayPreview } from './operations/campaigns.ts';
 export { discardAll } from './operations/discard-all.ts';
 export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts';
+export { dryRun } from './operations/dry-run.ts';
+export type { DryRunFailure, DryRunOptions, DryRunResult } from './operations/dry-run.ts';
