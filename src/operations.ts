@@ -24,3 +24,4 @@ export { discardAll } from './operations/discard-all.ts';
 export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts';
 export { dryRun } from './operations/dry-run.ts';
 export type { DryRunFailure, DryRunOptions, DryRunResult } from './operations/dry-run.ts';
+export { restore } from './operations/restore.ts';

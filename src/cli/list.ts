@@ -70,7 +70,7 @@ function parseUuid(text: string): string {
   return text;
 }
 
-function parseLimit(text: string): number {
+export function parseLimit(text: string): number {
   const limit = Number(text);
   if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
     throw new InvalidArgumentError('It is a whole number from 1 to 10000.');

@@ -13,9 +13,10 @@ import { packageFile } from '../package.ts';
 import { addCampaigns } from './campaigns.ts';
 import { addDev } from './dev.ts';
 import { addDoctor } from './doctor.ts';
+import { addDryRun } from './dry-run.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
-import { addDiscard, addReplay } from './operate.ts';
+import { addDiscard, addReplay, addRestore } from './operate.ts';
 import { note, printable } from './output.ts';
 import { addPrune } from './prune.ts';
 import { addSend } from './send.ts';
@@ -44,6 +45,8 @@ function createProgram(): Command {
     addStats,
     addReplay,
     addDiscard,
+    addRestore,
+    addDryRun,
     addCampaigns,
     addPrune,
     addDoctor,

@@ -138,3 +138,33 @@ export async function discardDeadLetter(
   );
   return rowCount === 1;
 }
+
+/**
+ * Opens a discarded dead letter again; the audit keeps who had discarded it, and why. False when the youngest is not a discarded
+ * one, or was pruned: of many at once, one wins.
+ */
+export async function restoreDeadLetter(
+  db: Queryable,
+  { messageId, actor, reason }: Resolution,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `with discarded as (
+       select d.id, d.resolved_by, d.resolved_reason, d.resolved_at
+       from inbox.dead_letters d join inbox.entries e using (message_id, generation)
+       where d.message_id = $1 and d.resolution = 'discarded' and d.pruned_at is null
+         and e.status = 'DeadLetter' and e.pruned_at is null
+       for update of d),
+     letter as (
+       update inbox.dead_letters d
+       set resolution = null, resolved_at = null, resolved_by = null, resolved_reason = null
+       from discarded
+       where d.id = discarded.id
+       returning d.id, d.message_id, discarded.resolved_by, discarded.resolved_reason, discarded.resolved_at)
+     insert into inbox.audit (action, message_id, actor, reason, details)
+     select 'restore', message_id, $2, $3, jsonb_build_object('deadLetterId', id, 'discardedBy', resolved_by,
+       'discardedBecause', resolved_reason, 'discardedAt', resolved_at)
+     from letter`,
+    [messageId, actor, reason],
+  );
+  return rowCount === 1;
+}

@@ -118,9 +118,12 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select d.message_id, d.generation from inbox.dead_letters d
           left join inbox.audit a on a.details ->> 'deadLetterId' = d.id::text
           group by d.id
-          having count(a.id) <> (d.resolution is not null)::integer
-            or bool_or(d.resolution is not null and d.resolved_by is null)
-            or bool_or(a.action <> case d.resolution when 'replayed' then 'replay' else 'discard' end)`,
+          having count(*) filter (where a.action = 'replay')
+                 <> (d.resolution is not distinct from 'replayed')::integer
+            -- A discarded one may be restored, and discarded again.
+            or count(*) filter (where a.action = 'discard') - count(*) filter (where a.action = 'restore')
+               <> (d.resolution is not distinct from 'discarded')::integer
+            or bool_or(d.resolution is not null and d.resolved_by is null)`,
   },
   {
     name: '10 fingerprint and first payload are those that were sent',
