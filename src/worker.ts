@@ -18,7 +18,7 @@ import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
-import { prepareOnceLarge } from './plans.ts';
+import { keepPlans } from './plans.ts';
 import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
@@ -124,7 +124,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     return {
       async run() {
         const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
-        const stopLooking = prepareOnceLarge([pools.claims, pools.attempts], pools.records);
+        const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
         const loops = Promise.all([relay.run(), reconciler.run()]);
         try {
           await worker.run();

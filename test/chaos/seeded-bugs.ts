@@ -318,9 +318,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       rewrite(
         'inbox records',
         [
-          `where message_id = $1 and resolution is null
+          `where message_id = $1 and resolution is null and ($5::uuid is null or id = $5)
        returning id, message_id, generation`,
-          `where message_id = $1 returning id, message_id, generation`,
+          `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
         ],
         [` and e.status = 'DeadLetter'`, ''],
       ),

@@ -19,6 +19,8 @@ import type { TestInbox } from '../support/inbox.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import { eventually, gate } from '../support/wait.ts';
 
+const isOfSmall = (name: string) => name.endsWith('_small');
+
 describe('sends in transactions of their own', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -112,10 +114,8 @@ describe('express commands that are sent beside their worker', () => {
     async handle({ payload, tx }) {
       if (payload.waits) await leave.opened;
       seen.push(payload.list);
-      const { rows: prepared } = await tx.query<{ count: number }>(
-        'select count(*)::integer as count from pg_prepared_statements',
-      );
-      return prepared[0]!.count;
+      const { rows: prepared } = await tx.query<{ name: string }>('select name from pg_prepared_statements');
+      return prepared.map(({ name }) => name);
     },
   });
 
@@ -162,17 +162,26 @@ describe('express commands that are sent beside their worker', () => {
     }
   });
 
-  it('run prepared statements once the table is not small', async () => {
+  it('keep plans, and make them anew once the table is not small', async () => {
+    const plansOf = async (name: string) =>
+      (await inbox.execute({ messageId: fixture.id(name), type: 'Beside', payload: {} })) as string[];
     assert.equal(await entriesAreMany(fixture.pool), false);
+    const few = await plansOf('few');
+    assert.ok(few.length > 0 && few.every(isOfSmall), few.join());
     await fixture.pool.query(`
       insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, processed_at, fingerprint)
       select 'old-' || n, 'Old', jsonb_build_object('text', repeat('x', 200)), 'Completed', 1, now(), now(), '\\x00'
-      from generate_series(1, 5000) n`);
+      from generate_series(1, 400) n`);
     assert.equal(await entriesAreMany(fixture.pool), true);
-    await eventually('a handler’s connection has prepared', async () => {
-      const messageId = fixture.id(`many-${Date.now()}`);
-      return Number(await inbox.execute({ messageId, type: 'Beside', payload: {} })) >= 2;
+    await eventually('a handler’s connection has made its plans anew', async () => {
+      const names = await plansOf(`many-${Date.now()}`);
+      return names.some((name) => !isOfSmall(name));
     });
+    const plan = await rows<{ 'QUERY PLAN': string }>(
+      fixture.pool,
+      `explain select from inbox.entries where message_id = 'old-1' and attempt = 1 and status = 'Processing' for update`,
+    );
+    assert.match(JSON.stringify(plan), /Index Scan/);
   });
 
   it('are given back when there is no connection for their attempt', async () => {
