@@ -30,7 +30,7 @@ export async function restore(
   const resolution = { messageId, actor, reason: reason ?? null, deadLetterId: null };
   if (!(await restoreDeadLetter(operator.pool, resolution))) throw await refusal(operator, messageId);
   try {
-    await startEntry(operator, entry);
+    await startEntry({ ...operator, eager: false }, entry);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new InboxError(

@@ -146,7 +146,10 @@ describe('express commands that are sent beside their worker', () => {
     assert.equal(entry.attempt, 1);
     (entry.payload as { list: number[] }).list.push(3);
     await fixture.reaches(fixture.id('claimed'), 'Completed');
-    assert.deepEqual(seen.at(-1), [1, 2]);
+    assert.deepEqual(
+      seen.filter((list) => list !== undefined),
+      [[1, 2]],
+    );
   });
 
   it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
