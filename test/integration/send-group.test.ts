@@ -147,7 +147,7 @@ describe('express commands that are sent beside their worker', () => {
     (entry.payload as { list: number[] }).list.push(3);
     await fixture.reaches(fixture.id('claimed'), 'Completed');
     assert.deepEqual(
-      seen.filter((list) => list !== undefined),
+      seen.filter((one) => one !== undefined),
       [[1, 2]],
     );
   });
