@@ -64,7 +64,7 @@ export function parseStatus(text: string): EntryStatus {
   return status;
 }
 
-function parseUuid(text: string): string {
+export function parseUuid(text: string): string {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
     throw new InvalidArgumentError('It is no uuid.');
   return text;

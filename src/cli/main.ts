@@ -11,6 +11,7 @@ import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
 import { addCampaigns } from './campaigns.ts';
+import { addDeadLetters } from './dead-letters.ts';
 import { addDev } from './dev.ts';
 import { addDoctor } from './doctor.ts';
 import { addDryRun } from './dry-run.ts';
@@ -43,6 +44,7 @@ function createProgram(): Command {
     addList,
     addShow,
     addStats,
+    addDeadLetters,
     addReplay,
     addDiscard,
     addRestore,

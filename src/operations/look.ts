@@ -6,6 +6,9 @@
 import type { Pool } from 'pg';
 import { checkMessageId } from '../envelope.ts';
 import { UnknownMessageError } from '../errors.ts';
+import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { findDeadLetters, findFailureGroups } from '../store/dead-letter-reports.ts';
+import type { FailureGroup, ResolutionState } from '../store/dead-letter-reports.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { listDeadLetters } from '../store/dead-letters.ts';
 import type { Entry } from '../store/entries.ts';
@@ -14,6 +17,8 @@ import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
 import type { AuditLine, EntryFilter, FailureCount, StatusCount } from '../store/reports.ts';
 import { countEntries, countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+
+const DEFAULT_LIMIT = 100;
 
 export interface EntryStory {
   entry: Entry;
@@ -39,12 +44,32 @@ export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   const entry = await existing(pool, messageId);
-  const [failures, deadLetters, audit] = await Promise.all([
+  const [failures, letters, audit] = await Promise.all([
     listFailures(pool, messageId),
     listDeadLetters(pool, messageId),
     listAudit(pool, messageId),
   ]);
-  return { entry, failures, deadLetters, audit };
+  return { entry, failures, deadLetters: letters, audit };
+}
+
+export interface DeadLetterQuery extends DeadLetterFilter {
+  /** Default `open`: those that wait for a person. */
+  state?: ResolutionState;
+  /** At most so many. Default 100. */
+  limit?: number;
+  /** The next page: those before the dead letter with this id. */
+  before?: string;
+}
+
+/** Dead letters by their cause, the most frequent first. */
+export function failureGroups(pool: Pool, query: DeadLetterQuery = {}): Promise<FailureGroup[]> {
+  return findFailureGroups(pool, query, query.state ?? 'open', query.limit ?? DEFAULT_LIMIT);
+}
+
+/** Dead letters, newest first. */
+export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<DeadLetter[]> {
+  const { state = 'open', limit = DEFAULT_LIMIT, before = null } = query;
+  return findDeadLetters(pool, query, state, { before, limit });
 }
 
 export async function stats(pool: Pool): Promise<InboxStats> {

@@ -33,7 +33,7 @@ export interface DeadLetter {
   prunedAt: Date | null;
 }
 
-const DEAD_LETTER_COLUMNS = `
+export const DEAD_LETTER_COLUMNS = `
   id, message_id as "messageId", generation, command_type as "commandType", payload,
   correlation_id as "correlationId", causation_id as "causationId", metadata, error_type as "errorType", error,
   failure_group as "failureGroup", reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
