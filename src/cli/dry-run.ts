@@ -18,6 +18,8 @@ interface Options extends FilterOptions {
   json?: boolean;
 }
 
+const ORDER: DryRunResult['outcome'][] = ['completes', 'refused', 'fails'];
+
 export function addDryRun(program: Command): void {
   const command = filterOptions(program.command('dry-run').argument('[message-id...]'));
   command
@@ -61,7 +63,10 @@ function report(results: DryRunResult[], json: boolean): void {
   } else {
     printTable(
       ['MESSAGE ID', 'WOULD', 'WITH'],
-      results.map((result) => [result.messageId, ...wordsOf(result)]),
+      // What needs a person stands last, where it is still seen after many.
+      results
+        .toSorted((a, b) => ORDER.indexOf(a.outcome) - ORDER.indexOf(b.outcome))
+        .map((result) => [result.messageId, ...wordsOf(result)]),
     );
     printGroups(results);
     print(`\n${completes} of ${results.length} would complete; nothing was changed`);

@@ -51,12 +51,12 @@ describe('the bank, after a release that broke every transfer', () => {
   });
 
   /** Runs it, keeps it for the page, and returns stdout. */
-  async function type(line: string, { code = 0, input = '', shown = 12 } = {}): Promise<string> {
+  async function type(line: string, { code = 0, shown = 12 } = {}): Promise<string> {
     const args = [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c!);
-    const result = await cli.run(args, { INBOX_LOG_LEVEL: 'error' }, input);
+    const result = await cli.run(args, { INBOX_LOG_LEVEL: 'error', INBOX_ACTOR: 'ann' });
     assert.equal(result.code, code, `inbox ${line}\n${result.stdout}${result.stderr}`);
     const lines = `${result.stdout}${code === 0 ? '' : result.stderr}`.trimEnd().split('\n');
-    const cut = lines.length > shown ? [...lines.slice(0, shown - 3), '…', ...lines.slice(-2)] : lines;
+    const cut = lines.length > shown ? [...lines.slice(0, 4), '…', ...lines.slice(4 - shown)] : lines;
     page.push(`    $ inbox ${line}`, ...cut.map((each) => `    ${each}`.trimEnd()), '');
     return result.stdout;
   }
@@ -119,7 +119,7 @@ describe('the bank, after a release that broke every transfer', () => {
   it('proves the fix: 197 would complete, 3 would not', async () => {
     worker.kill('SIGTERM');
     await worker.ended;
-    const output = await type(`dry-run --commands ${FIXED_PATH} --group ${group}`, { code: 1 });
+    const output = await type(`dry-run --commands ${FIXED_PATH} --group ${group}`, { code: 1, shown: 18 });
     assert.match(output, /197 of 200 would complete; nothing was changed/);
     assert.deepEqual(await counts(), { DeadLetter: TRANSFERS });
     const { problems, depositedCents } = await checkConservation(fixture.pool);
