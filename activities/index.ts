@@ -5,18 +5,20 @@
  */
 import { activityInfo } from '@temporalio/activity';
 import type { AttemptInput, DiscardInput, ReplayInput } from '../src/outcome.ts';
+import { createAlertDelivery } from './alert.ts';
 import { createAttempt } from './attempt.ts';
 import { createCancel } from './cancelled.ts';
-import type { ActivityDependencies } from './dependencies.ts';
+import type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { createOperatorActivities } from './operator.ts';
 
-export type { ActivityDependencies } from './dependencies.ts';
+export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 
-export function createActivities(dependencies: ActivityDependencies) {
+export function createActivities(dependencies: ActivityDependencies, alerts: AlertDependencies) {
   const attempt = createAttempt(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
   const operator = createOperatorActivities(dependencies);
+  const tellOfDeadLetters = createAlertDelivery(alerts);
   return {
     /** The first attempt: a local activity in the first workflow task. */
     firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
@@ -27,6 +29,7 @@ export function createActivities(dependencies: ActivityDependencies) {
     deadLetterCancelled: () => withHeartbeat(deadLetterCancelled),
     replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => operator.replayDeadLetter(input)),
     discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => operator.discardDeadLetter(input)),
+    tellOfDeadLetters: (alertId: unknown) => withHeartbeat(() => tellOfDeadLetters(alertId)),
   };
 }
 

@@ -17,6 +17,7 @@ const HEARTBEAT_TIMEOUT_MS = 10_000;
 
 type FirstAttempt = Pick<Activities, 'firstAttempt'>;
 type Attempts = Pick<Activities, 'retry' | 'longRunningAttempt'>;
+type AlertActions = Pick<Activities, 'tellOfDeadLetters'>;
 type OperatorActions = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
 
 /** In the workflow task itself, once: a local activity that backs off would hold its slot all the while. */
@@ -44,6 +45,15 @@ export function activitiesFor(facts: CommandFacts | null, summary: string): Atte
       maximumInterval: policy.maximumIntervalMs,
     },
     summary,
+  });
+}
+
+/** For as long as it takes: when it is enough, the activity knows. It says itself how long to wait, with some jitter. */
+export function alertActivities(): AlertActions {
+  return proxyActivities<AlertActions>({
+    startToCloseTimeout: MARGIN_MS,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    retry: { initialInterval: 1_000, maximumInterval: 300_000 },
   });
 }
 

@@ -3,4 +3,5 @@
  *
  * @module
  */
+export { deliverAlert } from './deliver-alert.ts';
 export { handleCommand } from './handle-command.ts';
