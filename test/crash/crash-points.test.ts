@@ -6,7 +6,7 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
-import { check, describeFindings, violated } from '../chaos/checker.ts';
+import { check, describeFindings, isAllAlerted, violated } from '../chaos/checker.ts';
 import { Journal } from '../chaos/journal.ts';
 import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
 import type { CrashKind } from '../support/chaos-commands.ts';
@@ -44,7 +44,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await createChaosSchema(fixture.pool);
     await fixture.pool.query('create table chaos.crashes (message_id text primary key)');
     inbox = await createInbox({ pool: fixture.pool });
-    fleet = await startFleet(fixture, './chaos-commands.js', 2);
+    fleet = await startFleet(fixture, './chaos-commands.js', 2, { INBOX_ALERT_WINDOW: '1s' });
   });
   after(async () => {
     await fleet.stop();
@@ -82,6 +82,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     }
     await eventually('every command ends', everythingEnded, LIMIT_MS);
 
+    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
     const findings = await check(fixture.pool, journal);
     assert.deepEqual(violated(findings), [], describeFindings(findings));
     assert.ok(

@@ -63,8 +63,8 @@ describe('alerts', () => {
     await inbox.startWorker([dies], settings, undefined, (alert) => {
       hooked.push(alert);
       const { errorType } = alert;
-      const before = hooked.filter(({ alertId }) => alertId === alert.alertId).length;
-      if (errorType === 'HookFails' && before < 3) throw new TypeError(`hook saw ${CANARY}`);
+      const calls = hooked.filter(({ alertId }) => alertId === alert.alertId).length;
+      if (errorType === 'HookFails' && calls < 3) throw new TypeError(`hook saw ${CANARY}`);
       if (errorType === 'HookAlwaysFails') throw new TypeError(`hook saw ${CANARY}`);
     });
   });
