@@ -8,6 +8,7 @@ import { readDatabaseUrl } from './config.ts';
 import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
+import { checkAlerts } from './health-alerts.ts';
 import { checkSchema } from './migrate.ts';
 import {
   findLostAttempts,
@@ -126,6 +127,7 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       'open, each waiting for a person',
       'mend the cause, then `inbox replay` or `inbox discard`; `inbox stats` shows what failed',
     ),
+    checkAlerts(pool, timeoutMs),
   ]);
 }
 

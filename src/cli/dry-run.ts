@@ -47,7 +47,7 @@ export function addDryRun(program: Command): void {
       }
       const results = await dryRun({
         databaseUrl: readDatabaseUrl(),
-        commands: await loadCommands(options.commands),
+        commands: (await loadCommands(options.commands)).commands,
         ...(filter === null ? { messageIds } : { filter, limit: options.limit }),
         ...(options.payload !== undefined && { payload: parsePayload(options.payload) }),
         maxPayloadBytes: readSettings().maxPayloadBytes,

@@ -6,9 +6,11 @@
  */
 import type { Pool } from 'pg';
 import { z } from 'zod';
+import type { DeadLetterAlert } from '../../src/alert.ts';
 import { defineCommand } from '../../src/command.ts';
 import { readDatabaseUrl } from '../../src/config.ts';
 import { createPool } from '../../src/database.ts';
+import type { Queryable } from '../../src/database.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
@@ -88,12 +90,18 @@ export const transfer = defineCommand({
 /** The same, without a workflow as long as nothing goes wrong. */
 export const expressTransfer = defineCommand({ ...transfer, type: 'ExpressTransfer', express: true });
 
+/** Remembers who was told of which alert, as often as it was told. */
+export async function noteAlert(db: Queryable, { alertId, count }: DeadLetterAlert): Promise<void> {
+  await db.query('insert into chaos.alerts (alert_id, count) values ($1, $2)', [alertId, count]);
+}
+
 /** Tables of the bank, and of what the checker compares. */
 export async function createChaosSchema(pool: Pool): Promise<void> {
   await pool.query(`
     create schema chaos;
     create table chaos.accounts (id integer primary key, balance bigint not null);
-    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint)`);
+    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint);
+    create table chaos.alerts (alert_id uuid, count integer)`);
   await pool.query('insert into chaos.accounts select id, $1 from generate_series(0, $2) as id', [
     OPENING_CENTS,
     ACCOUNTS - 1,

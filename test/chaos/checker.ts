@@ -154,6 +154,19 @@ export const INVARIANTS: readonly Invariant[] = [
           group by d.id having count(o.id) <> 1`,
   },
   {
+    name: '12b every dead letter is in an alert that somebody was told of',
+    sql: `select message_id, generation, alert_id from inbox.dead_letters d
+          where not exists (
+            select from inbox.alerts a join chaos.alerts told on told.alert_id = a.id where a.id = d.alert_id)`,
+  },
+  {
+    name: '12c an alert tells how many dead letters it has, each time it is told',
+    sql: `select a.id, a.count, count(d.id) from inbox.alerts a left join inbox.dead_letters d on d.alert_id = a.id
+          group by a.id
+          having count(d.id) <> a.count
+            or exists (select from chaos.alerts told where told.alert_id = a.id and told.count <> a.count)`,
+  },
+  {
     name: '13 no session is idle in a transaction',
     sql: `select pid, application_name, query from pg_stat_activity
           where datname = current_database() and state like 'idle in transaction%'`,
@@ -183,6 +196,15 @@ export async function checkReplayable(operator: Operator): Promise<Finding> {
     violations: examples.length,
     examples: examples.slice(0, 5),
   };
+}
+
+/** Whether every dead letter is in an alert, and every alert told or given up: comes before {@link check}. */
+export async function isAllAlerted(pool: Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ all: boolean }>(
+    `select not exists (select from inbox.dead_letters where alert_id is null)
+        and not exists (select from inbox.alerts where ended_at is null) as all`,
+  );
+  return rows[0]!.all;
 }
 
 /** Runs every invariant against the database, with the journal beside it. */

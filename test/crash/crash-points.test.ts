@@ -6,7 +6,7 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
-import { check, describeFindings, violated } from '../chaos/checker.ts';
+import { check, describeFindings, isAllAlerted, violated } from '../chaos/checker.ts';
 import { Journal } from '../chaos/journal.ts';
 import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
 import type { CrashKind } from '../support/chaos-commands.ts';
@@ -22,6 +22,9 @@ const LIMIT_MS = 230_000;
 /** beside: sent by another command, in a transaction of its own, in the process of its worker. */
 const WAYS = ['send', 'start', 'express', 'beside', 'beside express'] as const;
 type Way = (typeof WAYS)[number];
+
+/** Those of alerts have a test of their own: alerts-killed.test.ts. */
+const ON_THE_WAY = CRASH_POINTS.filter((point) => !point.startsWith('alert'));
 
 interface Case {
   messageId: string;
@@ -42,7 +45,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await createChaosSchema(fixture.pool);
     await fixture.pool.query('create table chaos.crashes (message_id text primary key)');
     inbox = await createInbox({ pool: fixture.pool });
-    fleet = await startFleet(fixture, './chaos-commands.js', 2);
+    fleet = await startFleet(fixture, './chaos-commands.js', 2, { INBOX_ALERT_WINDOW: '1s' });
   });
   after(async () => {
     await fleet.stop();
@@ -50,7 +53,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await fixture.close();
   });
 
-  const cases: Case[] = CRASH_POINTS.flatMap((point, index) =>
+  const cases: Case[] = ON_THE_WAY.flatMap((point, index) =>
     CRASH_KINDS.flatMap((kind) =>
       WAYS.flatMap((way): Case[] => {
         if (!passes(way, point)) return [];
@@ -88,6 +91,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     }
     await eventually('every command ends', everythingEnded, LIMIT_MS);
 
+    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
     const findings = await check(fixture.pool, journal);
     assert.deepEqual(violated(findings), [], describeFindings(findings));
     assert.ok(
