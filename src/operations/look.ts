@@ -15,8 +15,14 @@ import type { Entry } from '../store/entries.ts';
 import { findEntry } from '../store/entries.ts';
 import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
+import { countFlow, findEvents, findKin } from '../store/kinship.ts';
+import type { EmittedEvent, Kin } from '../store/kinship.ts';
 import type { AuditLine, EntryFilter, FailureCount, StatusCount } from '../store/reports.ts';
+import { findOldest, readRates } from '../store/rates.ts';
+import type { Oldest, Rates } from '../store/rates.ts';
 import { countEntries, countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+import { tellStory } from './story.ts';
+import type { Happening } from './story.ts';
 
 const DEFAULT_LIMIT = 100;
 
@@ -25,11 +31,22 @@ export interface EntryStory {
   failures: Failure[];
   deadLetters: DeadLetter[];
   audit: AuditLine[];
+  /** What it emitted and is still in the outbox. */
+  events: EmittedEvent[];
+  /** All of this, in order. */
+  story: Happening[];
+  /** What caused it and what it caused. */
+  kin: Kin[];
+  /** Other messages with the same correlation_id. */
+  flow: number;
 }
 
 export interface InboxStats {
   entries: StatusCount[];
   openDeadLetters: FailureCount[];
+  /** Of the last 1, 15 and 60 minutes. */
+  rates: Rates[];
+  oldest: Oldest;
 }
 
 /** Entries, newest first. */
@@ -44,12 +61,23 @@ export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   const entry = await existing(pool, messageId);
-  const [failures, letters, audit] = await Promise.all([
+  const [failures, letters, audit, events, kin, flow] = await Promise.all([
     listFailures(pool, messageId),
     listDeadLetters(pool, messageId),
     listAudit(pool, messageId),
+    emitted(pool, entry),
+    findKin(pool, messageId),
+    countFlow(pool, messageId, entry.correlationId),
   ]);
-  return { entry, failures, deadLetters: letters, audit };
+  const rows = { entry, failures, deadLetters: letters, audit, events };
+  return { ...rows, story: tellStory(rows), kin, flow };
+}
+
+/** Nearly all attempts take a moment; only for those that do not is more looked through. */
+async function emitted(pool: Pool, { messageId, processedAt }: Entry): Promise<EmittedEvent[]> {
+  if (processedAt === null) return [];
+  const soon = await findEvents(pool, messageId, processedAt, 70_000);
+  return soon.length > 0 ? soon : findEvents(pool, messageId, processedAt, 3_700_000);
 }
 
 export interface DeadLetterQuery extends DeadLetterFilter {
@@ -73,8 +101,13 @@ export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<De
 }
 
 export async function stats(pool: Pool): Promise<InboxStats> {
-  const [entries, openDeadLetters] = await Promise.all([countEntries(pool), countOpenDeadLetters(pool)]);
-  return { entries, openDeadLetters };
+  const [entries, openDeadLetters, rates, oldest] = await Promise.all([
+    countEntries(pool),
+    countOpenDeadLetters(pool),
+    readRates(pool),
+    findOldest(pool),
+  ]);
+  return { entries, openDeadLetters, rates, oldest };
 }
 
 /**
