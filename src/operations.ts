@@ -5,5 +5,7 @@
  */
 export { discard, replay } from './operations/act.ts';
 export type { ActionAnswer, Operator } from './operations/act.ts';
+export { auditTrail } from './operations/audit.ts';
+export type { AuditFilter, AuditTrailLine } from './operations/audit.ts';
 export { list, show, stats } from './operations/look.ts';
 export type { EntryStory, InboxStats } from './operations/look.ts';

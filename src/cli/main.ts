@@ -10,6 +10,7 @@ import { isUndefinedTable } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
+import { addAudit } from './audit.ts';
 import { addDev } from './dev.ts';
 import { addDoctor } from './doctor.ts';
 import { addList } from './list.ts';
@@ -43,6 +44,7 @@ function createProgram(): Command {
     addStats,
     addReplay,
     addDiscard,
+    addAudit,
     addPrune,
     addDoctor,
   ]) {
