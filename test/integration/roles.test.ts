@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sqlState } from '../../src/database.ts';
 import { createInbox } from '../../src/inbox.ts';
+import { auditTrail, stats } from '../../src/operations.ts';
 import { ROLES } from '../../src/store/roles.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
@@ -123,6 +124,8 @@ describe('the roles of the schema', () => {
     );
     const { pool } = logins.inbox_reader;
     await pool.query('select message_id, status from inbox.entries');
+    await stats(pool);
+    await auditTrail(pool, { limit: 1 });
     for (const [table, columns] of Object.entries(HIDDEN_FROM_READERS)) {
       for (const what of [...columns, '*', `to_jsonb(${table})`]) {
         await assert.rejects(pool.query(`select ${what} from inbox.${table}`), denied, `${table}.${what}`);
