@@ -77,6 +77,7 @@ describe('what is in a command that was sent in Postgres', () => {
       const { events } = await eventually('the history has what happened', () => handle.fetchHistory());
       const { raw } = await handle.describe();
       // The description holds search attributes, memo, summary and details.
+      assert.match(readable(raw), /"Canary"/, 'search attributes can be read');
       assert.deepEqual(found(readable(raw)), []);
 
       const completing = ['completes', 'retried'].includes(course);
