@@ -9,6 +9,7 @@ import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
 import { checkAlerts } from './health-alerts.ts';
+import { checkRoles } from './health-roles.ts';
 import { checkSchema } from './migrate.ts';
 import {
   findLostAttempts,
@@ -50,7 +51,9 @@ export async function checkDatabase(
       await checkSchema(pool);
       return well('is that of this version');
     });
-    return [reachable, settings, schema, ...(schema.ok ? await checkEntries(pool, timeoutMs) : [])];
+    if (!schema.ok) return [reachable, settings, schema];
+    const roles = await check('roles', timeoutMs, '', () => checkRoles(pool));
+    return [reachable, settings, schema, roles, ...(await checkEntries(pool, timeoutMs))];
   } finally {
     await Promise.all(pools.map((pool) => pool.end()));
   }
@@ -90,7 +93,7 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
     check(
       name,
       timeoutMs,
-      'read the entries as a role that may select from and update inbox.entries',
+      'read the entries as a login in inbox_operator, or as the owner of the schema',
       async () => {
         const { count, oldestMs, example } = await find();
         if (count === 0) return well(none);

@@ -10,6 +10,7 @@ import { isUndefinedTable } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
+import { addAudit } from './audit.ts';
 import { addCampaigns } from './campaigns.ts';
 import { addDeadLetters } from './dead-letters.ts';
 import { addDev } from './dev.ts';
@@ -50,6 +51,7 @@ function createProgram(): Command {
     addRestore,
     addDryRun,
     addCampaigns,
+    addAudit,
     addPrune,
     addDoctor,
   ]) {
