@@ -207,13 +207,13 @@ describe('a campaign', () => {
       set.replay({ actor: 'ada' }),
       set.replay({ actor: 'bob', concurrency: 7 }),
     ]);
-    const looks = await Promise.all([set.follow(one!), set.follow(other!)]);
+    const looks = await Promise.all([set.follow(one), set.follow(other)]);
     assert.deepEqual(
       looks.map(({ state }) => state),
       ['Finished', 'Finished'],
     );
-    assert.equal(looks[0]!.completed + looks[1]!.completed, 40);
-    assert.equal(looks[0]!.skipped + looks[1]!.skipped, 40);
+    assert.equal(looks[0].completed + looks[1].completed, 40);
+    assert.equal(looks[0].skipped + looks[1].skipped, 40);
     assert.deepEqual(await set.effects(), Array(40).fill(1));
     assert.equal((await set.replays()).length, 40);
   });
