@@ -17,7 +17,7 @@ describe("a worker's module", () => {
   async function load(...lines: string[]) {
     const path = join(folder, `${(modules += 1)}.mjs`);
     const from = packageFile('dist/src/command.js').href;
-    const command = `import { defineCommand } from '${from}'; const a = defineCommand({ type: 'A', handle() {} });`;
+    const command = `import { defineCommand } from '${from}'; const a = defineCommand({ type: 'A', schema: { safeParse: () => ({ success: true }) }, handle() {} });`;
     await writeFile(path, [command, ...lines].join('\n'));
     return loadCommands(path);
   }
