@@ -107,11 +107,18 @@ class CampaignRun {
     }
   }
 
-  async cancelled(): Promise<void> {
+  /** Whether somebody has asked for something meanwhile: this run would take it to its grave. */
+  async cancelled(): Promise<boolean> {
     await this.#change({
       change: 'pause',
       request: { reason: 'its workflow was cancelled; resume goes on' },
     });
+    let asked = false;
+    for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {
+      asked = true;
+      await this.#carryOut(request);
+    }
+    return asked;
   }
 
   /** One round; null when the campaign is over. */
