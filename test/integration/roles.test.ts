@@ -47,7 +47,7 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
   },
   alerts: {
     inbox_worker: ['select', 'insert', 'update', 'delete'],
-    inbox_operator: ['select'],
+    inbox_operator: ['select', 'delete'],
     inbox_reader: ['select'],
   },
   dry_run: {
