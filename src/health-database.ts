@@ -9,6 +9,7 @@ import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
 import { checkAlerts } from './health-alerts.ts';
+import { checkOutbox } from './health-outbox.ts';
 import { checkRoles } from './health-roles.ts';
 import { checkSchema } from './migrate.ts';
 import {
@@ -128,7 +129,10 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       () => findOpenDeadLetters(pool),
       'none is open',
       'open, each waiting for a person',
-      'mend the cause, then `inbox replay` or `inbox discard`; `inbox stats` shows what failed',
+      '`inbox dead-letters groups` shows their causes: mend one, then `inbox replay --group …`, or `inbox discard`',
+    ),
+    check('outbox', timeoutMs, 'read as a login in inbox_operator, or as the owner of the schema', () =>
+      checkOutbox(pool),
     ),
     checkAlerts(pool, timeoutMs),
   ]);

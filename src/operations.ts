@@ -5,8 +5,8 @@
  */
 export { discard, replay } from './operations/act.ts';
 export type { ActionAnswer, Operator } from './operations/act.ts';
-export { deadLetters, failureGroups, list, show, stats } from './operations/look.ts';
-export type { DeadLetterQuery, EntryStory, InboxStats } from './operations/look.ts';
+export { deadLetters, deadLettersOf, failureGroups, list, show, stats } from './operations/look.ts';
+export type { DeadLetterQuery, EntryStory, InboxStats, StatsOptions } from './operations/look.ts';
 export {
   abortCampaign,
   campaignProgress,

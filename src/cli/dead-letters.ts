@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { deadLetters, failureGroups, show } from '../operations.ts';
+import { deadLetters, deadLettersOf, failureGroups } from '../operations.ts';
 import type { DeadLetterQuery } from '../operations.ts';
 import { RESOLUTION_STATES } from '../store/dead-letter-reports.ts';
 import type { ResolutionState } from '../store/dead-letter-reports.ts';
@@ -33,12 +33,12 @@ export function addDeadLetters(program: Command): void {
       withPool(async (pool) => printGroups(await failureGroups(pool, queryOf(options)), options)),
     );
   command
-    .command('show <message-id>')
-    .description('every dead letter of one message, with its payload')
+    .command('show <id>')
+    .description('every dead letter of one message, with its payload; or the one with this id')
     .option('--json', 'JSON on stdout')
-    .action((messageId: string, { json }: { json?: boolean }) =>
+    .action((id: string, { json }: { json?: boolean }) =>
       withPool(async (pool) => {
-        const { deadLetters: letters } = await show(pool, messageId);
+        const letters = await deadLettersOf(pool, id);
         if (json) return printJson(letters);
         if (letters.length === 0) return note('it was never a dead letter');
         for (const letter of letters) printLetter(letter);
@@ -99,6 +99,7 @@ function printGroups(groups: Groups, { json }: Options): void {
 function printLetter(letter: Letters[number]): void {
   printFields([
     ['dead letter', letter.id],
+    ['message id', letter.messageId],
     ['generation', letter.generation],
     ['type', letter.commandType],
     ['dead since', letter.deadAt],

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
+import { MOST_KIN } from '../store/kinship.ts';
 import { withPool } from './context.ts';
 import { print, printable, printFields, printJson, printTable } from './output.ts';
 
@@ -55,7 +56,9 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
     for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
   printKin(entry.messageId, kin);
   if (flow > 0)
-    print(`\n${flow} other messages of this flow: inbox list --correlation ${entry.correlationId}`);
+    print(
+      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId)}`,
+    );
 }
 
 const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);
@@ -76,6 +79,7 @@ function printKin(messageId: string, kin: EntryStory['kin']): void {
     }
   };
   printBelow(messageId, 1);
+  if (kin.length - above.length >= MOST_KIN) print(`… the first ${MOST_KIN} of what it caused`);
 }
 
 /** Stacks keep their lines; each is cleaned like any other text. */

@@ -9,14 +9,20 @@ export function addStats(program: Command): void {
     .description(
       'entries by type and status, what came and failed lately, and open dead letters by what failed',
     )
+    .option('--exact', 'count every entry, where the Completed ones of many would be estimated (~)')
     .option('--json', 'JSON on stdout')
-    .action(({ json }: { json?: boolean }) =>
+    .action(({ exact, json }: { exact?: boolean; json?: boolean }) =>
       withPool(async (pool) => {
-        const answer = await stats(pool);
+        const answer = await stats(pool, { exact: exact ?? false });
         if (json) return printJson(answer);
         printTable(
           ['TYPE', 'STATUS', 'COUNT', 'OLDEST'],
-          answer.entries.map((row) => [row.commandType, row.status, row.count, age(row.oldest)]),
+          answer.entries.map(({ commandType, status, count, oldest: since, estimated }) => [
+            commandType,
+            status,
+            estimated ? `~${count}` : count,
+            since && age(since),
+          ]),
         );
         print('\nIn the last');
         printTable(

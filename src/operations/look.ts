@@ -10,17 +10,20 @@ import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { findDeadLetters, findFailureGroups } from '../store/dead-letter-reports.ts';
 import type { FailureGroup, ResolutionState } from '../store/dead-letter-reports.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
-import { listDeadLetters } from '../store/dead-letters.ts';
+import { findDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import type { Entry } from '../store/entries.ts';
 import { findEntry } from '../store/entries.ts';
+import { countEntries, countUnfinished, readEntryStatistics } from '../store/entry-counts.ts';
+import type { StatusCount } from '../store/entry-counts.ts';
 import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
 import { countFlow, findEvents, findKin } from '../store/kinship.ts';
 import type { EmittedEvent, Kin } from '../store/kinship.ts';
-import type { AuditLine, EntryFilter, FailureCount, StatusCount } from '../store/reports.ts';
 import { findOldest, readRates } from '../store/rates.ts';
 import type { Oldest, Rates } from '../store/rates.ts';
-import { countEntries, countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+import type { AuditLine, EntryFilter, FailureCount } from '../store/reports.ts';
+import { estimateEntries } from './estimate.ts';
 import { tellStory } from './story.ts';
 import type { Happening } from './story.ts';
 
@@ -100,14 +103,40 @@ export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<De
   return findDeadLetters(pool, query, state, { before, limit });
 }
 
-export async function stats(pool: Pool): Promise<InboxStats> {
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Every dead letter of a message, oldest first; or the one with this id, which events and alerts name. Where an id is both,
+ * it is the message's.
+ *
+ * @throws UnknownMessageError, InvalidMessageError
+ */
+export async function deadLettersOf(pool: Pool, id: string): Promise<DeadLetter[]> {
+  const entry = await findEntry(pool, checkMessageId(id));
+  if (entry) return listDeadLetters(pool, id);
+  const letter = UUID.test(id) ? await findDeadLetter(pool, id) : null;
+  if (!letter) throw new UnknownMessageError(id);
+  return [letter];
+}
+
+export interface StatsOptions {
+  /** Counts every entry, however many there are. Default: of more than 200,000 the Completed ones are estimated. */
+  exact?: boolean;
+}
+
+export async function stats(pool: Pool, { exact = false }: StatsOptions = {}): Promise<InboxStats> {
   const [entries, openDeadLetters, rates, oldest] = await Promise.all([
-    countEntries(pool),
+    exact ? countEntries(pool) : countCheaply(pool),
     countOpenDeadLetters(pool),
     readRates(pool),
     findOldest(pool),
   ]);
   return { entries, openDeadLetters, rates, oldest };
+}
+
+async function countCheaply(pool: Pool): Promise<StatusCount[]> {
+  const [statistics, unfinished] = await Promise.all([readEntryStatistics(pool), countUnfinished(pool)]);
+  return estimateEntries(statistics, unfinished) ?? countEntries(pool);
 }
 
 /**

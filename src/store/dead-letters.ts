@@ -49,6 +49,15 @@ export async function listDeadLetters(db: Queryable, messageId: string): Promise
   return rows;
 }
 
+/** The one with this id. */
+export async function findDeadLetter(db: Queryable, id: string): Promise<DeadLetter | null> {
+  const { rows } = await db.query<DeadLetter>(
+    `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
 /** The youngest dead letter of a message, open or resolved. */
 export async function findLastDeadLetter(db: Queryable, messageId: string): Promise<DeadLetter | null> {
   const { rows } = await db.query<DeadLetter>(

@@ -18,9 +18,13 @@ export interface Kin {
 }
 
 const MOST_LEVELS = 10;
-const MOST_KIN = 200;
+/** Of what a message caused. */
+export const MOST_KIN = 200;
 
-/** Whatever caused it, directly or not, the first cause first; then whatever it caused, by level. A cycle ends by itself. */
+/**
+ * Whatever caused it, directly or not, the first cause first; then whatever it caused, by level, {@link MOST_KIN} at most.
+ * Either way 10 levels: a cycle ends by itself.
+ */
 export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> {
   const { rows } = await db.query<Kin>(
     `with recursive above as (
@@ -71,6 +75,10 @@ export interface EmittedEvent {
 /** The first id of version 7 of this millisecond. */
 export const ID_AT = (time: string) =>
   `rpad(lpad(to_hex((extract(epoch from ${time}) * 1000)::bigint), 12, '0'), 32, '0')::uuid`;
+
+/** The time in an id of version 7, in ms since 1970. */
+export const TIME_OF_ID = (id: string) =>
+  `('x' || substr(replace(${id}::text, '-', ''), 1, 12))::bit(48)::bigint`;
 
 /**
  * Events of a completed command that are still in the outbox, in their order. There is no index by message, which every event

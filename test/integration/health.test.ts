@@ -21,8 +21,8 @@ const nothing = defineCommand({ type: 'Nothing', schema: z.object({}), handle() 
 const SCHEMA = ['database', 'database settings', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
 const STUCK = ['pending entries', 'failed entries', 'processing entries', 'dead letters'];
-const ENTRIES = [...STUCK, 'alerts'];
-const TEMPORAL = ['temporal', 'namespace', 'search attributes', 'workers'];
+const ENTRIES = [...STUCK, 'outbox', 'alerts'];
+const TEMPORAL = ['temporal', 'namespace', 'retention', 'search attributes', 'workers'];
 
 const names = (findings: Finding[]) => findings.map(({ name }) => name);
 const sick = (findings: Finding[]) => findings.filter(({ ok }) => !ok);
@@ -185,7 +185,7 @@ describe('inbox doctor', () => {
     const { code, stdout } = await runCli(['doctor'], env);
     assert.equal(code, 1);
     assert.equal(stdout.match(/✗/g)?.length, STUCK.length);
-    assert.match(stdout, /→ mend the cause, then `inbox replay` or `inbox discard`/);
+    assert.match(stdout, /→ `inbox dead-letters groups` shows their causes/);
   });
 
   it('finds nothing wrong with what has just come, was just replayed, or was discarded', async () => {
