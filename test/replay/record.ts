@@ -13,7 +13,8 @@ import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 import { packageFile } from '../../src/package.ts';
-import { alertWorkflowId, WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { startCampaign } from '../../src/operations.ts';
+import { alertWorkflowId, campaignWorkflowId, WORKFLOW_TYPE } from '../../src/protocol.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
@@ -169,6 +170,17 @@ const recordings: Record<string, Recording> = {
     return over(handle);
   },
 
+  'dead-replayed-by-campaign': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 1 });
+    await campaignOver(inbox, id);
+    return over(handle);
+  },
+
+  'campaign-finished': async (inbox, id) => {
+    await parked(inbox, id, 'Mended', { replays: 1 });
+    return campaignOver(inbox, id);
+  },
+
   'alert-told': async (inbox, id) => {
     await parked(inbox, id, 'Mended', { replays: 99 });
     return alerted(inbox, id);
@@ -179,6 +191,17 @@ const recordings: Record<string, Recording> = {
     return alerted(inbox, id);
   },
 };
+
+/** Replays this one dead letter. */
+async function campaignOver(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
+  const correlationId = messageId;
+  await inbox.pool.query('update inbox.dead_letters set correlation_id = $1 where message_id = $1', [
+    messageId,
+  ]);
+  const filter = { correlationId };
+  const { id } = await startCampaign(inbox, { filter, actor: 'ada', reason: 'mended' });
+  return over(inbox.client.workflow.getHandle(campaignWorkflowId(id)));
+}
 
 /** Of the alert that tells of this dead letter. */
 async function alerted(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
