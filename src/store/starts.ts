@@ -134,8 +134,11 @@ export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly s
   );
 }
 
-/** From this many pages on, some 300 rows, a plan looks rows up by an index. */
-const MANY_PAGES = 16;
+/**
+ * From this many pages on, some 2,000 rows, all plans look rows up by the index of their ids. At 14 pages, without statistics
+ * yet, some still read all of the table, or all that is Processing.
+ */
+const MANY_PAGES = 64;
 
 /** Whether the table is so large that a plan which is kept will stay a good one. It never shrinks. */
 export async function entriesAreMany(db: Queryable): Promise<boolean> {
