@@ -29,6 +29,7 @@ interface Options {
   peers: boolean;
   server: 'embedded' | 'production';
   history: number;
+  memory: number;
   set: string[];
   json?: string;
   from?: string[];
@@ -56,6 +57,7 @@ const program = new Command('bench')
       .default('embedded'),
   )
   .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
+  .option('--memory <n>', 'commands before memory is measured the second time', Number, 100_000)
   .option(
     '--set <name=value>',
     'a setting of the workers, such as INBOX_CONCURRENCY=64',

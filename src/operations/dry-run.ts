@@ -9,7 +9,7 @@ import type { Handled } from '../../activities/handler.ts';
 import { aborted, AttemptLimit } from '../../activities/limit.ts';
 import { HandlerTransaction, ReportedFailure } from '../../activities/transaction.ts';
 import type { CommandDefinition, CommandLog } from '../command.ts';
-import { createPool } from '../database.ts';
+import { createPool, isTransactionAborted } from '../database.ts';
 import { checkJson, checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../envelope.ts';
 import { InboxError } from '../errors.ts';
 import { failureGroup, inboxFailure, reportFailure } from '../failure.ts';
@@ -191,11 +191,17 @@ async function hasEnded(client: PoolClient, messageId: string): Promise<boolean>
     case 'I':
       return true;
     case 'T':
-      return !(await isInDryRun(client, messageId));
+      return !(await isInDryRun(client, messageId).catch(hasFailed));
     // It has failed, and ends with the dry run.
     default:
       return false;
   }
+}
+
+/** Then it is the one that was begun: what the client knows of it lags behind. */
+function hasFailed(error: unknown): true {
+  if (isTransactionAborted(error)) return true;
+  throw error;
 }
 
 function ended(): ReportedFailure {

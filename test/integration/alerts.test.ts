@@ -79,6 +79,12 @@ describe('alerts', () => {
     await inbox.start(messageId, { commandType: 'Dies', payload });
     return messageId;
   }
+  /** Once it is complete: the row is written before Temporal hears of it. */
+  async function historyOf(alertId: string): Promise<string> {
+    const handle = inbox.client.workflow.getHandle(alertWorkflowId(alertId));
+    await handle.result();
+    return historyToJSON(await handle.fetchHistory());
+  }
   const alertsOf = (cause: string) =>
     rows<Row>(
       inbox.pool,
@@ -151,8 +157,7 @@ describe('alerts', () => {
     const { id } = await ends('Canary');
     const [post] = receiver.of(messageId);
     assert.doesNotMatch(post!.text + JSON.stringify(post!.headers), new RegExp(CANARY));
-    const handle = inbox.client.workflow.getHandle(alertWorkflowId(id));
-    const history = historyToJSON(await handle.fetchHistory());
+    const history = await historyOf(id);
     const plain = history.replace(/"data": "([^"]*)"/g, (_, data: string) =>
       Buffer.from(data, 'base64').toString(),
     );
@@ -214,7 +219,7 @@ describe('alerts', () => {
       [id, id, id],
     );
     assert.equal(receiver.of(messageId).length, 1);
-    const history = historyToJSON(await inbox.client.workflow.getHandle(alertWorkflowId(id)).fetchHistory());
+    const history = await historyOf(id);
     assert.match(history, /hook threw TypeError/);
     assert.doesNotMatch(history, new RegExp(CANARY));
   });

@@ -112,6 +112,15 @@ describe('looking', () => {
     const { stdout } = await cli.run(['dead-letters', 'show', fixture.id('a1')]);
     assert.match(stdout, /resolved +discarded by ann/);
     assert.match(stdout, /because +a test/);
+    const [letter] = await deadLetters(fixture.pool, { state: 'discarded' });
+    assert.deepEqual(
+      await cli.json('dead-letters', 'show', letter!.id),
+      JSON.parse(JSON.stringify([letter])),
+    );
+    await cli.fails(
+      ['dead-letters', 'show', letter!.id.replace(/.$/, (last) => (last === '0' ? '1' : '0'))],
+      /no entry has/,
+    );
   });
 
   it('tells the whole story of a message in order, with edits, events, causes and effects', async () => {

@@ -17,7 +17,8 @@ describe("a worker's module", () => {
   async function load(...lines: string[]) {
     const path = join(folder, `${(modules += 1)}.mjs`);
     const from = packageFile('dist/src/command.js').href;
-    const command = `import { defineCommand } from '${from}'; const a = defineCommand({ type: 'A', schema: { safeParse: () => ({ success: true }) }, handle() {} });`;
+    const command = `import { defineCommand } from '${from}'; import { z } from '${import.meta.resolve('zod')}';
+      const a = defineCommand({ type: 'A', schema: z.object({}), handle() {} });`;
     await writeFile(path, [command, ...lines].join('\n'));
     return loadCommands(path);
   }
