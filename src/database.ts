@@ -144,6 +144,11 @@ export function isUndefinedTable(error: unknown): boolean {
   return ['42P01', '3F000'].includes(sqlState(error) ?? '');
 }
 
+/** The login may not do this. */
+export function isPermissionDenied(error: unknown): boolean {
+  return sqlState(error) === '42501';
+}
+
 /** A CHECK constraint refused the row; its name tells which. */
 export function violatedCheck(error: unknown): string | null {
   return error instanceof DatabaseError && error.code === '23514' ? (error.constraint ?? '') : null;

@@ -6,8 +6,9 @@ import { toMilliseconds } from '../registry.ts';
 import { withPool } from './context.ts';
 import { cut, note, printJson, printTable } from './output.ts';
 
-interface Options extends Omit<AuditFilter, 'messageId'> {
+interface Options extends Omit<AuditFilter, 'messageId' | 'campaignId'> {
   message?: string;
+  campaign?: string;
   json?: boolean;
 }
 
@@ -17,6 +18,7 @@ export function addAudit(program: Command): void {
     .description('what operators did, newest first')
     .option('--actor <name>', 'done by this one')
     .option('--message <id>', 'to this message')
+    .option('--campaign <id>', 'to this campaign')
     .option('--action <name>', 'such as replay or discard')
     .option(
       '--since <time>',
@@ -27,12 +29,13 @@ export function addAudit(program: Command): void {
     .option('--before <id>', 'the next page: lines before the one with this id', parseWhole)
     .option('--limit <n>', 'at most so many', parseWhole, 50)
     .option('--json', 'JSON on stdout')
-    .action(({ message, json = false, ...filter }: Options) =>
+    .action(({ message, campaign, json = false, ...filter }: Options) =>
       withPool(async (pool) => {
-        const lines = await auditTrail(
-          pool,
-          message === undefined ? filter : { ...filter, messageId: message },
-        );
+        const lines = await auditTrail(pool, {
+          ...filter,
+          ...(message !== undefined && { messageId: message }),
+          ...(campaign !== undefined && { campaignId: campaign }),
+        });
         if (json) printJson(lines);
         else printLines(lines, filter.limit);
       }),
@@ -41,8 +44,15 @@ export function addAudit(program: Command): void {
 
 function printLines(lines: AuditTrailLine[], limit: number): void {
   printTable(
-    ['ID', 'AT', 'ACTOR', 'ACTION', 'MESSAGE ID', 'REASON'],
-    lines.map((line) => [line.id, line.at, line.actor, line.action, line.messageId, cut(line.reason, 60)]),
+    ['ID', 'AT', 'ACTOR', 'ACTION', 'MESSAGE OR CAMPAIGN', 'REASON'],
+    lines.map((line) => [
+      line.id,
+      line.at,
+      line.actor,
+      line.action,
+      line.messageId ?? `campaign ${line.campaignId}`,
+      cut(line.reason, 60),
+    ]),
   );
   const last = lines.at(-1);
   if (last && lines.length === limit) note(`more: --before ${last.id}`);

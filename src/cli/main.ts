@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { isUndefinedTable } from '../database.ts';
+import { isPermissionDenied, isUndefinedTable } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
@@ -78,6 +78,12 @@ function describe(error: unknown): string {
   if (error instanceof InboxError) return `inbox: ${printable(error.message)}`;
   if (isUndefinedTable(error)) {
     return `inbox: ${printable(messageOf(error))}; \`inbox migrate\` brings the database's schema to this version`;
+  }
+  if (isPermissionDenied(error)) {
+    return (
+      `inbox: ${printable(messageOf(error))}; the login in DATABASE_URL may not do this: \`grant inbox_operator to …\` is for ` +
+      'people who look and act, inbox_worker for workers, and migrations run as the owner of the schema'
+    );
   }
   if (process.env['INBOX_LOG_LEVEL'] === 'debug' && error instanceof Error) return `inbox: ${error.stack}`;
   return `inbox: ${printable(messageOf(error))} (INBOX_LOG_LEVEL=debug shows more)`;

@@ -1,5 +1,5 @@
 /**
- * What operators did, over all messages.
+ * What operators did, over all messages and campaigns.
  *
  * @module
  */
@@ -19,6 +19,7 @@ const time = z.date('is no date').refine((date) => date.getFullYear() < 10_000, 
 const filters = z.strictObject({
   actor: text.optional(),
   messageId: text.optional(),
+  campaignId: z.guid('is no uuid').optional(),
   action: text.optional(),
   since: time.optional(),
   until: time.optional(),

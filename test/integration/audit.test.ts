@@ -13,10 +13,19 @@ const numbers = (lines: { reason: string | null }[]) =>
 
 describe('the audit', () => {
   let database: TestDatabase;
+  let campaign: string;
 
   before(async () => {
     database = await createTestDatabase();
     await database.pool.query(`select inbox.send('order-' || n, 'Pay', '{}') from generate_series(1, 2) n`);
+    const { rows } = await database.pool.query<{ id: string }>(
+      `with made as (
+         insert into inbox.campaigns (actor, filter, canary, rate, concurrency, stop_above, total)
+         values ('cleo', '{}', 0, 1, 1, 0, 1) returning id)
+       insert into inbox.audit (at, action, campaign_id, actor, reason)
+       select '2026-03-01 11:00Z', 'campaign-started', id, 'cleo', 'reason 0' from made returning campaign_id as id`,
+    );
+    campaign = rows[0]!.id;
     await database.pool.query(
       `insert into inbox.audit (at, action, message_id, actor, reason)
        select timestamptz '2026-03-01 12:00Z' + n * interval '1 hour', case when n % 3 = 0 then 'discard' else 'replay' end,
@@ -29,11 +38,13 @@ describe('the audit', () => {
   const trail = async (filter: Partial<AuditFilter>) =>
     numbers(await auditTrail(database.pool, { limit: 100, ...filter }));
 
-  it('is listed newest first, by actor, message, action and time', async () => {
-    assert.deepEqual(await trail({}), [10, 9, 8, 7, 6, 5, 4, 3, 2, 1]);
+  it('is listed newest first, by actor, message, campaign, action and time', async () => {
+    assert.deepEqual(await trail({}), [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert.deepEqual(await trail({ actor: 'ada' }), [5, 4, 3, 2, 1]);
     assert.deepEqual(await trail({ messageId: 'order-1', actor: 'bob' }), [10, 8, 6]);
     assert.deepEqual(await trail({ action: 'discard' }), [9, 6, 3]);
+    const [started] = await auditTrail(database.pool, { limit: 100, campaignId: campaign });
+    assert.deepEqual([started!.campaignId, started!.messageId, started!.actor], [campaign, null, 'cleo']);
     const since = new Date('2026-03-01T15:00Z');
     assert.deepEqual(await trail({ since, until: new Date('2026-03-01T17:00Z') }), [4, 3]);
     assert.deepEqual(await trail({ actor: 'nobody' }), []);
@@ -44,7 +55,7 @@ describe('the audit', () => {
     await database.pool.query(
       `insert into inbox.audit (at, action, message_id, actor, reason) values ('2026-03-03', 'replay', 'order-1', 'eve', 'reason 11')`,
     );
-    assert.deepEqual(await trail({ before: first.at(-1)!.id }), [6, 5, 4, 3, 2, 1]);
+    assert.deepEqual(await trail({ before: first.at(-1)!.id }), [6, 5, 4, 3, 2, 1, 0]);
   });
 
   it('refuses filters that make no sense', async () => {
@@ -55,6 +66,7 @@ describe('the audit', () => {
       [{ messageId: 'a\u0000' }, /messageId has control characters/],
       [{ since: new Date('nonsense') }, /since is no date/],
       [{ before: 1.5 }, /before is no whole number/],
+      [{ campaignId: '7' }, /campaignId is no uuid/],
     ] as const) {
       await assert.rejects(trail(filter), (error) => {
         assert.ok(error instanceof InvalidMessageError);
@@ -91,11 +103,17 @@ describe('the audit', () => {
     it('is a table, and says where the next page begins', async () => {
       const { code, stdout, stderr } = await audit('--actor', 'ada', '--limit', '2');
       assert.equal(code, 0, stderr);
-      assert.match(stdout, /ID +AT +ACTOR +ACTION +MESSAGE ID +REASON/);
+      assert.match(stdout, /ID +AT +ACTOR +ACTION +MESSAGE OR CAMPAIGN +REASON/);
       assert.match(stdout, /2026-03-01T17:00:00\.000Z +ada +replay +order-2 +reason 5/);
       const [, last] = /^more: --before (\d+)\n$/.exec(stderr)!;
       const next = await audit('--actor', 'ada', '--limit', '2', '--before', last!, '--json');
       assert.deepEqual(numbers(JSON.parse(next.stdout) as AuditTrailLine[]), [3, 2]);
+    });
+
+    it('names campaigns beside messages', async () => {
+      const { stdout } = await audit('--campaign', campaign);
+      assert.match(stdout, new RegExp(` cleo +campaign-started +campaign ${campaign} +reason 0`));
+      assert.equal(stdout.trimEnd().split('\n').length, 2);
     });
 
     it('takes times and durations, and refuses what is neither', async () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { createInbox } from '../../src/inbox.ts';
-import { createTestInbox } from '../support/inbox.ts';
+import { listFailures } from '../../src/store/failures.ts';
+import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { recorder, startRelay } from '../support/outbox.ts';
 import type { TestRelay } from '../support/outbox.ts';
@@ -15,16 +16,44 @@ const METADATA = 'canary-metadata-4711';
 const RESULT = 'canary-result-4711';
 const CANARIES = [PAYLOAD, METADATA, RESULT];
 
-/** All text in it, of Temporal's payloads too, which are bytes. Not its JSON: there they would be base64. */
-function readable(value: unknown): string {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  if (typeof value === 'string') return value;
-  if (typeof value !== 'object' || value === null) return '';
-  return Object.entries(value)
-    .flatMap(([name, part]) => [name, readable(part)])
-    .join('\n');
+/** How a command may go, and how that ends. The last three have the payload in the message of an error. */
+const COURSES = {
+  completes: 'Completed',
+  retried: 'Completed',
+  dies: 'DeadLetter',
+  invalid: 'DeadLetter',
+  quotes: 'Completed',
+  casts: 'Completed',
+  'quotes and dies': 'DeadLetter',
+} as const;
+type Course = keyof typeof COURSES;
+const courses = Object.keys(COURSES) as Course[];
+const QUOTING: Course[] = ['quotes', 'casts', 'quotes and dies'];
+
+interface Place {
+  path: string;
+  text: string;
 }
+
+/** Every text in it, of Temporal's payloads too, which are bytes. Not its JSON: there they would be base64. */
+function places(value: unknown, path = ''): Place[] {
+  if (value instanceof Uint8Array) return [{ path, text: Buffer.from(value).toString('utf8') }];
+  if (typeof value === 'string') return [{ path, text: value }];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.entries(value).flatMap(([name, part]) => [
+    { path, text: name },
+    ...places(part, `${path}.${name}`),
+  ]);
+}
+const readable = (value: unknown) =>
+  places(value)
+    .map(({ text }) => text)
+    .join('\n');
 const found = (text: string) => CANARIES.filter((canary) => text.includes(canary));
+const placesOf = (value: unknown, canary: string) =>
+  places(value)
+    .filter(({ text }) => text.includes(canary))
+    .map(({ path }) => path);
 
 describe('what is in a command that was sent in Postgres', () => {
   let fixture: TestInbox;
@@ -37,7 +66,7 @@ describe('what is in a command that was sent in Postgres', () => {
     relay = startRelay({ databaseUrl: fixture.database.url, publish: recorder().publish });
     const inbox = await createInbox({ pool: fixture.pool });
     for (const type of ['Canary', 'ExpressCanary']) {
-      for (const course of ['completes', 'retried', 'dies', 'invalid']) {
+      for (const course of courses) {
         const payload = { secret: course === 'invalid' ? [PAYLOAD] : PAYLOAD, course };
         const messageId = fixture.id(`${type}-${course}`);
         await inbox.send({ messageId, type, payload, metadata: { secret: METADATA } });
@@ -45,10 +74,7 @@ describe('what is in a command that was sent in Postgres', () => {
     }
     await inbox.close();
     for (const type of ['Canary', 'ExpressCanary']) {
-      for (const course of ['completes', 'retried', 'dies', 'invalid']) {
-        const status = course === 'dies' || course === 'invalid' ? 'DeadLetter' : 'Completed';
-        await fixture.reaches(fixture.id(`${type}-${course}`), status);
-      }
+      for (const course of courses) await fixture.reaches(fixture.id(`${type}-${course}`), COURSES[course]);
     }
   });
   after(async () => {
@@ -58,33 +84,61 @@ describe('what is in a command that was sent in Postgres', () => {
     await fixture.close();
   });
 
+  async function inTemporal(name: string, status: string) {
+    const handle = fixture.client.workflow.getHandle(fixture.id(name));
+    if (status === 'Completed') await handle.result();
+    const { events } = await eventually('the history has what happened', () => handle.fetchHistory());
+    // It holds search attributes, memo, summary and details.
+    return { description: (await handle.describe()).raw, events };
+  }
+
   it('is in Postgres, so that it could be found elsewhere', async () => {
     const entry = await fixture.entry(fixture.id('Canary-completes'));
     assert.deepEqual(found(JSON.stringify(entry)), CANARIES);
+    for (const course of QUOTING) {
+      const [failure] = await listFailures(fixture.pool, fixture.id(`Canary-${course}`));
+      assert.deepEqual(found(failure!.error), [PAYLOAD], course);
+    }
   });
 
   it('is in no line that a worker or a relay logs at debug', () => {
     assert.match(worker.log(), /command is a dead letter .*Canary-dies/);
+    assert.match(worker.log(), /command is a dead letter .*Canary-quotes and dies/);
     assert.match(worker.log(), /DEBUG/);
     assert.deepEqual(found(worker.log()), []);
     assert.deepEqual(found(relay.lines.join('\n')), []);
   });
 
-  for (const course of ['completes', 'retried', 'dies', 'invalid']) {
-    it(`is in Temporal nowhere but in the result of the workflow: ${course}`, async () => {
-      const handle = fixture.client.workflow.getHandle(fixture.id(`Canary-${course}`));
-      if (course === 'completes' || course === 'retried') await handle.result();
-      const { events } = await eventually('the history has what happened', () => handle.fetchHistory());
-      const { raw } = await handle.describe();
-      // The description holds search attributes, memo, summary and details.
-      assert.match(readable(raw), /"Canary"/, 'search attributes can be read');
-      assert.deepEqual(found(readable(raw)), []);
+  it('is in no event but those of its handler', async () => {
+    const events = await rows(fixture.pool, 'select * from inbox.outbox');
+    assert.match(JSON.stringify(events), /CommandDeadLettered/);
+    assert.deepEqual(found(JSON.stringify(events)), []);
+  });
 
-      const completing = ['completes', 'retried'].includes(course);
-      const text = readable(events);
-      if (!completing) assert.match(text, /"commandType":"Canary"/, 'what is in payloads can be read');
+  for (const course of courses.filter((name) => !QUOTING.includes(name))) {
+    it(`is in Temporal nowhere but in the result of the workflow: ${course}`, async () => {
+      const { description, events } = await inTemporal(`Canary-${course}`, COURSES[course]);
+      assert.match(readable(description), /"Canary"/, 'search attributes can be read');
+      assert.deepEqual(found(readable(description)), []);
+      const completing = COURSES[course] === 'Completed';
+      if (!completing) assert.match(readable(events), /"commandType":"Canary"/, 'payloads can be read');
       // Whoever waits for the workflow gets the handler's result from it, so that Temporal has to have it.
-      assert.deepEqual(found(text), completing ? [RESULT] : []);
+      assert.deepEqual(found(readable(events)), completing ? [RESULT] : []);
+    });
+  }
+
+  // Temporal's Web UI is where people look for what went wrong, so that what an error says goes there, and is all that does.
+  for (const course of QUOTING) {
+    it(`is in Temporal's failures where the message of an error has it, and nowhere else: ${course}`, async () => {
+      const { description, events } = await inTemporal(`Canary-${course}`, COURSES[course]);
+      assert.deepEqual(placesOf(description, PAYLOAD), []);
+      const where = placesOf(events, PAYLOAD);
+      assert.notDeepEqual(where, []);
+      assert.deepEqual(
+        where.filter((path) => !path.includes('.failure.')),
+        [],
+      );
+      assert.deepEqual(placesOf([description, events], METADATA), []);
     });
   }
 

@@ -62,6 +62,8 @@ const HIDDEN_FROM_READERS: Record<string, string[]> = {
   failures: ['error', 'stack'],
   dead_letters: ['payload', 'metadata', 'error'],
   outbox: ['payload', 'metadata'],
+  audit: ['details'],
+  alerts: ['last_error'],
 };
 
 const FUNCTIONS: Record<string, Role[]> = {
@@ -126,7 +128,15 @@ describe('the roles of the schema', () => {
     const { pool } = logins.inbox_reader;
     await pool.query('select message_id, status from inbox.entries');
     await stats(pool);
-    await auditTrail(pool, { limit: 1 });
+    await database.pool.query(
+      `with sent as (select inbox.send('replayed', 'Pay', '{}'))
+       insert into inbox.audit (action, message_id, actor, details)
+       select 'replay', 'replayed', 'ada', '{"changes": [{"path": "iban", "to": "DE02"}]}' from sent`,
+    );
+    const [read] = await auditTrail(pool, { limit: 1 });
+    assert.deepEqual([read!.messageId, read!.actor, read!.details], ['replayed', 'ada', null]);
+    const [seen] = await auditTrail(logins.inbox_operator.pool, { limit: 1 });
+    assert.deepEqual(seen!.details, { changes: [{ path: 'iban', to: 'DE02' }] });
     for (const [table, columns] of Object.entries(HIDDEN_FROM_READERS)) {
       for (const what of [...columns, '*', `to_jsonb(${table})`]) {
         await assert.rejects(pool.query(`select ${what} from inbox.${table}`), denied, `${table}.${what}`);

@@ -13,10 +13,14 @@ const define = (type: string, express: boolean) =>
     express,
     schema: z.object({ secret: z.string(), course: z.string() }),
     retry: { initialInterval: '100ms' },
-    handle({ payload: { course }, attempt, emit, messageId }) {
+    async handle({ payload: { secret, course }, attempt, emit, messageId, tx }) {
       emit({ aggregateType: 'canary', aggregateId: messageId, type: 'Sang', payload: { attempt } });
       if (course === 'dies') throw new UnrecoverableError('Refused');
       if (course === 'retried' && attempt === 1) throw new Error('not yet');
+      // Careless, as handlers are.
+      if (course === 'quotes' && attempt === 1) throw new Error(`no account ${secret}`);
+      if (course === 'casts' && attempt === 1) await tx.query('select $1::text::integer', [secret]);
+      if (course === 'quotes and dies') throw new UnrecoverableError('Refused', { account: secret });
       return { secret: 'canary-result-4711' };
     },
   });
