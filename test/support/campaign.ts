@@ -1,0 +1,115 @@
+/**
+ * Sets of dead letters for campaigns, and a command that does with each what its test says.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+import { DEFAULT_PLAN, followCampaign, startCampaign } from '../../src/operations.ts';
+import type { CampaignRequest } from '../../src/operations.ts';
+import type { Campaign } from '../../src/store/campaigns.ts';
+import { seedDeadLetters } from './dead-letters.ts';
+import { rows } from './inbox.ts';
+import type { TestInbox } from './inbox.ts';
+
+type Behaviour = (messageId: string) => Promise<void> | void;
+
+/** By failure group: throws where the fix is no good, waits where the test wants it to. */
+export const behaviours = new Map<string, Behaviour>();
+
+export const mend = defineCommand({
+  type: 'Mend',
+  schema: z.object({ group: z.string() }),
+  retry: { maximumAttempts: 3, initialInterval: '50ms' },
+  async handle({ payload, messageId, tx }) {
+    await behaviours.get(payload.group)?.(messageId);
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+    return null;
+  },
+});
+
+export interface Item {
+  position: number;
+  messageId: string;
+  askedAt: Date | null;
+  replayedAt: Date | null;
+  outcome: string | null;
+}
+
+/** So many dead letters of one failure group, and what a test does with them. */
+export class DeadSet {
+  readonly ids: string[];
+  readonly group: string;
+
+  constructor(
+    readonly inbox: TestInbox,
+    name: string,
+    readonly size: number,
+  ) {
+    this.group = inbox.id(name);
+    this.ids = Array.from({ length: size }, (_, index) => inbox.id(`${name}-${index}`));
+  }
+
+  async seed(): Promise<this> {
+    await seedDeadLetters(this.inbox.pool, this.ids, {
+      commandType: mend.type,
+      payload: { group: this.group },
+      failureGroup: this.group,
+    });
+    return this;
+  }
+
+  replay(request: Partial<CampaignRequest> = {}): Promise<Campaign> {
+    const fast = { ...DEFAULT_PLAN, rate: 1_000 };
+    return startCampaign(this.inbox, {
+      ...fast,
+      filter: { failureGroup: this.group },
+      actor: 'ada',
+      reason: 'mended',
+      ...request,
+    });
+  }
+
+  follow(campaign: Campaign) {
+    return followCampaign(this.inbox.pool, campaign.id, { intervalMs: 25 });
+  }
+
+  items(campaign: Campaign): Promise<Item[]> {
+    return rows<Item>(
+      this.inbox.pool,
+      `select position, message_id as "messageId", asked_at as "askedAt", replayed_at as "replayedAt", outcome
+       from inbox.campaign_items where campaign_id = $1 order by position`,
+      [campaign.id],
+    );
+  }
+
+  /** How often each of them was done. */
+  async effects(): Promise<number[]> {
+    const counts = await rows<{ count: number }>(
+      this.inbox.pool,
+      `select count(e.message_id)::integer as count from unnest($1::text[]) as id left join effects e on e.message_id = id
+       group by id`,
+      [this.ids],
+    );
+    return counts.map(({ count }) => count);
+  }
+
+  /** How often each of them was replayed, by whom. */
+  replays(): Promise<{ messageId: string; actor: string; campaign: string | null }[]> {
+    return rows(
+      this.inbox.pool,
+      `select message_id as "messageId", actor, details ->> 'campaign' as campaign from inbox.audit
+       where action = 'replay' and message_id = any ($1)`,
+      [this.ids],
+    );
+  }
+
+  /** Those that are open, of the first generation. */
+  untouched(): Promise<object[]> {
+    return rows(
+      this.inbox.pool,
+      'select from inbox.dead_letters where message_id = any ($1) and resolution is null and generation = 0',
+      [this.ids],
+    );
+  }
+}
