@@ -4,6 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
+import type { AlertDeliveries } from '../src/alert.ts';
 import type { CommandLog } from '../src/command.ts';
 import type { Registry } from '../src/registry.ts';
 import type { Asker } from '../src/requests.ts';
@@ -28,5 +29,13 @@ export interface ActivityDependencies {
   attemptEnded?: (messageId: string) => void;
   /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
   shutdown: AbortSignal;
+  log: CommandLog;
+}
+
+export interface AlertDependencies {
+  records: Pool;
+  deliveries: AlertDeliveries;
+  /** How long an alert is tried before it is given up. */
+  giveUpMs: number;
   log: CommandLog;
 }

@@ -11,11 +11,14 @@ import type { Json } from '../src/json.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { sendMessages } from '../src/send.ts';
+import type { Message } from '../src/send.ts';
 import type { Entry, StoredEvent } from '../src/store/entries.ts';
 import { ReportedFailure } from './transaction.ts';
 
 export interface HandlerLimits {
   maxPayloadBytes: number;
+  /** Told of each command that the handler sends. */
+  onSend?: (message: Message) => void;
 }
 
 export interface Handled {
@@ -57,6 +60,7 @@ export async function runHandler(
         ...message,
       };
       const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
+      limits.onSend?.(caused);
       return sent!;
     },
     log,

@@ -11,20 +11,22 @@ import type {
   DiscardInput,
   ReplayInput,
 } from '../src/outcome.ts';
+import { createAlertDelivery } from './alert.ts';
 import { createAttempt } from './attempt.ts';
 import { createCampaignActivities } from './campaign.ts';
 import { createCancel } from './cancelled.ts';
-import type { ActivityDependencies } from './dependencies.ts';
+import type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { createOperatorActivities } from './operator.ts';
 
-export type { ActivityDependencies } from './dependencies.ts';
+export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 
-export function createActivities(dependencies: ActivityDependencies) {
+export function createActivities(dependencies: ActivityDependencies, alerts: AlertDependencies) {
   const attempt = createAttempt(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
   const operator = createOperatorActivities(dependencies);
   const campaign = createCampaignActivities(dependencies);
+  const tellOfDeadLetters = createAlertDelivery(alerts);
   return {
     /** The first attempt: a local activity in the first workflow task. */
     firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
@@ -38,6 +40,7 @@ export function createActivities(dependencies: ActivityDependencies) {
     lookAtCampaign: (input: CampaignInput) => withHeartbeat(() => campaign.lookAtCampaign(input)),
     replayItems: (input: CampaignInput) => withHeartbeat(() => campaign.replayItems(input)),
     changeCampaign: (input: CampaignChangeInput) => withHeartbeat(() => campaign.changeCampaign(input)),
+    tellOfDeadLetters: (alertId: unknown) => withHeartbeat(() => tellOfDeadLetters(alertId)),
   };
 }
 

@@ -9,13 +9,15 @@ import { checkJson } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
 import type { Json } from '../src/json.ts';
 import type { DiscardInput, OperatorOutcome, ReplayInput } from '../src/outcome.ts';
-import type { Resolution } from '../src/store/dead-letters.ts';
+import { payloadDifference } from '../src/payload-difference.ts';
+import type { Replay, Resolution } from '../src/store/dead-letters.ts';
 import { discardDeadLetter, findLastDeadLetter, replayDeadLetter } from '../src/store/dead-letters.ts';
 import { findEntry } from '../src/store/entries.ts';
 import { factsOf, reaching } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parsePayload } from './handler.ts';
 import { parseDiscard, parseReplay } from './requests.ts';
+import type { Problem } from './requests.ts';
 import { ReportedFailure } from './transaction.ts';
 
 export function createOperatorActivities(dependencies: ActivityDependencies) {
@@ -24,10 +26,10 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
     async replayDeadLetter(input: ReplayInput): Promise<OperatorOutcome> {
       const asked = parseReplay(messageIdOfThis(), input.request);
       if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
-      const problem = await payloadProblem(dependencies, asked.messageId, asked.payload);
-      if (problem) return { kind: 'rejected', problem };
+      const edit = await readEdit(dependencies, asked.messageId, asked.payload);
+      if ('problem' in edit) return { kind: 'rejected', problem: edit.problem };
       await crashPoint('before-replay-recorded', asked.messageId);
-      const generation = await reaching(replayDeadLetter(records, asked));
+      const generation = await reaching(replayDeadLetter(records, { ...asked, ...edit }));
       await crashPoint('after-replay-recorded', asked.messageId);
       const outcome =
         generation === null ? await nothingOpen(dependencies, asked) : ({ kind: 'done' } as const);
@@ -48,20 +50,21 @@ function messageIdOfThis(): string {
 }
 
 /** A payload that would die again at once is refused while the person is there to mend it. */
-async function payloadProblem(
+async function readEdit(
   { registry, records, maxPayloadBytes }: ActivityDependencies,
   messageId: string,
   payload: Json | undefined,
-): Promise<string | null> {
-  if (payload === undefined) return null;
+): Promise<Pick<Replay, 'changes'> | Problem> {
+  if (payload === undefined) return { changes: null };
   const entry = await reaching(findEntry(records, messageId));
   const command = entry ? registry.get(entry.commandType) : undefined;
   try {
     checkJson(payload, 'payload', maxPayloadBytes);
     if (command) await parsePayload(command, payload);
-    return null;
+    return { changes: payloadDifference(entry?.payload ?? null, payload) };
   } catch (error) {
-    if (error instanceof ReportedFailure || error instanceof InvalidMessageError) return error.message;
+    if (error instanceof ReportedFailure || error instanceof InvalidMessageError)
+      return { problem: error.message };
     throw error;
   }
 }

@@ -82,20 +82,23 @@ async function perform(
   const { messageId, attempt } = entry;
   const work = async () => {
     await crashPoint('after-claim', messageId);
-    const locked = await beginAttempt(client, messageId, attempt, command.timeoutMs);
-    run.backend = locked.pid;
-    await crashPoint('row-locked', messageId);
+    const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
     const transaction = new HandlerTransaction(client);
-    try {
+    const handle = async () => {
+      // What nothing takes back must not begin for an attempt that is stale.
+      if (command.effects === 'external') await locking;
+      await crashPoint('row-locked', messageId);
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
-      const { result, events } = await runHandler(
-        command,
-        entry,
-        transaction.facade,
-        limit.signal,
-        log,
-        dependencies,
-      );
+      return runHandler(command, entry, transaction.facade, limit.signal, log, dependencies);
+    };
+    try {
+      // The handler's first statement is on its way behind the lock, not after its answer. Where the attempt turns out to be
+      // stale, what it did is rolled back like everything that the fence turns away.
+      const handling = handle();
+      handling.catch(() => {});
+      const locked = await locking;
+      run.backend = locked.pid;
+      const { result, events } = await handling;
       transaction.close();
       limit.signal.throwIfAborted();
       await crashPoint('before-commit', messageId);

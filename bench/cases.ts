@@ -30,6 +30,8 @@ export interface CaseOptions {
   peers: boolean;
   /** Rows of a history, in Completed entries; a tenth as many dead letters. */
   history: number;
+  /** Commands after which the memory is measured the second time; the first is after 10,000. */
+  memory: number;
   /** Variables of a worker's settings, to try them. */
   settings: Record<string, string>;
 }
@@ -78,7 +80,7 @@ const PEER_SPECS = {
   restate: peer('Restate', 'restate'),
 };
 
-export function makeCases({ quick, peers, history, settings }: CaseOptions): Case[] {
+export function makeCases({ quick, peers, history, memory, settings }: CaseOptions): Case[] {
   const workflow = inbox('workflow', 'A', settings);
   const started = inbox('workflow', 'B', settings);
   const express = inbox('express', 'A', settings);
@@ -202,18 +204,21 @@ export function makeCases({ quick, peers, history, settings }: CaseOptions): Cas
       },
     );
   }
-  for (const jobs of [10_000, 100_000]) {
+  for (const [when, jobs] of [
+    ['early', 10_000],
+    ['late', memory],
+  ] as const) {
     const label = `after ${jobs.toLocaleString('en')} commands`;
     cases.push(
       {
-        id: `a-memory-${jobs}`,
+        id: `a-memory-${when}`,
         label: `workflow lane, ${label}`,
         group: 'memory',
         spec: workflow,
         plan: drain(jobs),
       },
       {
-        id: `express-memory-${jobs}`,
+        id: `express-memory-${when}`,
         label: `express, ${label}`,
         group: 'memory',
         spec: express,

@@ -5,16 +5,18 @@
  * @module
  */
 import { spawnSync } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { readTemporal } from '../src/config.ts';
 import { startPostgresServer } from '../src/dev/postgres-server.ts';
 import { startTemporalServer } from '../src/dev/temporal-server.ts';
 import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
+import { packageFile } from '../src/package.ts';
 import { GROUPS, makeCases, PEERS_FOLDER, peersAreInstalled } from './cases.ts';
 import type { Case, Group } from './cases.ts';
 import { measure } from './measure.ts';
 import type { Measurement, Servers, StatementCost } from './measure.ts';
+import { renderPlot } from './plot.ts';
 import { startProductionServer } from './production-server.ts';
 import { renderReport, summarize } from './report.ts';
 import type { Results } from './report.ts';
@@ -27,8 +29,11 @@ interface Options {
   peers: boolean;
   server: 'embedded' | 'production';
   history: number;
+  memory: number;
   set: string[];
   json?: string;
+  from?: string[];
+  docs?: true;
   profile?: string;
 }
 
@@ -52,6 +57,7 @@ const program = new Command('bench')
       .default('embedded'),
   )
   .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
+  .option('--memory <n>', 'commands before memory is measured the second time', Number, 100_000)
   .option(
     '--set <name=value>',
     'a setting of the workers, such as INBOX_CONCURRENCY=64',
@@ -62,7 +68,9 @@ const program = new Command('bench')
     '--profile <folder>',
     'CPU profiles of Node into it, and what each statement costs Postgres; slows both down',
   )
-  .option('--json <file>', 'write all measurements to it');
+  .option('--json <file>', 'write all measurements to it')
+  .option('--from <files>', 'measure nothing: report what --json has written, of several runs together', list)
+  .option('--docs', 'write tables and plot into docs/performance.md');
 
 /** DATABASE_URL is left alone on purpose: a bench is not to be run in anybody's database. */
 async function startServers({ server, profile }: Options): Promise<Servers & { stop(): Promise<void> }> {
@@ -167,17 +175,56 @@ function costOf({ statement, calls, planMs, executeMs }: StatementCost): string 
   return `  calls, ms to plan, ms to execute: ${figures}  ${statement.slice(0, 110)}`;
 }
 
-const options = program.parse().opts<Options>();
-const rounds = options.quick ? 1 : options.rounds;
-if (options.peers) installPeers();
-const cases = choose(options);
-const servers = await startServers(options);
-try {
-  const results = await measureAll(servers, cases, rounds, options.profile);
-  process.stdout.write(renderReport(cases, results));
-  if (options.json) {
-    await writeFile(options.json, JSON.stringify({ cases, results: Object.fromEntries(results) }, null, 1));
+async function run(options: Options): Promise<{ cases: readonly Case[]; results: Results }> {
+  if (options.from) return readMeasurements(options.from);
+  if (options.peers) installPeers();
+  const cases = choose(options);
+  const servers = await startServers(options);
+  try {
+    const rounds = options.quick ? 1 : options.rounds;
+    return { cases, results: await measureAll(servers, cases, rounds, options.profile) };
+  } finally {
+    await servers.stop();
   }
-} finally {
-  await servers.stop();
+}
+
+/** JSON has no NaN. */
+const revived = (_key: string, value: unknown) => (value === null ? Number.NaN : value);
+
+async function readMeasurements(files: readonly string[]) {
+  const cases: Case[] = [];
+  const results: Results = new Map();
+  for (const file of files) {
+    const saved = JSON.parse(await readFile(file, 'utf8'), revived) as {
+      cases: Case[];
+      results: Record<string, Measurement[]>;
+    };
+    for (const item of saved.cases) {
+      if (!results.has(item.id)) cases.push(item);
+      results.set(item.id, [...(results.get(item.id) ?? []), ...saved.results[item.id]!]);
+    }
+  }
+  return { cases, results };
+}
+
+const DOCS = packageFile('docs/performance.md');
+const PLOT = packageFile('docs/performance.svg');
+const MEASURED = /(<!-- measured -->\n)[^]*(\n<!-- \/measured -->)/;
+
+async function writeDocs(report: string, plot: string): Promise<void> {
+  const page = await readFile(DOCS, 'utf8');
+  await writeFile(
+    DOCS,
+    page.replace(MEASURED, (_all, begin: string, end: string) => `${begin}\n${report}${end}`),
+  );
+  await writeFile(PLOT, plot);
+}
+
+const options = program.parse().opts<Options>();
+const { cases, results } = await run(options);
+const report = renderReport(cases, results);
+process.stdout.write(report);
+if (options.docs) await writeDocs(report, renderPlot(cases, results));
+if (options.json) {
+  await writeFile(options.json, JSON.stringify({ cases, results: Object.fromEntries(results) }, null, 1));
 }

@@ -81,6 +81,11 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
    */
   express?: boolean;
   /**
+   * external: it does more than its transaction takes back, such as calling another service that acts. Then a dry run
+   * refuses it, and the handler begins only once its row is known to be locked. Default `database`.
+   */
+  effects?: 'database' | 'external';
+  /**
    * Any error is transient and tried again, except {@link UnrecoverableError}, a non-retryable Temporal
    * `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
    */

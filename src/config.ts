@@ -10,6 +10,8 @@ import { DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { ConfigurationError } from './errors.ts';
 import { DEFAULT_TASK_QUEUE } from './protocol.ts';
 import { toMilliseconds } from './registry.ts';
+import { parseWebhook, webhookProblems } from './webhook-settings.ts';
+import type { WebhookSettings } from './webhook-settings.ts';
 
 export interface InboxSettings {
   taskQueue: string;
@@ -25,6 +27,12 @@ export interface InboxSettings {
   shutdownGraceMs: number;
   /** How long the event loop of a supervised worker may stand still before it is killed, in ms; 0 is for ever. */
   watchdogMs: number;
+  /** Where alerts of dead letters are posted to; null is nowhere. */
+  webhook: WebhookSettings | null;
+  /** How long further dead letters of a failure group are gathered after an alert, in ms. */
+  alertWindowMs: number;
+  /** How long an alert is tried before it is given up, in ms. */
+  alertGiveUpMs: number;
 }
 
 const whole = (fallback: number, max: number) =>
@@ -35,7 +43,19 @@ const whole = (fallback: number, max: number) =>
     .max(max, `is above ${max}`)
     .default(fallback);
 
-const settings = z.object({
+/** A duration in text, in ms. */
+const duration = (fallback: string, minMs: number, maxMs: number, problem: string) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text) => toMilliseconds(text))
+    .refine((ms) => ms !== null && ms >= minMs && ms <= maxMs, problem)
+    .transform(Number);
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const known = z.object({
   INBOX_TASK_QUEUE: z
     .string()
     .min(1, 'is empty')
@@ -46,15 +66,7 @@ const settings = z.object({
   INBOX_CONCURRENCY: whole(32, 1_000),
   INBOX_EXPRESS_CONCURRENCY: whole(32, 1_000),
   INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
-  INBOX_SHUTDOWN_GRACE: z
-    .string()
-    .default('20s')
-    .transform((text) => toMilliseconds(text))
-    .refine(
-      (ms) => ms !== null && ms >= 0 && ms <= 3_600_000,
-      'is no duration of at most an hour, such as 20s',
-    )
-    .transform(Number),
+  INBOX_SHUTDOWN_GRACE: duration('20s', 0, HOUR_MS, 'is no duration of at most an hour, such as 20s'),
   // Three times what Temporal gives an attempt without a heartbeat, and more than the longest garbage collection pause.
   INBOX_WATCHDOG: z
     .string()
@@ -65,7 +77,37 @@ const settings = z.object({
       'is neither 0 (off) nor a duration between 2s and an hour, such as 30s',
     )
     .transform(Number),
+  // Set to nothing, as a Compose file does, is not set.
+  INBOX_ALERT_URL: z.string().optional(),
+  INBOX_ALERT_SECRET: z.string().optional(),
+  INBOX_ALERT_ALLOW_HTTP: z.enum(['true', 'false', ''], 'is neither true nor false').default('false'),
+  INBOX_ALERT_WINDOW: duration('1m', 0, DAY_MS, 'is no duration of at most a day, such as 1m'),
+  INBOX_ALERT_GIVE_UP: duration(
+    '3d',
+    60_000,
+    30 * DAY_MS,
+    'is no duration between a minute and 30 days, such as 3d',
+  ),
 });
+
+const settings = known
+  .superRefine((values, context) => {
+    const webhook = webhookOf(values);
+    for (const [variable, message] of webhook ? webhookProblems(webhook) : [])
+      context.addIssue({ code: 'custom', path: [variable], message });
+  })
+  .transform((values) => {
+    const webhook = webhookOf(values);
+    return { ...values, webhook: webhook ? parseWebhook(webhook) : null };
+  });
+
+function webhookOf(values: z.output<typeof known>) {
+  const { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: secret, INBOX_ALERT_ALLOW_HTTP: allowHttp } = values;
+  return url ? { url, secret, allowHttp: allowHttp === 'true' } : null;
+}
+
+/** What must not be repeated in an error's message. */
+const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
 
 type Environment = Record<string, string | undefined>;
 
@@ -73,9 +115,12 @@ type Environment = Record<string, string | undefined>;
 export function readSettings(env: Environment = process.env): InboxSettings {
   const parsed = settings.safeParse(env);
   if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      (issue) => `${String(issue.path[0])} (${JSON.stringify(env[String(issue.path[0])])}) ${issue.message}`,
-    );
+    const problems = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      return SECRETS.includes(name)
+        ? `${name} ${issue.message}`
+        : `${name} (${JSON.stringify(env[name])}) ${issue.message}`;
+    });
     throw new ConfigurationError(problems.join('; '));
   }
   return {
@@ -86,6 +131,9 @@ export function readSettings(env: Environment = process.env): InboxSettings {
     retryConcurrency: parsed.data.INBOX_RETRY_CONCURRENCY,
     shutdownGraceMs: parsed.data.INBOX_SHUTDOWN_GRACE,
     watchdogMs: parsed.data.INBOX_WATCHDOG,
+    webhook: parsed.data.webhook,
+    alertWindowMs: parsed.data.INBOX_ALERT_WINDOW,
+    alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
   };
 }
 

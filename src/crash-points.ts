@@ -19,6 +19,10 @@ export const CRASH_POINTS = [
   'after-hand-over',
   'relay-before-start',
   'relay-after-start',
+  'alert-before-start',
+  'alert-after-start',
+  'alert-before-delivery',
+  'alert-after-delivery',
 ] as const;
 export type CrashPoint = (typeof CRASH_POINTS)[number];
 

@@ -6,6 +6,7 @@
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
+import type { ReservedSlot } from './local-workers.ts';
 import { startEntry } from './starter.ts';
 import type { Starter } from './starter.ts';
 import type { Entry } from './store/entries.ts';
@@ -20,14 +21,6 @@ export interface ExpressLaneOptions extends Starter {
   attempt: (entry: Entry) => Promise<'settled' | 'handOver'>;
   pool: Pool;
   log: CommandLog;
-}
-
-/** Where a command runs that was claimed with its insertion. */
-export interface ReservedSlot {
-  /** It was inserted, and claimed by that. */
-  run(entry: Entry): void;
-  /** It was not. */
-  release(): void;
 }
 
 export class ExpressLane {
@@ -68,6 +61,7 @@ export class ExpressLane {
       settle();
     };
     return {
+      taken: 'claimed',
       run: (entry) => {
         this.run(entry);
         end();

@@ -8,6 +8,9 @@ import { readDatabaseUrl } from './config.ts';
 import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
+import { checkAlerts } from './health-alerts.ts';
+import { checkOutbox } from './health-outbox.ts';
+import { checkRoles } from './health-roles.ts';
 import { checkSchema } from './migrate.ts';
 import {
   findLostAttempts,
@@ -49,7 +52,9 @@ export async function checkDatabase(
       await checkSchema(pool);
       return well('is that of this version');
     });
-    return [reachable, settings, schema, ...(schema.ok ? await checkEntries(pool, timeoutMs) : [])];
+    if (!schema.ok) return [reachable, settings, schema];
+    const roles = await check('roles', timeoutMs, '', () => checkRoles(pool));
+    return [reachable, settings, schema, roles, ...(await checkEntries(pool, timeoutMs))];
   } finally {
     await Promise.all(pools.map((pool) => pool.end()));
   }
@@ -89,7 +94,7 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
     check(
       name,
       timeoutMs,
-      'read the entries as a role that may select from and update inbox.entries',
+      'read the entries as a login in inbox_operator, or as the owner of the schema',
       async () => {
         const { count, oldestMs, example } = await find();
         if (count === 0) return well(none);
@@ -124,8 +129,12 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       () => findOpenDeadLetters(pool),
       'none is open',
       'open, each waiting for a person',
-      'mend the cause, then `inbox replay` or `inbox discard`; `inbox stats` shows what failed',
+      '`inbox dead-letters groups` shows their causes: mend one, then `inbox replay --group …`, or `inbox discard`',
     ),
+    check('outbox', timeoutMs, 'read as a login in inbox_operator, or as the owner of the schema', () =>
+      checkOutbox(pool),
+    ),
+    checkAlerts(pool, timeoutMs),
   ]);
 }
 

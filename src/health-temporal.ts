@@ -15,6 +15,8 @@ import { missingSearchAttributes } from './search-attributes.ts';
  * called a little more than that ago.
  */
 const POLLER_COUNTS_MS = 90_000;
+/** Less, and what went wrong at night is gone before anybody has come to look. */
+const SHORTEST_RETENTION_MS = 24 * 3_600_000;
 /** temporal.api.enums.v1.TaskQueueType */
 const TASKS = { workflow: 1, activity: 2 } as const;
 /** google.rpc.Code */
@@ -50,6 +52,7 @@ export async function checkTemporal(env: Environment, timeoutMs: number): Promis
       reachable,
       found,
       ...(await Promise.all([
+        ask('retention', DENIED, () => lookAtRetention(open, namespace)),
         ask('search attributes', DENIED, () => lookAtSearchAttributes(open, namespace)),
         ask('workers', DENIED, () => lookForWorkers(open, namespace, readSettings(env).taskQueue)),
       ])),
@@ -65,9 +68,8 @@ const DENIED = 'see that this client may ask for it: TEMPORAL_API_KEY, certifica
 
 async function lookAtNamespace(connection: Connection, namespace: string): Promise<Verdict> {
   try {
-    const { config } = await connection.workflowService.describeNamespace({ namespace });
-    const kept = duration(Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000);
-    return well(`${namespace} exists, keeps ended workflows for ${kept}`);
+    await connection.workflowService.describeNamespace({ namespace });
+    return well(`${namespace} exists`);
   } catch (error) {
     if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
     return bad(
@@ -75,6 +77,19 @@ async function lookAtNamespace(connection: Connection, namespace: string): Promi
       `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${namespace} --retention 72h`,
     );
   }
+}
+
+/** Entries, results and duplicates do not depend on it, as Postgres is their memory; an open dead letter's workflow neither. */
+async function lookAtRetention(connection: Connection, namespace: string): Promise<Verdict> {
+  const { config } = await connection.workflowService.describeNamespace({ namespace });
+  const keptMs = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000;
+  if (keptMs >= SHORTEST_RETENTION_MS) return well(`ended workflows are kept for ${duration(keptMs)}`);
+  return bad(
+    `ended workflows are gone after ${duration(keptMs)}`,
+    `temporal operator namespace update --namespace ${namespace} --retention 72h; until then what ended is so soon no ` +
+      'longer to be seen in the Web UI, result() finds no workflow, and REJECT_DUPLICATE rejects no duplicate. Postgres ' +
+      'forgets nothing: no command runs twice',
+  );
 }
 
 async function lookAtSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {

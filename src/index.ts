@@ -3,6 +3,7 @@
  *
  * @module
  */
+export type { DeadLetterAlert, DeadLetterHook } from './alert.ts';
 export { defineCommand } from './command.ts';
 export type {
   CommandDefinition,
@@ -75,5 +76,6 @@ export type { SqlClient } from './store/send.ts';
 export { createOutboxRelay } from './outbox-relay.ts';
 export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
 export type { Publish, PublishedEvent, Publisher } from './publisher.ts';
+export type { WebhookSettings } from './webhook-settings.ts';
 export { createInboxWorker } from './worker.ts';
 export type { InboxWorker, InboxWorkerOptions } from './worker.ts';

@@ -1,15 +1,26 @@
 /**
- * The workers of this process, for senders of the same process: they hear of what was sent sooner than by a NOTIFY, and take
- * an express command up with its insertion.
+ * The workers of this process, for senders of the same process: they hear of what was sent sooner than by a NOTIFY, and take a
+ * command up with its insertion.
  *
  * @module
  */
-import type { ExpressLane, ReservedSlot } from './express-lane.ts';
+import type { Entry, NewEntry } from './store/entries.ts';
+
+/** A place for a command that is just being sent. */
+export interface ReservedSlot {
+  /** How its entry is inserted: claimed for its first attempt, or leased for the start of its workflow. */
+  readonly taken: 'claimed' | 'leased';
+  /** It was inserted, and taken by that. */
+  run(entry: Entry): void;
+  /** It was not. */
+  release(): void;
+}
 
 export interface LocalWorker {
   /** There is something in the table. */
   wake(): void;
-  express: Pick<ExpressLane, 'reserve'>;
+  /** Null: it has to wait in the table like any other. */
+  reserve(entry: NewEntry): ReservedSlot | null;
 }
 
 /** By database: a process may have senders and workers of several. */
@@ -29,10 +40,10 @@ export function wakeLocalWorkers(database: string): boolean {
   return there.size > 0;
 }
 
-/** A place where a command of this type may run at once; null: nowhere. */
-export function reserveLocally(database: string, commandType: string): ReservedSlot | null {
-  for (const { express } of workers.get(database) ?? []) {
-    const slot = express.reserve(commandType);
+/** A place where this command may be taken up at once; null: nowhere. */
+export function reserveLocally(database: string, entry: NewEntry): ReservedSlot | null {
+  for (const worker of workers.get(database) ?? []) {
+    const slot = worker.reserve(entry);
     if (slot) return slot;
   }
   return null;

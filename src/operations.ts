@@ -5,8 +5,8 @@
  */
 export { discard, replay } from './operations/act.ts';
 export type { ActionAnswer, Operator } from './operations/act.ts';
-export { list, show, stats } from './operations/look.ts';
-export type { EntryStory, InboxStats } from './operations/look.ts';
+export { deadLetters, deadLettersOf, failureGroups, list, show, stats } from './operations/look.ts';
+export type { DeadLetterQuery, EntryStory, InboxStats, StatsOptions } from './operations/look.ts';
 export {
   abortCampaign,
   campaignProgress,
@@ -22,3 +22,8 @@ export {
 export type { CampaignRequest, CampaignStory, FollowOptions, ReplayPreview } from './operations/campaigns.ts';
 export { discardAll } from './operations/discard-all.ts';
 export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts';
+export { dryRun } from './operations/dry-run.ts';
+export type { DryRunFailure, DryRunOptions, DryRunResult } from './operations/dry-run.ts';
+export { restore } from './operations/restore.ts';
+export { auditTrail } from './operations/audit.ts';
+export type { AuditFilter, AuditTrailLine } from './operations/audit.ts';

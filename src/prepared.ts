@@ -18,13 +18,21 @@ export function statement(text: string): Statement {
   return { name: `inbox_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
 }
 
-/** Pools whose connections prepare. */
-const preparing = new WeakSet<object>();
+/** A plan is kept for as long as its name is used: one that was made for a small table must go when the table grows. */
+export type TableSize = 'small' | 'large';
+
+/** Pools whose connections prepare, and for which size of the tables. */
+const preparing = new WeakMap<object, TableSize>();
 const poolOf = new WeakMap<object, Pool>();
 
-/** From now on {@link run} prepares on this pool's connections. */
-export function prepareOn(pool: Pool): void {
-  preparing.add(pool);
+/** From now on {@link run} prepares on this pool's connections; with another size, all plans are made anew. */
+export function prepareOn(pool: Pool, size: TableSize = 'large'): void {
+  preparing.set(pool, size);
+}
+
+/** Whether {@link run} prepares there: it stops where that turned out not to work. */
+export function isPreparedOn(pool: Pool): boolean {
+  return preparing.has(pool);
 }
 
 /** So that statements on a connection of the pool are prepared, too. */
@@ -45,9 +53,10 @@ export async function run<Row extends QueryResultRow>(
   values: unknown[],
 ): Promise<QueryResult<Row>> {
   const pool = poolOf.get(db) ?? db;
-  if (!preparing.has(pool)) return db.query<Row>(text, values);
+  const size = preparing.get(pool);
+  if (size === undefined) return db.query<Row>(text, values);
   try {
-    return await db.query<Row>({ name, text, values });
+    return await db.query<Row>({ name: size === 'small' ? `${name}_small` : name, text, values });
   } catch (error) {
     if (!(error instanceof DatabaseError) || !CANNOT_PREPARE.includes(error.code ?? '')) throw error;
     preparing.delete(pool);

@@ -9,6 +9,10 @@ import type { Json, JsonObject } from './json.ts';
 export const WORKFLOW_TYPE = 'handleCommand';
 export const DEFAULT_TASK_QUEUE = 'inbox';
 
+/** Brings one alert to its receivers; the argument is the alert's id, which is also in the workflow ID. */
+export const ALERT_WORKFLOW_TYPE = 'deliverAlert';
+export const alertWorkflowId = (alertId: string): string => `inbox-alert:${alertId}`;
+
 export const REPLAY_SIGNAL = 'replay';
 export const DISCARD_SIGNAL = 'discard';
 export const STATUS_QUERY = 'status';
@@ -113,4 +117,7 @@ export const FAILURE = {
   attemptRunning: 'AttemptStillRunning',
   inboxUnavailable: 'InboxUnavailable',
   unknownCampaign: 'UnknownCampaign',
+  alertUndelivered: 'AlertUndelivered',
+  alertGivenUp: 'AlertGivenUp',
+  invalidAlert: 'InvalidAlert',
 } as const;

@@ -22,6 +22,7 @@ export interface RegisteredCommand {
   readonly timeoutMs: number;
   readonly longRunning: boolean;
   readonly express: boolean;
+  readonly effects: 'database' | 'external';
 }
 
 export type Registry = ReadonlyMap<string, RegisteredCommand>;
@@ -70,6 +71,7 @@ function register(definition: CommandDefinition): RegisteredCommand {
     type,
     longRunning,
     express,
+    effects: definition.effects ?? 'database',
     retry: resolveRetry(type, definition.retry ?? {}),
     timeoutMs: resolveTimeout(type, definition.timeout, longRunning),
   };
@@ -85,6 +87,7 @@ const settings = z.object({
   timeout: duration.optional(),
   longRunning: z.boolean('is true or false').optional(),
   express: z.boolean('is true or false').optional(),
+  effects: z.enum(['database', 'external'], 'is database or external').optional(),
   retry: z
     .strictObject({
       maximumAttempts: z

@@ -5,14 +5,17 @@
  *
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
 import type { ExpressLane } from './express-lane.ts';
 import { listen } from './listener.ts';
 import { joinProcess } from './local-workers.ts';
+import type { ReservedSlot } from './local-workers.ts';
 import { startEntry } from './starter.ts';
-import type { Starter } from './starter.ts';
+import type { Started, Starter } from './starter.ts';
+import type { NewEntry } from './store/entries.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Room, TakenEntries } from './store/starts.ts';
@@ -43,6 +46,8 @@ export interface Relay {
 const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
+/** Of one call; below the lease of the entry, which is given back then. */
+const START_LIMIT_MS = 10_000;
 const MAX_BATCH = 200;
 const MIN_BACKOFF_MS = 200;
 /** Short: after an outage everything waits for it, and a try costs one statement and one call. */
@@ -57,6 +62,10 @@ class PendingRelay implements Relay {
   readonly #wakeup = new Wakeup();
   /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
   readonly #slots = new Map<string, number>();
+  /** Starts of what was sent in this process. */
+  readonly #starting = new Set<Promise<void>>();
+  /** Whether older ones wait in the table: then what is sent here has to wait behind them. */
+  #behind = false;
   #stopped = false;
   #failures = 0;
 
@@ -74,12 +83,13 @@ class PendingRelay implements Relay {
     });
     const wake = () => this.#wakeup.wake();
     this.#options.express.onFree = wake;
-    const leave = joinProcess(this.#options.database, { wake, express: this.#options.express });
+    const leave = joinProcess(this.#options.database, { wake, reserve: (entry) => this.#reserve(entry) });
     try {
       while (!this.#stopped) await this.#turn();
     } finally {
       leave();
       await listener.close();
+      await Promise.all(this.#starting);
       await this.#options.express.drain();
     }
   }
@@ -99,7 +109,8 @@ class PendingRelay implements Relay {
     const taken = await this.#take(room);
     if (taken === null) return this.#backOff();
     const { claimed, toStart } = taken;
-    this.#options.express.behind = claimed.length + toStart.length === room.limit;
+    this.#behind = claimed.length + toStart.length === room.limit;
+    this.#options.express.behind = this.#behind;
     if (claimed.length + toStart.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
     for (const entry of claimed) this.#options.express.run(entry);
     const failed = await this.#startAll(toStart);
@@ -107,9 +118,7 @@ class PendingRelay implements Relay {
       this.#failures = 0;
       return undefined;
     }
-    await releasePendingEntries(this.#options.pool, failed).catch(() => {
-      // Their lease runs out by itself.
-    });
+    await this.#giveBack(failed);
     return this.#backOff();
   }
 
@@ -139,6 +148,38 @@ class PendingRelay implements Relay {
     }
   }
 
+  /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
+  #reserve({ messageId, commandType }: NewEntry): ReservedSlot | null {
+    const { express, slots } = this.#options;
+    if (express.types.includes(commandType)) return express.reserve(commandType);
+    // A message that has a slot is a duplicate of the one that runs.
+    if (this.#stopped || this.#behind || this.#failures > 0 || this.#slots.has(messageId)) return null;
+    // The last of the slots are for what comes from elsewhere.
+    if (this.#freeSlots() <= Math.ceil(slots / 8)) return null;
+    this.#slots.set(messageId, Date.now() + SLOT_LEASE_MS);
+    return {
+      taken: 'leased',
+      run: (entry) => {
+        const start = this.#startSent(entry).finally(() => this.#starting.delete(start));
+        this.#starting.add(start);
+      },
+      release: () => this.attemptEnded(messageId),
+    };
+  }
+
+  /** What could not be started is for the next look at the table, which finds out whether Temporal is there. */
+  async #startSent(entry: EntryToStart): Promise<void> {
+    const failed = await this.#startAll([entry]);
+    if (failed.length > 0) await this.#giveBack(failed);
+  }
+
+  async #giveBack(messageIds: readonly string[]): Promise<void> {
+    await releasePendingEntries(this.#options.pool, messageIds).catch(() => {
+      // Their lease runs out by itself.
+    });
+    this.#wakeup.wake();
+  }
+
   /** The message ids whose start failed. */
   async #startAll(entries: readonly EntryToStart[]): Promise<string[]> {
     const failed: string[] = [];
@@ -147,9 +188,7 @@ class PendingRelay implements Relay {
         // Before the start: its attempt may have ended when the answer comes.
         this.#slots.set(entry.messageId, Date.now() + SLOT_LEASE_MS);
         try {
-          await crashPoint('relay-before-start', entry.messageId);
-          const started = await startEntry(this.#options, entry);
-          await crashPoint('relay-after-start', entry.messageId);
+          const started = await this.#start(entry);
           if (started === 'running') this.#slots.delete(entry.messageId);
         } catch (error) {
           this.#slots.delete(entry.messageId);
@@ -160,6 +199,26 @@ class PendingRelay implements Relay {
       }),
     );
     return failed;
+  }
+
+  /** Rejects when there is no answer for too long: one start that hangs must not keep all others waiting. */
+  async #start(entry: EntryToStart): Promise<Started> {
+    const answered = new AbortController();
+    const tooLong = sleep(START_LIMIT_MS, undefined, { signal: answered.signal }).then(() => {
+      throw new Error(`Temporal did not answer the start of ${entry.messageId} for ${START_LIMIT_MS} ms`);
+    });
+    try {
+      return await Promise.race([tooLong, this.#startAndPass(entry)]);
+    } finally {
+      answered.abort();
+    }
+  }
+
+  async #startAndPass(entry: EntryToStart): Promise<Started> {
+    await crashPoint('relay-before-start', entry.messageId);
+    const started = await startEntry(this.#options, entry);
+    await crashPoint('relay-after-start', entry.messageId);
+    return started;
   }
 
   async #backOff(): Promise<void> {

@@ -22,7 +22,7 @@ export interface WalkOptions {
   signal?: AbortSignal;
 }
 
-export type PruneStep = 'entries' | 'deadLetters' | 'outbox';
+export type PruneStep = 'entries' | 'deadLetters' | 'alerts' | 'outbox';
 
 /** Rows that went, or would go. */
 export type PruneCounts = Record<PruneStep, number>;
@@ -56,7 +56,7 @@ export interface Walk<R extends Row> {
 }
 
 export class RetentionWalk {
-  readonly counts: PruneCounts = { entries: 0, deadLetters: 0, outbox: 0 };
+  readonly counts: PruneCounts = { entries: 0, deadLetters: 0, alerts: 0, outbox: 0 };
   interrupted = false;
   readonly #pool: Pool;
   readonly #options: WalkOptions;

@@ -9,6 +9,7 @@ import { ConfigurationError } from './errors.ts';
 import { checkSchema } from './migrate.ts';
 import { FIRST_ID, RetentionWalk } from './retention-walk.ts';
 import type { PruneCounts, WalkOptions } from './retention-walk.ts';
+import { deleteAlerts, walkAlerts } from './store/alerts.ts';
 import {
   dueSince,
   findSettledMark,
@@ -33,7 +34,10 @@ export interface PruneOptions extends WalkOptions {
   completedOlderThanMs: number;
   /** Outbox rows that were published longer ago are deleted. Not set: none. */
   outboxOlderThanMs?: number;
-  /** Dead letters that were resolved longer ago: replayed ones are deleted, discarded ones emptied. Not set: none. */
+  /**
+   * Dead letters that were resolved longer ago: replayed ones are deleted, discarded ones emptied. Alerts that were
+   * over longer ago are deleted. Not set: none.
+   */
   deadLettersOlderThanMs?: number;
 }
 
@@ -64,6 +68,7 @@ export async function prune(pool: Pool, options: PruneOptions): Promise<PruneRep
   await pruneNext(run, completed, mark, (await dueSince(pool, MARK_LAG_MS)).below);
   if (deadLettersOlderThanMs !== undefined) {
     await pruneDeadLetters(run, await dueSince(pool, deadLettersOlderThanMs));
+    await pruneAlerts(run, await dueSince(pool, deadLettersOlderThanMs));
   }
   if (outboxOlderThanMs !== undefined) await pruneOutbox(run, await dueSince(pool, outboxOlderThanMs));
   return { ...run.counts, dryRun: options.dryRun ?? false, interrupted: run.interrupted };
@@ -113,6 +118,16 @@ function pruneDeadLetters(run: RetentionWalk, due: Due): Promise<void> {
     async take(tx, _page, dueIds) {
       return (await deleteReplayedLetters(tx, dueIds)) + (await pruneDiscarded(tx, dueIds));
     },
+  });
+}
+
+function pruneAlerts(run: RetentionWalk, due: Due): Promise<void> {
+  return run.walk({
+    step: 'alerts',
+    from: FIRST_ID,
+    to: due.below,
+    read: (db, after, limit) => walkAlerts(db, due, after, limit),
+    take: (tx, _page, dueIds) => deleteAlerts(tx, due, dueIds),
   });
 }
 

@@ -7,8 +7,8 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import { IdempotencyConflictError } from './errors.ts';
-import type { ReservedSlot } from './express-lane.ts';
 import { reserveLocally } from './local-workers.ts';
+import type { ReservedSlot } from './local-workers.ts';
 import type { Sent } from './send.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
 import { findKnownEntries, insertQuietly } from './store/send.ts';
@@ -22,7 +22,7 @@ interface Waiting {
   reject: (error: unknown) => void;
 }
 
-/** Where it has a slot, its first attempt runs in this process, and it is claimed with its insertion. */
+/** Where it has a slot, this process takes it up at once, and it is taken with its insertion. */
 type Going = Waiting & { slot: ReservedSlot | null };
 
 export class SendGroup {
@@ -60,10 +60,10 @@ export class SendGroup {
   async #store(group: readonly Waiting[]): Promise<void> {
     const going = group.map((one) => ({
       ...one,
-      slot: reserveLocally(this.#database, one.entry.commandType),
+      slot: reserveLocally(this.#database, one.entry),
     }));
     try {
-      const entries = going.map(({ entry, slot }) => ({ ...entry, claimed: slot !== null }));
+      const entries = going.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
       await this.#answer(going, await insertQuietly(this.#pool, entries));
     } catch (error) {
       for (const { slot } of going) slot?.release();

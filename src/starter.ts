@@ -16,6 +16,8 @@ export interface Starter {
   taskQueue: string;
   /** Whether the namespace has the inbox's search attributes: an unknown one fails the start. */
   searchAttributes: boolean;
+  /** Default true; only the connection of a worker can be asked for it. */
+  eager?: boolean;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function startEntry(starter: Starter, entry: EntryToStart): Promise
       // A run that has ended (terminated, cancelled, timed out) is no reason not to go on: the row decides.
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
-      requestEagerStart: true,
+      requestEagerStart: starter.eager ?? true,
       staticSummary: entry.commandType,
       ...(starter.searchAttributes && { typedSearchAttributes: attributesOf(entry) }),
     });

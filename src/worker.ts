@@ -10,7 +10,11 @@ import { Worker } from '@temporalio/worker';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { createExpressAttempt } from '../activities/express.ts';
+import { ALERTS_AT_ONCE } from '../activities/alert.ts';
 import { createActivities } from '../activities/index.ts';
+import type { DeadLetterHook } from './alert.ts';
+import { createDeliveries } from './alert-deliveries.ts';
+import { createAlertLoop } from './alerts.ts';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import type { InboxSettings } from './config.ts';
 import { readSettings } from './config.ts';
@@ -18,7 +22,7 @@ import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
-import { prepareOnceLarge } from './plans.ts';
+import { keepPlans } from './plans.ts';
 import { createReconciler } from './reconciler.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
@@ -36,6 +40,8 @@ export interface InboxWorkerOptions {
   /** What differs from the environment's settings. */
   settings?: Partial<InboxSettings>;
   log?: CommandLog;
+  /** Told of dead letters, at least once; beside the webhook of the settings, where there is one. */
+  onDeadLetter?: DeadLetterHook;
   /** Shown with every failed attempt, to tell releases apart. */
   buildId?: string;
 }
@@ -106,16 +112,22 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       express,
     });
     const reconciler = createReconciler(starter);
+    const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
+    const alerts = createAlertLoop({
+      ...starter,
+      channels: [...deliveries.keys()],
+      windowMs: settings.alertWindowMs,
+    });
     const worker = await Worker.create({
       connection: options.connection,
       namespace,
       identity,
       taskQueue: settings.taskQueue,
       workflowBundle: await loadWorkflowBundle(),
-      activities: createActivities({
-        ...dependencies,
-        attemptEnded: (messageId) => relay.attemptEnded(messageId),
-      }),
+      activities: createActivities(
+        { ...dependencies, attemptEnded: (messageId) => relay.attemptEnded(messageId) },
+        { records: pools.records, deliveries, giveUpMs: settings.alertGiveUpMs, log },
+      ),
       ...slots(settings),
       shutdownGraceTime: settings.shutdownGraceMs,
       // After the grace time attempts are cancelled and recorded as failed; this is for those that do not listen.
@@ -124,13 +136,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     return {
       async run() {
         const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
-        const stopLooking = prepareOnceLarge([pools.claims, pools.attempts], pools.records);
-        const loops = Promise.all([relay.run(), reconciler.run()]);
+        const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
+        const loops = Promise.all([relay.run(), reconciler.run(), alerts.run()]);
         try {
           await worker.run();
         } finally {
           relay.stop();
           reconciler.stop();
+          alerts.stop();
           await loops;
           clearInterval(watch);
           stopLooking();
@@ -213,8 +226,8 @@ function slots(settings: InboxSettings) {
   const workflowTasks = settings.concurrency * 2 + 50;
   return {
     maxConcurrentLocalActivityExecutions: settings.concurrency,
-    // Retries, long-running attempts, and what operators do.
-    maxConcurrentActivityTaskExecutions: settings.retryConcurrency + 4,
+    // Retries, long-running attempts, what operators do, and alerts.
+    maxConcurrentActivityTaskExecutions: settings.retryConcurrency + 4 + ALERTS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: workflowTasks,
     maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
   };

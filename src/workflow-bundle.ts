@@ -53,8 +53,9 @@ export async function buildWorkflowBundle(): Promise<void> {
 }
 
 function bundleWorkflows(): Promise<WorkflowBundle> {
-  // Webpack's progress is no news to whoever runs a worker.
-  return bundleWorkflowCode({ workflowsPath: WORKFLOWS, logger: SILENT });
+  // Webpack's progress is no news to whoever runs a worker. Preloaded: our modules hold no state of a workflow, and to
+  // evaluate them anew for each one took a quarter of a worker's CPU.
+  return bundleWorkflowCode({ workflowsPath: WORKFLOWS, preloadModules: [WORKFLOWS], logger: SILENT });
 }
 
 /** The first line of the file: of what the code was made, and that all of it is there. */

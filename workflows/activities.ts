@@ -18,6 +18,7 @@ const HEARTBEAT_TIMEOUT_MS = 10_000;
 
 type FirstAttempt = Pick<Activities, 'firstAttempt'>;
 type Attempts = Pick<Activities, 'retry' | 'longRunningAttempt'>;
+type AlertActions = Pick<Activities, 'tellOfDeadLetters'>;
 type OperatorActions = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
 type CampaignWork = Pick<Activities, 'lookAtCampaign' | 'replayItems'>;
 type CampaignChanges = Pick<Activities, 'changeCampaign'>;
@@ -54,6 +55,15 @@ export function activitiesFor(
     },
     summary,
     ...priorityOf(lane),
+  });
+}
+
+/** For as long as it takes: when it is enough, the activity knows. It says itself how long to wait, with some jitter. */
+export function alertActivities(): AlertActions {
+  return proxyActivities<AlertActions>({
+    startToCloseTimeout: MARGIN_MS,
+    heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
+    retry: { initialInterval: 1_000, maximumInterval: 300_000 },
   });
 }
 

@@ -3,5 +3,6 @@
  *
  * @module
  */
+export { deliverAlert } from './deliver-alert.ts';
 export { handleCommand } from './handle-command.ts';
 export { replayCampaign } from './replay-campaign.ts';

@@ -6,6 +6,7 @@
  * @module
  */
 import {
+  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
   condition,
@@ -56,10 +57,19 @@ export async function replayCampaign(argument?: CampaignArgument): Promise<Campa
     const look = await campaign.run();
     return look ?? (await continueAsNew<typeof replayCampaign>({ campaignId }));
   } catch (error) {
+    if (!isCancellation(error)) throw asItself(error);
     // A cancelled workflow is a person who says stop. What is in Postgres must not say that it runs.
-    if (isCancellation(error)) await CancellationScope.nonCancellable(() => campaign.cancelled());
+    const goesOn = await CancellationScope.nonCancellable(() => campaign.cancelled());
+    if (goesOn) await continueAsNew<typeof replayCampaign>({ campaignId });
     throw error;
   }
+}
+
+/** A refusal of an activity is that of the workflow. */
+function asItself(error: unknown): unknown {
+  const cause = error instanceof ActivityFailure ? error.cause : null;
+  if (!(cause instanceof ApplicationFailure) || !cause.nonRetryable) return error;
+  return ApplicationFailure.nonRetryable(cause.message, cause.type ?? FAILURE.unknownCampaign);
 }
 
 class CampaignRun {
@@ -97,11 +107,18 @@ class CampaignRun {
     }
   }
 
-  async cancelled(): Promise<void> {
+  /** Whether somebody has asked for something meanwhile: this run would take it to its grave. */
+  async cancelled(): Promise<boolean> {
     await this.#change({
       change: 'pause',
       request: { reason: 'its workflow was cancelled; resume goes on' },
     });
+    let asked = false;
+    for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {
+      asked = true;
+      await this.#carryOut(request);
+    }
+    return asked;
   }
 
   /** One round; null when the campaign is over. */

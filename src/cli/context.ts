@@ -66,8 +66,10 @@ export function unreachable(address: string | undefined, error: unknown): Unreac
   return new UnreachableError(`no Temporal server answers at ${address}: ${why}; check TEMPORAL_ADDRESS`);
 }
 
-/** Who is at the keyboard, for the audit. */
+/** Who is at the keyboard, for the audit: INBOX_ACTOR where many people share one system user, such as in a container. */
 export function defaultActor(): string {
+  const actor = process.env['INBOX_ACTOR']?.trim();
+  if (actor) return actor;
   try {
     return userInfo().username;
   } catch {

@@ -1,27 +1,55 @@
 /**
- * The options that choose open dead letters.
+ * The options that choose dead letters.
  *
  * @module
  */
+import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
+import { toMilliseconds } from '../registry.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 
 export interface FilterOptions {
   group?: string;
   type?: string;
+  errorType?: string;
+  since?: Date;
+  until?: Date;
+  correlation?: string;
+  text?: string;
 }
 
 export function filterOptions(command: Command): Command {
   return command
     .option('--group <failure-group>', 'those with the same cause, such as Pay/AccountClosed/1a2b3c4d')
-    .option('--type <type>', 'those of this command type');
+    .option('--type <type>', 'those of this command type')
+    .option('--error-type <type>', 'those that failed with this type of error')
+    .option('--since <when>', 'those that died since: a time, or so long ago, such as 2h', parseWhen)
+    .option('--until <when>', 'those that died before: a time, or so long ago', parseWhen)
+    .option('--correlation <id>', 'those of one flow')
+    .option('--text <part>', 'those whose error has this in it');
 }
 
 /** Null where none is given. */
-export function filterOf({ group, type }: FilterOptions): DeadLetterFilter | null {
-  if (group === undefined && type === undefined) return null;
-  return {
+export function filterOf(options: FilterOptions): DeadLetterFilter | null {
+  const { group, type, errorType, since, until, correlation, text } = options;
+  const filter: DeadLetterFilter = {
     ...(group !== undefined && { failureGroup: group }),
     ...(type !== undefined && { commandType: type }),
+    ...(errorType !== undefined && { errorType }),
+    ...(since !== undefined && { since }),
+    ...(until !== undefined && { until }),
+    ...(correlation !== undefined && { correlationId: correlation }),
+    ...(text !== undefined && { text }),
   };
+  return Object.keys(filter).length === 0 ? null : filter;
+}
+
+/** `2h` is two hours ago; a bare number would be anything. */
+export function parseWhen(text: string): Date {
+  const ago = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? toMilliseconds(text) : null;
+  const when = ago === null ? new Date(/^\d+$/.test(text) ? Number.NaN : text) : new Date(Date.now() - ago);
+  if (Number.isNaN(when.getTime())) {
+    throw new InvalidArgumentError('It is a time such as 2026-03-01T02:00Z, or a duration ago such as 2h.');
+  }
+  return when;
 }

@@ -64,13 +64,13 @@ export function parseStatus(text: string): EntryStatus {
   return status;
 }
 
-function parseUuid(text: string): string {
+export function parseUuid(text: string): string {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
     throw new InvalidArgumentError('It is no uuid.');
   return text;
 }
 
-function parseLimit(text: string): number {
+export function parseLimit(text: string): number {
   const limit = Number(text);
   if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
     throw new InvalidArgumentError('It is a whole number from 1 to 10000.');

@@ -1,16 +1,23 @@
 /**
- * The commands of a user's module.
+ * The commands of a user's module, and its hook for dead letters.
  *
  * @module
  */
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import type { DeadLetterHook } from '../alert.ts';
 import type { CommandDefinition } from '../command.ts';
 import { ConfigurationError } from '../errors.ts';
 import { isCommandDefinition } from '../registry.ts';
 
-/** @throws ConfigurationError when the module cannot be loaded, or has no command */
-export async function loadCommands(module: string): Promise<CommandDefinition[]> {
+export interface LoadedModule {
+  commands: CommandDefinition[];
+  /** Its export `onDeadLetter`, where it has one. To be spread into the worker's options. */
+  hooks: { onDeadLetter?: DeadLetterHook };
+}
+
+/** @throws ConfigurationError when the module cannot be loaded, has no command, or an onDeadLetter that is no function */
+export async function loadCommands(module: string): Promise<LoadedModule> {
   const url = pathToFileURL(resolve(module)).href;
   const exports = await (import(url) as Promise<Record<string, unknown>>).catch((error: unknown) => {
     const why = error instanceof Error ? error.message : String(error);
@@ -24,5 +31,11 @@ export async function loadCommands(module: string): Promise<CommandDefinition[]>
       `the module ${module} exports no command; export what defineCommand returns`,
     );
   }
-  return commands;
+  const { onDeadLetter } = exports;
+  if (onDeadLetter === undefined) return { commands, hooks: {} };
+  if (typeof onDeadLetter === 'function')
+    return { commands, hooks: { onDeadLetter: onDeadLetter as DeadLetterHook } };
+  throw new ConfigurationError(
+    `the module ${module} exports an onDeadLetter that is no function; export async function onDeadLetter(alert) { … }`,
+  );
 }

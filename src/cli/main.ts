@@ -10,12 +10,15 @@ import { isUndefinedTable } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
+import { addAudit } from './audit.ts';
 import { addCampaigns } from './campaigns.ts';
+import { addDeadLetters } from './dead-letters.ts';
 import { addDev } from './dev.ts';
 import { addDoctor } from './doctor.ts';
+import { addDryRun } from './dry-run.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
-import { addDiscard, addReplay } from './operate.ts';
+import { addDiscard, addReplay, addRestore } from './operate.ts';
 import { note, printable } from './output.ts';
 import { addPrune } from './prune.ts';
 import { addSend } from './send.ts';
@@ -42,9 +45,13 @@ function createProgram(): Command {
     addList,
     addShow,
     addStats,
+    addDeadLetters,
     addReplay,
     addDiscard,
+    addRestore,
+    addDryRun,
     addCampaigns,
+    addAudit,
     addPrune,
     addDoctor,
   ]) {

@@ -1,12 +1,13 @@
 import type { Command } from 'commander';
-import { InboxError, InvalidMessageError } from '../errors.ts';
-import type { Json } from '../json.ts';
-import { discard, replay } from '../operations.ts';
+import { InboxError } from '../errors.ts';
+import { discard, replay, restore } from '../operations.ts';
 import type { ActionAnswer } from '../operations.ts';
+import { missingSearchAttributes } from '../search-attributes.ts';
 import { defaultActor, withServers } from './context.ts';
 import { discardSet } from './discard-set.ts';
 import { filterOf, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
+import { parsePayload } from './json-option.ts';
 import { note, print, printable } from './output.ts';
 import { planOptions, replaySet } from './replay-set.ts';
 import type { SetOptions } from './replay-set.ts';
@@ -54,6 +55,22 @@ export function addDiscard(program: Command): void {
     });
 }
 
+export function addRestore(program: Command): void {
+  program
+    .command('restore')
+    .argument('<message-id...>')
+    .option('--actor <name>', 'who does this, for the audit', defaultActor())
+    .option('--reason <text>', 'why, for the audit')
+    .description('open discarded dead letters again, so that they can be replayed')
+    .action((messageIds: string[], options: Options) =>
+      withServers(async (servers) => {
+        const missing = await missingSearchAttributes(servers.client.connection, servers.namespace);
+        const starter = { ...servers, searchAttributes: missing.length === 0 };
+        return eachOf(messageIds, 'restored', (id) => restore(starter, id, noteOf(options)));
+      }),
+    );
+}
+
 function operatorOptions(command: Command): Command {
   return filterOptions(
     command
@@ -76,14 +93,6 @@ function chosenBy(command: Command, messageIds: string[], options: FilterOptions
 
 function noteOf({ actor, reason }: Options): { actor: string; reason?: string } {
   return reason === undefined ? { actor } : { actor, reason };
-}
-
-function parsePayload(text: string): Json {
-  try {
-    return JSON.parse(text) as Json;
-  } catch (error) {
-    throw new InvalidMessageError('--payload', `is no JSON: ${(error as Error).message}`);
-  }
 }
 
 /** One after the other; one that cannot be done does not keep the others from it. */

@@ -21,6 +21,7 @@ interface Options {
 const STEPS: Record<PruneStep, string> = {
   entries: 'entries',
   deadLetters: 'dead letters',
+  alerts: 'alerts',
   outbox: 'outbox',
 };
 
@@ -89,6 +90,7 @@ function printReport(report: PruneReport, { outboxOlderThan, deadLettersOlderTha
       STEPS.deadLetters,
       deadLettersOlderThan === undefined ? null : `${report.deadLetters} ${verb}deleted or emptied`,
     ],
+    [STEPS.alerts, deadLettersOlderThan === undefined ? null : `${report.alerts} ${verb}deleted`],
     [STEPS.outbox, outboxOlderThan === undefined ? null : `${report.outbox} ${verb}deleted`],
   ]);
 }

@@ -14,10 +14,11 @@ import { createInboxWorker } from '../worker.ts';
 import { note } from './output.ts';
 import { installRuntime, workerLog } from '../runtime.ts';
 import { loadCommands } from './load-commands.ts';
+import type { LoadedModule } from './load-commands.ts';
 
 export async function runDev(module: string | undefined, dir: string | undefined): Promise<void> {
   const persistentDir = dir ?? defaultDevDir();
-  const commands = module === undefined ? null : await loadCommands(module);
+  const loaded = module === undefined ? null : await loadCommands(module);
   const interrupted = new AbortController();
   const onSignal = () => interrupted.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
@@ -30,7 +31,7 @@ export async function runDev(module: string | undefined, dir: string | undefined
     note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
     note(`Data      ${persistentDir}; delete it to start anew`);
     note(`In another terminal, take the settings over:\n  . ${environment}`);
-    if (commands) await work(commands, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
+    if (loaded) await work(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
     else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
@@ -40,7 +41,7 @@ export async function runDev(module: string | undefined, dir: string | undefined
 
 /** Until the signal; the worker has ended before the servers do. */
 async function work(
-  commands: Awaited<ReturnType<typeof loadCommands>>,
+  { commands, hooks }: LoadedModule,
   databaseUrl: string,
   address: string,
   signal: AbortSignal,
@@ -48,7 +49,8 @@ async function work(
   installRuntime({ shutdownSignals: [] });
   const { connectionOptions, namespace } = readTemporal({ ...process.env, TEMPORAL_ADDRESS: address });
   const connection = await NativeConnection.connect(connectionOptions);
-  const worker = await createInboxWorker({ commands, databaseUrl, connection, namespace, log: workerLog });
+  const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
+  const worker = await createInboxWorker(options);
   workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
   signal.addEventListener('abort', () => worker.shutdown());
   if (signal.aborted) worker.shutdown();

@@ -27,14 +27,14 @@ export async function runWorker(
 ): Promise<void> {
   const databaseUrl = readDatabaseUrl();
   const { connectionOptions, namespace } = readTemporal();
-  const commands = await loadCommands(module);
+  const { commands, hooks } = await loadCommands(module);
   const publisher = publish === undefined ? null : await loadPublisher(publish);
   installRuntime();
   const connection = await NativeConnection.connect(connectionOptions).catch((error: unknown) => {
     throw unreachable(connectionOptions.address, error);
   });
   try {
-    const options = { commands, databaseUrl, connection, namespace, log: workerLog };
+    const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
     const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
     started();

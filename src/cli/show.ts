@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
+import { MOST_KIN } from '../store/kinship.ts';
 import { withPool } from './context.ts';
 import { print, printable, printFields, printJson, printTable } from './output.ts';
 
@@ -22,7 +23,7 @@ export function addShow(program: Command): void {
     );
 }
 
-function printStory({ entry, failures, deadLetters, audit }: EntryStory, withStacks: boolean): void {
+function printStory({ entry, failures, story, kin, flow }: EntryStory, withStacks: boolean): void {
   printFields([
     ['message id', entry.messageId],
     ['command type', entry.commandType],
@@ -46,43 +47,39 @@ function printStory({ entry, failures, deadLetters, audit }: EntryStory, withSta
     ['payload', entry.payload],
     ['result', entry.status === 'Completed' ? entry.result : null],
   ]);
-  if (failures.length > 0) {
-    print('\nFailed attempts');
-    printTable(
-      ['ATTEMPT', 'REPLAY', 'AT', 'ERROR', 'NEXT RETRY'],
-      failures.map((failure) => [
-        failure.attempt,
-        failure.generation,
-        failure.failedAt,
-        failure.error,
-        failure.nextRetryAt ?? (failure.retryable ? 'attempts used up' : 'unrecoverable'),
-      ]),
+  print('\nWhat happened');
+  printTable(
+    ['AT', 'WHAT', ''],
+    story.map(({ at, what, text }) => [at, what, text]),
+  );
+  if (withStacks)
+    for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
+  printKin(entry.messageId, kin);
+  if (flow > 0)
+    print(
+      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId)}`,
     );
-    if (withStacks)
-      for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
-  }
-  if (deadLetters.length > 0) {
-    print('\nDead letters');
-    printTable(
-      ['REPLAY', 'DEAD SINCE', 'REASON', 'ERROR', 'RESOLVED'],
-      deadLetters.map((letter) => [
-        letter.generation,
-        letter.deadAt,
-        letter.reason,
-        letter.error,
-        letter.resolution
-          ? `${letter.resolution} by ${letter.resolvedBy} at ${letter.resolvedAt?.toISOString()}`
-          : 'open',
-      ]),
-    );
-  }
-  if (audit.length > 0) {
-    print('\nWhat operators did');
-    printTable(
-      ['AT', 'ACTION', 'ACTOR', 'REASON'],
-      audit.map((line) => [line.at, line.action, line.actor, line.reason]),
-    );
-  }
+}
+
+const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);
+const named = (one: EntryStory['kin'][number]) =>
+  `${printable(one.messageId)}  ${printable(one.commandType)}  ${one.status}`;
+
+/** What caused it above, what it caused below. */
+function printKin(messageId: string, kin: EntryStory['kin']): void {
+  if (kin.length === 0) return;
+  print('\nWhat caused it, and what it caused');
+  const above = kin.filter(({ depth }) => depth < 0);
+  above.forEach((one, depth) => branch(depth, named(one)));
+  branch(above.length, `${printable(messageId)}  (this one)`);
+  const printBelow = (parent: string, depth: number) => {
+    for (const one of kin.filter((each) => each.depth === depth && each.causationId === parent)) {
+      branch(above.length + depth, named(one));
+      printBelow(one.messageId, depth + 1);
+    }
+  };
+  printBelow(messageId, 1);
+  if (kin.length - above.length >= MOST_KIN) print(`… the first ${MOST_KIN} of what it caused`);
 }
 
 /** Stacks keep their lines; each is cleaned like any other text. */

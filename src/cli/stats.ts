@@ -1,21 +1,47 @@
 import type { Command } from 'commander';
 import { stats } from '../operations.ts';
 import { withPool } from './context.ts';
-import { age, print, printJson, printTable } from './output.ts';
+import { age, print, printFields, printJson, printTable } from './output.ts';
 
 export function addStats(program: Command): void {
   program
     .command('stats')
-    .description('entries by type and status, and open dead letters by what failed')
+    .description(
+      'entries by type and status, what came and failed lately, and open dead letters by what failed',
+    )
+    .option('--exact', 'count every entry, where the Completed ones of many would be estimated (~)')
     .option('--json', 'JSON on stdout')
-    .action(({ json }: { json?: boolean }) =>
+    .action(({ exact, json }: { exact?: boolean; json?: boolean }) =>
       withPool(async (pool) => {
-        const answer = await stats(pool);
+        const answer = await stats(pool, { exact: exact ?? false });
         if (json) return printJson(answer);
         printTable(
           ['TYPE', 'STATUS', 'COUNT', 'OLDEST'],
-          answer.entries.map((row) => [row.commandType, row.status, row.count, age(row.oldest)]),
+          answer.entries.map(({ commandType, status, count, oldest: since, estimated }) => [
+            commandType,
+            status,
+            estimated ? `~${count}` : count,
+            since && age(since),
+          ]),
         );
+        print('\nIn the last');
+        printTable(
+          ['MINUTES', 'RECEIVED', 'OF THESE COMPLETED', 'FAILED ATTEMPTS', 'DEAD LETTERS'],
+          answer.rates.map((rate) => [
+            rate.minutes,
+            rate.received,
+            rate.completed,
+            rate.failed,
+            rate.deadLettered,
+          ]),
+        );
+        const { pending, failed, openDeadLetter } = answer.oldest;
+        print('');
+        printFields([
+          ['oldest Pending', pending && age(pending)],
+          ['oldest Failed', failed && age(failed)],
+          ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
+        ]);
         if (answer.openDeadLetters.length === 0) return;
         print('\nOpen dead letters');
         printTable(

@@ -94,7 +94,8 @@ async function refusals(client: Client, messageId: string): Promise<{ count: num
   );
 }
 
-async function openDeadLetter(pool: Pool, messageId: string): Promise<DeadLetter> {
+/** @throws UnknownMessageError, NotADeadLetterError, InvalidMessageError */
+export async function openDeadLetter(pool: Pool, messageId: string): Promise<DeadLetter> {
   const entry = await existing(pool, messageId);
   if (entry.status !== 'DeadLetter') {
     const what =

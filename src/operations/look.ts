@@ -6,25 +6,50 @@
 import type { Pool } from 'pg';
 import { checkMessageId } from '../envelope.ts';
 import { UnknownMessageError } from '../errors.ts';
+import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { findDeadLetters, findFailureGroups } from '../store/dead-letter-reports.ts';
+import type { FailureGroup, ResolutionState } from '../store/dead-letter-reports.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
-import { listDeadLetters } from '../store/dead-letters.ts';
+import { findDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import type { Entry } from '../store/entries.ts';
 import { findEntry } from '../store/entries.ts';
+import { countEntries, countUnfinished, readEntryStatistics } from '../store/entry-counts.ts';
+import type { StatusCount } from '../store/entry-counts.ts';
 import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
-import type { AuditLine, EntryFilter, FailureCount, StatusCount } from '../store/reports.ts';
-import { countEntries, countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+import { countFlow, findEvents, findKin } from '../store/kinship.ts';
+import type { EmittedEvent, Kin } from '../store/kinship.ts';
+import { findOldest, readRates } from '../store/rates.ts';
+import type { Oldest, Rates } from '../store/rates.ts';
+import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
+import type { AuditLine, EntryFilter, FailureCount } from '../store/reports.ts';
+import { estimateEntries } from './estimate.ts';
+import { tellStory } from './story.ts';
+import type { Happening } from './story.ts';
+
+const DEFAULT_LIMIT = 100;
 
 export interface EntryStory {
   entry: Entry;
   failures: Failure[];
   deadLetters: DeadLetter[];
   audit: AuditLine[];
+  /** What it emitted and is still in the outbox. */
+  events: EmittedEvent[];
+  /** All of this, in order. */
+  story: Happening[];
+  /** What caused it and what it caused. */
+  kin: Kin[];
+  /** Other messages with the same correlation_id. */
+  flow: number;
 }
 
 export interface InboxStats {
   entries: StatusCount[];
   openDeadLetters: FailureCount[];
+  /** Of the last 1, 15 and 60 minutes. */
+  rates: Rates[];
+  oldest: Oldest;
 }
 
 /** Entries, newest first. */
@@ -39,17 +64,79 @@ export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   const entry = await existing(pool, messageId);
-  const [failures, deadLetters, audit] = await Promise.all([
+  const [failures, letters, audit, events, kin, flow] = await Promise.all([
     listFailures(pool, messageId),
     listDeadLetters(pool, messageId),
     listAudit(pool, messageId),
+    emitted(pool, entry),
+    findKin(pool, messageId),
+    countFlow(pool, messageId, entry.correlationId),
   ]);
-  return { entry, failures, deadLetters, audit };
+  const rows = { entry, failures, deadLetters: letters, audit, events };
+  return { ...rows, story: tellStory(rows), kin, flow };
 }
 
-export async function stats(pool: Pool): Promise<InboxStats> {
-  const [entries, openDeadLetters] = await Promise.all([countEntries(pool), countOpenDeadLetters(pool)]);
-  return { entries, openDeadLetters };
+/** Nearly all attempts take a moment; only for those that do not is more looked through. */
+async function emitted(pool: Pool, { messageId, processedAt }: Entry): Promise<EmittedEvent[]> {
+  if (processedAt === null) return [];
+  const soon = await findEvents(pool, messageId, processedAt, 70_000);
+  return soon.length > 0 ? soon : findEvents(pool, messageId, processedAt, 3_700_000);
+}
+
+export interface DeadLetterQuery extends DeadLetterFilter {
+  /** Default `open`: those that wait for a person. */
+  state?: ResolutionState;
+  /** At most so many. Default 100. */
+  limit?: number;
+  /** The next page: those before the dead letter with this id. */
+  before?: string;
+}
+
+/** Dead letters by their cause, the most frequent first. */
+export function failureGroups(pool: Pool, query: DeadLetterQuery = {}): Promise<FailureGroup[]> {
+  return findFailureGroups(pool, query, query.state ?? 'open', query.limit ?? DEFAULT_LIMIT);
+}
+
+/** Dead letters, newest first. */
+export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<DeadLetter[]> {
+  const { state = 'open', limit = DEFAULT_LIMIT, before = null } = query;
+  return findDeadLetters(pool, query, state, { before, limit });
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Every dead letter of a message, oldest first; or the one with this id, which events and alerts name. Where an id is both,
+ * it is the message's.
+ *
+ * @throws UnknownMessageError, InvalidMessageError
+ */
+export async function deadLettersOf(pool: Pool, id: string): Promise<DeadLetter[]> {
+  const entry = await findEntry(pool, checkMessageId(id));
+  if (entry) return listDeadLetters(pool, id);
+  const letter = UUID.test(id) ? await findDeadLetter(pool, id) : null;
+  if (!letter) throw new UnknownMessageError(id);
+  return [letter];
+}
+
+export interface StatsOptions {
+  /** Counts every entry, however many there are. Default: of more than 200,000 the Completed ones are estimated. */
+  exact?: boolean;
+}
+
+export async function stats(pool: Pool, { exact = false }: StatsOptions = {}): Promise<InboxStats> {
+  const [entries, openDeadLetters, rates, oldest] = await Promise.all([
+    exact ? countEntries(pool) : countCheaply(pool),
+    countOpenDeadLetters(pool),
+    readRates(pool),
+    findOldest(pool),
+  ]);
+  return { entries, openDeadLetters, rates, oldest };
+}
+
+async function countCheaply(pool: Pool): Promise<StatusCount[]> {
+  const [statistics, unfinished] = await Promise.all([readEntryStatistics(pool), countUnfinished(pool)]);
+  return estimateEntries(statistics, unfinished) ?? countEntries(pool);
 }
 
 /**

@@ -1,8 +1,40 @@
+/**
+ * Which dead letters: one condition for every statement that looks at, counts or freezes a set of them.
+ *
+ * @module
+ */
+
+/** All that is given has to fit. */
 export interface DeadLetterFilter {
   failureGroup?: string;
   commandType?: string;
+  errorType?: string;
+  /** Died at or after this time. */
+  since?: Date;
+  /** Died before this time. */
+  until?: Date;
+  correlationId?: string;
+  /** A part of the error's text, in upper or lower case. */
+  text?: string;
 }
-export const FILTER_CONDITION = `($1::text is null or failure_group = $1) and ($2::text is null or command_type = $2)`;
+
+/** Over a row of `inbox.dead_letters`; its parameters come first in a statement. */
+export const FILTER_CONDITION = `
+  ($1::text is null or failure_group = $1) and ($2::text is null or command_type = $2)
+  and ($3::text is null or error_type = $3)
+  and ($4::timestamptz is null or dead_at >= $4) and ($5::timestamptz is null or dead_at < $5)
+  and ($6::text is null or correlation_id = $6)
+  and ($7::text is null or position(lower($7) in lower(error)) > 0)`;
+
+/** Of {@link FILTER_CONDITION}. */
 export function filterParameters(filter: DeadLetterFilter): unknown[] {
-  return [filter.failureGroup ?? null, filter.commandType ?? null];
+  return [
+    filter.failureGroup ?? null,
+    filter.commandType ?? null,
+    filter.errorType ?? null,
+    filter.since ?? null,
+    filter.until ?? null,
+    filter.correlationId ?? null,
+    filter.text ?? null,
+  ];
 }

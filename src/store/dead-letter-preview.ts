@@ -33,15 +33,17 @@ export async function previewDeadLetters(db: Queryable, filter: DeadLetterFilter
   return rows;
 }
 
-/** Which dead letters a filter finds now, the oldest first. */
+/** Which dead letters a filter finds now, the oldest first; all of them without a limit. */
 export async function listOpenDeadLetters(
   db: Queryable,
   filter: DeadLetterFilter,
+  limit: number | null = null,
 ): Promise<Pick<DeadLetter, 'id' | 'messageId'>[]> {
+  const parameters = filterParameters(filter);
   const { rows } = await db.query<Pick<DeadLetter, 'id' | 'messageId'>>(
     `select id, message_id as "messageId" from inbox.dead_letters
-     where resolution is null and ${FILTER_CONDITION} order by dead_at, id`,
-    filterParameters(filter),
+     where resolution is null and ${FILTER_CONDITION} order by dead_at, id limit $${parameters.length + 1}`,
+    [...parameters, limit],
   );
   return rows;
 }

@@ -5,6 +5,7 @@
  */
 import type { Queryable } from '../database.ts';
 import type { Json, JsonObject } from '../json.ts';
+import type { PayloadChange } from '../payload-difference.ts';
 
 /** A row of `inbox.dead_letters`. */
 export interface DeadLetter {
@@ -32,7 +33,7 @@ export interface DeadLetter {
   prunedAt: Date | null;
 }
 
-const DEAD_LETTER_COLUMNS = `
+export const DEAD_LETTER_COLUMNS = `
   id, message_id as "messageId", generation, command_type as "commandType", payload,
   correlation_id as "correlationId", causation_id as "causationId", metadata, error_type as "errorType", error,
   failure_group as "failureGroup", reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
@@ -46,6 +47,15 @@ export async function listDeadLetters(db: Queryable, messageId: string): Promise
     [messageId],
   );
   return rows;
+}
+
+/** The one with this id. */
+export async function findDeadLetter(db: Queryable, id: string): Promise<DeadLetter | null> {
+  const { rows } = await db.query<DeadLetter>(
+    `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
 }
 
 /** The youngest dead letter of a message, open or resolved. */
@@ -69,6 +79,8 @@ export interface Resolution {
 export interface Replay extends Resolution {
   /** Replaces the entry's. */
   payload: Json | undefined;
+  /** Where the two payloads differ, for the audit; null where none is given. */
+  changes: PayloadChange[] | null;
   /** The campaign that this is a part of: its item is noted as replayed. */
   campaign: string | null;
 }
@@ -84,7 +96,7 @@ export interface Replay extends Resolution {
  */
 export async function replayDeadLetter(
   db: Queryable,
-  { messageId, actor, reason, deadLetterId, payload, campaign }: Replay,
+  { messageId, actor, reason, deadLetterId, payload, changes, campaign }: Replay,
 ): Promise<number | null> {
   const { rows } = await db.query<{ generation: number }>(
     `with letter as (
@@ -107,6 +119,7 @@ export async function replayDeadLetter(
        select 'replay', letter.message_id, $2, $3,
               jsonb_build_object('deadLetterId', letter.id, 'generation', entry.generation, 'newPayload', $4 is not null)
                 || case when $6 is null then '{}' else jsonb_build_object('campaign', $6) end
+                || case when $7::jsonb is null then '{}' else jsonb_build_object('changes', $7::jsonb) end
        from letter join entry using (message_id))
      select generation from entry`,
     [
@@ -116,6 +129,7 @@ export async function replayDeadLetter(
       payload === undefined ? null : JSON.stringify(payload),
       deadLetterId,
       campaign,
+      changes === null ? null : JSON.stringify(changes),
     ],
   );
   return rows[0]?.generation ?? null;
@@ -135,6 +149,36 @@ export async function discardDeadLetter(
      insert into inbox.audit (action, message_id, actor, reason, details)
      select 'discard', message_id, $2, $3, jsonb_build_object('deadLetterId', id) from letter`,
     [messageId, actor, reason, deadLetterId],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Opens a discarded dead letter again; the audit keeps who had discarded it, and why. False when the youngest is not a discarded
+ * one, or was pruned: of many at once, one wins.
+ */
+export async function restoreDeadLetter(
+  db: Queryable,
+  { messageId, actor, reason }: Resolution,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `with discarded as (
+       select d.id, d.resolved_by, d.resolved_reason, d.resolved_at
+       from inbox.dead_letters d join inbox.entries e using (message_id, generation)
+       where d.message_id = $1 and d.resolution = 'discarded' and d.pruned_at is null
+         and e.status = 'DeadLetter' and e.pruned_at is null
+       for update of d),
+     letter as (
+       update inbox.dead_letters d
+       set resolution = null, resolved_at = null, resolved_by = null, resolved_reason = null
+       from discarded
+       where d.id = discarded.id
+       returning d.id, d.message_id, discarded.resolved_by, discarded.resolved_reason, discarded.resolved_at)
+     insert into inbox.audit (action, message_id, actor, reason, details)
+     select 'restore', message_id, $2, $3, jsonb_build_object('deadLetterId', id, 'discardedBy', resolved_by,
+       'discardedBecause', resolved_reason, 'discardedAt', resolved_at)
+     from letter`,
+    [messageId, actor, reason],
   );
   return rowCount === 1;
 }

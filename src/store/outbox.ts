@@ -6,15 +6,17 @@
 import type { Queryable } from '../database.ts';
 import type { PublishedEvent } from '../publisher.ts';
 
+/** Of the advisory lock that the relay which publishes holds. The number is arbitrary; it must only be ours. */
+export const OUTBOX_LOCK = 8071829304690;
+
 /**
  * Takes the outbox for this connection, for as long as it lives: one relay publishes at a time. It does not wait, since
- * a statement that waits holds a snapshot, and with that keeps vacuum from cleaning up behind every other one. The
- * number is arbitrary; it must only be ours.
+ * a statement that waits holds a snapshot, and with that keeps vacuum from cleaning up behind every other one.
  */
 export async function tryLockOutbox(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ locked: boolean }>(
-    'select pg_try_advisory_lock(8071829304690) as locked',
-  );
+  const { rows } = await db.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
+    OUTBOX_LOCK,
+  ]);
   return rows[0]!.locked;
 }
 

@@ -38,23 +38,6 @@ export async function listEntries(db: Queryable, filter: EntryFilter): Promise<E
   return rows;
 }
 
-export interface StatusCount {
-  commandType: string;
-  status: EntryStatus;
-  count: number;
-  /** When the oldest of them was received. */
-  oldest: Date;
-}
-
-/** By command type and status. Counts every entry: for people, not for a loop. */
-export async function countEntries(db: Queryable): Promise<StatusCount[]> {
-  const { rows } = await db.query<StatusCount>(
-    `select command_type as "commandType", status, count(*)::float8 as count, min(received_at) as oldest
-     from inbox.entries group by command_type, status order by command_type, status`,
-  );
-  return rows;
-}
-
 export interface FailureCount {
   errorType: string;
   commandType: string;

@@ -45,21 +45,21 @@ export async function insertPendingEntries(
 }
 
 /**
- * An entry on its way in, who is notified once it is settled, and whether its first attempt runs in this process at once:
- * then it is claimed with its insertion.
+ * An entry on its way in, and who is notified once it is settled. Where this process takes it up at once, it is taken with
+ * its insertion: claimed for its first attempt, or leased for the start of its workflow.
  */
-export type EntryToSend = NewEntry & { replyTo: string | null; claimed: boolean };
+export type EntryToSend = NewEntry & { replyTo: string | null; taken: 'claimed' | 'leased' | null };
 
 const INSERT_PENDING = statement(
   `insert into inbox.entries
      (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to,
-      status, attempt, claimed_at)
+      status, attempt, claimed_at, relayed_at)
    select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
           m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), m ->> 'replyTo',
           case when claimed then 'Processing' else 'Pending' end::inbox.entry_status, claimed::integer,
-          case when claimed then now() end
+          case when claimed then now() end, case when m ->> 'taken' = 'leased' then now() end
    from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place),
-     lateral (select (m ->> 'claimed')::boolean as claimed) as first_attempt
+     lateral (select coalesce(m ->> 'taken' = 'claimed', false) as claimed) as first_attempt
    order by place
    on conflict do nothing
    returning ${ENTRY_COLUMNS}`,

@@ -134,8 +134,8 @@ export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly s
   );
 }
 
-/** From this many pages on, a plan that a connection keeps looks rows up by an index. */
-const MANY_PAGES = 128;
+/** From this many pages on, some 300 rows, a plan looks rows up by an index. */
+const MANY_PAGES = 16;
 
 /** Whether the table is so large that a plan which is kept will stay a good one. It never shrinks. */
 export async function entriesAreMany(db: Queryable): Promise<boolean> {

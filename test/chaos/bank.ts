@@ -6,14 +6,36 @@
  */
 import type { Pool } from 'pg';
 import { z } from 'zod';
+import type { DeadLetterAlert } from '../../src/alert.ts';
 import { defineCommand } from '../../src/command.ts';
+import { readDatabaseUrl } from '../../src/config.ts';
+import { createPool } from '../../src/database.ts';
+import type { Queryable } from '../../src/database.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
+import { createInbox } from '../../src/inbox.ts';
+import type { Inbox } from '../../src/inbox.ts';
 
 export const ACCOUNTS = 20;
 export const OPENING_CENTS = 1_000_000;
 export const MAXIMUM_ATTEMPTS = 20;
 
-/** How often and how a transfer fails before it works; `dies` fails for good until its first replay. */
+/** The inbox of this worker's process: what is sent there is taken up beside it, with its insertion. */
+let inbox: Promise<Inbox> | undefined;
+
+function inboxOfThisProcess(): Promise<Inbox> {
+  const options = { connectionString: readDatabaseUrl(), max: 2, applicationName: 'chaos sender' };
+  inbox ??= createInbox({ pool: createPool(options) }).catch((error: unknown) => {
+    // Postgres may be away: the next one tries again.
+    inbox = undefined;
+    throw error;
+  });
+  return inbox;
+}
+
+/**
+ * How often and how a transfer fails before it works; `dies` fails for good until its first replay. `beside`: another
+ * command, which it sends in a transaction of its own.
+ */
 const schema = z.object({
   from: z
     .int()
@@ -28,6 +50,7 @@ const schema = z.object({
   failures: z.int().min(0).default(0),
   dies: z.boolean().default(false),
   sleepMs: z.int().min(0).default(0),
+  beside: z.object({ messageId: z.string(), type: z.string(), payload: z.json() }).optional(),
 });
 
 export type Transfer = z.input<typeof schema>;
@@ -38,7 +61,7 @@ export const transfer = defineCommand({
   retry: { maximumAttempts: MAXIMUM_ATTEMPTS, initialInterval: '200ms', maximumInterval: '2s' },
   timeout: '5s',
   async handle({ payload, tx, emit, messageId, attempt, generation }) {
-    const { from, to, cents, events, failures, dies, sleepMs } = payload;
+    const { from, to, cents, events, failures, dies, sleepMs, beside } = payload;
     // In one order, so that two transfers between two accounts cannot wait for each other.
     const [first, second] = from < to ? [from, to] : [to, from];
     await tx.query('select from chaos.accounts where id in ($1, $2) order by id for update', [first, second]);
@@ -56,6 +79,7 @@ export const transfer = defineCommand({
         payload: { number, of: events },
       });
     }
+    if (beside) await (await inboxOfThisProcess()).send(beside);
     if (sleepMs > 0) await tx.query('select pg_sleep($1)', [sleepMs / 1_000]);
     if (dies && generation === 0) throw new UnrecoverableError('DiesUntilReplayed');
     if (attempt <= failures) throw new Error('fails for now');
@@ -66,12 +90,18 @@ export const transfer = defineCommand({
 /** The same, without a workflow as long as nothing goes wrong. */
 export const expressTransfer = defineCommand({ ...transfer, type: 'ExpressTransfer', express: true });
 
+/** Remembers who was told of which alert, as often as it was told. */
+export async function noteAlert(db: Queryable, { alertId, count }: DeadLetterAlert): Promise<void> {
+  await db.query('insert into chaos.alerts (alert_id, count) values ($1, $2)', [alertId, count]);
+}
+
 /** Tables of the bank, and of what the checker compares. */
 export async function createChaosSchema(pool: Pool): Promise<void> {
   await pool.query(`
     create schema chaos;
     create table chaos.accounts (id integer primary key, balance bigint not null);
-    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint)`);
+    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint);
+    create table chaos.alerts (alert_id uuid, count integer)`);
   await pool.query('insert into chaos.accounts select id, $1 from generate_series(0, $2) as id', [
     OPENING_CENTS,
     ACCOUNTS - 1,

@@ -24,9 +24,9 @@ import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
 import { eventually, gate } from '../support/wait.ts';
-import { createChaosSchema, transfer } from './bank.ts';
+import { createChaosSchema, noteAlert, transfer } from './bank.ts';
 import type { Transfer } from './bank.ts';
-import { check, checkReplayable } from './checker.ts';
+import { check, checkReplayable, isAllAlerted } from './checker.ts';
 import type { Finding } from './checker.ts';
 import { Journal } from './journal.ts';
 import { chain } from './seed.ts';
@@ -96,7 +96,8 @@ export async function runScenario(
       answered: (statement) => run.answered(statement),
     });
     const inbox = await createInbox({ pool: sending, log: createLog('error', () => {}) });
-    await fixture.startWorker([command], { concurrency: 16, retryConcurrency: 8 });
+    const settings = { concurrency: 16, retryConcurrency: 8, alertWindowMs: 500 };
+    await fixture.startWorker([command], settings, undefined, (alert) => noteAlert(fixture.pool, alert));
     // In transactions, as senders do; and so that no wake-up within this process stands in for NOTIFY.
     const send = async (name: MessageName) => {
       const message = { messageId: fixture.id(name), type: 'Transfer', payload: payloadOf(name) };
@@ -115,6 +116,7 @@ export async function runScenario(
       findings.push(await checkReplayable({ pool, client, taskQueue, waitMs }));
       if (sound) await fixture.reaches(fixture.id('dies-open'), 'Completed');
     }
+    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
     findings.push(...(await check(fixture.pool, run.journal)));
     await inbox.close();
     return { findings, untouched: seeds.flatMap(({ untouched }) => [...untouched]) };

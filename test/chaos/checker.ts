@@ -118,9 +118,12 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select d.message_id, d.generation from inbox.dead_letters d
           left join inbox.audit a on a.details ->> 'deadLetterId' = d.id::text
           group by d.id
-          having count(a.id) <> (d.resolution is not null)::integer
-            or bool_or(d.resolution is not null and d.resolved_by is null)
-            or bool_or(a.action <> case d.resolution when 'replayed' then 'replay' else 'discard' end)`,
+          having count(*) filter (where a.action = 'replay')
+                 <> (d.resolution is not distinct from 'replayed')::integer
+            -- A discarded one may be restored, and discarded again.
+            or count(*) filter (where a.action = 'discard') - count(*) filter (where a.action = 'restore')
+               <> (d.resolution is not distinct from 'discarded')::integer
+            or bool_or(d.resolution is not null and d.resolved_by is null)`,
   },
   {
     name: '10 fingerprint and first payload are those that were sent',
@@ -149,6 +152,19 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select d.message_id, d.generation, count(o.id) from inbox.dead_letters d
           left join inbox.outbox o on o.type = 'CommandDeadLettered' and o.payload ->> 'deadLetterId' = d.id::text
           group by d.id having count(o.id) <> 1`,
+  },
+  {
+    name: '12b every dead letter is in an alert that somebody was told of',
+    sql: `select message_id, generation, alert_id from inbox.dead_letters d
+          where not exists (
+            select from inbox.alerts a join chaos.alerts told on told.alert_id = a.id where a.id = d.alert_id)`,
+  },
+  {
+    name: '12c an alert tells how many dead letters it has, each time it is told',
+    sql: `select a.id, a.count, count(d.id) from inbox.alerts a left join inbox.dead_letters d on d.alert_id = a.id
+          group by a.id
+          having count(d.id) <> a.count
+            or exists (select from chaos.alerts told where told.alert_id = a.id and told.count <> a.count)`,
   },
   {
     name: '13 no session is idle in a transaction',
@@ -180,6 +196,15 @@ export async function checkReplayable(operator: Operator): Promise<Finding> {
     violations: examples.length,
     examples: examples.slice(0, 5),
   };
+}
+
+/** Whether every dead letter is in an alert, and every alert told or given up: comes before {@link check}. */
+export async function isAllAlerted(pool: Pool): Promise<boolean> {
+  const { rows } = await pool.query<{ all: boolean }>(
+    `select not exists (select from inbox.dead_letters where alert_id is null)
+        and not exists (select from inbox.alerts where ended_at is null) as all`,
+  );
+  return rows[0]!.all;
 }
 
 /** Runs every invariant against the database, with the journal beside it. */

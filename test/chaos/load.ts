@@ -50,6 +50,8 @@ interface Sending {
 const DUPLICATES = 0.15;
 /** Of the commands; repeated and started like the others. */
 const EXPRESS = 0.5;
+/** Of the commands: these send another one, beside the worker that runs them. */
+const BESIDE = 0.1;
 
 export function createLoad(options: LoadOptions): Load {
   const { random, senders, rate } = options;
@@ -85,8 +87,15 @@ export function createLoad(options: LoadOptions): Load {
 }
 
 function newSending(random: Random, number: number): Sending {
+  const sending = newTransfer(random, `transfer-${number}`);
+  if (!random.chance(BESIDE)) return sending;
+  const { messageId, commandType: type, payload } = newTransfer(random, `beside-${number}`);
+  return { ...sending, payload: { ...sending.payload, beside: { messageId, type, payload } } };
+}
+
+function newTransfer(random: Random, messageId: string): Sending {
   return {
-    messageId: `transfer-${number}`,
+    messageId,
     commandType: random.chance(EXPRESS) ? 'ExpressTransfer' : 'Transfer',
     payload: {
       from: random.below(ACCOUNTS),
@@ -118,6 +127,11 @@ async function sendOnce(
     counts.unknown += 1;
   }
   journal.add({ messageId, commandType, payload, answer });
+  // Whether and when the other one is sent is up to the worker.
+  const beside = payload['beside'] as { messageId: string; type: string; payload: JsonObject } | undefined;
+  if (!beside) return;
+  const { type, ...rest } = beside;
+  journal.add({ ...rest, commandType: type, answer: 'unknown' });
 }
 
 async function start({ client }: LoadOptions, { messageId, commandType, payload }: Sending): Promise<void> {

@@ -11,6 +11,7 @@ import type { Statement } from '../support/patched-client.ts';
 import type { MessageName } from './checker-scenario.ts';
 import { byHand, custom, forged, rewrite } from './seed.ts';
 import type { SeededBug } from './seed.ts';
+import { ALERT_BUGS } from './seeded-alert-bugs.ts';
 
 const FENCE = `attempt = $2 and status = 'Processing'`;
 const LOCK = 'for update of entries';
@@ -298,18 +299,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         'from dead where false\n       returning *',
       ]),
   },
-  {
-    name: 'alert lost',
-    together: 'a',
-    breaks: ['12'],
-    seed: () => rewrite('inbox records', ['from letter),', 'from letter where false),']),
-  },
-  {
-    name: 'alert told twice, as two events',
-    together: 'b',
-    breaks: ['12'],
-    seed: () => rewrite('inbox records', ['from letter),', 'from letter, generate_series(1, 2)),']),
-  },
+  ...ALERT_BUGS,
   {
     // Temporal runs the activity again when the worker's answer was lost.
     name: 'replay twice',
@@ -318,9 +308,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       rewrite(
         'inbox records',
         [
-          `where message_id = $1 and resolution is null
+          `where message_id = $1 and resolution is null and ($5::uuid is null or id = $5)
        returning id, message_id, generation`,
-          `where message_id = $1 returning id, message_id, generation`,
+          `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
         ],
         [` and e.status = 'DeadLetter'`, ''],
       ),

@@ -67,7 +67,7 @@ export async function startSurroundings(workers: number): Promise<Surroundings> 
     { database: { url: proxied.href }, taskQueue: DEFAULT_TASK_QUEUE },
     './chaos-commands.js',
     workers,
-    { TEMPORAL_ADDRESS: `127.0.0.1:${port}` },
+    { TEMPORAL_ADDRESS: `127.0.0.1:${port}`, INBOX_ALERT_WINDOW: '1s' },
   );
   const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
   return {

@@ -6,7 +6,7 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
-import { check, describeFindings, violated } from '../chaos/checker.ts';
+import { check, describeFindings, isAllAlerted, violated } from '../chaos/checker.ts';
 import { Journal } from '../chaos/journal.ts';
 import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
 import type { CrashKind } from '../support/chaos-commands.ts';
@@ -19,8 +19,12 @@ import type { WorkerFleet } from '../support/worker-fleet.ts';
 /** Longer than the longest limit that an attempt can hang for before Temporal gives it up. */
 const LIMIT_MS = 230_000;
 
-const WAYS = ['send', 'start', 'express'] as const;
+/** beside: sent by another command, in a transaction of its own, in the process of its worker. */
+const WAYS = ['send', 'start', 'express', 'beside', 'beside express'] as const;
 type Way = (typeof WAYS)[number];
+
+/** Those of alerts have a test of their own: alerts-killed.test.ts. */
+const ON_THE_WAY = CRASH_POINTS.filter((point) => !point.startsWith('alert'));
 
 interface Case {
   messageId: string;
@@ -41,7 +45,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await createChaosSchema(fixture.pool);
     await fixture.pool.query('create table chaos.crashes (message_id text primary key)');
     inbox = await createInbox({ pool: fixture.pool });
-    fleet = await startFleet(fixture, './chaos-commands.js', 2);
+    fleet = await startFleet(fixture, './chaos-commands.js', 2, { INBOX_ALERT_WINDOW: '1s' });
   });
   after(async () => {
     await fleet.stop();
@@ -49,11 +53,19 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await fixture.close();
   });
 
-  const cases: Case[] = CRASH_POINTS.flatMap((point, index) =>
+  const cases: Case[] = ON_THE_WAY.flatMap((point, index) =>
     CRASH_KINDS.flatMap((kind) =>
       WAYS.flatMap((way): Case[] => {
         if (!passes(way, point)) return [];
-        return [{ messageId: `${way}-${index}`, point, kind, way, payload: payloadFor(point, index) }];
+        return [
+          {
+            messageId: `${way.replace(' ', '-')}-${index}`,
+            point,
+            kind,
+            way,
+            payload: payloadFor(point, index),
+          },
+        ];
       }),
     ),
   );
@@ -79,6 +91,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     }
     await eventually('every command ends', everythingEnded, LIMIT_MS);
 
+    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
     const findings = await check(fixture.pool, journal);
     assert.deepEqual(violated(findings), [], describeFindings(findings));
     assert.ok(
@@ -108,9 +121,14 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
   async function begin(each: Case): Promise<void> {
     const { way, payload } = each;
     const id = idOf(each);
-    const type = way === 'express' ? 'ExpressTransfer' : 'Transfer';
+    const type = way.endsWith('express') ? 'ExpressTransfer' : 'Transfer';
     journal.add({ messageId: id, commandType: type, payload, answer: 'ok' });
-    if (way === 'start') await fixture.start(id, { commandType: type, payload });
+    if (way.startsWith('beside')) {
+      const sender = { messageId: `sender-of-${id.replaceAll('@', '-')}`, type: 'Transfer' };
+      const sending = { from: 0, to: 1, cents: 1, beside: { messageId: id, type, payload } };
+      journal.add({ messageId: sender.messageId, commandType: sender.type, payload: sending, answer: 'ok' });
+      await inbox.send({ ...sender, payload: sending });
+    } else if (way === 'start') await fixture.start(id, { commandType: type, payload });
     else await inbox.send({ messageId: id, type, payload });
   }
 
@@ -131,12 +149,15 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     const sql = `select from inbox.entries e where status not in ('Completed', 'DeadLetter')
                  or (status = 'DeadLetter' and message_id like '%replay%')`;
     const entries = await rows(fixture.pool, 'select from inbox.entries');
-    return entries.length === cases.length && (await rows(fixture.pool, sql)).length === 0;
+    return entries.length === journal.lines.length && (await rows(fixture.pool, sql)).length === 0;
   }
 });
 
 /** What is started with a client never passes the relay; an express command passes it without a start. */
 function passes(way: Way, point: CrashPoint): boolean {
+  // Beyond these it goes on like any other.
+  if (way === 'beside') return point.startsWith('relay');
+  if (way === 'beside express') return ['after-claim', 'after-commit'].includes(point);
   if (point.startsWith('relay')) return way === 'send';
   if (point.endsWith('hand-over')) return way === 'express';
   return way !== 'express' || point !== 'before-claim';

@@ -207,13 +207,13 @@ describe('a campaign', () => {
       set.replay({ actor: 'ada' }),
       set.replay({ actor: 'bob', concurrency: 7 }),
     ]);
-    const looks = await Promise.all([set.follow(one!), set.follow(other!)]);
+    const looks = await Promise.all([set.follow(one), set.follow(other)]);
     assert.deepEqual(
       looks.map(({ state }) => state),
       ['Finished', 'Finished'],
     );
-    assert.equal(looks[0]!.completed + looks[1]!.completed, 40);
-    assert.equal(looks[0]!.skipped + looks[1]!.skipped, 40);
+    assert.equal(looks[0].completed + looks[1].completed, 40);
+    assert.equal(looks[0].skipped + looks[1].skipped, 40);
     assert.deepEqual(await set.effects(), Array(40).fill(1));
     assert.equal((await set.replays()).length, 40);
   });
@@ -292,6 +292,30 @@ describe('a campaign', () => {
     door.open();
     await resumeCampaign(inbox, campaign.id);
     assert.equal((await set.follow(campaign)).state, 'Finished');
+  });
+
+  it('goes on in a new run of its workflow when the history of one is long enough', async () => {
+    const set = await setOf('long', 4);
+    const door = gate();
+    behaviours.set(set.group, () => door.opened);
+    const campaign = await set.replay({ canary: 0, concurrency: 1 });
+    const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
+    const first = (await handle.describe()).runId;
+    await eventually(
+      'one is under way',
+      async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 1,
+    );
+    for (let change = 0; change < 110; change += 1) {
+      await handle.signal('pause', { actor: 'ada' });
+      await handle.signal('resume', { actor: 'ada' });
+    }
+    await eventually('it is in another run', async () => (await handle.describe()).runId !== first);
+    door.open();
+    const look = await set.follow(campaign);
+    // A pause may have been the last that this look saw.
+    if (look.state === 'Paused') await resumeCampaign(inbox, campaign.id);
+    assert.equal((await set.follow(campaign)).state, 'Finished');
+    assert.deepEqual(await set.effects(), Array(4).fill(1));
   });
 
   it('asks anew for a replay that was lost on its way', async () => {

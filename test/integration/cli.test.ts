@@ -146,7 +146,7 @@ describe('the command line', () => {
       assert.match(second.stdout, /^the inbox's schema is at version \d+, nothing to do\n$/);
       const setup = await cli.run(['setup'], more);
       assert.equal(setup.code, 0);
-      assert.match(setup.stdout, /nothing to do\nsearch attributes in namespace default /);
+      assert.match(setup.stdout, /nothing to do\nroles: sender, .*\nsearch attributes in namespace default /);
     });
   });
 

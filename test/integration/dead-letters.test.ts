@@ -6,6 +6,7 @@ import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 import { listDeadLetters } from '../../src/store/dead-letters.ts';
 import { listFailures } from '../../src/store/failures.ts';
+import { listAudit } from '../../src/store/reports.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually, gate } from '../support/wait.ts';
@@ -127,6 +128,8 @@ describe('dead letters', () => {
     assert.deepEqual((await inbox.entry(messageId))?.payload, { account: messageId, cents: 55 });
     const [letter] = await listDeadLetters(inbox.pool, messageId);
     assert.deepEqual(letter!.payload, { account: messageId, cents: 100 });
+    const [line] = await listAudit(inbox.pool, messageId);
+    assert.deepEqual(line!.details['changes'], [{ path: 'cents', from: 100, to: 55 }]);
     const repeat = await inbox.start(messageId, {
       commandType: 'Pay',
       payload: { account: messageId, cents: 100 },

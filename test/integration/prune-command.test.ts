@@ -31,7 +31,7 @@ describe('inbox prune', () => {
     assert.equal((await rows(database.pool, 'select from inbox.outbox')).length, 1);
 
     const json = await inbox('prune', '--older-than', '30d', ...all, '--batch', '1', '--json');
-    const counts = { entries: 1, deadLetters: 1, outbox: 1 };
+    const counts = { entries: 1, deadLetters: 1, alerts: 0, outbox: 1 };
     assert.deepEqual(JSON.parse(json.stdout), { ...counts, dryRun: false, interrupted: false });
     assert.equal(json.stderr, '');
 

@@ -6,7 +6,7 @@ import { prune } from '../../src/retention.ts';
 import { listDeadLetters } from '../../src/store/dead-letters.ts';
 import { findEntry } from '../../src/store/entries.ts';
 import { listFailures } from '../../src/store/failures.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { createTestDatabase, truncate } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { rows } from '../support/inbox.ts';
 import { complete, resolveLetter, seedCompleted, seedEvent, seedMany, seedOpen } from '../support/seed.ts';
@@ -24,9 +24,7 @@ describe('retention', () => {
     pool = database.pool;
   });
   beforeEach(async () => {
-    await pool.query(
-      'truncate inbox.entries, inbox.failures, inbox.dead_letters, inbox.audit, inbox.outbox, inbox.retention_left',
-    );
+    await truncate(pool, 'inbox.entries, inbox.outbox, inbox.retention_left');
     await pool.query(`update inbox.retention set settled_to = '00000000-0000-0000-0000-000000000000'`);
   });
   after(() => database.drop());

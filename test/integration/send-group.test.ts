@@ -19,6 +19,8 @@ import type { TestInbox } from '../support/inbox.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import { eventually, gate } from '../support/wait.ts';
 
+const isOfSmall = (name: string) => name.endsWith('_small');
+
 describe('sends in transactions of their own', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -112,10 +114,8 @@ describe('express commands that are sent beside their worker', () => {
     async handle({ payload, tx }) {
       if (payload.waits) await leave.opened;
       seen.push(payload.list);
-      const { rows: prepared } = await tx.query<{ count: number }>(
-        'select count(*)::integer as count from pg_prepared_statements',
-      );
-      return prepared[0]!.count;
+      const { rows: prepared } = await tx.query<{ name: string }>('select name from pg_prepared_statements');
+      return prepared.map(({ name }) => name);
     },
   });
 
@@ -146,7 +146,10 @@ describe('express commands that are sent beside their worker', () => {
     assert.equal(entry.attempt, 1);
     (entry.payload as { list: number[] }).list.push(3);
     await fixture.reaches(fixture.id('claimed'), 'Completed');
-    assert.deepEqual(seen.at(-1), [1, 2]);
+    assert.deepEqual(
+      seen.filter((one) => one !== undefined),
+      [[1, 2]],
+    );
   });
 
   it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
@@ -162,17 +165,26 @@ describe('express commands that are sent beside their worker', () => {
     }
   });
 
-  it('run prepared statements once the table is not small', async () => {
+  it('keep plans, and make them anew once the table is not small', async () => {
+    const plansOf = async (name: string) =>
+      (await inbox.execute({ messageId: fixture.id(name), type: 'Beside', payload: {} })) as string[];
     assert.equal(await entriesAreMany(fixture.pool), false);
+    const few = await plansOf('few');
+    assert.ok(few.length > 0 && few.every(isOfSmall), few.join());
     await fixture.pool.query(`
       insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, processed_at, fingerprint)
       select 'old-' || n, 'Old', jsonb_build_object('text', repeat('x', 200)), 'Completed', 1, now(), now(), '\\x00'
-      from generate_series(1, 5000) n`);
+      from generate_series(1, 400) n`);
     assert.equal(await entriesAreMany(fixture.pool), true);
-    await eventually('a handler’s connection has prepared', async () => {
-      const messageId = fixture.id(`many-${Date.now()}`);
-      return Number(await inbox.execute({ messageId, type: 'Beside', payload: {} })) >= 2;
+    await eventually('a handler’s connection has made its plans anew', async () => {
+      const names = await plansOf(`many-${Date.now()}`);
+      return names.some((name) => !isOfSmall(name));
     });
+    const plan = await rows<{ 'QUERY PLAN': string }>(
+      fixture.pool,
+      `explain select from inbox.entries where message_id = 'old-1' and attempt = 1 and status = 'Processing' for update`,
+    );
+    assert.match(JSON.stringify(plan), /Index Scan/);
   });
 
   it('are given back when there is no connection for their attempt', async () => {
@@ -196,5 +208,64 @@ describe('express commands that are sent beside their worker', () => {
     const given = (await fixture.entry(messageId))!;
     assert.deepEqual([given.status, given.attempt, given.retryCount], ['Pending', 0, 0]);
     await nowhere.end();
+  });
+});
+
+describe('commands that are sent beside their worker', () => {
+  let fixture: TestInbox;
+  let inbox: Inbox;
+  const leave = gate();
+
+  const waiting = defineCommand({
+    type: 'Waiting',
+    schema: z.object({ waits: z.boolean().optional() }),
+    async handle({ payload }) {
+      if (payload.waits) await leave.opened;
+    },
+  });
+  const send = (name: string, waits = false) =>
+    inbox.send({ messageId: fixture.id(name), type: 'Waiting', payload: { waits } });
+  /** Whether it was leased by the statement that inserted it. */
+  const leasedAtOnce = async (name: string) => {
+    const sql = 'select relayed_at = received_at as leased from inbox.entries where message_id = $1';
+    const [entry] = await rows<{ leased: boolean | null }>(fixture.pool, sql, [fixture.id(name)]);
+    return entry!.leased === true;
+  };
+
+  before(async () => {
+    fixture = await createTestInbox();
+    inbox = await createInbox({ pool: fixture.pool });
+    await fixture.startWorker([waiting], { concurrency: 8 });
+    await eventually('the worker is there', async () => {
+      const name = `probe-${Date.now()}`;
+      await send(name);
+      return leasedAtOnce(name);
+    });
+  });
+  after(async () => {
+    leave.open();
+    await inbox.close();
+    await fixture.close();
+  });
+
+  it('are leased with their insertion, and started without a look at the table', async () => {
+    await send('leased');
+    assert.ok(await leasedAtOnce('leased'));
+    const { status, attempt } = await fixture.reaches(fixture.id('leased'), 'Completed');
+    assert.deepEqual([status, attempt], ['Completed', 1]);
+  });
+
+  it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
+    const names = Array.from({ length: 12 }, (_, index) => `held-${index}`);
+    await eventually('the slots of those before are free', async () => {
+      const sql = `select from inbox.entries where status <> 'Completed'`;
+      return (await rows(fixture.pool, sql)).length === 0;
+    });
+    await Promise.all(names.map((name) => send(name, true)));
+    const leased = await Promise.all(names.map((name) => leasedAtOnce(name)));
+    assert.ok(leased.filter(Boolean).length <= 7, `${leased.filter(Boolean).length} were leased at once`);
+    assert.ok(leased.some(Boolean) && !leased.every(Boolean));
+    leave.open();
+    for (const name of names) await fixture.reaches(fixture.id(name), 'Completed');
   });
 });

@@ -7,7 +7,7 @@ import { InvalidMessageError } from '../../src/errors.ts';
 import type { Json } from '../../src/json.ts';
 import { sendMessages } from '../../src/send.ts';
 import type { TestDatabase } from '../support/database.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { createTestDatabase, truncate } from '../support/database.ts';
 
 /** Characters at the edges of the rules, among ordinary ones. */
 const odd = fc.constantFrom(...Array.from('a/?#% \t\n\u0001\u007f\u0085\u00a0\u2003\ufeffé€😀ש'));
@@ -105,7 +105,7 @@ describe('the ways in', () => {
     let refused = 0;
     await fc.assert(
       fc.asyncProperty(message, async (generated) => {
-        await database.pool.query('truncate inbox.entries cascade');
+        await truncate(database.pool, 'inbox.entries');
         if (!takenAsEnvelope(generated)) {
           refused += 1;
           assert.equal(await sendInSql(generated), 'IB002');

@@ -2,7 +2,7 @@
  * Records the histories that histories.test.ts replays: real commands on a real server, one for each way a command can
  * go. Run by hand, before a change of the workflow, and keep the old files: open dead letters still have them.
  *
- *     DATABASE_URL=… TEMPORAL_ADDRESS=… node dist/test/replay/record.js
+ *     DATABASE_URL=… TEMPORAL_ADDRESS=… node dist/test/replay/record.js [name …]
  *
  * @module
  */
@@ -13,7 +13,8 @@ import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 import { packageFile } from '../../src/package.ts';
-import { WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { startCampaign } from '../../src/operations.ts';
+import { alertWorkflowId, campaignWorkflowId, WORKFLOW_TYPE } from '../../src/protocol.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
@@ -168,7 +169,52 @@ const recordings: Record<string, Recording> = {
     await handle.cancel();
     return over(handle);
   },
+
+  'dead-replayed-by-campaign': async (inbox, id) => {
+    const handle = await parked(inbox, id, 'Mended', { replays: 1 });
+    await campaignOver(inbox, id);
+    return over(handle);
+  },
+
+  'campaign-finished': async (inbox, id) => {
+    await parked(inbox, id, 'Mended', { replays: 1 });
+    return campaignOver(inbox, id);
+  },
+
+  'alert-told': async (inbox, id) => {
+    await parked(inbox, id, 'Mended', { replays: 99 });
+    return alerted(inbox, id);
+  },
+
+  'alert-given-up': async (inbox, id) => {
+    await parked(inbox, id, 'Flaky', { failures: 99 });
+    return alerted(inbox, id);
+  },
 };
+
+/** Replays this one dead letter. */
+async function campaignOver(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
+  const correlationId = messageId;
+  await inbox.pool.query('update inbox.dead_letters set correlation_id = $1 where message_id = $1', [
+    messageId,
+  ]);
+  const filter = { correlationId };
+  const { id } = await startCampaign(inbox, { filter, actor: 'ada', reason: 'mended' });
+  return over(inbox.client.workflow.getHandle(campaignWorkflowId(id)));
+}
+
+/** Of the alert that tells of this dead letter. */
+async function alerted(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
+  const alertId = await eventually(`${messageId} is alerted`, async () => {
+    const sql = 'select alert_id from inbox.dead_letters where message_id = $1';
+    return (await inbox.pool.query<{ alert_id: string | null }>(sql, [messageId])).rows[0]?.alert_id;
+  });
+  return eventually('its workflow is there', async () => {
+    const handle = inbox.client.workflow.getHandle(alertWorkflowId(alertId));
+    await handle.describe();
+    return over(handle);
+  });
+}
 
 /** What is of this machine and this day in a history tells nothing, and would be all that differs between two. */
 function scrub(json: string): string {
@@ -188,8 +234,14 @@ async function record(): Promise<void> {
   const inbox = await createTestInbox();
   try {
     await mkdir(FOLDER, { recursive: true });
-    await inbox.startWorker([flaky, mended, patient, long]);
+    // Alerts of Flaky commands are given up at once.
+    const settings = { alertGiveUpMs: 1, alertWindowMs: 0 };
+    await inbox.startWorker([flaky, mended, patient, long], settings, undefined, ({ commandType }) => {
+      if (commandType === 'Flaky') throw new Error('nobody hears');
+    });
+    const wanted = process.argv.slice(2);
     for (const [name, run] of Object.entries(recordings)) {
+      if (wanted.length > 0 && !wanted.includes(name)) continue;
       const handle = await run(inbox, inbox.id(name));
       const history = scrub(historyToJSON(await handle.fetchHistory()));
       const own = inbox.taskQueue.replace('inbox', '');

@@ -5,11 +5,15 @@
  * @module
  */
 import { Client } from 'pg';
+import type { DeadLetterAlert } from '../../src/alert.ts';
 import { readDatabaseUrl } from '../../src/config.ts';
 import { setCrashHook } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
+import { noteAlert } from '../chaos/bank.ts';
 
 export { expressTransfer, transfer } from '../chaos/bank.ts';
+
+export const onDeadLetter = (alert: DeadLetterAlert) => aside((client) => noteAlert(client, alert));
 
 export const CRASH_KINDS = ['kill', 'error', 'hang'] as const;
 export type CrashKind = (typeof CRASH_KINDS)[number];
@@ -28,11 +32,16 @@ setCrashHook(async (point, messageId) => {
 
 /** Remembered outside of this process, which may be about to die. */
 async function isFirst(messageId: string): Promise<boolean> {
+  const sql = 'insert into chaos.crashes (message_id) values ($1) on conflict do nothing';
+  return aside(async (client) => (await client.query(sql, [messageId])).rowCount === 1);
+}
+
+/** On a connection of its own. */
+async function aside<T>(work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client(readDatabaseUrl());
   await client.connect();
   try {
-    const sql = 'insert into chaos.crashes (message_id) values ($1) on conflict do nothing';
-    return (await client.query(sql, [messageId])).rowCount === 1;
+    return await work(client);
   } finally {
     await client.end();
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import { createPool } from '../../src/database.ts';
 import { migrate, readMigrations } from '../../src/migrate.ts';
@@ -48,8 +48,9 @@ function databaseUrl(serverUrl: string, name: string): string {
 
 /** Its name holds the checksum of the migrations, so that a template left by another version is not taken. */
 async function ensureTemplate(server: Pool, serverUrl: string): Promise<string> {
-  const checksum = (await readMigrations()).map((migration) => migration.checksum.slice(0, 6)).join('');
-  const name = `inbox_template_${checksum}`;
+  const checksums = (await readMigrations()).map(({ checksum }) => checksum).join();
+  // Short: Postgres cuts names at 63 bytes.
+  const name = `inbox_template_${createHash('sha256').update(checksums).digest('hex').slice(0, 16)}`;
   const client = await server.connect();
   try {
     await client.query('select pg_advisory_lock(420001)');
@@ -71,4 +72,9 @@ async function ensureTemplate(server: Pool, serverUrl: string): Promise<string> 
 
 async function copyDatabase(server: Pool, name: string, template: string): Promise<void> {
   await server.query(`create database ${name} template ${template}`);
+}
+
+/** Empties these tables and all that refer to them: the audit too, which refuses it where triggers are not passed over. */
+export async function truncate(pool: Pool, tables: string): Promise<void> {
+  await pool.query(`begin; set local session_replication_role = replica; truncate ${tables} cascade; commit`);
 }

@@ -8,6 +8,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { WorkflowHandle, WorkflowStartOptions } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Pool } from 'pg';
+import type { DeadLetterHook } from '../../src/alert.ts';
 import type { CommandDefinition } from '../../src/command.ts';
 import type { InboxSettings } from '../../src/config.ts';
 import { readTemporal } from '../../src/config.ts';
@@ -44,6 +45,7 @@ export interface TestInbox {
     commands: readonly CommandDefinition[],
     settings?: Partial<InboxSettings>,
     databaseUrl?: string,
+    onDeadLetter?: DeadLetterHook,
   ): Promise<TestWorker>;
   close(): Promise<void>;
 }
@@ -86,7 +88,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
         return entry?.status === status ? entry : null;
       }),
     status: (messageId) => client.workflow.getHandle(messageId).query<StatusReport>('status'),
-    async startWorker(commands, settings, databaseUrl = database.url) {
+    async startWorker(commands, settings, databaseUrl = database.url, onDeadLetter) {
       // Of its own: the SDK refuses two workers for one queue on one connection.
       const native = await NativeConnection.connect(connectionOptions);
       const worker = await createInboxWorker({
@@ -96,6 +98,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
         namespace,
         settings: { taskQueue, ...settings },
         log: createLog('error', () => {}),
+        ...(onDeadLetter && { onDeadLetter }),
       });
       const running = runInBackground(worker, native);
       workers.push(running);

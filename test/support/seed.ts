@@ -4,6 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
+import type { Queryable } from '../../src/database.ts';
 
 /** Parameter $2 is how many days ago it was. */
 const AGO = `now() - $2 * interval '1 day'`;
@@ -50,7 +51,7 @@ export type OpenStatus = 'Pending' | 'Processing' | 'Failed' | 'DeadLetter';
  * worker's relay or reconciler mends what is to be found stuck.
  */
 export async function seedOpen(
-  pool: Pool,
+  pool: Queryable,
   messageId: string,
   status: OpenStatus,
   { days }: SeedOptions,

@@ -43,7 +43,8 @@ function sqlOutsideTheStore(files: Source[]): string[] {
     );
 }
 
-const PUBLIC_NAMES = /^(handleCommand|replayCampaign|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
+const PUBLIC_NAMES =
+  /^(handleCommand|replayCampaign|deliverAlert|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
 /** A name given to Temporal as a literal: a workflow, signal, query or task queue. */
 const NAMED_IN_PLACE =
   /\b(?:define(?:Signal|Query|Update)(?:<[^(]*>)?|workflow\s*\.\s*(?:start|execute|signalWithStart)|(?:h|H)andle\s*\.\s*(?:signal|query)(?:<[^(]*>)?)\(\s*['"`]|\b(?:signal|taskQueue):\s*['"`]/;

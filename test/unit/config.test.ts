@@ -13,6 +13,9 @@ function refused(work: () => unknown): string {
   throw new assert.AssertionError({ message: 'was taken' });
 }
 
+const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+const OLD_SECRET = `whsec_${Buffer.alloc(24, 2).toString('base64')}`;
+
 describe('settings', () => {
   it('have defaults', () => {
     assert.deepEqual(readSettings({}), {
@@ -23,6 +26,9 @@ describe('settings', () => {
       retryConcurrency: 16,
       shutdownGraceMs: 20_000,
       watchdogMs: 30_000,
+      webhook: null,
+      alertWindowMs: 60_000,
+      alertGiveUpMs: 3 * 86_400_000,
     });
   });
 
@@ -35,6 +41,10 @@ describe('settings', () => {
       INBOX_RETRY_CONCURRENCY: '1000',
       INBOX_SHUTDOWN_GRACE: '1h',
       INBOX_WATCHDOG: '0',
+      INBOX_ALERT_URL: 'https://ada:pass@hooks.example.com/inbox?key=1',
+      INBOX_ALERT_SECRET: ` ${SECRET}  ${OLD_SECRET}`,
+      INBOX_ALERT_WINDOW: '5m',
+      INBOX_ALERT_GIVE_UP: '12h',
       SOMETHING_ELSE: 'x',
     });
     assert.deepEqual(settings, {
@@ -45,6 +55,9 @@ describe('settings', () => {
       retryConcurrency: 1_000,
       shutdownGraceMs: 3_600_000,
       watchdogMs: 0,
+      webhook: { url: 'https://ada:pass@hooks.example.com/inbox?key=1', secrets: [SECRET, OLD_SECRET] },
+      alertWindowMs: 300_000,
+      alertGiveUpMs: 12 * 3_600_000,
     });
   });
 
@@ -67,10 +80,73 @@ describe('settings', () => {
     ['INBOX_WATCHDOG', 'off', 'is neither 0'],
     ['INBOX_WATCHDOG', '1s', 'is neither 0 (off) nor a duration between 2s'],
     ['INBOX_WATCHDOG', '2h', 'is neither 0'],
+    ['INBOX_ALERT_WINDOW', '25h', 'is no duration of at most a day'],
+    ['INBOX_ALERT_GIVE_UP', '0', 'is no duration between a minute and 30 days'],
+    ['INBOX_ALERT_ALLOW_HTTP', 'yes', 'is neither true nor false'],
   ] as const) {
     it(`refuse ${name}=${value.slice(0, 20)}`, () => {
       const message = refused(() => readSettings({ [name]: value }));
       assert.ok(message.startsWith(`${name} (${JSON.stringify(value)}) ${problem}`), message);
+    });
+  }
+
+  it('of the webhook that are empty are not set', () => {
+    assert.equal(readSettings({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
+  });
+
+  for (const url of [
+    'https://hooks.example.com',
+    'http://localhost:8080/x',
+    'http://127.0.0.1',
+    'http://[::1]/',
+  ]) {
+    it(`take ${url} for a webhook`, () => {
+      const { webhook } = readSettings({ INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET });
+      assert.deepEqual(webhook, { url, secrets: [SECRET] });
+    });
+  }
+
+  it('take http to another host where that is allowed', () => {
+    const url = 'http://hooks.internal/inbox';
+    const env = { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET, INBOX_ALERT_ALLOW_HTTP: 'true' };
+    assert.equal(readSettings(env).webhook?.url, url);
+  });
+
+  for (const [what, env, problem] of [
+    ['no URL', { INBOX_ALERT_URL: 'canary' }, /^INBOX_ALERT_URL is no URL/],
+    ['another protocol', { INBOX_ALERT_URL: 'ftp://canary/x' }, /^INBOX_ALERT_URL is neither an https/],
+    [
+      'http to another host',
+      { INBOX_ALERT_URL: 'http://localhost.canary/x' },
+      /^INBOX_ALERT_URL is http.*ALLOW_HTTP/,
+    ],
+    [
+      'a URL without a secret',
+      { INBOX_ALERT_SECRET: ' ' },
+      /^INBOX_ALERT_SECRET is not set, but .*openssl rand/,
+    ],
+    [
+      'a secret without its prefix',
+      { INBOX_ALERT_SECRET: SECRET.slice(6) },
+      /^INBOX_ALERT_SECRET is not whsec_/,
+    ],
+    ['a secret that is no base64', { INBOX_ALERT_SECRET: `whsec_canary-${'x'.repeat(40)}` }, /is not whsec_/],
+    [
+      'a short secret',
+      { INBOX_ALERT_SECRET: `whsec_${Buffer.alloc(23).toString('base64')}` },
+      /of 24 to 64 bytes/,
+    ],
+    ['one bad secret of two', { INBOX_ALERT_SECRET: `${SECRET} whsec_canary` }, /is not whsec_/],
+  ] as const) {
+    it(`refuse a webhook with ${what}, and do not repeat it`, () => {
+      const whole = {
+        INBOX_ALERT_URL: 'https://hooks.example.com/canary',
+        INBOX_ALERT_SECRET: SECRET,
+        ...env,
+      };
+      const message = refused(() => readSettings(whole));
+      assert.match(message, problem);
+      assert.doesNotMatch(message, /canary|AQEB/);
     });
   }
 

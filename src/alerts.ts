@@ -1,0 +1,133 @@
+/**
+ * Gathers dead letters into alerts, and starts a workflow for each: the first of a failure group at once, further ones
+ * together when the window of that group is over. Runs in every worker that can tell somebody; a lock in Postgres lets
+ * them take turns, so that two do not make two alerts of one group.
+ *
+ * An alert whose workflow was never started, or was lost, is found by its lease, and started again by its ID.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { Client } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import type { AlertChannel } from './alert.ts';
+import type { CommandLog } from './command.ts';
+import { crashPoint } from './crash-points.ts';
+import { withTransaction } from './database.ts';
+import { ALERT_WORKFLOW_TYPE, alertWorkflowId } from './protocol.ts';
+import type { AlertToStart } from './store/alerts.ts';
+import {
+  gatherAlerts,
+  GATHER_LIMIT,
+  hasUnalerted,
+  releaseAlerts,
+  takeAlertsToStart,
+  tryTurnToGather,
+} from './store/alerts.ts';
+import { Wakeup } from './wakeup.ts';
+
+export interface AlertLoopOptions {
+  pool: Pool;
+  client: Client;
+  taskQueue: string;
+  /** Whom this worker can tell. */
+  channels: readonly AlertChannel[];
+  /** Since a group's last alert. */
+  windowMs: number;
+  log: CommandLog;
+}
+
+export interface AlertLoop {
+  run(): Promise<void>;
+  stop(): void;
+}
+
+/** So soon is a first dead letter told. */
+const INTERVAL_MS = 1_000;
+/** Started in one round. */
+const BATCH = 50;
+
+/** Without anybody to tell there is nothing to do: dead letters stay unalerted until somebody is. */
+export function createAlertLoop(options: AlertLoopOptions): AlertLoop {
+  return options.channels.length === 0 ? { run: async () => {}, stop() {} } : new GatheringLoop(options);
+}
+
+class GatheringLoop implements AlertLoop {
+  readonly #options: AlertLoopOptions;
+  readonly #wakeup = new Wakeup();
+  #stopped = false;
+
+  constructor(options: AlertLoopOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<void> {
+    while (!this.#stopped) {
+      const isMore = await this.#round();
+      if (!isMore) await this.#wakeup.wait(INTERVAL_MS);
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#wakeup.wake();
+  }
+
+  async #round(): Promise<boolean> {
+    const { pool, log } = this.#options;
+    try {
+      const gathered = await this.#gather();
+      const alerts = await takeAlertsToStart(pool, BATCH);
+      const allStarted = await this.#startAll(alerts);
+      return allStarted && (gathered === GATHER_LIMIT || alerts.length === BATCH);
+    } catch (error) {
+      log.warn('alerts could not be gathered from Postgres; trying again', { error });
+      return false;
+    }
+  }
+
+  async #gather(): Promise<number> {
+    const { pool, windowMs, channels } = this.#options;
+    // Nearly always the answer is no, and costs one look into an empty index.
+    if (!(await hasUnalerted(pool))) return 0;
+    return withTransaction(pool, async (tx) =>
+      (await tryTurnToGather(tx)) ? gatherAlerts(tx, { windowMs, channels }) : 0,
+    );
+  }
+
+  async #startAll(alerts: readonly AlertToStart[]): Promise<boolean> {
+    const failed: string[] = [];
+    await Promise.all(
+      alerts.map(async (alert) => {
+        try {
+          await crashPoint('alert-before-start', alert.messageIds[0] ?? '');
+          await this.#start(alert);
+          await crashPoint('alert-after-start', alert.messageIds[0] ?? '');
+        } catch (error) {
+          failed.push(alert.id);
+          if (failed.length === 1) {
+            this.#options.log.warn('workflows of alerts could not be started; trying again', { error });
+          }
+        }
+      }),
+    );
+    if (failed.length > 0) await releaseAlerts(this.#options.pool, failed);
+    return failed.length === 0;
+  }
+
+  async #start({ id, failureGroup, count }: AlertToStart): Promise<void> {
+    try {
+      await this.#options.client.workflow.start(ALERT_WORKFLOW_TYPE, {
+        workflowId: alertWorkflowId(id),
+        taskQueue: this.#options.taskQueue,
+        args: [id],
+        // One that has ended (terminated, cancelled) is no reason not to go on: the row decides.
+        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+        workflowIdConflictPolicy: 'FAIL',
+        staticSummary: `${count} × ${failureGroup}`,
+      });
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+    }
+  }
+}

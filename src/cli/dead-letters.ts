@@ -1,0 +1,120 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { deadLetters, deadLettersOf, failureGroups } from '../operations.ts';
+import type { DeadLetterQuery } from '../operations.ts';
+import { RESOLUTION_STATES } from '../store/dead-letter-reports.ts';
+import type { ResolutionState } from '../store/dead-letter-reports.ts';
+import { withPool } from './context.ts';
+import { filterOf, filterOptions } from './filter-options.ts';
+import type { FilterOptions } from './filter-options.ts';
+import { parseLimit, parseUuid } from './list.ts';
+import { age, cut, note, print, printFields, printJson, printTable } from './output.ts';
+
+interface Options extends FilterOptions {
+  status: ResolutionState;
+  limit: number;
+  before?: string;
+  json?: boolean;
+}
+
+export function addDeadLetters(program: Command): void {
+  const command = program
+    .command('dead-letters')
+    .description('what waits for a person, and what was done about it');
+  queryOptions(command.command('list', { isDefault: true }))
+    .description('dead letters, newest first')
+    .option('--before <id>', 'the next page: those before the dead letter with this id', parseUuid)
+    .action((options: Options) =>
+      withPool(async (pool) => printList(await deadLetters(pool, queryOf(options)), options)),
+    );
+  queryOptions(command.command('groups'))
+    .description('dead letters by their cause, the most frequent first')
+    .action((options: Options) =>
+      withPool(async (pool) => printGroups(await failureGroups(pool, queryOf(options)), options)),
+    );
+  command
+    .command('show <id>')
+    .description('every dead letter of one message, with its payload; or the one with this id')
+    .option('--json', 'JSON on stdout')
+    .action((id: string, { json }: { json?: boolean }) =>
+      withPool(async (pool) => {
+        const letters = await deadLettersOf(pool, id);
+        if (json) return printJson(letters);
+        if (letters.length === 0) return note('it was never a dead letter');
+        for (const letter of letters) printLetter(letter);
+      }),
+    );
+}
+
+function queryOptions(command: Command): Command {
+  return filterOptions(command)
+    .addOption(
+      new Option('--status <status>', 'what was done about them').choices(RESOLUTION_STATES).default('open'),
+    )
+    .option('--limit <n>', 'at most so many', parseLimit, 100)
+    .option('--json', 'JSON on stdout');
+}
+
+function queryOf(options: Options): DeadLetterQuery {
+  const { status, limit, before } = options;
+  return { ...filterOf(options), state: status, limit, ...(before !== undefined && { before }) };
+}
+
+type Letters = Awaited<ReturnType<typeof deadLetters>>;
+type Groups = Awaited<ReturnType<typeof failureGroups>>;
+
+function printList(letters: Letters, { json, limit }: Options): void {
+  if (json) return printJson(letters);
+  printTable(
+    ['MESSAGE ID', 'TYPE', 'DEAD SINCE', 'ATTEMPTS', 'RESOLVED', 'ERROR'],
+    letters.map((letter) => [
+      letter.messageId,
+      letter.commandType,
+      letter.deadAt,
+      letter.retryCount,
+      letter.resolution ?? '',
+      cut(letter.error, 70),
+    ]),
+  );
+  const last = letters.at(-1);
+  if (last && letters.length === limit) note(`more: --before ${last.id}`);
+}
+
+function printGroups(groups: Groups, { json }: Options): void {
+  if (json) return printJson(groups);
+  printTable(
+    ['FAILURE GROUP', 'COUNT', 'FIRST', 'LAST', 'BUILDS', 'EXAMPLE', 'ERROR'],
+    groups.map((group) => [
+      group.failureGroup,
+      group.count,
+      age(group.firstDeadAt),
+      age(group.lastDeadAt),
+      cut(group.buildIds.map((id) => id ?? '-').join(', '), 30),
+      group.example.messageId,
+      cut(group.example.error, 60),
+    ]),
+  );
+}
+
+function printLetter(letter: Letters[number]): void {
+  printFields([
+    ['dead letter', letter.id],
+    ['message id', letter.messageId],
+    ['generation', letter.generation],
+    ['type', letter.commandType],
+    ['dead since', letter.deadAt],
+    ['reason', `${letter.reason}, after ${letter.retryCount} failed attempts`],
+    ['failure group', letter.failureGroup],
+    ['error', letter.error],
+    ['build', letter.buildId],
+    ['payload', letter.prunedAt ? null : letter.payload],
+    [
+      'resolved',
+      letter.resolution === null ? 'no: it is open' : `${letter.resolution} by ${letter.resolvedBy}`,
+    ],
+    ['at', letter.resolvedAt],
+    ['because', letter.resolvedReason],
+    ['pruned', letter.prunedAt],
+  ]);
+  print('');
+}

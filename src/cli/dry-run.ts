@@ -1,0 +1,113 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { readDatabaseUrl, readSettings } from '../config.ts';
+import { InboxError } from '../errors.ts';
+import { dryRun } from '../operations.ts';
+import type { DryRunResult } from '../operations.ts';
+import { filterOf, filterOptions } from './filter-options.ts';
+import type { FilterOptions } from './filter-options.ts';
+import { parsePayload } from './json-option.ts';
+import { parseLimit } from './list.ts';
+import { loadCommands } from './load-commands.ts';
+import { cut, print, printJson, printTable } from './output.ts';
+
+interface Options extends FilterOptions {
+  commands: string;
+  payload?: string;
+  limit: number;
+  json?: boolean;
+}
+
+const ORDER: DryRunResult['outcome'][] = ['completes', 'refused', 'fails'];
+
+export function addDryRun(program: Command): void {
+  const command = filterOptions(program.command('dry-run').argument('[message-id...]'));
+  command
+    .description(
+      'prove a fix: run the handlers of a module against dead letters, in transactions that are rolled back',
+    )
+    .addOption(
+      new Option(
+        '--commands <module>',
+        'as for `inbox worker`: its exports are commands',
+      ).makeOptionMandatory(),
+    )
+    .option('--payload <json>', 'instead of the payload of the one')
+    .option('--limit <n>', 'of what the options choose, at most so many, the oldest first', parseLimit, 1_000)
+    .option('--json', 'JSON on stdout')
+    .action(async (messageIds: string[], options: Options) => {
+      const filter = filterOf(options);
+      if ((filter === null) === (messageIds.length === 0)) {
+        command.error('error: dry-run takes message ids, or options that choose dead letters', {
+          exitCode: 2,
+        });
+      }
+      if (options.payload !== undefined && messageIds.length !== 1) {
+        command.error('error: --payload goes with one message id', { exitCode: 2 });
+      }
+      const results = await dryRun({
+        databaseUrl: readDatabaseUrl(),
+        commands: (await loadCommands(options.commands)).commands,
+        ...(filter === null ? { messageIds } : { filter, limit: options.limit }),
+        ...(options.payload !== undefined && { payload: parsePayload(options.payload) }),
+        maxPayloadBytes: readSettings().maxPayloadBytes,
+      });
+      report(results, options.json ?? false);
+    });
+}
+
+function report(results: DryRunResult[], json: boolean): void {
+  const completes = results.filter(({ outcome }) => outcome === 'completes').length;
+  if (json) {
+    printJson(results);
+  } else {
+    printTable(
+      ['MESSAGE ID', 'WOULD', 'WITH'],
+      // What needs a person stands last, where it is still seen after many.
+      results
+        .toSorted((a, b) => ORDER.indexOf(a.outcome) - ORDER.indexOf(b.outcome))
+        .map((result) => [result.messageId, ...wordsOf(result)]),
+    );
+    printGroups(results);
+    print(`\n${completes} of ${results.length} would complete; nothing was changed`);
+  }
+  if (results.length === 0) throw new InboxError('no open dead letter fits');
+  if (completes < results.length) {
+    throw new InboxError(`${results.length - completes} of ${results.length} would not complete`);
+  }
+}
+
+function wordsOf(result: DryRunResult): [would: string, as: string] {
+  switch (result.outcome) {
+    case 'completes': {
+      const events = result.events.map(({ type, aggregateid }) => `${type} ${aggregateid}`);
+      const sends = result.sends.map(({ type, messageId }) => `send ${type} ${messageId}`);
+      return [
+        'complete',
+        [...events, ...sends, `result ${cut(JSON.stringify(result.result), 60)}`].join('; '),
+      ];
+    }
+    case 'fails': {
+      const { type, message, retryable } = result.failure;
+      return [retryable ? 'fail, and retry' : 'fail', cut(`${type}: ${message}`, 120)];
+    }
+    case 'refused':
+      return ['not be run', result.problem];
+  }
+}
+
+/** What would still fail, by its cause: the next thing to look at. */
+function printGroups(results: readonly DryRunResult[]): void {
+  const counts = new Map<string, number>();
+  for (const result of results) {
+    if (result.outcome !== 'fails') continue;
+    const { failureGroup } = result.failure;
+    counts.set(failureGroup, (counts.get(failureGroup) ?? 0) + 1);
+  }
+  if (counts.size === 0) return;
+  print('\nWould fail with');
+  printTable(
+    ['FAILURE GROUP', 'COUNT'],
+    [...counts].toSorted(([, a], [, b]) => b - a),
+  );
+}

@@ -1,0 +1,22 @@
+/**
+ * Whether the database's roles are there, for `inbox doctor` and `inbox setup`.
+ *
+ * @module
+ */
+import type { Queryable } from './database.ts';
+import type { Verdict } from './finding.ts';
+import { bad, well } from './finding.ts';
+import { findRolesLeft } from './store/roles.ts';
+
+/** What is missing where the user that migrated may not create roles, or the database came from another server. */
+export async function checkRoles(db: Queryable): Promise<Verdict> {
+  const { missing, withoutGrants } = await findRolesLeft(db);
+  const found = [
+    ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
+    ...(withoutGrants.length > 0 ? [`without rights in this database: ${withoutGrants.join(', ')}`] : []),
+  ];
+  if (found.length === 0) return well('sender, worker, operator and reader are there');
+  const create = missing.map((name) => `create role ${name} nologin;`).join(' ');
+  const asCreator = create && `as a user who may create roles: ${create} then, `;
+  return bad(found.join('; '), `${asCreator}as the owner of the schema inbox: select inbox.grant_roles();`);
+}

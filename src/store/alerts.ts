@@ -1,0 +1,218 @@
+/**
+ * `inbox.alerts`: dead letters gathered by failure group, and how far each alert has come.
+ *
+ * @module
+ */
+import type { AlertChannel, DeadLetterAlert } from '../alert.ts';
+import type { Queryable } from '../database.ts';
+import type { Due } from './retention.ts';
+
+/** One gatherer at a time, until its transaction ends. The number is arbitrary; it must only be ours. */
+export async function tryTurnToGather(tx: Queryable): Promise<boolean> {
+  const { rows } = await tx.query<{ mine: boolean }>(
+    'select pg_try_advisory_xact_lock(8071829304702) as mine',
+  );
+  return rows[0]!.mine;
+}
+
+export async function hasUnalerted(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ some: boolean }>(
+    'select exists (select from inbox.dead_letters where alert_id is null) as some',
+  );
+  return rows[0]!.some;
+}
+
+/** What a statement takes at most: some seconds of work, on a slow machine. */
+export const GATHER_LIMIT = 20_000;
+/** A group whose last alert could not be delivered is not alerted again any sooner. */
+const UNDELIVERED_WINDOW_MS = 3_600_000;
+/** Resolved for longer, and alerts were off: nobody needs to hear of it any more. */
+const PAST_MS = 24 * 3_600_000;
+const NO_ALERT = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Makes an alert of the unalerted dead letters of each failure group, unless the group's last alert is younger than the
+ * window; how many dead letters it took. Two statements, the turn and this one, because this one must see what the
+ * gatherer before has committed.
+ *
+ * The groups are found by going from one to the next in the index, so that a storm that waits for its window costs
+ * nothing in the meantime. A dead letter that somebody holds (a replay, a prune) has its turn later.
+ */
+export async function gatherAlerts(
+  tx: Queryable,
+  { windowMs, channels }: { windowMs: number; channels: readonly AlertChannel[] },
+): Promise<number> {
+  const { rowCount } = await tx.query(
+    `with recursive groups as (
+       (select failure_group from inbox.dead_letters where alert_id is null order by failure_group limit 1)
+       union all
+       select (select d.failure_group from inbox.dead_letters d
+               where d.alert_id is null and d.failure_group > g.failure_group order by d.failure_group limit 1)
+       from groups g where g.failure_group is not null),
+     due as (
+       select failure_group from groups g
+       where not exists (
+         select from inbox.alerts a
+         where a.failure_group = g.failure_group
+           and (a.created_at > now() - $1 * interval '1 millisecond'
+             or (a.ended_at is null and a.created_at > now() - $2 * interval '1 millisecond')))),
+     letters as materialized (
+       select d.id, d.message_id, d.failure_group, d.command_type, d.error_type, d.dead_at,
+              coalesce(d.resolved_at < now() - $3 * interval '1 millisecond', false) as past
+       from inbox.dead_letters d
+       where d.alert_id is null and d.failure_group in (select failure_group from due)
+       order by d.failure_group, d.dead_at limit $4
+       for no key update of d skip locked),
+     made as (
+       insert into inbox.alerts
+         (failure_group, command_type, error_type, count, first_dead_at, last_dead_at, message_ids, waiting)
+       select failure_group, min(command_type), min(error_type), count(*), min(dead_at), max(dead_at),
+              (array_agg(message_id order by dead_at))[1:5], $5
+       from letters where not past group by failure_group
+       returning id, failure_group)
+     update inbox.dead_letters d set alert_id = coalesce(made.id, $6)
+     from letters left join made on made.failure_group = letters.failure_group and not letters.past
+     where d.id = letters.id`,
+    [windowMs, UNDELIVERED_WINDOW_MS, PAST_MS, GATHER_LIMIT, channels, NO_ALERT],
+  );
+  return rowCount ?? 0;
+}
+
+/** What the start of its workflow is told. */
+export interface AlertToStart {
+  id: string;
+  failureGroup: string;
+  count: number;
+  messageIds: string[];
+}
+
+/** Longer than any start takes; so long an alert lies when its worker died between gathering and starting. */
+const START_LEASE_MS = 15_000;
+
+/** Alerts that may have no workflow: new ones, and those that were to be tried again and have not been. */
+export async function takeAlertsToStart(db: Queryable, limit: number): Promise<AlertToStart[]> {
+  const { rows } = await db.query<AlertToStart>(
+    `update inbox.alerts set due_at = now() + $2 * interval '1 millisecond'
+     where id = any (array(
+       select id from inbox.alerts where ended_at is null and due_at <= now()
+       order by due_at limit $1
+       for update skip locked))
+     returning id, failure_group as "failureGroup", count, message_ids as "messageIds"`,
+    [limit, START_LEASE_MS],
+  );
+  return rows;
+}
+
+/** Gives them back at once, when Temporal could not be reached. */
+export async function releaseAlerts(db: Queryable, ids: readonly string[]): Promise<void> {
+  await db.query('update inbox.alerts set due_at = now() where id = any ($1) and ended_at is null', [ids]);
+}
+
+export interface AlertTry {
+  alert: DeadLetterAlert;
+  waiting: AlertChannel[];
+  tries: number;
+  /** It was tried for so long that this try is the last one. */
+  last: boolean;
+}
+
+/** Longer than a try and the longest delay after it: an alert whose workflow is at work is not looked after. */
+const TRY_LEASE_MS = 7 * 60_000;
+
+/** Counts a try. Null when there is nothing to deliver (any more). */
+export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number): Promise<AlertTry | null> {
+  const { rows } = await db.query<DeadLetterAlert & Omit<AlertTry, 'alert'>>(
+    `update inbox.alerts
+     set tries = tries + 1, first_tried_at = coalesce(first_tried_at, now()),
+         due_at = now() + $2 * interval '1 millisecond'
+     where id = $1 and ended_at is null
+     returning id as "alertId", failure_group as "failureGroup", command_type as "commandType",
+       error_type as "errorType", count, first_dead_at as "firstDeadAt", last_dead_at as "lastDeadAt",
+       message_ids as "messageIds", created_at as "createdAt", waiting, tries,
+       first_tried_at < now() - $3 * interval '1 millisecond' as last`,
+    [id, TRY_LEASE_MS, giveUpMs],
+  );
+  const [row] = rows;
+  if (!row) return null;
+  const { waiting, tries, last, ...alert } = row;
+  return { alert, waiting, tries, last };
+}
+
+/** A channel has the alert. */
+export async function noteDelivered(db: Queryable, id: string, channel: AlertChannel): Promise<void> {
+  await db.query(
+    `update inbox.alerts
+     set waiting = array_remove(waiting, $2),
+         ended_at = case when array_remove(waiting, $2) = '{}' then now() end
+     where id = $1 and $2 = any (waiting)`,
+    [id, channel],
+  );
+}
+
+/** A channel does not have it; with `givenUp` it is not tried again by itself. */
+export async function noteUndelivered(
+  db: Queryable,
+  id: string,
+  channel: AlertChannel,
+  { error, givenUp }: { error: string; givenUp: boolean },
+): Promise<void> {
+  await db.query(
+    `update inbox.alerts
+     set last_error = $3,
+         waiting = case when $4 then array_remove(waiting, $2) else waiting end,
+         given_up = case when $4 then array_append(given_up, $2) else given_up end,
+         ended_at = case when $4 and array_remove(waiting, $2) = '{}' then now() end
+     where id = $1 and $2 = any (waiting)`,
+    [id, channel, error, givenUp],
+  );
+}
+
+export interface UndeliveredAlerts {
+  count: number;
+  oldestMs: number | null;
+  /** The id of the oldest. */
+  example: string | null;
+  /** Of them, those that are not tried any more, while one of their dead letters still waits for a person. */
+  givenUp: number;
+}
+
+/** Alerts that nobody has got for longer than this, and those that were given up. */
+export async function findUndeliveredAlerts(db: Queryable, ageMs: number): Promise<UndeliveredAlerts> {
+  const { rows } = await db.query<UndeliveredAlerts>(
+    `with undelivered as (
+       select id, created_at, false as given_up from inbox.alerts
+       where ended_at is null and created_at < now() - $1 * interval '1 millisecond'
+       union all
+       select id, created_at, true from inbox.alerts a
+       where given_up <> '{}' and exists (
+         select from inbox.dead_letters d where d.alert_id = a.id and d.resolution is null))
+     select count(*)::float8 as count, (extract(epoch from now() - min(created_at)) * 1000)::float8 as "oldestMs",
+            (array_agg(id order by created_at))[1] as example, (count(*) filter (where given_up))::float8 as "givenUp"
+     from undelivered`,
+    [ageMs],
+  );
+  return rows[0]!;
+}
+
+/** The next page of alerts; those that have ended long ago are due. Their dead letters may be older or younger. */
+export async function walkAlerts(
+  db: Queryable,
+  due: Due,
+  after: string,
+  limit: number,
+): Promise<{ id: string; due: boolean }[]> {
+  const { rows } = await db.query<{ id: string; due: boolean }>(
+    `select id, coalesce(ended_at < $1::timestamptz, false) as due
+     from inbox.alerts where id > $2 and id < $3 order by id limit $4`,
+    [due.before, after, due.below, limit],
+  );
+  return rows;
+}
+
+export async function deleteAlerts(tx: Queryable, due: Due, ids: string[]): Promise<number> {
+  const { rowCount } = await tx.query(
+    'delete from inbox.alerts where id = any ($1) and ended_at < $2::timestamptz',
+    [ids, due.before],
+  );
+  return rowCount ?? 0;
+}

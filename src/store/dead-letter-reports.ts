@@ -1,0 +1,76 @@
+/**
+ * Dead letters for people: by their cause, and one by one.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { DeadLetterFilter } from './dead-letter-filter.ts';
+import { FILTER_CONDITION, filterParameters } from './dead-letter-filter.ts';
+import type { DeadLetter } from './dead-letters.ts';
+import { DEAD_LETTER_COLUMNS } from './dead-letters.ts';
+
+export const RESOLUTION_STATES = ['open', 'replayed', 'discarded', 'all'] as const;
+export type ResolutionState = (typeof RESOLUTION_STATES)[number];
+
+/** Dead letters with one cause: command type, error type, and the error's text without what differs from message to message. */
+export interface FailureGroup {
+  /** The key, which is also the search attribute `FailureGroup`. */
+  failureGroup: string;
+  commandType: string;
+  errorType: string;
+  count: number;
+  firstDeadAt: Date;
+  lastDeadAt: Date;
+  /** Of the workers they died in; null where none was given. */
+  buildIds: (string | null)[];
+  /** The one that died last, and of what. */
+  example: { messageId: string; error: string };
+}
+
+/** Written out, so that the planner sees which partial index fits: the open ones have some, as small as they are few. */
+const CONDITIONS: Record<ResolutionState, string> = {
+  open: 'resolution is null',
+  replayed: `resolution = 'replayed'`,
+  discarded: `resolution = 'discarded'`,
+  all: 'true',
+};
+
+/** The most frequent first. */
+export async function findFailureGroups(
+  db: Queryable,
+  filter: DeadLetterFilter,
+  state: ResolutionState,
+  limit: number,
+): Promise<FailureGroup[]> {
+  const parameters = filterParameters(filter);
+  const { rows } = await db.query<FailureGroup>(
+    `select failure_group as "failureGroup", command_type as "commandType", error_type as "errorType",
+            count(*)::float8 as count, min(dead_at) as "firstDeadAt", max(dead_at) as "lastDeadAt",
+            array_agg(distinct build_id) as "buildIds",
+            (array_agg(jsonb_build_object('messageId', message_id, 'error', error) order by dead_at desc, id desc))[1]
+              as example
+     from inbox.dead_letters where ${CONDITIONS[state]} and ${FILTER_CONDITION}
+     group by failure_group, command_type, error_type
+     order by count(*) desc, failure_group limit $${parameters.length + 1}`,
+    [...parameters, limit],
+  );
+  return rows;
+}
+
+/** Newest first; `before`: the next page, those before the one with this id. */
+export async function findDeadLetters(
+  db: Queryable,
+  filter: DeadLetterFilter,
+  state: ResolutionState,
+  { before, limit }: { before: string | null; limit: number },
+): Promise<DeadLetter[]> {
+  const parameters = filterParameters(filter);
+  const $ = (index: number) => `$${parameters.length + index}`;
+  const { rows } = await db.query<DeadLetter>(
+    `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters
+     where ${CONDITIONS[state]} and ${FILTER_CONDITION} and (${$(2)}::uuid is null or id < ${$(2)})
+     order by id desc limit ${$(1)}`,
+    [...parameters, limit, before],
+  );
+  return rows;
+}

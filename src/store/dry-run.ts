@@ -1,0 +1,46 @@
+/**
+ * The transaction of a dry run: a real one, that cannot be committed.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+
+/** SQLSTATE of a COMMIT that was tried in a dry run. */
+export const COMMIT_REFUSED = 'IB004';
+
+/**
+ * Of the connection. A handler that ends the transaction finds itself outside of any: what it writes then fails, instead of
+ * staying.
+ */
+export const READ_ONLY_OUTSIDE = { default_transaction_read_only: 'on' };
+
+/** How long to wait for a lock: live commands come first. */
+const LOCK_TIMEOUT_MS = 2_000;
+
+/** Opens it, with the limits of an attempt, and makes COMMIT impossible. */
+export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: number): Promise<void> {
+  await db.query('begin read write');
+  await db.query(
+    `with limits as materialized (
+       select set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true),
+              set_config('idle_in_transaction_session_timeout', $2, true))
+     insert into inbox.dry_run (message_id) select $1 from limits`,
+    [messageId, String(timeoutMs), String(LOCK_TIMEOUT_MS)],
+  );
+}
+
+/** What COMMIT would check: every deferred constraint. @throws DatabaseError of the one that is violated */
+export async function checkDeferredConstraints(db: Queryable): Promise<void> {
+  await db.query(`select set_config('inbox.dry_run_is_checked', 'yes', true)`);
+  await db.query('set constraints all immediate');
+}
+
+/** Whether the transaction that {@link beginDryRun} has begun is still the one. */
+export async function isInDryRun(db: Queryable, messageId: string): Promise<boolean> {
+  const { rowCount } = await db.query('select from inbox.dry_run where message_id = $1', [messageId]);
+  return rowCount === 1;
+}
+
+export async function endDryRun(db: Queryable): Promise<void> {
+  await db.query('rollback');
+}

@@ -1,0 +1,23 @@
+/**
+ * The bank as a release with a bug left it: its transfers look up a limit for a currency that no payload has, and check none
+ * of the fields.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+
+export { createAccount } from '../../examples/bank/create-account.ts';
+export { depositFunds } from '../../examples/bank/deposit-funds.ts';
+
+const LIMITS: Record<string, { perTransferCents: number }> = { USD: { perTransferCents: 1_000_000 } };
+
+export const transferFunds = defineCommand({
+  type: 'TransferFunds',
+  schema: z.record(z.string(), z.json()),
+  retry: { maximumAttempts: 2, initialInterval: '100ms' },
+  async handle({ payload }) {
+    const limit = LIMITS[payload['currency'] as string] as { perTransferCents: number };
+    if (Number(payload['amountCents']) > limit.perTransferCents) throw new Error('over the limit');
+  },
+});

@@ -1,0 +1,16 @@
+/**
+ * What the campaign of the crash test replays.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import { defineCommand } from '../../src/command.ts';
+
+export const mended = defineCommand({
+  type: 'Mended',
+  schema: z.object({}),
+  retry: { maximumAttempts: 20, initialInterval: '100ms' },
+  async handle({ tx, messageId }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+  },
+});

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { assert as check, jsonValue, property } from 'fast-check';
+import type { Json } from '../../src/json.ts';
+import { payloadDifference } from '../../src/payload-difference.ts';
+
+describe('the difference of two payloads', () => {
+  it('names each place with what was and what is there', () => {
+    assert.deepEqual(
+      payloadDifference(
+        { a: 1, b: { c: [1, 2, { d: 'x' }], gone: null }, same: [{}] },
+        { a: 2, b: { c: [1, 3, { d: 'y' }, true] }, same: [{}], added: {} },
+      ),
+      [
+        { path: 'a', from: 1, to: 2 },
+        { path: 'b.c[1]', from: 2, to: 3 },
+        { path: 'b.c[2].d', from: 'x', to: 'y' },
+        { path: 'b.c[3]', to: true },
+        { path: 'b.gone', from: null },
+        { path: 'added', to: {} },
+      ],
+    );
+    assert.deepEqual(payloadDifference([1], 'text'), [{ path: '', from: [1], to: 'text' }]);
+  });
+
+  it('takes __proto__ for a key, cuts long values and long lists', () => {
+    const proto = JSON.parse('{"__proto__": 1}') as Json;
+    assert.deepEqual(payloadDifference({}, proto), [{ path: '__proto__', to: 1 }]);
+    assert.deepEqual(payloadDifference({ a: 1 }, { a: 'x'.repeat(2_000) }), [
+      { path: 'a', from: 1, to: '(2002 bytes)' },
+    ]);
+    const many = Array.from({ length: 1_000 }, (_, index) => index);
+    assert.equal(payloadDifference([], many).length, 50);
+  });
+
+  it('is empty for equal payloads only', () => {
+    check(
+      property(jsonValue({ maxDepth: 3 }), jsonValue({ maxDepth: 3 }), (one, other) => {
+        // As they come from Postgres: without -0.
+        const [a, b] = [one, other].map((value) => JSON.parse(JSON.stringify(value)) as Json) as [Json, Json];
+        assert.deepEqual(payloadDifference(a, a), []);
+        const equal = JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
+        assert.equal(payloadDifference(a, b).length === 0, equal);
+      }),
+    );
+  });
+});
+
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return entries.map(([key, inner]) => [key, sorted(inner)]);
+}
