@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { campaignProgress, followCampaign, startCampaign } from '../../src/operations.ts';
+import { campaignWorkflowId } from '../../src/protocol.ts';
+import { mend } from '../support/campaign.ts';
+import { seedDeadLetters } from '../support/dead-letters.ts';
+import { createTestInbox, rows } from '../support/inbox.ts';
+import type { TestInbox } from '../support/inbox.ts';
+import { eventually } from '../support/wait.ts';
+
+const ITEMS = 2_000;
+/** Each change of state is a round of the workflow, and a run of it has 200 at most. */
+const CHANGES_OF_A_RUN = 110;
+
+describe('a campaign over thousands', () => {
+  let inbox: TestInbox;
+
+  before(async () => {
+    inbox = await createTestInbox();
+    await inbox.pool.query('create table effects (message_id text)');
+    await inbox.startWorker([mend], { retryConcurrency: 64 });
+  });
+  after(() => inbox.close());
+
+  it('replays each once, over several runs of its workflow, each of which is short', async () => {
+    const ids = Array.from({ length: ITEMS }, (_, index) => inbox.id(`large-${index}`));
+    await seedDeadLetters(inbox.pool, ids, {
+      commandType: mend.type,
+      payload: { group: 'large' },
+      failureGroup: 'large',
+    });
+    const campaign = await startCampaign(inbox, {
+      filter: { failureGroup: 'large' },
+      rate: 2_000,
+      concurrency: 60,
+    });
+    const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
+    const runs = new Set([(await handle.describe()).runId]);
+    for (const part of [0.2, 0.6]) {
+      await eventually(`${part} of it is done`, async () => {
+        const { completed } = await campaignProgress(inbox.pool, campaign.id);
+        return completed >= ITEMS * part;
+      });
+      for (let change = 0; change < CHANGES_OF_A_RUN; change += 1) {
+        await handle.signal('pause');
+        await handle.signal('resume');
+      }
+      runs.add(
+        await eventually('it goes on in a new run', async () => {
+          const { runId } = await handle.describe();
+          return runs.has(runId) ? null : runId;
+        }),
+      );
+    }
+    const look = await eventually('it is finished', async () => {
+      const at = await followCampaign(inbox.pool, campaign.id);
+      return at.state === 'Finished' ? at : null;
+    });
+    assert.deepEqual([look.completed, look.failed, look.skipped], [ITEMS, 0, 0]);
+    const [found] = await rows<Record<string, number>>(
+      inbox.pool,
+      `select (select count(*)::integer from effects) as effects,
+              (select count(distinct message_id)::integer from effects) as commands,
+              (select count(*)::integer from inbox.audit where action = 'replay') as replays,
+              (select count(*)::integer from inbox.dead_letters where resolution is null) as open`,
+    );
+    assert.deepEqual(found, { effects: ITEMS, commands: ITEMS, replays: ITEMS, open: 0 });
+    assert.ok(runs.size >= 3);
+    for (const runId of runs) {
+      const { historyLength } = await inbox.client.workflow
+        .getHandle(campaignWorkflowId(campaign.id), runId)
+        .describe();
+      assert.ok(historyLength < 5_000, `${historyLength} events`);
+    }
+  });
+});
