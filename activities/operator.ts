@@ -54,14 +54,14 @@ async function readEdit(
   { registry, records, maxPayloadBytes }: ActivityDependencies,
   messageId: string,
   payload: Json | undefined,
-): Promise<Pick<Replay, 'changes'> | Problem> {
-  if (payload === undefined) return { changes: null };
+): Promise<Pick<Replay, 'changed'> | Problem> {
+  if (payload === undefined) return { changed: null };
   const entry = await reaching(findEntry(records, messageId));
   const command = entry ? registry.get(entry.commandType) : undefined;
   try {
     checkJson(payload, 'payload', maxPayloadBytes);
     if (command) await parsePayload(command, payload);
-    return { changes: payloadDifference(entry?.payload ?? null, payload) };
+    return { changed: payloadDifference(entry?.payload ?? null, payload).map(({ path }) => path) };
   } catch (error) {
     if (error instanceof ReportedFailure || error instanceof InvalidMessageError)
       return { problem: error.message };

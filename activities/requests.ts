@@ -34,7 +34,7 @@ export interface Problem {
   problem: string;
 }
 
-export function parseReplay(messageId: string, input: unknown): Omit<Replay, 'changes'> | Problem {
+export function parseReplay(messageId: string, input: unknown): Omit<Replay, 'changed'> | Problem {
   const asked = check(replay, input);
   if ('problem' in asked) return asked;
   return {

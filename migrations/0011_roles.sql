@@ -87,13 +87,11 @@ begin
       ('inbox_operator', 'select, insert, update', 'campaign_items'),
       ('inbox_operator', 'select, delete', 'alerts'),
       ('inbox_operator', 'select, insert', 'dry_run'),
-      ('inbox_reader', 'select', 'audit'),
       ('inbox_reader', 'select', 'migrations'),
       ('inbox_reader', 'select', 'retention'),
       ('inbox_reader', 'select', 'retention_left'),
       ('inbox_reader', 'select', 'campaigns'),
-      ('inbox_reader', 'select', 'campaign_items'),
-      ('inbox_reader', 'select', 'alerts')
+      ('inbox_reader', 'select', 'campaign_items')
     ) as d (role_name, privileges, table_name)
     join pg_class t on t.relname = d.table_name and t.relnamespace = 'inbox'::regnamespace and t.relkind in ('r', 'p')
     where d.role_name = any (existing)
@@ -102,8 +100,9 @@ begin
   end loop;
 
   -- A reader sees what happens to commands and nothing of what is in them: not payload, metadata and result; nor error and
-  -- stack, which may repeat a payload; nor the fingerprint, against which a short payload could be guessed. Named are the
-  -- columns it may see, so that a new one is hidden until somebody has decided.
+  -- stack, which may repeat a payload; nor the fingerprint, against which a short payload could be guessed; nor the audit's
+  -- details, where a replay with another payload has what was changed; nor what a hook threw or a webhook answered. Named
+  -- are the columns it may see, so that a new one is hidden until somebody has decided.
   if 'inbox_reader' = any (existing) then
     for decision in
       select c.attrelid::regclass as on_table, string_agg(quote_ident(c.attname), ', ' order by c.attnum) as columns
@@ -117,7 +116,10 @@ begin
           'error_type', 'failure_group', 'reason', 'retry_count', 'build_id', 'dead_at', 'resolution', 'resolved_at',
           'resolved_by', 'resolved_reason', 'pruned_at', 'alert_id']),
         ('outbox', array['id', 'position', 'aggregatetype', 'aggregateid', 'type', 'message_id', 'created_at',
-          'published_at'])
+          'published_at']),
+        ('audit', array['id', 'at', 'action', 'message_id', 'actor', 'reason', 'campaign_id']),
+        ('alerts', array['id', 'failure_group', 'command_type', 'error_type', 'count', 'first_dead_at', 'last_dead_at',
+          'message_ids', 'created_at', 'waiting', 'given_up', 'due_at', 'tries', 'first_tried_at', 'ended_at'])
       ) as d (table_name, columns)
       join pg_class t on t.relname = d.table_name and t.relnamespace = 'inbox'::regnamespace
       join pg_attribute c on c.attrelid = t.oid and c.attname = any (d.columns) and not c.attisdropped

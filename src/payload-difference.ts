@@ -1,5 +1,5 @@
 /**
- * What an operator changed in a payload: for the audit, and for whoever reads it a year later.
+ * What an operator changed in a payload.
  *
  * @module
  */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { payloadDifference } from '../payload-difference.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import type { Entry } from '../store/entries.ts';
 import type { Failure } from '../store/failures.ts';
@@ -24,7 +25,8 @@ export interface StoryRows {
 }
 
 /** By time; where times are equal, what is a cause stands before its effect. */
-export function tellStory({ entry, failures, deadLetters, audit, events }: StoryRows): Happening[] {
+export function tellStory(rows: StoryRows): Happening[] {
+  const { entry, failures, deadLetters, audit, events } = rows;
   const happenings: Happening[] = [
     { at: entry.receivedAt, what: 'received', text: receivedText(entry) },
     ...failures.map((failure) => ({ at: failure.failedAt, what: 'failed', text: failureText(failure) })),
@@ -33,7 +35,7 @@ export function tellStory({ entry, failures, deadLetters, audit, events }: Story
       what: 'dead letter',
       text: `${letter.reason === 'exhausted' ? `all ${letter.retryCount} attempts failed` : 'trying again cannot help'}; group ${letter.failureGroup}`,
     })),
-    ...audit.map((line) => ({ at: line.at, what: line.action, text: auditText(line) })),
+    ...audit.map((line) => ({ at: line.at, what: line.action, text: auditText(line, rows) })),
     ...(entry.processedAt === null
       ? []
       : [{ at: entry.processedAt, what: 'completed', text: `in attempt ${entry.attempt}` }]),
@@ -59,14 +61,20 @@ function failureText({ attempt, error, nextRetryAt, retryable, worker, buildId }
   return `attempt ${attempt}${where}: ${error}; ${next}`;
 }
 
-function auditText({ actor, reason, details }: AuditLine): string {
-  const because = reason === null ? '' : `: ${reason}`;
-  const changes = details['changes'];
-  if (!Array.isArray(changes)) return `by ${actor}${because}`;
-  const edits = (changes as { path: string; from?: unknown; to?: unknown }[]).map(
+function auditText({ actor, reason, details }: AuditLine, { deadLetters, entry }: StoryRows): string {
+  const done = `by ${actor}${reason === null ? '' : `: ${reason}`}`;
+  const changed = details['changed'];
+  if (!Array.isArray(changed)) return done;
+  const letter = deadLetters.find(({ id }) => id === details['deadLetterId']);
+  const next = deadLetters.find(({ generation }) => generation === (letter?.generation ?? 0) + 1) ?? entry;
+  // Where retention has taken one of the two payloads, only the places are left.
+  if (!letter || letter.prunedAt !== null || next.prunedAt !== null) {
+    return `${done}; payload changed: ${changed.map((path) => String(path) || 'payload').join(', ')}`;
+  }
+  const edits = payloadDifference(letter.payload, next.payload).map(
     ({ path, from, to }) => `${path || 'payload'} ${JSON.stringify(from)} → ${JSON.stringify(to)}`,
   );
-  return `by ${actor}${because}; payload changed: ${edits.join(', ')}`;
+  return `${done}; payload changed: ${edits.join(', ')}`;
 }
 
 function eventText({ type, aggregateType, aggregateId, publishedAt }: EmittedEvent): string {

@@ -5,7 +5,6 @@
  */
 import type { Queryable } from '../database.ts';
 import type { Json, JsonObject } from '../json.ts';
-import type { PayloadChange } from '../payload-difference.ts';
 
 /** A row of `inbox.dead_letters`. */
 export interface DeadLetter {
@@ -79,8 +78,11 @@ export interface Resolution {
 export interface Replay extends Resolution {
   /** Replaces the entry's. */
   payload: Json | undefined;
-  /** Where the two payloads differ, for the audit; null where none is given. */
-  changes: PayloadChange[] | null;
+  /**
+   * Where the two payloads differ, for the audit; null where none is given. Never what was there: the audit is kept for
+   * ever, and payloads are not.
+   */
+  changed: string[] | null;
   /** The campaign that this is a part of: its item is noted as replayed. */
   campaign: string | null;
 }
@@ -96,7 +98,7 @@ export interface Replay extends Resolution {
  */
 export async function replayDeadLetter(
   db: Queryable,
-  { messageId, actor, reason, deadLetterId, payload, changes, campaign }: Replay,
+  { messageId, actor, reason, deadLetterId, payload, changed, campaign }: Replay,
 ): Promise<number | null> {
   const { rows } = await db.query<{ generation: number }>(
     `with letter as (
@@ -119,7 +121,7 @@ export async function replayDeadLetter(
        select 'replay', letter.message_id, $2, $3,
               jsonb_build_object('deadLetterId', letter.id, 'generation', entry.generation, 'newPayload', $4 is not null)
                 || case when $6 is null then '{}' else jsonb_build_object('campaign', $6) end
-                || case when $7::jsonb is null then '{}' else jsonb_build_object('changes', $7::jsonb) end
+                || case when $7::jsonb is null then '{}' else jsonb_build_object('changed', $7::jsonb) end
        from letter join entry using (message_id))
      select generation from entry`,
     [
@@ -129,7 +131,7 @@ export async function replayDeadLetter(
       payload === undefined ? null : JSON.stringify(payload),
       deadLetterId,
       campaign,
-      changes === null ? null : JSON.stringify(changes),
+      changed === null ? null : JSON.stringify(changed),
     ],
   );
   return rows[0]?.generation ?? null;

@@ -17,13 +17,24 @@ describe('the story of a message', () => {
         attempt: 3,
         causationId: 'order-1',
         correlationId: 'flow-1',
-      } as Entry,
+        payload: { cents: 2 },
+        prunedAt: null,
+      } as unknown as Entry,
       failures: [
         { failedAt: at(2), attempt: 1, error: 'Error: no', nextRetryAt: at(3), retryable: true, worker: 'w' },
         { failedAt: at(3), attempt: 2, error: 'Error: no', nextRetryAt: null, retryable: true, worker: null },
       ].map((failure) => ({ buildId: null, ...failure }) as Failure),
       deadLetters: [
-        { deadAt: at(3), reason: 'exhausted', retryCount: 2, failureGroup: 'Pay/Error/1' } as DeadLetter,
+        {
+          deadAt: at(3),
+          id: 'd',
+          generation: 0,
+          payload: { cents: 1 },
+          prunedAt: null,
+          reason: 'exhausted',
+          retryCount: 2,
+          failureGroup: 'Pay/Error/1',
+        } as unknown as DeadLetter,
       ],
       audit: [
         {
@@ -31,7 +42,7 @@ describe('the story of a message', () => {
           action: 'replay',
           actor: 'ann',
           reason: 'mended',
-          details: { changes: [{ path: 'cents', from: 1, to: 2 }] },
+          details: { changed: ['cents'], deadLetterId: 'd' },
         },
       ],
       events: [
