@@ -25,8 +25,8 @@ import { campaignActivities, campaignChanges } from './activities.ts';
 import { CampaignStory } from './campaign-story.ts';
 import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './messages.ts';
 
-/** So many rounds make a history of some thousand events: small enough to be read, and to be replayed quickly. */
-const ROUNDS_OF_A_RUN = 200;
+/** So many rounds make a history of about a thousand events: a timeline that can be read, and is replayed quickly. */
+const ROUNDS_OF_A_RUN = 100;
 const FIRST_REST_MS = 1_000;
 const LONGEST_REST_MS = 15_000;
 /** After an abort the outcomes of what was under way are still written down, but not waited for without end. */

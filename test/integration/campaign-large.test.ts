@@ -9,8 +9,10 @@ import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
 
 const ITEMS = 2_000;
-/** Each change of state is a round of the workflow, and a run of it has 200 at most. */
-const CHANGES_OF_A_RUN = 110;
+/** Each change of state is a round of the workflow, and a run of it has 100 at most. */
+const CHANGES = 60;
+/** On a machine that does other things, too. */
+const LIMIT_MS = 400_000;
 
 describe('a campaign over thousands', () => {
   let inbox: TestInbox;
@@ -22,7 +24,7 @@ describe('a campaign over thousands', () => {
   });
   after(() => inbox.close());
 
-  it('replays each once, over several runs of its workflow, each of which is short', async () => {
+  it('replays each once, in more than one run of its workflow, each of which is short', async () => {
     const ids = Array.from({ length: ITEMS }, (_, index) => inbox.id(`large-${index}`));
     await seedDeadLetters(inbox.pool, ids, {
       commandType: mend.type,
@@ -35,27 +37,30 @@ describe('a campaign over thousands', () => {
       concurrency: 60,
     });
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
-    const runs = new Set([(await handle.describe()).runId]);
-    for (const part of [0.2, 0.6]) {
-      await eventually(`${part} of it is done`, async () => {
-        const { completed } = await campaignProgress(inbox.pool, campaign.id);
-        return completed >= ITEMS * part;
-      });
-      for (let change = 0; change < CHANGES_OF_A_RUN; change += 1) {
-        await handle.signal('pause');
-        await handle.signal('resume');
-      }
-      runs.add(
-        await eventually('it goes on in a new run', async () => {
-          const { runId } = await handle.describe();
-          return runs.has(runId) ? null : runId;
-        }),
-      );
+    const runs = [(await handle.describe()).runId];
+    await eventually(
+      'a part of it is done',
+      async () => (await campaignProgress(inbox.pool, campaign.id)).completed >= ITEMS / 4,
+      LIMIT_MS,
+    );
+    for (let change = 0; change < CHANGES; change += 1) {
+      await handle.signal('pause');
+      await handle.signal('resume');
     }
-    const look = await eventually('it is finished', async () => {
-      const at = await followCampaign(inbox.pool, campaign.id);
-      return at.state === 'Finished' ? at : null;
-    });
+    runs.push(
+      await eventually('it goes on in a new run', async () => {
+        const { runId } = await handle.describe();
+        return runs.includes(runId) ? null : runId;
+      }),
+    );
+    const look = await eventually(
+      'it is finished',
+      async () => {
+        const at = await followCampaign(inbox.pool, campaign.id);
+        return at.state === 'Finished' ? at : null;
+      },
+      LIMIT_MS,
+    );
     assert.deepEqual([look.completed, look.failed, look.skipped], [ITEMS, 0, 0]);
     const [found] = await rows<Record<string, number>>(
       inbox.pool,
@@ -65,12 +70,11 @@ describe('a campaign over thousands', () => {
               (select count(*)::integer from inbox.dead_letters where resolution is null) as open`,
     );
     assert.deepEqual(found, { effects: ITEMS, commands: ITEMS, replays: ITEMS, open: 0 });
-    assert.ok(runs.size >= 3);
     for (const runId of runs) {
       const { historyLength } = await inbox.client.workflow
         .getHandle(campaignWorkflowId(campaign.id), runId)
         .describe();
-      assert.ok(historyLength < 5_000, `${historyLength} events`);
+      assert.ok(historyLength < 3_000, `${historyLength} events`);
     }
   });
 });

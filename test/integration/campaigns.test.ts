@@ -294,30 +294,6 @@ describe('a campaign', () => {
     assert.equal((await set.follow(campaign)).state, 'Finished');
   });
 
-  it('goes on in a new run of its workflow when the history of one is long enough', async () => {
-    const set = await setOf('long', 4);
-    const door = gate();
-    behaviours.set(set.group, () => door.opened);
-    const campaign = await set.replay({ canary: 0, concurrency: 1 });
-    const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
-    const first = (await handle.describe()).runId;
-    await eventually(
-      'one is under way',
-      async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 1,
-    );
-    for (let change = 0; change < 110; change += 1) {
-      await handle.signal('pause', { actor: 'ada' });
-      await handle.signal('resume', { actor: 'ada' });
-    }
-    await eventually('it is in another run', async () => (await handle.describe()).runId !== first);
-    door.open();
-    const look = await set.follow(campaign);
-    // A pause may have been the last that this look saw.
-    if (look.state === 'Paused') await resumeCampaign(inbox, campaign.id);
-    assert.equal((await set.follow(campaign)).state, 'Finished');
-    assert.deepEqual(await set.effects(), Array(4).fill(1));
-  });
-
   it('asks anew for a replay that was lost on its way', async () => {
     const set = await setOf('lost', 3);
     const door = gate();
