@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Pool, type PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { z, ZodType } from 'zod';
 import { deposit, fold } from '../../examples/bank/account.ts';
 import { createAccount, depositFunds, transferFunds } from '../../examples/bank/commands.ts';
@@ -18,6 +18,7 @@ import { findAccount, lockAccounts, updateAccounts } from '../../examples/bank/r
 import { createBankSchema } from '../../examples/bank/schema.ts';
 import type { CommandDefinition, OutboxEvent } from '../../src/command.ts';
 import { RetryAfterError, UnrecoverableError } from '../../src/errors.ts';
+import { createPool } from '../../src/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
@@ -25,7 +26,7 @@ let pool: Pool;
 
 before(async () => {
   database = await createTestDatabase('empty');
-  pool = new Pool({ connectionString: database.url, max: 20 });
+  pool = createPool({ connectionString: database.url, max: 20, applicationName: 'bank tests' });
   await createBankSchema(pool);
 });
 

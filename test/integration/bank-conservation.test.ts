@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { Pool } from 'pg';
+import type { Pool } from 'pg';
 import { deposit, open, receiveTransfer, sendTransfer } from '../../examples/bank/account.ts';
 import { checkConservation } from '../../examples/bank/conservation.ts';
 import { record, recordOpening } from '../../examples/bank/ledger.ts';
 import { lockAccounts } from '../../examples/bank/read-model.ts';
 import { createBankSchema } from '../../examples/bank/schema.ts';
+import { createPool } from '../../src/database.ts';
 import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 let database: TestDatabase;
@@ -14,7 +15,7 @@ let pool: Pool;
 before(async () => {
   database = await createTestDatabase('empty');
   // One connection, so that pool.query can stand in for a transaction.
-  pool = new Pool({ connectionString: database.url, max: 1 });
+  pool = createPool({ connectionString: database.url, max: 1, applicationName: 'bank tests' });
   await createBankSchema(pool);
   // The columns of inbox.entries that the check reads: what it must notice, the inbox itself would never write.
   await pool.query(`
