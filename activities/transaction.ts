@@ -42,7 +42,7 @@ export class HandlerTransaction {
     const query = client.query.bind(client) as (...args: unknown[]) => unknown;
     this.facade = {
       query: ((...args: unknown[]) => {
-        if (!this.#open) return Promise.reject(new Error('tx was used after its handler had returned'));
+        if (!this.#open) return refused('tx was used after its handler had returned');
         const answer = query(...args);
         if (answer instanceof Promise) answer.catch((error: Error) => (this.#firstError ??= error));
         return answer;
@@ -69,6 +69,13 @@ export class HandlerTransaction {
       ),
     );
   }
+}
+
+/** One that nobody awaits must not end the process either. */
+export function refused(problem: string): Promise<never> {
+  const answer = Promise.reject(new Error(problem));
+  answer.catch(() => {});
+  return answer;
 }
 
 /**

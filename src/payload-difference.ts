@@ -4,10 +4,11 @@
  * @module
  */
 import type { Json } from './json.ts';
+import { limitBytes } from './text.ts';
 
 /** `from` or `to` is missing where there was, or is, nothing. */
 export interface PayloadChange {
-  /** Such as `items[3].price`; empty for the payload as a whole. */
+  /** Such as `items[3].price`; empty for the payload as a whole. Of more than 300 bytes the beginning. */
   path: string;
   from?: Json;
   to?: Json;
@@ -16,6 +17,8 @@ export interface PayloadChange {
 /** More than a person reads; the payloads themselves are in the dead letter and in the entry. */
 const MOST_CHANGES = 50;
 const MOST_BYTES = 1_024;
+/** Keys come from outside, and the places are kept in the audit. */
+const MOST_PATH_BYTES = 300;
 
 /** Where the two differ, in the order of the old one, at most 50 places; values of more than 1 KB are left out. */
 export function payloadDifference(before: Json, after: Json): PayloadChange[] {
@@ -42,7 +45,7 @@ function compare(
     }
   } else {
     changes.push({
-      path,
+      path: limitBytes(path, MOST_PATH_BYTES),
       ...(before !== undefined && { from: short(before) }),
       ...(after !== undefined && { to: short(after) }),
     });

@@ -9,7 +9,7 @@ import type { FilterOptions } from './filter-options.ts';
 import { parsePayload } from './json-option.ts';
 import { parseLimit } from './list.ts';
 import { loadCommands } from './load-commands.ts';
-import { cut, print, printJson, printTable } from './output.ts';
+import { cut, note, print, printJson, printTable } from './output.ts';
 
 interface Options extends FilterOptions {
   commands: string;
@@ -52,6 +52,9 @@ export function addDryRun(program: Command): void {
         ...(options.payload !== undefined && { payload: parsePayload(options.payload) }),
         maxPayloadBytes: readSettings().maxPayloadBytes,
       });
+      // Before the verdict, which is about these alone.
+      if (filter !== null && results.length === options.limit)
+        note(`the ${options.limit} oldest were tried; there may be more: --limit`);
       report(results, options.json ?? false);
     });
 }

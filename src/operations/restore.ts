@@ -3,11 +3,16 @@
  *
  * @module
  */
-import { InboxError, NotADeadLetterError } from '../errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { parseNote } from '../../activities/requests.ts';
+import { messageOf } from '../error-message.ts';
+import { InboxError, NotADeadLetterError, RequestRefusedError } from '../errors.ts';
 import type { OperatorNote } from '../protocol.ts';
 import { startEntry } from '../starter.ts';
 import type { Starter } from '../starter.ts';
 import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts';
+import type { EntryToStart } from '../store/starts.ts';
 import type { ActionAnswer, Operator } from './act.ts';
 import { existing } from './look.ts';
 
@@ -19,7 +24,7 @@ const UNKNOWN_ACTOR = 'operations';
  * keeps who had discarded it and why.
  *
  * @throws UnknownMessageError, InvalidMessageError; NotADeadLetterError when it is not a discarded one, or its payload was pruned;
- *   InboxError when it is open again but Temporal could not be told
+ *   RequestRefusedError for an actor or a reason that cannot be stored; InboxError when it is open again, but no workflow waits with it
  */
 export async function restore(
   operator: Operator & Pick<Starter, 'searchAttributes'>,
@@ -27,18 +32,46 @@ export async function restore(
   { actor = UNKNOWN_ACTOR, reason }: OperatorNote = {},
 ): Promise<ActionAnswer> {
   const entry = await existing(operator.pool, messageId);
-  const resolution = { messageId, actor, reason: reason ?? null, deadLetterId: null };
+  const note = parseNote({ actor: actor || UNKNOWN_ACTOR, reason });
+  if ('problem' in note) throw new RequestRefusedError(messageId, note.problem);
+  const resolution = { messageId, ...note, deadLetterId: null };
   if (!(await restoreDeadLetter(operator.pool, resolution))) throw await refusal(operator, messageId);
-  try {
-    await startEntry({ ...operator, eager: false }, entry);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new InboxError(
-      `message ${JSON.stringify(messageId)} is an open dead letter again, but its workflow could not be started (${why}); ` +
-        'a replay or a discard starts it',
-    );
-  }
+  const waits = await untilItWaits(operator, entry).catch((error: unknown) => {
+    throw openAgain(messageId, `could not be started (${messageOf(error)})`);
+  });
+  if (!waits)
+    throw openAgain(messageId, 'that ends with the discard has not ended yet: no worker has taken it up');
   return 'done';
+}
+
+function openAgain(messageId: string, workflow: string): InboxError {
+  return new InboxError(
+    `message ${JSON.stringify(messageId)} is an open dead letter again, but its workflow ${workflow}; ` +
+      'a replay or a discard starts it',
+  );
+}
+
+/**
+ * Starts its workflow. The one that was discarded may only be about to end, and then there is none: Postgres hears of a discard
+ * before Temporal does. False when the wait is over.
+ */
+async function untilItWaits(
+  operator: Operator & Pick<Starter, 'searchAttributes'>,
+  entry: EntryToStart,
+): Promise<boolean> {
+  const deadline = Date.now() + (operator.waitMs ?? 10_000);
+  for (;;) {
+    if ((await startEntry({ ...operator, eager: false }, entry)) !== 'running') return true;
+    if (await isIdle(operator.client, entry.messageId)) return true;
+    if (Date.now() > deadline) return false;
+    await sleep(100);
+  }
+}
+
+/** Running, and with nothing under way that could end it: an activity and the task that hears of it follow without a gap. */
+async function isIdle(client: Client, messageId: string): Promise<boolean> {
+  const { status, raw } = await client.workflow.getHandle(messageId).describe();
+  return status.name === 'RUNNING' && !raw.pendingWorkflowTask && (raw.pendingActivities ?? []).length === 0;
 }
 
 async function refusal({ pool }: Operator, messageId: string): Promise<NotADeadLetterError> {

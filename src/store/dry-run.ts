@@ -5,9 +5,6 @@
  */
 import type { Queryable } from '../database.ts';
 
-/** SQLSTATE of a COMMIT that was tried in a dry run. */
-export const COMMIT_REFUSED = 'IB004';
-
 /**
  * Of the connection. A handler that ends the transaction finds itself outside of any: what it writes then fails, instead of
  * staying.
@@ -17,16 +14,17 @@ export const READ_ONLY_OUTSIDE = { default_transaction_read_only: 'on' };
 /** How long to wait for a lock: live commands come first. */
 const LOCK_TIMEOUT_MS = 2_000;
 
-/** Opens it, with the limits of an attempt, and makes COMMIT impossible. */
-export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: number): Promise<void> {
+/** Opens it, with the limits of an attempt, and makes COMMIT impossible. The backend, to end it when its time is up. */
+export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: number): Promise<number> {
   await db.query('begin read write');
-  await db.query(
+  const { rows } = await db.query<{ pid: number }>(
     `with limits as materialized (
        select set_config('statement_timeout', $2, true), set_config('lock_timeout', $3, true),
               set_config('idle_in_transaction_session_timeout', $2, true))
-     insert into inbox.dry_run (message_id) select $1 from limits`,
+     insert into inbox.dry_run (message_id) select $1 from limits returning pg_backend_pid() as pid`,
     [messageId, String(timeoutMs), String(LOCK_TIMEOUT_MS)],
   );
+  return rows[0]!.pid;
 }
 
 /** What COMMIT would check: every deferred constraint. @throws DatabaseError of the one that is violated */
@@ -41,6 +39,16 @@ export async function isInDryRun(db: Queryable, messageId: string): Promise<bool
   return rowCount === 1;
 }
 
+/** Rolls back, and lets go of the locks that a session keeps beyond that. */
 export async function endDryRun(db: Queryable): Promise<void> {
   await db.query('rollback');
+  await db.query('select pg_advisory_unlock_all()');
+}
+
+/** The message of a dry run that was committed, which cannot be; else null. */
+export async function findCommittedDryRun(db: Queryable): Promise<string | null> {
+  const { rows } = await db.query<{ messageId: string }>(
+    'select message_id as "messageId" from inbox.dry_run limit 1',
+  );
+  return rows[0]?.messageId ?? null;
 }

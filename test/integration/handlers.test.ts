@@ -134,6 +134,8 @@ describe('a handler that', () => {
   it('keeps tx for later finds it dead', async () => {
     const { messageId, handle } = await run('leaks');
     assert.equal(await handle.result(), 'fine');
+    // One that nobody awaits does not end the process.
+    void leaked.tx!.query('select 1');
     await assert.rejects(leaked.tx!.query('select 1'), /used after its handler had returned/);
     assert.equal((await effectsOf(messageId)).length, 1);
   });

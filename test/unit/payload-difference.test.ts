@@ -23,12 +23,14 @@ describe('the difference of two payloads', () => {
     assert.deepEqual(payloadDifference([1], 'text'), [{ path: '', from: [1], to: 'text' }]);
   });
 
-  it('takes __proto__ for a key, cuts long values and long lists', () => {
+  it('takes __proto__ for a key, cuts long keys, values and lists', () => {
     const proto = JSON.parse('{"__proto__": 1}') as Json;
     assert.deepEqual(payloadDifference({}, proto), [{ path: '__proto__', to: 1 }]);
     assert.deepEqual(payloadDifference({ a: 1 }, { a: 'x'.repeat(2_000) }), [
       { path: 'a', from: 1, to: '(2002 bytes)' },
     ]);
+    const [change] = payloadDifference({}, { ['k'.repeat(100_000)]: 1 });
+    assert.equal(Buffer.byteLength(change!.path), 300);
     const many = Array.from({ length: 1_000 }, (_, index) => index);
     assert.equal(payloadDifference([], many).length, 50);
   });

@@ -1,0 +1,147 @@
+/**
+ * One attempt of a dry run, from BEGIN to ROLLBACK.
+ *
+ * @module
+ */
+import type { Pool, PoolClient } from 'pg';
+import { runHandler } from '../../activities/handler.ts';
+import type { Handled } from '../../activities/handler.ts';
+import { aborted, AttemptLimit } from '../../activities/limit.ts';
+import { HandlerTransaction, refused, ReportedFailure } from '../../activities/transaction.ts';
+import type { CommandLog, Transaction } from '../command.ts';
+import { failureGroup, inboxFailure, reportFailure } from '../failure.ts';
+import type { FailureReport } from '../failure.ts';
+import type { Json } from '../json.ts';
+import { FAILURE } from '../protocol.ts';
+import type { RegisteredCommand } from '../registry.ts';
+import { isExhausted } from '../retry.ts';
+import type { Message } from '../send.ts';
+import { terminateBackend } from '../store/backends.ts';
+import { beginDryRun, checkDeferredConstraints, endDryRun, isInDryRun } from '../store/dry-run.ts';
+import type { Entry, StoredEvent } from '../store/entries.ts';
+import { endsTransaction } from '../transaction-control.ts';
+
+export interface Trial {
+  command: RegisteredCommand;
+  /** As a replay would make it. */
+  entry: Entry;
+  /** Whose connections are read-only outside of the dry run's transaction. */
+  trying: Pool;
+  /** Of another connection, to end that one. */
+  ending: Pool;
+  maxPayloadBytes: number;
+  log: CommandLog;
+}
+
+export type Tried =
+  | { outcome: 'completes'; result: Json; events: StoredEvent[]; sends: Message[] }
+  | { outcome: 'fails'; failure: DryRunFailure };
+
+export interface DryRunFailure {
+  type: string;
+  message: string;
+  /** Whether it would be tried again by itself; else it is a dead letter again at once. */
+  retryable: boolean;
+  failureGroup: string;
+}
+
+/** Nothing of it stays, and no lock of it is held afterwards. */
+export async function tryOnce(trial: Trial): Promise<Tried> {
+  const { command, trying, ending } = trial;
+  const client = await trying.connect();
+  const limit = new AttemptLimit(command.timeoutMs, null, new AbortController().signal);
+  const run: { backend: number | null } = { backend: null };
+  const sends: Message[] = [];
+  let broken: Error | boolean = true;
+  try {
+    const handled = await aborted(limit.signal, handle(trial, client, limit.signal, run, sends));
+    return { outcome: 'completes', ...handled, sends };
+  } catch (error) {
+    const report = error instanceof ReportedFailure ? error.report : reportFailure(error);
+    return { outcome: 'fails', failure: failureOf(command, report) };
+  } finally {
+    limit.end();
+    if (!limit.signal.aborted) {
+      broken = await endDryRun(client).then(
+        () => false,
+        (reason: Error) => reason,
+      );
+    } else if (run.backend !== null) {
+      // A handler that hangs may have a statement under way, and live commands would wait for its locks until that ends.
+      await terminateBackend(ending, run.backend).catch(() => {});
+    }
+    client.release(broken);
+  }
+}
+
+async function handle(
+  { command, entry, maxPayloadBytes, log }: Trial,
+  client: PoolClient,
+  signal: AbortSignal,
+  run: { backend: number | null },
+  sends: Message[],
+): Promise<Handled> {
+  const { messageId } = entry;
+  run.backend = await beginDryRun(client, messageId, command.timeoutMs);
+  const transaction = new HandlerTransaction(client);
+  const guard = new EndingGuard(transaction.facade);
+  try {
+    const limits = { maxPayloadBytes, onSend: (message: Message) => void sends.push(message) };
+    const handled = await runHandler(command, entry, guard.facade, signal, log, limits);
+    transaction.close();
+    if (guard.tripped || (await hasEnded(client, messageId))) throw ended();
+    await checkDeferredConstraints(client);
+    return handled;
+  } catch (error) {
+    transaction.close();
+    if (guard.tripped || (await hasEnded(client, messageId))) throw ended();
+    throw transaction.explain(error);
+  }
+}
+
+/**
+ * Keeps back what would end the transaction. Postgres refuses the COMMIT of a dry run, but after a ROLLBACK a handler could
+ * begin a transaction of its own, and commit that one.
+ */
+class EndingGuard {
+  readonly facade: Transaction;
+  tripped = false;
+
+  constructor(inner: Transaction) {
+    const query = inner.query as (...args: unknown[]) => unknown;
+    this.facade = {
+      query: ((...args: unknown[]) => {
+        if (!mayEnd(args[0])) return query(...args);
+        this.tripped = true;
+        return refused('a dry run sends neither COMMIT nor ROLLBACK');
+      }) as Transaction['query'],
+    };
+  }
+}
+
+/** What has a `submit` writes to the connection itself: a cursor has its text, of others nothing is known. */
+function mayEnd(query: unknown): boolean {
+  if (typeof query === 'string') return endsTransaction(query);
+  const { text, submit } = (query ?? {}) as { text?: unknown; submit?: unknown };
+  return typeof text === 'string' ? endsTransaction(text) : typeof submit === 'function';
+}
+
+/** In case something got past the guard. A transaction that has failed ends with the dry run. */
+async function hasEnded(client: PoolClient, messageId: string): Promise<boolean> {
+  return isInDryRun(client, messageId).then(
+    (there) => !there,
+    () => false,
+  );
+}
+
+function ended(): ReportedFailure {
+  const problem =
+    'the handler ended the transaction itself (COMMIT or ROLLBACK through tx); nothing was kept';
+  return new ReportedFailure(inboxFailure(FAILURE.transactionEnded, problem, false));
+}
+
+function failureOf({ type: commandType, retry }: RegisteredCommand, report: FailureReport): DryRunFailure {
+  const { type, message } = report;
+  const retryable = report.retryable && !isExhausted(retry, 1);
+  return { type, message, retryable, failureGroup: failureGroup(commandType, report) };
+}
