@@ -64,8 +64,6 @@ class PendingRelay implements Relay {
   readonly #slots = new Map<string, number>();
   /** Starts of what was sent in this process. */
   readonly #starting = new Set<Promise<void>>();
-  /** Whether older ones wait in the table: then what is sent here has to wait behind them. */
-  #behind = false;
   #stopped = false;
   #failures = 0;
 
@@ -109,8 +107,7 @@ class PendingRelay implements Relay {
     const taken = await this.#take(room);
     if (taken === null) return this.#backOff();
     const { claimed, toStart } = taken;
-    this.#behind = claimed.length + toStart.length === room.limit;
-    this.#options.express.behind = this.#behind;
+    this.#options.express.behind = claimed.length + toStart.length === room.limit;
     if (claimed.length + toStart.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
     for (const entry of claimed) this.#options.express.run(entry);
     const failed = await this.#startAll(toStart);
@@ -153,7 +150,7 @@ class PendingRelay implements Relay {
     const { express, slots } = this.#options;
     if (express.types.includes(commandType)) return express.reserve(commandType);
     // A message that has a slot is a duplicate of the one that runs.
-    if (this.#stopped || this.#behind || this.#failures > 0 || this.#slots.has(messageId)) return null;
+    if (this.#stopped || express.behind || this.#failures > 0 || this.#slots.has(messageId)) return null;
     // The last of the slots are for what comes from elsewhere.
     if (this.#freeSlots() <= Math.ceil(slots / 8)) return null;
     this.#slots.set(messageId, Date.now() + SLOT_LEASE_MS);

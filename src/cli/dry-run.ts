@@ -4,12 +4,12 @@ import { readDatabaseUrl, readSettings } from '../config.ts';
 import { InboxError } from '../errors.ts';
 import { dryRun } from '../operations.ts';
 import type { DryRunResult } from '../operations.ts';
-import { filterOf, filterOptions } from './filter-options.ts';
+import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
-import { parsePayload } from './json-option.ts';
 import { parseLimit } from './list.ts';
 import { loadCommands } from './load-commands.ts';
 import { cut, note, print, printJson, printTable } from './output.ts';
+import { checkPayloadGoesWith, payloadOf } from './payload-option.ts';
 
 interface Options extends FilterOptions {
   commands: string;
@@ -36,20 +36,13 @@ export function addDryRun(program: Command): void {
     .option('--limit <n>', 'of what the options choose, at most so many, the oldest first', parseLimit, 1_000)
     .option('--json', 'JSON on stdout')
     .action(async (messageIds: string[], options: Options) => {
-      const filter = filterOf(options);
-      if ((filter === null) === (messageIds.length === 0)) {
-        command.error('error: dry-run takes message ids, or options that choose dead letters', {
-          exitCode: 2,
-        });
-      }
-      if (options.payload !== undefined && messageIds.length !== 1) {
-        command.error('error: --payload goes with one message id', { exitCode: 2 });
-      }
+      const filter = chosenBy(command, messageIds, options);
+      checkPayloadGoesWith(command, messageIds, options.payload);
       const results = await dryRun({
         databaseUrl: readDatabaseUrl(),
         commands: (await loadCommands(options.commands)).commands,
         ...(filter === null ? { messageIds } : { filter, limit: options.limit }),
-        ...(options.payload !== undefined && { payload: parsePayload(options.payload) }),
+        ...payloadOf(options),
         maxPayloadBytes: readSettings().maxPayloadBytes,
       });
       // Before the verdict, which is about these alone.

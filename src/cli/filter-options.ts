@@ -44,6 +44,21 @@ export function filterOf(options: FilterOptions): DeadLetterFilter | null {
   return Object.keys(filter).length === 0 ? null : filter;
 }
 
+/** The filter, or null for message ids. Never neither: that would be all of them. */
+export function chosenBy(
+  command: Command,
+  messageIds: readonly string[],
+  options: FilterOptions,
+): DeadLetterFilter | null {
+  const filter = filterOf(options);
+  if ((filter === null) === (messageIds.length === 0)) {
+    command.error(`error: ${command.name()} takes message ids, or options that choose dead letters`, {
+      exitCode: 2,
+    });
+  }
+  return filter;
+}
+
 /** `2h` is two hours ago; a bare number would be anything. */
 export function parseWhen(text: string): Date {
   const ago = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? toMilliseconds(text) : null;

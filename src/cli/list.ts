@@ -4,6 +4,7 @@ import { list } from '../operations.ts';
 import { STATUSES } from '../protocol.ts';
 import type { EntryStatus } from '../protocol.ts';
 import type { EntryFilter } from '../store/reports.ts';
+import { isUuid } from '../text.ts';
 import { withPool } from './context.ts';
 import { cut, note, printJson, printTable } from './output.ts';
 
@@ -65,8 +66,7 @@ export function parseStatus(text: string): EntryStatus {
 }
 
 export function parseUuid(text: string): string {
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
-    throw new InvalidArgumentError('It is no uuid.');
+  if (!isUuid(text)) throw new InvalidArgumentError('It is no uuid.');
   return text;
 }
 

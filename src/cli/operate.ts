@@ -5,9 +5,9 @@ import type { ActionAnswer } from '../operations.ts';
 import { missingSearchAttributes } from '../search-attributes.ts';
 import { defaultActor, withServers } from './context.ts';
 import { discardSet } from './discard-set.ts';
-import { filterOf, filterOptions } from './filter-options.ts';
+import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
-import { parsePayload } from './json-option.ts';
+import { checkPayloadGoesWith, payloadOf } from './payload-option.ts';
 import { note, print, printable } from './output.ts';
 import { planOptions, replaySet } from './replay-set.ts';
 import type { SetOptions } from './replay-set.ts';
@@ -29,11 +29,9 @@ export function addReplay(program: Command): void {
     )
     .action(async (messageIds: string[], options: Options & SetOptions & { payload?: string }) => {
       const filter = chosenBy(command, messageIds, options);
-      if (options.payload !== undefined && messageIds.length !== 1) {
-        command.error('error: --payload goes with one message id', { exitCode: 2 });
-      }
+      checkPayloadGoesWith(command, messageIds, options.payload);
       if (filter !== null) return replaySet(command, filter, options);
-      const payload = options.payload === undefined ? {} : { payload: parsePayload(options.payload) };
+      const payload = payloadOf(options);
       return withServers((servers) =>
         eachOf(messageIds, 'replayed', (id) => replay(servers, id, { ...noteOf(options), ...payload })),
       );
@@ -78,17 +76,6 @@ function operatorOptions(command: Command): Command {
       .option('--actor <name>', 'who does this, for the audit', defaultActor())
       .option('--reason <text>', 'why, for the audit'),
   );
-}
-
-/** The filter, or null for message ids. Never neither: that would be all of them. */
-function chosenBy(command: Command, messageIds: string[], options: FilterOptions) {
-  const filter = filterOf(options);
-  if ((filter === null) === (messageIds.length === 0)) {
-    command.error(`error: ${command.name()} takes message ids, or options that choose dead letters`, {
-      exitCode: 2,
-    });
-  }
-  return filter;
 }
 
 function noteOf({ actor, reason }: Options): { actor: string; reason?: string } {

@@ -8,6 +8,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import type { CampaignLook, CampaignPlan } from '../campaign.ts';
+import { messageOf } from '../error-message.ts';
 import { CampaignError, UnknownCampaignError } from '../errors.ts';
 import { ABORT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL } from '../protocol.ts';
 import type { CampaignState, OperatorNote } from '../protocol.ts';
@@ -26,9 +27,8 @@ import { previewDeadLetters } from '../store/dead-letter-preview.ts';
 import type { GroupPreview } from '../store/dead-letter-preview.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import type { AuditLine } from '../store/reports.ts';
+import { isUuid } from '../text.ts';
 import type { ActionAnswer, Operator } from './act.ts';
-
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export const DEFAULT_PLAN: CampaignPlan = { canary: 5, rate: 20, concurrency: 10, stopAbove: 0.1 };
 
@@ -87,10 +87,9 @@ export async function startCampaign(
     await startCampaignWorkflow(operator, campaign.id);
   } catch (error) {
     if (error instanceof WorkflowExecutionAlreadyStartedError) return campaign;
-    const why = error instanceof Error ? error.message : String(error);
     throw new CampaignError(
       campaign.id,
-      `is made, but its workflow could not be started (${why}); \`inbox campaigns resume ${campaign.id}\` starts it`,
+      `is made, but its workflow could not be started (${messageOf(error)}); \`inbox campaigns resume ${campaign.id}\` starts it`,
     );
   }
   return campaign;
@@ -130,7 +129,7 @@ export async function showCampaign(pool: Pool, id: string, failureLimit = 10): P
  * @throws UnknownCampaignError
  */
 export async function campaignProgress(pool: Pool, id: string): Promise<CampaignLook> {
-  const look = UUID.test(id) ? await lookAtCampaign(pool, id) : null;
+  const look = isUuid(id) ? await lookAtCampaign(pool, id) : null;
   if (!look) throw new UnknownCampaignError(id);
   return look;
 }
@@ -226,7 +225,7 @@ export async function followCampaign(
 }
 
 async function existing(pool: Pool, id: string): Promise<Campaign> {
-  const campaign = UUID.test(id) ? await findCampaign(pool, id) : null;
+  const campaign = isUuid(id) ? await findCampaign(pool, id) : null;
   if (!campaign) throw new UnknownCampaignError(id);
   return campaign;
 }

@@ -23,6 +23,7 @@ import { findOldest, readRates } from '../store/rates.ts';
 import type { Oldest, Rates } from '../store/rates.ts';
 import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
 import type { AuditLine, EntryFilter, FailureCount } from '../store/reports.ts';
+import { isUuid } from '../text.ts';
 import { estimateEntries } from './estimate.ts';
 import { tellStory } from './story.ts';
 import type { Happening } from './story.ts';
@@ -103,8 +104,6 @@ export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<De
   return findDeadLetters(pool, query, state, { before, limit });
 }
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /**
  * Every dead letter of a message, oldest first; or the one with this id, which events and alerts name. Where an id is both,
  * it is the message's.
@@ -114,7 +113,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export async function deadLettersOf(pool: Pool, id: string): Promise<DeadLetter[]> {
   const entry = await findEntry(pool, checkMessageId(id));
   if (entry) return listDeadLetters(pool, id);
-  const letter = UUID.test(id) ? await findDeadLetter(pool, id) : null;
+  const letter = isUuid(id) ? await findDeadLetter(pool, id) : null;
   if (!letter) throw new UnknownMessageError(id);
   return [letter];
 }

@@ -5,6 +5,7 @@
  */
 import type { Queryable } from '../database.ts';
 import type { EntryStatus } from '../protocol.ts';
+import { ID_AT } from './ids.ts';
 
 /** Another message, as a node of the tree of causes. */
 export interface Kin {
@@ -71,14 +72,6 @@ export interface EmittedEvent {
   createdAt: Date;
   publishedAt: Date | null;
 }
-
-/** The first id of version 7 of this millisecond. */
-export const ID_AT = (time: string) =>
-  `rpad(lpad(to_hex((extract(epoch from ${time}) * 1000)::bigint), 12, '0'), 32, '0')::uuid`;
-
-/** The time in an id of version 7, in ms since 1970. */
-export const TIME_OF_ID = (id: string) =>
-  `('x' || substr(replace(${id}::text, '-', ''), 1, 12))::bit(48)::bigint`;
 
 /**
  * Events of a completed command that are still in the outbox, in their order. There is no index by message, which every event

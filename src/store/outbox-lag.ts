@@ -4,7 +4,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
-import { ID_AT, TIME_OF_ID } from './kinship.ts';
+import { ID_AT, TIME_OF_ID } from './ids.ts';
 import { OUTBOX_LOCK } from './outbox.ts';
 
 /** More are not counted: where nobody publishes, all that were ever emitted are waiting. */

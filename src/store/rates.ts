@@ -4,7 +4,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
-import { ID_AT } from './kinship.ts';
+import { ID_AT } from './ids.ts';
 
 /** In the last so many minutes. */
 export interface Rates {
