@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { assert as check, jsonValue, property } from 'fast-check';
 import type { Json } from '../../src/json.ts';
 import { payloadDifference } from '../../src/payload-difference.ts';
@@ -21,6 +22,7 @@ describe('the difference of two payloads', () => {
       ],
     );
     assert.deepEqual(payloadDifference([1], 'text'), [{ path: '', from: [1], to: 'text' }]);
+    assert.deepEqual(payloadDifference({}, []), [{ path: '', from: {}, to: [] }]);
   });
 
   it('takes __proto__ for a key, cuts long keys, values and lists', () => {
@@ -41,16 +43,8 @@ describe('the difference of two payloads', () => {
         // As they come from Postgres: without -0.
         const [a, b] = [one, other].map((value) => JSON.parse(JSON.stringify(value)) as Json) as [Json, Json];
         assert.deepEqual(payloadDifference(a, a), []);
-        const equal = JSON.stringify(sorted(a)) === JSON.stringify(sorted(b));
-        assert.equal(payloadDifference(a, b).length === 0, equal);
+        assert.equal(payloadDifference(a, b).length === 0, isDeepStrictEqual(a, b));
       }),
     );
   });
 });
-
-function sorted(value: Json): Json {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  return entries.map(([key, inner]) => [key, sorted(inner)]);
-}
