@@ -13,6 +13,8 @@ import { createPool } from '../../src/database.ts';
 import { IdempotencyConflictError } from '../../src/errors.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
+import { reserveLocally } from '../../src/local-workers.ts';
+import { identifyDatabase } from '../../src/store/backends.ts';
 import { PENDING_CHANNEL } from '../../src/store/send.ts';
 import { entriesAreMany } from '../../src/store/starts.ts';
 import type { TestInbox } from '../support/inbox.ts';
@@ -153,6 +155,23 @@ describe('express commands that are sent beside their worker', () => {
   });
 
   it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
+    const database = await identifyDatabase(fixture.pool);
+    await eventually(
+      'the slots of those before are free: a moment after their rows are Completed',
+      async () => {
+        const any = {
+          messageId: 'any',
+          commandType: 'Beside',
+          payload: {},
+          correlationId: null,
+          causationId: null,
+          metadata: {},
+        };
+        const slots = Array.from({ length: 7 }, () => reserveLocally(database, any));
+        for (const slot of slots) slot?.release();
+        return slots.every((slot) => slot !== null);
+      },
+    );
     const held = Array.from({ length: 12 }, (_, index) =>
       inbox.send({ messageId: fixture.id(`held-${index}`), type: 'Beside', payload: { waits: true } }),
     );
