@@ -16,7 +16,7 @@ import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { terminateBackend } from '../src/store/backends.ts';
 import { completeEntry } from '../src/store/entries.ts';
-import type { Entry } from '../src/store/entries.ts';
+import type { Entry, RecordMark } from '../src/store/entries.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { runHandler } from './handler.ts';
 import { aborted, AttemptLimit } from './limit.ts';
@@ -39,12 +39,14 @@ export interface NotCompleted {
  * Runs it, and gives the connection back.
  *
  * @param context - of the activity that runs it; null where none does
+ * @param record - whether its workflow is still to be started once it completes
  */
 export async function performAttempt(
   dependencies: ActivityDependencies,
   entry: Entry,
   client: PoolClient,
   context: Context | null,
+  record?: RecordMark,
 ): Promise<Completed | NotCompleted> {
   const command = dependencies.registry.get(entry.commandType);
   const limit = new AttemptLimit(command?.timeoutMs ?? 0, context, dependencies.shutdown);
@@ -52,7 +54,7 @@ export async function performAttempt(
   let broken: Error | true | undefined;
   try {
     if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));
-    return await perform(dependencies, command, entry, client, limit, run);
+    return await perform(dependencies, command, entry, client, limit, run, record);
   } catch (error) {
     broken = await endTransaction(dependencies, client, limit, run.backend);
     return {
@@ -78,6 +80,7 @@ async function perform(
   client: PoolClient,
   limit: AttemptLimit,
   run: { backend: number | null },
+  record: RecordMark | undefined,
 ): Promise<Completed> {
   const { messageId, attempt } = entry;
   const work = async () => {
@@ -105,7 +108,7 @@ async function perform(
       // One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK.
       await together(client, () =>
         Promise.all([
-          completeEntry(client, { messageId, attempt, xid: locked.xid, result, events }),
+          completeEntry(client, { messageId, attempt, xid: locked.xid, result, events, record }),
           commit(client),
         ]),
       );

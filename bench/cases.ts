@@ -70,7 +70,7 @@ function peer(name: string, module: string): SystemSpec {
 const floor = own('empty workflow, eager start', 'temporal', { design: 'floor' }, true);
 const three = own('three ordinary activities', 'temporal', { design: 'three' }, true);
 const handWritten = own('hand-written table', 'hand-written', {}, false);
-const inbox = (lane: 'workflow' | 'express', way: 'A' | 'B', settings: Record<string, string>) =>
+const inbox = (lane: 'workflow' | 'express' | 'recorded', way: 'A' | 'B', settings: Record<string, string>) =>
   own(`temporal-inbox, ${lane} lane`, 'inbox', { lane, way, ...settings }, true);
 
 const PEER_SPECS = {
@@ -84,6 +84,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
   const workflow = inbox('workflow', 'A', settings);
   const started = inbox('workflow', 'B', settings);
   const express = inbox('express', 'A', settings);
+  const recorded = inbox('recorded', 'A', { until: 'record', ...settings });
   const steady: Plan = quick
     ? { kind: 'steady', inFlight: 32, warmUpMs: 1_000, measureMs: 2_500 }
     : { kind: 'steady', inFlight: 32, warmUpMs: 3_000, measureMs: 8_000 };
@@ -119,6 +120,27 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
       spec: workflow,
       plan: burst,
     },
+    {
+      id: 'r-steady',
+      label: 'express, recorded (A), steady',
+      group: 'lanes',
+      spec: recorded,
+      plan: steady,
+    },
+    {
+      id: 'r-backlog',
+      label: 'express, recorded (A), backlog',
+      group: 'lanes',
+      spec: recorded,
+      plan: drain(5_000),
+    },
+    {
+      id: 'r-burst',
+      label: `express, recorded (A), burst of ${burst.jobs}`,
+      group: 'lanes',
+      spec: recorded,
+      plan: burst,
+    },
     { id: 'b-steady', label: 'workflow lane, started (B)', group: 'lanes', spec: started, plan: steady },
     { id: 'three', label: 'three ordinary activities', group: 'lanes', spec: three, plan: steady },
 
@@ -139,6 +161,13 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
       plan: latency,
     },
     { id: 'a-latency', label: 'workflow lane, sent (A)', group: 'latency', spec: workflow, plan: latency },
+    {
+      id: 'r-latency',
+      label: 'express, recorded (A), to Completed',
+      group: 'latency',
+      spec: inbox('recorded', 'A', settings),
+      plan: latency,
+    },
     {
       id: 'express-latency',
       label: 'temporal-inbox, express',

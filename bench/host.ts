@@ -12,6 +12,7 @@ import type { Job, Running, System } from './system.ts';
 /** Sent a second time once everything is over: nothing may change by it. */
 const REPEATS = 50;
 const SETTLING_MS = 300;
+/** Without one that ends. */
 const GIVE_UP_MS = 120_000;
 
 const tell = (report: Report) => process.send?.(report);
@@ -143,10 +144,11 @@ async function follow(load: Load, running: Running, plan: Plan): Promise<Details
 
 /** By the system's own word: the callbacks come before the end of what they tell of. */
 async function untilAllDone(running: Running, jobs: number): Promise<number> {
-  const giveUp = now() + GIVE_UP_MS;
+  let giveUp = now() + GIVE_UP_MS;
   for (let before = -1; ;) {
     const done = await running.countDone();
-    if (done >= jobs || (now() > giveUp && done === before)) return done;
+    if (done >= jobs || now() > giveUp) return done;
+    if (done !== before) giveUp = now() + GIVE_UP_MS;
     before = done;
     await sleep(jobs - done > 2_000 ? 500 : 50);
   }

@@ -118,7 +118,8 @@ export async function measure(
     for (const host of hosts) await host.stop();
     await checkEffects(database.pool, spec, outcome);
     const statements = options.profile ? await readStatements(database.pool, outcome.jobs) : undefined;
-    const figures = await figuresOf(database.pool, plan, outcome, difference(begun, ended), memory);
+    const cpu = difference(begun, ended);
+    const figures = await figuresOf(database.pool, spec, plan, outcome, cpu, memory);
     return { ...figures, ...(statements && { statements }) };
   } catch (error) {
     throw new Error(`${spec.name}, ${plan.kind}: ${error instanceof Error ? error.message : String(error)}`, {
@@ -156,13 +157,15 @@ async function checkEffects(
 
 async function figuresOf(
   pool: Pool,
+  spec: SystemSpec,
   plan: Plan,
   outcome: Outcome,
   cpu: Clocks,
   memory: number,
 ): Promise<Measurement> {
   const { jobs, counted, countedMs, trips, overAt } = outcome;
-  const commits = plan.kind === 'steady' || overAt ? new Map<string, number>() : await readCommits(pool);
+  const known = plan.kind === 'steady' || overAt !== undefined;
+  const commits = known ? new Map<string, number>() : await readCommits(pool, spec);
   const measuredJobs = counted ?? trips?.length ?? jobs;
   const perJob = (ms: number) => ms / measuredJobs;
   const ends = overAt ?? trips?.map(({ id }) => commits.get(id) ?? Number.NaN) ?? [];
@@ -190,12 +193,16 @@ async function readStatements(pool: Pool, jobs: number): Promise<StatementCost[]
   return rows;
 }
 
-/** When each event was committed, by Postgres's own record (track_commit_timestamp), in ms since the epoch. */
-async function readCommits(pool: Pool): Promise<Map<string, number>> {
+/**
+ * When each event was committed, by Postgres's own record (track_commit_timestamp), in ms since the epoch; of a system that
+ * is measured until its records are there, when they were noted.
+ */
+async function readCommits(pool: Pool, spec: SystemSpec): Promise<Map<string, number>> {
   const inbox = await pool.query<{ there: boolean }>(
     `select to_regclass('inbox.outbox') is not null as there`,
   );
-  const table = inbox.rows[0]!.there ? 'inbox.outbox' : 'outbox';
+  const ofInbox = spec.settings['until'] === 'record' ? 'inbox.entries' : 'inbox.outbox';
+  const table = inbox.rows[0]!.there ? ofInbox : 'outbox';
   const { rows } = await pool.query<{ id: string; at: number }>(
     `select message_id as id, (extract(epoch from pg_xact_commit_timestamp(xmin)) * 1000)::double precision as at
      from ${table}`,

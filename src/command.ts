@@ -78,8 +78,12 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
    * For commands that come by `send`: the worker runs the first attempt straight from the table, with the same
    * guarantees, and only a command that does not complete at once gets its workflow. Many times faster; a command that
    * went well leaves no trace in Temporal's Web UI. Not together with `longRunning`.
+   *
+   * `'recorded'`: the same, and each command that went well gets its workflow afterwards, which says what came of it and ends
+   * at once. The handler waits for nothing of Temporal, the Web UI has every command, and one costs little more than an
+   * empty workflow.
    */
-  express?: boolean;
+  express?: boolean | 'recorded';
   /**
    * external: it does more than its transaction takes back, such as calling another service that acts. Then a dry run
    * refuses it, and the handler begins only once its row is known to be locked. Default `database`.

@@ -17,6 +17,8 @@ export const CRASH_POINTS = [
   'after-replay-recorded',
   'before-hand-over',
   'after-hand-over',
+  'before-record',
+  'after-record',
   'relay-before-start',
   'relay-after-start',
   'alert-before-start',

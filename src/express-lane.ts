@@ -5,11 +5,13 @@
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import type { Json } from './json.ts';
 import { crashPoint } from './crash-points.ts';
 import type { ReservedSlot } from './local-workers.ts';
-import { startEntry } from './starter.ts';
+import type { Recorder } from './recorder.ts';
+import { startEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
-import type { Entry } from './store/entries.ts';
+import type { Entry, RecordMark } from './store/entries.ts';
 import { noteWorkflowsStarted } from './store/starts.ts';
 
 export interface ExpressLaneOptions extends Starter {
@@ -17,8 +19,14 @@ export interface ExpressLaneOptions extends Starter {
   types: readonly string[];
   /** First attempts at the same time. */
   slots: number;
+  /** Of these, the ones whose workflow is started once they are Completed. */
+  recordedTypes: readonly string[];
+  recorder: Recorder;
   /** Runs a claimed entry; `handOver` when it needs a workflow now. */
-  attempt: (entry: Entry) => Promise<'settled' | 'handOver'>;
+  attempt: (
+    entry: Entry,
+    record?: RecordMark,
+  ) => Promise<{ kind: 'completed'; result: Json } | { kind: 'settled' | 'handOver' }>;
   pool: Pool;
   log: CommandLog;
 }
@@ -94,10 +102,10 @@ export class ExpressLane {
   }
 
   async #run(entry: Entry): Promise<void> {
-    const { attempt, log } = this.#options;
+    const { log } = this.#options;
     const { messageId, commandType } = entry;
     try {
-      if ((await attempt(entry)) === 'handOver') await this.#handOver(entry);
+      if ((await this.#attempt(entry)) === 'handOver') await this.#handOver(entry);
     } catch (error) {
       const problem =
         'an express attempt was cut off; its command is taken up again, by the reconciler within half a minute';
@@ -105,9 +113,24 @@ export class ExpressLane {
     }
   }
 
+  async #attempt(entry: Entry): Promise<'completed' | 'settled' | 'handOver'> {
+    const { attempt, recorder, recordedTypes } = this.#options;
+    if (!recordedTypes.includes(entry.commandType)) return (await attempt(entry)).kind;
+    const place = recorder.reserve();
+    try {
+      const ended = await attempt(entry, place ? 'leased' : 'owed');
+      if (ended.kind !== 'completed') return ended.kind;
+      if (place) place.fill({ ...entry, processedAt: new Date(), result: ended.result });
+      else recorder.owe();
+      return ended.kind;
+    } finally {
+      place?.release();
+    }
+  }
+
   async #handOver(entry: Entry): Promise<void> {
     await crashPoint('before-hand-over', entry.messageId);
-    await startEntry(this.#options, entry);
+    await withinStartLimit(entry.messageId, () => startEntry(this.#options, entry));
     await crashPoint('after-hand-over', entry.messageId);
     await noteWorkflowsStarted(this.#options.pool, [entry.messageId]);
   }

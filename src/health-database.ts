@@ -17,6 +17,7 @@ import {
   findOpenDeadLetters,
   findOverdueFailed,
   findStuckPending,
+  findUnrecorded,
   readServerFacts,
 } from './store/health.ts';
 import type { ServerFacts, Waiting } from './store/health.ts';
@@ -123,6 +124,13 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       'none was left by a worker that died',
       'Processing for more than 5 minutes, and no attempt holds them',
       'their workers died: see that a worker runs, and in the Web UI that their workflows do',
+    ),
+    look(
+      'records',
+      () => findUnrecorded(pool, LATE_MS),
+      'every command that completed has its workflow, or is to have none',
+      'Completed for more than a minute, whose workflow is still to be started as their record',
+      'see that a worker runs and reaches Temporal: nothing is lost, the Web UI is only late',
     ),
     look(
       'dead letters',

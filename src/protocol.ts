@@ -55,6 +55,19 @@ export interface Envelope {
   metadata?: JsonObject;
 }
 
+/**
+ * The one argument of a `handleCommand` that is started for an entry which is Completed already: it has nothing to do but to
+ * say so.
+ */
+export interface CompletedEnvelope {
+  commandType: string;
+  completed: {
+    /** ISO 8601. */
+    at: string;
+    result: Json;
+  };
+}
+
 /** Who asks for an operator's action, and why. Both are kept in `inbox.audit`. */
 export interface OperatorNote {
   actor?: string;

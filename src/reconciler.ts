@@ -7,7 +7,7 @@
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
-import { startEntry } from './starter.ts';
+import { startEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
 import { noteWorkflowsStarted, takeOverdueEntries } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
@@ -62,7 +62,9 @@ class OverdueReconciler implements Reconciler {
     const { pool, log } = this.#options;
     try {
       const entries = await takeOverdueEntries(pool, BATCH);
-      const started = await Promise.all(entries.map((entry) => startEntry(this.#options, entry)));
+      const started = await Promise.all(
+        entries.map((entry) => withinStartLimit(entry.messageId, () => startEntry(this.#options, entry))),
+      );
       await noteWorkflowsStarted(
         pool,
         entries.map(({ messageId }) => messageId),

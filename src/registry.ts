@@ -22,6 +22,8 @@ export interface RegisteredCommand {
   readonly timeoutMs: number;
   readonly longRunning: boolean;
   readonly express: boolean;
+  /** Express, and its workflow is started once it is Completed. */
+  readonly recorded: boolean;
   readonly effects: 'database' | 'external';
 }
 
@@ -70,7 +72,8 @@ function register(definition: CommandDefinition): RegisteredCommand {
     definition,
     type,
     longRunning,
-    express,
+    express: express !== false,
+    recorded: express === 'recorded',
     effects: definition.effects ?? 'database',
     retry: resolveRetry(type, definition.retry ?? {}),
     timeoutMs: resolveTimeout(type, definition.timeout, longRunning),
@@ -86,7 +89,7 @@ const settings = z.object({
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
   timeout: duration.optional(),
   longRunning: z.boolean('is true or false').optional(),
-  express: z.boolean('is true or false').optional(),
+  express: z.union([z.boolean(), z.literal('recorded')], "is true, false or 'recorded'").optional(),
   effects: z.enum(['database', 'external'], 'is database or external').optional(),
   retry: z
     .strictObject({

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
@@ -13,7 +12,7 @@ import type { ExpressLane } from './express-lane.ts';
 import { listen } from './listener.ts';
 import { joinProcess } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
-import { startEntry } from './starter.ts';
+import { startEntry, withinStartLimit } from './starter.ts';
 import type { Started, Starter } from './starter.ts';
 import type { NewEntry } from './store/entries.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
@@ -46,8 +45,6 @@ export interface Relay {
 const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
-/** Of one call; below the lease of the entry, which is given back then. */
-const START_LIMIT_MS = 10_000;
 const MAX_BATCH = 200;
 const MIN_BACKOFF_MS = 200;
 /** Short: after an outage everything waits for it, and a try costs one statement and one call. */
@@ -185,7 +182,7 @@ class PendingRelay implements Relay {
         // Before the start: its attempt may have ended when the answer comes.
         this.#slots.set(entry.messageId, Date.now() + SLOT_LEASE_MS);
         try {
-          const started = await this.#start(entry);
+          const started = await withinStartLimit(entry.messageId, () => this.#start(entry));
           if (started === 'running') this.#slots.delete(entry.messageId);
         } catch (error) {
           this.#slots.delete(entry.messageId);
@@ -198,20 +195,7 @@ class PendingRelay implements Relay {
     return failed;
   }
 
-  /** Rejects when there is no answer for too long: one start that hangs must not keep all others waiting. */
   async #start(entry: EntryToStart): Promise<Started> {
-    const answered = new AbortController();
-    const tooLong = sleep(START_LIMIT_MS, undefined, { signal: answered.signal }).then(() => {
-      throw new Error(`Temporal did not answer the start of ${entry.messageId} for ${START_LIMIT_MS} ms`);
-    });
-    try {
-      return await Promise.race([tooLong, this.#startAndPass(entry)]);
-    } finally {
-      answered.abort();
-    }
-  }
-
-  async #startAndPass(entry: EntryToStart): Promise<Started> {
     await crashPoint('relay-before-start', entry.messageId);
     const started = await startEntry(this.#options, entry);
     await crashPoint('relay-after-start', entry.messageId);

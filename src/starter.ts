@@ -1,15 +1,17 @@
 /**
- * Starts the workflow of an entry that is in Postgres: by its ID and without an argument, so that no payload enters
- * Temporal's history.
+ * Starts the workflow of an entry that is in Postgres: by its ID and without its payload, so that none enters Temporal's
+ * history.
  *
  * @module
  */
-import type { Client } from '@temporalio/client';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client, WorkflowStartOptions } from '@temporalio/client';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import type { SearchAttributePair } from '@temporalio/common';
 import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from './protocol.ts';
-import type { EntryToStart } from './store/starts.ts';
+import type { CompletedEnvelope } from './protocol.ts';
+import type { EntryToRecord, EntryToStart } from './store/starts.ts';
 
 export interface Starter {
   client: Client;
@@ -30,14 +32,48 @@ const COMMAND_TYPE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, Sea
 const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, SearchAttributeType.KEYWORD);
 
 /** @throws what the client throws when Temporal cannot be reached or refuses the start */
-export async function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
+export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
+  // A run that has ended (terminated, cancelled, timed out) is no reason not to go on: the row decides.
+  return start(starter, entry, { args: [], workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
+}
+
+/**
+ * Of an entry that is Completed: its workflow ends at once. Where there was one, that is the record.
+ *
+ * @throws as {@link startEntry}
+ */
+export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Started> {
+  const { commandType, processedAt, result } = entry;
+  const envelope: CompletedEnvelope = { commandType, completed: { at: processedAt.toISOString(), result } };
+  return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'REJECT_DUPLICATE' });
+}
+
+/** Of one start; below the lease of the entry, which is given back then. */
+const START_LIMIT_MS = 10_000;
+
+/** Rejects when there is no answer for too long: one start that hangs must not keep all others waiting. */
+export async function withinStartLimit<T>(messageId: string, work: () => Promise<T>): Promise<T> {
+  const answered = new AbortController();
+  const tooLong = sleep(START_LIMIT_MS, undefined, { signal: answered.signal }).then(() => {
+    throw new Error(`Temporal did not answer the start of ${messageId} for ${START_LIMIT_MS} ms`);
+  });
+  try {
+    return await Promise.race([tooLong, work()]);
+  } finally {
+    answered.abort();
+  }
+}
+
+async function start(
+  starter: Starter,
+  entry: EntryToStart,
+  options: Required<Pick<WorkflowStartOptions, 'args' | 'workflowIdReusePolicy'>>,
+): Promise<Started> {
   try {
     const handle = await starter.client.workflow.start(WORKFLOW_TYPE, {
+      ...options,
       workflowId: entry.messageId,
       taskQueue: starter.taskQueue,
-      args: [],
-      // A run that has ended (terminated, cancelled, timed out) is no reason not to go on: the row decides.
-      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       workflowIdConflictPolicy: 'FAIL',
       requestEagerStart: starter.eager ?? true,
       staticSummary: entry.commandType,

@@ -24,6 +24,7 @@ import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
 import { keepPlans } from './plans.ts';
 import { createReconciler } from './reconciler.ts';
+import { Recorder } from './recorder.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
@@ -98,9 +99,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       shutdown: shutdown.signal,
       log,
     };
+    const recorder = new Recorder({ ...starter, pool: pools.claims, atOnce: settings.concurrency });
+    const typesOf = (kind: 'express' | 'recorded') =>
+      [...registry.values()].filter((command) => command[kind]).map(({ type }) => type);
     const express = new ExpressLane({
       ...starter,
-      types: [...registry.values()].filter((command) => command.express).map(({ type }) => type),
+      types: typesOf('express'),
+      recordedTypes: typesOf('recorded'),
+      recorder,
       slots: settings.expressConcurrency,
       attempt: createExpressAttempt(dependencies),
     });
@@ -137,7 +143,9 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       async run() {
         const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
         const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
-        const loops = Promise.all([relay.run(), reconciler.run(), alerts.run()]);
+        // The relay ends when the last attempt has; until then there may be something to record.
+        const relaying = relay.run().finally(() => recorder.stop());
+        const loops = Promise.all([relaying, recorder.run(), reconciler.run(), alerts.run()]);
         try {
           await worker.run();
         } finally {

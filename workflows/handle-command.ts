@@ -19,7 +19,7 @@ import {
 import type { Json } from '../src/json.ts';
 import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
-import type { ReplayRequest } from '../src/protocol.ts';
+import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
 import { activitiesFor, firstAttempt, operatorActivities } from './activities.ts';
 import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
@@ -28,7 +28,8 @@ import { OperatorRequests } from './operator-requests.ts';
 import { Story } from './story.ts';
 
 /**
- * @param envelope - the command, where it is not in Postgres yet; anything, as it comes from outside
+ * @param envelope - the command, where it is not in Postgres yet, or what came of it where it is Completed; anything, as it
+ *   comes from outside
  * @returns the handler's result
  * @throws ApplicationFailure of type InvalidEnvelope, IdempotencyConflict or Discarded
  */
@@ -38,6 +39,11 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => story.report());
+  const recorded = recordOf(envelope);
+  if (recorded) {
+    story.completedBefore(recorded.at);
+    return recorded.result;
+  }
 
   let forCampaign: CommandFacts | null = null;
   for (;;) {
@@ -51,6 +57,14 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
     forCampaign = await untilReplayed(outcome, story, requests);
     story.replayed();
   }
+}
+
+/** Null: there is a command to be handled. */
+function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {
+  const { completed, payload } = (envelope ?? {}) as Partial<CompletedEnvelope & { payload: unknown }>;
+  if (payload !== undefined || typeof completed?.at !== 'string' || completed.result === undefined)
+    return null;
+  return completed;
 }
 
 type Settled = { kind: 'completed'; result: Json } | Death;

@@ -155,6 +155,15 @@ export class Story {
     setCurrentDetails(`Completed, after ${after}.`);
   }
 
+  /** What became of it was known before its workflow began. */
+  completedBefore(at: string): void {
+    this.#status = 'Completed';
+    setCurrentDetails(
+      `Completed at its first attempt, at ${at}, before this workflow began: it is the record of a command that is ` +
+        '`express`, and had nothing left to do.',
+    );
+  }
+
   #learn(facts: CommandFacts): void {
     this.#facts = facts;
     this.#commandType = facts.commandType;

@@ -1,6 +1,7 @@
 /**
  * temporal-inbox: one of its lanes, sent to by `inbox.send` (A) or started with a Temporal client (B). Settings:
- * `lane` (workflow or express), `way` (A or B), and every setting of a worker under its variable's name.
+ * `lane` (workflow, express or recorded), `way` (A or B), `until` (record: a recorded command is done once it has its
+ * workflow; default: once its handler is), and every setting of a worker under its variable's name.
  *
  * @module
  */
@@ -24,7 +25,11 @@ const SENT_AT_ONCE = 500;
 /** Prepared, as in the jobs of the other systems. */
 const ADD = { name: 'add', text: ADD_TO_ACCOUNT };
 
-const command = (express: boolean, done: Surroundings['done']) =>
+const EXPRESS: Record<string, boolean | 'recorded'> = { express: true, recorded: 'recorded' };
+/** Between two looks at what has its record. */
+const LOOK_EVERY_MS = 10;
+
+const command = (express: boolean | 'recorded', done: Surroundings['done']) =>
   defineCommand({
     type: TYPE,
     express,
@@ -59,8 +64,10 @@ export const system: System = {
     await migrate(pool);
     const connection = await NativeConnection.connect({ address: temporalAddress });
     const log = createLog('error');
+    const waiting = settings['until'] === 'record' ? new Set<string>() : null;
+    const handled = waiting ? (id: string) => void waiting.add(id) : done;
     const worker = await createInboxWorker({
-      commands: [command(settings['lane'] === 'express', done)],
+      commands: [command(EXPRESS[settings['lane']!] ?? false, handled)],
       databaseUrl,
       connection,
       settings: { ...readSettings({ ...process.env, ...settings }), taskQueue },
@@ -69,6 +76,18 @@ export const system: System = {
     const inbox = await createInbox({ pool, log });
     const client = new Client({ connection });
     let working: Promise<void> | undefined;
+    const looking = waiting && setInterval(() => void look(waiting), LOOK_EVERY_MS);
+    let isLooking = false;
+
+    async function look(ids: Set<string>): Promise<void> {
+      if (isLooking || ids.size === 0) return;
+      isLooking = true;
+      const sql = `select message_id as id from inbox.entries
+                   where message_id = any ($1) and status = 'Completed' and not needs_workflow`;
+      const { rows } = await pool.query<{ id: string }>({ name: 'look', text: sql, values: [[...ids]] });
+      for (const { id } of rows) if (ids.delete(id)) done(id);
+      isLooking = false;
+    }
 
     async function start({ id, account, amount }: Job): Promise<void> {
       await client.workflow.start(WORKFLOW_TYPE, {
@@ -92,7 +111,8 @@ export const system: System = {
       },
       async countDone() {
         const { rows } = await pool.query<{ done: number }>(
-          `select count(*)::integer as done from inbox.entries where status = 'Completed' and command_type = $1`,
+          `select count(*)::integer as done from inbox.entries
+           where status = 'Completed' and not needs_workflow and command_type = $1`,
           [TYPE],
         );
         return rows[0]!.done;
@@ -100,6 +120,7 @@ export const system: System = {
       async stop() {
         worker.shutdown();
         await working;
+        if (looking) clearInterval(looking);
         await inbox.close();
         await pool.end();
         await connection.close();

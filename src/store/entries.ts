@@ -125,6 +125,12 @@ export async function hasFingerprint(
   return rowCount === 1;
 }
 
+/**
+ * Of an entry that completes without a workflow and is to get one, as its record. leased: whoever completes it is about to
+ * start it. owed: whoever has room does.
+ */
+export type RecordMark = 'leased' | 'owed';
+
 /** What the attempt's transaction must know of itself. */
 export interface LockedAttempt {
   /** The transaction's id, to notice a handler that ended it. */
@@ -169,7 +175,8 @@ export interface StoredEvent {
 const COMPLETE = statement(
   `with completed as (
      update inbox.entries
-     set status = 'Completed', processed_at = now(), result = $4, error = null
+     set status = 'Completed', processed_at = now(), result = $4, error = null, needs_workflow = $6,
+       relayed_at = case when $7 then now() when $6 then null else relayed_at end
      where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
      returning message_id, reply_to),
    emitted as (
@@ -191,7 +198,14 @@ const COMPLETE = statement(
  */
 export async function completeEntry(
   tx: Queryable,
-  done: { messageId: string; attempt: number; xid: string; result: Json; events: StoredEvent[] },
+  done: {
+    messageId: string;
+    attempt: number;
+    xid: string;
+    result: Json;
+    events: StoredEvent[];
+    record?: RecordMark | undefined;
+  },
 ): Promise<void> {
   await run(tx, COMPLETE, [
     done.messageId,
@@ -199,6 +213,8 @@ export async function completeEntry(
     done.xid,
     JSON.stringify(done.result),
     JSON.stringify(done.events),
+    done.record !== undefined,
+    done.record === 'leased',
   ]);
 }
 

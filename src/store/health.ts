@@ -48,6 +48,16 @@ export async function findStuckPending(db: Queryable, ageMs: number): Promise<Wa
   );
 }
 
+/** Completed for longer than this, and the workflow that is to be the record of it is not there yet. */
+export async function findUnrecorded(db: Queryable, ageMs: number): Promise<Waiting> {
+  return one(
+    db,
+    `select ${WAITING('processed_at')} from inbox.entries
+     where needs_workflow and status = 'Completed' and processed_at < now() - $1 * interval '1 millisecond'`,
+    ageMs,
+  );
+}
+
 /** Failed, and its next attempt was due longer ago than this. */
 export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<Waiting> {
   return one(

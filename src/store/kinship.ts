@@ -41,7 +41,7 @@ export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> 
        from inbox.entries where causation_id = $1 and message_id <> $1
        union all
        select c.message_id, c.command_type, c.status, c.causation_id, depth + 1
-       from below join inbox.entries c on c.causation_id = below.message_id
+       from below join inbox.entries c on c.causation_id = below.message_id collate "default"
        where depth < $2::integer and c.message_id <> $1)
      select message_id as "messageId", command_type as "commandType", status, causation_id as "causationId", depth
      from (select * from above union all (select * from below limit $3)) as kin

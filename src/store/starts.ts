@@ -5,6 +5,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
+import type { Json } from '../json.ts';
 import { run, statement } from '../prepared.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import type { Entry } from './entries.ts';
@@ -117,7 +118,7 @@ export async function takeOverdueEntries(db: Queryable, limit: number): Promise<
          for update skip locked))
        or id = any (array(
          select id from inbox.entries
-         where needs_workflow and ${NOT_TAKEN}
+         where needs_workflow and status <> 'Completed' and ${NOT_TAKEN}
          order by relayed_at limit $1
          for update skip locked))
      returning ${TO_START}`,
@@ -126,10 +127,43 @@ export async function takeOverdueEntries(db: Queryable, limit: number): Promise<
   return rows;
 }
 
-/** Their workflow is there: from now on it moves them. */
+const NOTE_STARTED = statement(
+  `update inbox.entries set needs_workflow = false where message_id = any ($1) and needs_workflow`,
+);
+
+/** Their workflow is there: from now on it moves them, or is the record of what is Completed. */
 export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly string[]): Promise<void> {
+  await run(db, NOTE_STARTED, [messageIds]);
+}
+
+/** An entry that completed without a workflow, and what its record says. */
+export interface EntryToRecord extends EntryToStart {
+  processedAt: Date;
+  /** Null also where it was pruned. */
+  result: Json;
+}
+
+const TAKE_UNRECORDED = statement(
+  `update inbox.entries set relayed_at = now()
+   where id = any (array(
+     select id from inbox.entries
+     where needs_workflow and status = 'Completed' and ${NOT_TAKEN}
+     order by relayed_at limit $1
+     for update skip locked))
+   returning ${TO_START}, processed_at as "processedAt", result`,
+);
+
+/** Completed entries whose record nobody is about to start, at most `limit`, under a lease like the others. */
+export async function takeUnrecordedEntries(db: Queryable, limit: number): Promise<EntryToRecord[]> {
+  const { rows } = await run<EntryToRecord>(db, TAKE_UNRECORDED, [limit, START_LEASE_MS]);
+  return rows;
+}
+
+/** For whoever took them and lets go of them: the next one need not wait for the end of the lease. */
+export async function releaseUnrecordedEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(
-    `update inbox.entries set needs_workflow = false where message_id = any ($1) and needs_workflow`,
+    `update inbox.entries set relayed_at = null
+     where message_id = any ($1) and needs_workflow and status = 'Completed'`,
     [messageIds],
   );
 }

@@ -89,6 +89,12 @@ export const transfer = defineCommand({
 
 /** The same, without a workflow as long as nothing goes wrong. */
 export const expressTransfer = defineCommand({ ...transfer, type: 'ExpressTransfer', express: true });
+/** And with one when all went well, as its record. */
+export const recordedTransfer = defineCommand({
+  ...transfer,
+  type: 'RecordedTransfer',
+  express: 'recorded',
+});
 
 /** Remembers who was told of which alert, as often as it was told. */
 export async function noteAlert(db: Queryable, { alertId, count }: DeadLetterAlert): Promise<void> {

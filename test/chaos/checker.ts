@@ -53,7 +53,7 @@ export const INVARIANTS: readonly Invariant[] = [
           cross join lateral (
             select coalesce(array_agg((payload ->> 'number')::integer order by position), '{}') as numbers
             from ${HANDLER_EVENTS} and message_id = e.message_id) as found
-          where status = 'Completed' and command_type in ('Transfer', 'ExpressTransfer')
+          where status = 'Completed' and command_type like '%Transfer'
             and numbers is distinct from
               array(select generate_series(1, coalesce((e.payload ->> 'events')::integer, 1)))`,
   },
@@ -171,6 +171,10 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select pid, application_name, query from pg_stat_activity
           where datname = current_database() and state like 'idle in transaction%'`,
   },
+  {
+    name: '14 whatever needs a workflow, or its record, has got it',
+    sql: `select message_id, status, relayed_at from inbox.entries where needs_workflow`,
+  },
 ];
 
 /**
@@ -205,6 +209,12 @@ export async function isAllAlerted(pool: Pool): Promise<boolean> {
         and not exists (select from inbox.alerts where ended_at is null) as all`,
   );
   return rows[0]!.all;
+}
+
+/** Whether every command has its workflow that is to have one: comes before {@link check}. */
+export async function isAllRecorded(pool: Pool): Promise<boolean> {
+  const { rowCount } = await pool.query('select from inbox.entries where needs_workflow limit 1');
+  return rowCount === 0;
 }
 
 /** Runs every invariant against the database, with the journal beside it. */

@@ -49,7 +49,8 @@ interface Sending {
 
 const DUPLICATES = 0.15;
 /** Of the commands; repeated and started like the others. */
-const EXPRESS = 0.5;
+const EXPRESS = 0.3;
+const RECORDED = 0.3;
 /** Of the commands: these send another one, beside the worker that runs them. */
 const BESIDE = 0.1;
 
@@ -96,7 +97,7 @@ function newSending(random: Random, number: number): Sending {
 function newTransfer(random: Random, messageId: string): Sending {
   return {
     messageId,
-    commandType: random.chance(EXPRESS) ? 'ExpressTransfer' : 'Transfer',
+    commandType: laneOf(random),
     payload: {
       from: random.below(ACCOUNTS),
       to: random.below(ACCOUNTS),
@@ -107,6 +108,12 @@ function newTransfer(random: Random, messageId: string): Sending {
       sleepMs: random.chance(0.1) ? random.below(200) : 0,
     },
   };
+}
+
+function laneOf(random: Random): string {
+  const share = random.next();
+  if (share < EXPRESS) return 'ExpressTransfer';
+  return share < EXPRESS + RECORDED ? 'RecordedTransfer' : 'Transfer';
 }
 
 async function sendOnce(

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import { isAllAlerted } from './checker.ts';
+import { isAllAlerted, isAllRecorded } from './checker.ts';
 import type { Journal } from './journal.ts';
 
 export interface Recovery {
@@ -34,10 +34,11 @@ export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recov
   }
 }
 
-/** Until every alert is told. After a storm that can take as long as the longest delay between two tries. */
-export async function watchAlerts(pool: Pool): Promise<void> {
+/** Until every alert is told and every record made. After a storm that can take as long as the longest delay between two tries. */
+export async function watchWhatFollows(pool: Pool): Promise<void> {
   const begun = Date.now();
-  while (Date.now() - begun < 2 * LIMIT_MS && !(await isAllAlerted(pool))) await sleep(500);
+  const isOver = async () => (await isAllAlerted(pool)) && isAllRecorded(pool);
+  while (Date.now() - begun < 2 * LIMIT_MS && !(await isOver())) await sleep(500);
 }
 
 /** A command that was started with Temporal has no entry before its first claim. */

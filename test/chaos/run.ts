@@ -18,7 +18,7 @@ import { Journal } from './journal.ts';
 import { createLoad } from './load.ts';
 import { resolveDeadLetters } from './operator.ts';
 import { createRandom } from './random.ts';
-import { tellStory, watchAlerts, watchRecovery } from './recovery.ts';
+import { tellStory, watchWhatFollows, watchRecovery } from './recovery.ts';
 import { addReports } from './report.ts';
 import type { ChaosReport } from './report.ts';
 import { startSurroundings } from './surroundings.ts';
@@ -137,7 +137,7 @@ async function judge(): Promise<void> {
   report.replayedAtTheEnd += rows[0]!.open;
   const replayable = await checkReplayable(operator);
   await watchRecovery(pool, journal);
-  await watchAlerts(pool);
+  await watchWhatFollows(pool);
   const findings: Finding[] = [replayable, ...(await check(pool, journal))];
   report.checks += 1;
   const broken = violated(findings);

@@ -399,6 +399,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         return answer;
       }),
   },
+  {
+    name: 'a record that is started is never noted',
+    together: 'b',
+    breaks: ['14'],
+    seed: () =>
+      custom('a note', ({ application, text, send }, done) => {
+        // Commands of the scenario have their workflow from the start: so here they are all owed a record.
+        if (application === 'inbox attempts')
+          return send(text.replace('needs_workflow = $6', 'needs_workflow = true or $6'));
+        if (!text.includes('set needs_workflow = false')) return send();
+        done();
+        return send(text.replace('set needs_workflow = false', 'set needs_workflow = needs_workflow'));
+      }),
+  },
 ];
 
 /** What is run at once: most bugs alone. */

@@ -6,7 +6,7 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
-import { check, describeFindings, isAllAlerted, violated } from '../chaos/checker.ts';
+import { check, describeFindings, isAllAlerted, isAllRecorded, violated } from '../chaos/checker.ts';
 import { Journal } from '../chaos/journal.ts';
 import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
 import type { CrashKind } from '../support/chaos-commands.ts';
@@ -20,8 +20,17 @@ import type { WorkerFleet } from '../support/worker-fleet.ts';
 const LIMIT_MS = 230_000;
 
 /** beside: sent by another command, in a transaction of its own, in the process of its worker. */
-const WAYS = ['send', 'start', 'express', 'beside', 'beside express'] as const;
+const WAYS = ['send', 'start', 'express', 'recorded', 'beside', 'beside express'] as const;
 type Way = (typeof WAYS)[number];
+
+const TYPES: Record<Way, string> = {
+  send: 'Transfer',
+  start: 'Transfer',
+  express: 'ExpressTransfer',
+  recorded: 'RecordedTransfer',
+  beside: 'Transfer',
+  'beside express': 'ExpressTransfer',
+};
 
 /** Those of alerts have a test of their own: alerts-killed.test.ts. */
 const ON_THE_WAY = CRASH_POINTS.filter((point) => !point.startsWith('alert'));
@@ -92,6 +101,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await eventually('every command ends', everythingEnded, LIMIT_MS);
 
     await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
+    await eventually('every command has its record', () => isAllRecorded(fixture.pool));
     const findings = await check(fixture.pool, journal);
     assert.deepEqual(violated(findings), [], describeFindings(findings));
     assert.ok(
@@ -121,7 +131,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
   async function begin(each: Case): Promise<void> {
     const { way, payload } = each;
     const id = idOf(each);
-    const type = way.endsWith('express') ? 'ExpressTransfer' : 'Transfer';
+    const type = TYPES[way];
     journal.add({ messageId: id, commandType: type, payload, answer: 'ok' });
     if (way.startsWith('beside')) {
       const sender = { messageId: `sender-of-${id.replaceAll('@', '-')}`, type: 'Transfer' };
@@ -158,6 +168,10 @@ function passes(way: Way, point: CrashPoint): boolean {
   // Beyond these it goes on like any other.
   if (way === 'beside') return point.startsWith('relay');
   if (way === 'beside express') return ['after-claim', 'after-commit'].includes(point);
+  // Up to its COMMIT it is an express command.
+  if (way === 'recorded')
+    return ['before-commit', 'after-commit', 'before-record', 'after-record'].includes(point);
+  if (point.endsWith('-record')) return false;
   if (point.startsWith('relay')) return way === 'send';
   if (point.endsWith('hand-over')) return way === 'express';
   return way !== 'express' || point !== 'before-claim';

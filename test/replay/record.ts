@@ -62,6 +62,22 @@ const long = defineCommand({
   },
 });
 
+const remembered = defineCommand({
+  type: 'Remembered',
+  express: 'recorded',
+  schema: z.object({}),
+  handle: () => ({ remembered: true }),
+});
+
+/** As a sender leaves it. */
+async function insert(inbox: TestInbox, messageId: string, commandType: string, payload: string) {
+  await inbox.pool.query(
+    `insert into inbox.entries (message_id, command_type, payload, fingerprint)
+     values ($1, $2::text, $3::jsonb, inbox.fingerprint($2::text, $3::jsonb))`,
+    [messageId, commandType, payload],
+  );
+}
+
 type Recording = (inbox: TestInbox, messageId: string) => Promise<WorkflowHandle>;
 
 async function over(handle: WorkflowHandle): Promise<WorkflowHandle> {
@@ -88,12 +104,17 @@ const recordings: Record<string, Recording> = {
     over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } })),
 
   'completed-from-postgres': async (inbox, id) => {
-    await inbox.pool.query(
-      `insert into inbox.entries (message_id, command_type, payload, fingerprint)
-       values ($1, 'Flaky', '{"failures": 0}', inbox.fingerprint('Flaky', '{"failures": 0}'))`,
-      [id],
-    );
+    await insert(inbox, id, 'Flaky', '{"failures": 0}');
     return over(await inbox.start(id));
+  },
+
+  recorded: async (inbox, id) => {
+    await insert(inbox, id, 'Remembered', '{}');
+    return eventually('its record is there', async () => {
+      const handle = inbox.client.workflow.getHandle(id);
+      await handle.describe();
+      return over(handle);
+    });
   },
 
   'retried-completed': async (inbox, id) =>
@@ -236,9 +257,14 @@ async function record(): Promise<void> {
     await mkdir(FOLDER, { recursive: true });
     // Alerts of Flaky commands are given up at once.
     const settings = { alertGiveUpMs: 1, alertWindowMs: 0 };
-    await inbox.startWorker([flaky, mended, patient, long], settings, undefined, ({ commandType }) => {
-      if (commandType === 'Flaky') throw new Error('nobody hears');
-    });
+    await inbox.startWorker(
+      [flaky, mended, patient, long, remembered],
+      settings,
+      undefined,
+      ({ commandType }) => {
+        if (commandType === 'Flaky') throw new Error('nobody hears');
+      },
+    );
     const wanted = process.argv.slice(2);
     for (const [name, run] of Object.entries(recordings)) {
       if (wanted.length > 0 && !wanted.includes(name)) continue;

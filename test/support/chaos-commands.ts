@@ -11,7 +11,7 @@ import { setCrashHook } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
 import { noteAlert } from '../chaos/bank.ts';
 
-export { expressTransfer, transfer } from '../chaos/bank.ts';
+export { expressTransfer, recordedTransfer, transfer } from '../chaos/bank.ts';
 
 export const onDeadLetter = (alert: DeadLetterAlert) => aside((client) => noteAlert(client, alert));
 
