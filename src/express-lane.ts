@@ -120,7 +120,7 @@ export class ExpressLane {
     try {
       const ended = await attempt(entry, place ? 'leased' : 'owed');
       if (ended.kind !== 'completed') return ended.kind;
-      if (place) place.fill({ ...entry, processedAt: new Date(), result: ended.result });
+      if (place) place.use({ ...entry, processedAt: new Date(), result: ended.result });
       else recorder.owe();
       return ended.kind;
     } finally {

@@ -24,7 +24,7 @@ export interface RecorderOptions extends Starter {
 /** Kept for a command whose attempt begins, so that its record needs no look at the table. */
 export interface RecordPlace {
   /** It is Completed. */
-  fill(entry: EntryToRecord): void;
+  use(entry: EntryToRecord): void;
   /** It is not. */
   release(): void;
 }
@@ -81,7 +81,7 @@ export class Recorder {
     };
     return {
       release,
-      fill: (entry) => {
+      use: (entry) => {
         release();
         this.#waiting.push(entry);
         this.#startNext();
