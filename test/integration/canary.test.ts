@@ -72,6 +72,9 @@ describe('what is in a command that was sent in Postgres', () => {
         await inbox.send({ messageId, type, payload, metadata: { secret: METADATA } });
       }
     }
+    const recorded = { messageId: fixture.id('RecordedCanary-completes'), type: 'RecordedCanary' };
+    const payload = { secret: PAYLOAD, course: 'completes' };
+    await inbox.send({ ...recorded, payload, metadata: { secret: METADATA } });
     await inbox.close();
     for (const type of ['Canary', 'ExpressCanary']) {
       for (const course of courses) await fixture.reaches(fixture.id(`${type}-${course}`), COURSES[course]);
@@ -145,6 +148,15 @@ describe('what is in a command that was sent in Postgres', () => {
   it('never comes near Temporal where an express command completes at once', async () => {
     const handle = fixture.client.workflow.getHandle(fixture.id('ExpressCanary-completes'));
     await assert.rejects(handle.describe(), WorkflowNotFoundError);
+  });
+
+  it('is in Temporal nowhere but in its result where an express command is recorded', async () => {
+    const { description, events } = await eventually('it is recorded', () =>
+      inTemporal('RecordedCanary-completes', 'Completed'),
+    );
+    assert.match(readable(description), /"RecordedCanary"/, 'search attributes can be read');
+    assert.deepEqual(found(readable(description)), []);
+    assert.deepEqual(found(readable(events)), [RESULT]);
   });
 
   it('is not in Temporal either when an express command was handed over to a workflow and died', async () => {

@@ -20,7 +20,7 @@ const nothing = defineCommand({ type: 'Nothing', schema: z.object({}), handle() 
 
 const SCHEMA = ['database', 'database settings', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
-const STUCK = ['pending entries', 'failed entries', 'processing entries', 'dead letters'];
+const STUCK = ['pending entries', 'failed entries', 'processing entries', 'records', 'dead letters'];
 const ENTRIES = [...STUCK, 'outbox', 'alerts'];
 const TEMPORAL = ['temporal', 'namespace', 'retention', 'search attributes', 'workers'];
 
@@ -165,6 +165,11 @@ describe('inbox doctor', () => {
     await seedOpen(inbox.pool, 'stuck one', 'Pending', { days: 3 });
     await seedOpen(inbox.pool, 'stuck-failed', 'Failed', { days: 4 });
     await seedOpen(inbox.pool, 'stuck-processing', 'Processing', { days: 5 });
+    await seedCompleted(inbox.pool, 'unrecorded', { days: 7 });
+    // Under a lease, so that this worker leaves it alone for now.
+    await inbox.pool.query(
+      `update inbox.entries set needs_workflow = true, relayed_at = now() where message_id = 'unrecorded'`,
+    );
     await seedOpen(inbox.pool, 'stuck-dead', 'DeadLetter', { days: 6 });
     await seedOpen(inbox.pool, 'stuck-dead-too', 'DeadLetter', { days: 5 });
     const findings = sick(await look());
@@ -175,12 +180,13 @@ describe('inbox doctor', () => {
         ['1', '3 days'],
         ['1', '4 days'],
         ['1', '5 days'],
+        ['1', '7 days'],
         ['2', '6 days'],
       ],
     );
     assert.deepEqual(
       findings.map(({ whatToDo }) => /inbox show (.+)$/.exec(whatToDo ?? '')?.[1]),
-      [`'stuck one'`, 'stuck-failed', 'stuck-processing', 'stuck-dead'],
+      [`'stuck one'`, 'stuck-failed', 'stuck-processing', 'unrecorded', 'stuck-dead'],
     );
     const { code, stdout } = await runCli(['doctor'], env);
     assert.equal(code, 1);

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 
-const define = (type: string, express: boolean) =>
+const define = (type: string, express: boolean | 'recorded') =>
   defineCommand({
     type,
     express,
@@ -27,3 +27,4 @@ const define = (type: string, express: boolean) =>
 
 export const canary = define('Canary', false);
 export const expressCanary = define('ExpressCanary', true);
+export const recordedCanary = define('RecordedCanary', 'recorded');

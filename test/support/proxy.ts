@@ -26,6 +26,11 @@ export interface Proxy {
   slow(delayMs: number): void;
   /** The next COMMIT of any connection meets this. Calls add up. */
   disturbNextCommit(fault: CommitFault): void;
+  /**
+   * How often the clients of this name (Postgres's application_name) have said something after an answer, so far: their round
+   * trips. Only under {@link slow}, where no answer overtakes what is still being said.
+   */
+  turns(applicationName: string): number;
   /** How many COMMITs were cut, and held, so far. */
   readonly commitsCut: number;
   readonly commitsHeld: number;
@@ -39,13 +44,20 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   let delayMs = 0;
   let commitsCut = 0;
   let commitsHeld = 0;
+  const turns = new Map<string, number>();
   const server = createServer((client) => {
     const target = connect(targetPort, '127.0.0.1');
     const pair: [Socket, Socket] = [client, target];
     pairs.add(pair);
     const toServer = new Pipe(target);
     const toClient = new Pipe(client);
+    let name: string | undefined;
+    let answered = true;
     client.on('data', (chunk: Buffer) => {
+      // The first that is said is who it is.
+      name ??= /application_name\0([^\0]*)/.exec(chunk.toString('latin1'))?.[1] ?? '';
+      if (answered) turns.set(name, (turns.get(name) ?? 0) + 1);
+      answered = false;
       const fault = armed.length > 0 && chunk.includes(COMMIT) ? armed.shift()! : null;
       if (fault && 'how' in fault) {
         commitsCut += 1;
@@ -58,7 +70,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
       if (fault?.when === 'before') toServer.hold(fault.holdMs);
       toServer.pass(chunk, delayMs);
     });
-    target.on('data', (chunk: Buffer) => toClient.pass(chunk, delayMs));
+    target.on('data', (chunk: Buffer) => toClient.pass(chunk, delayMs, () => (answered = true)));
     for (const socket of pair) {
       socket.on('error', () => {});
       socket.on('close', () => {
@@ -88,6 +100,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
     },
     cut,
     slow: (ms) => void (delayMs = ms),
+    turns: (applicationName) => turns.get(applicationName) ?? 0,
     disturbNextCommit: (fault) => void armed.push(fault),
     get commitsCut() {
       return commitsCut;
@@ -117,9 +130,13 @@ class Pipe {
     this.#later(() => sleep(ms));
   }
 
-  pass(chunk: Buffer, delayMs: number): void {
-    if (delayMs === 0 && this.#last === null) this.#to.write(chunk);
-    else this.#later(() => sleep(delayMs).then(() => void this.#to.write(chunk)));
+  pass(chunk: Buffer, delayMs: number, passed = () => {}): void {
+    const write = () => {
+      passed();
+      this.#to.write(chunk);
+    };
+    if (delayMs === 0 && this.#last === null) write();
+    else this.#later(() => sleep(delayMs).then(write));
   }
 
   #later(step: () => Promise<void>): void {
