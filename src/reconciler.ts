@@ -1,14 +1,17 @@
 /**
  * Mends what was left behind: entries whose time has passed and whose workflow may be gone, because it was terminated,
  * cancelled, deleted or timed out, or because Temporal lost its data. It acts by ID: a start says whether the workflow
- * is there, and is the repair if it is not. Visibility, which may lag and lose, is not asked.
+ * is there, and is the repair if it is not. Visibility, which may lag and lose, is not asked. The same for campaigns.
  *
  * @module
  */
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { startEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
+import { startCampaignWorkflow } from './requests.ts';
+import { listRunningCampaigns } from './store/campaigns.ts';
 import { noteWorkflowsStarted, takeOverdueEntries } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
 
@@ -17,6 +20,8 @@ export interface ReconcilerOptions extends Starter {
   log: CommandLog;
   /** Default 5 s. */
   intervalMs?: number;
+  /** Between two looks at campaigns. Default 30 s. */
+  campaignsEveryMs?: number;
 }
 
 export interface Reconciler {
@@ -27,6 +32,8 @@ export interface Reconciler {
 }
 
 const DEFAULT_INTERVAL_MS = 5_000;
+/** They are few, and each look asks Temporal for each that runs. */
+const CAMPAIGNS_EVERY_MS = 30_000;
 /** Of each kind in one round: a table full of overdue entries is worked off without a burst. */
 const BATCH = 50;
 
@@ -38,6 +45,7 @@ class OverdueReconciler implements Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #wakeup = new Wakeup();
   #stopped = false;
+  #campaignsAt = Number.NEGATIVE_INFINITY;
   mended = 0;
 
   constructor(options: ReconcilerOptions) {
@@ -47,6 +55,7 @@ class OverdueReconciler implements Reconciler {
   async run(): Promise<void> {
     while (!this.#stopped) {
       const found = await this.#round();
+      await this.#lookAtCampaigns();
       // A full batch means that there is more.
       if (found < BATCH) await this.#wakeup.wait(this.#options.intervalMs ?? DEFAULT_INTERVAL_MS);
     }
@@ -78,5 +87,26 @@ class OverdueReconciler implements Reconciler {
       log.warn('the reconciler could not do its round; trying again', { error });
       return 0;
     }
+  }
+  async #lookAtCampaigns(): Promise<void> {
+    const { pool, log, campaignsEveryMs = CAMPAIGNS_EVERY_MS } = this.#options;
+    if (this.#stopped || performance.now() < this.#campaignsAt + campaignsEveryMs) return;
+    this.#campaignsAt = performance.now();
+    try {
+      for (const campaignId of await listRunningCampaigns(pool)) await this.#mendCampaign(campaignId);
+    } catch (error) {
+      log.warn('the reconciler could not look at campaigns; trying again', { error });
+    }
+  }
+
+  async #mendCampaign(campaignId: string): Promise<void> {
+    try {
+      await withinStartLimit(campaignId, () => startCampaignWorkflow(this.#options, campaignId));
+    } catch (error) {
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return;
+      throw error;
+    }
+    this.mended += 1;
+    this.#options.log.warn('the workflow of a campaign was gone and is started again', { campaignId });
   }
 }

@@ -27,7 +27,7 @@ const ADD = { name: 'add', text: ADD_TO_ACCOUNT };
 
 const EXPRESS: Record<string, boolean | 'recorded'> = { express: true, recorded: 'recorded' };
 /** Between two looks at what has its record. */
-const LOOK_EVERY_MS = 10;
+const LOOK_EVERY_MS = 25;
 
 const command = (express: boolean | 'recorded', done: Surroundings['done']) =>
   defineCommand({

@@ -22,6 +22,10 @@ export async function runDev(module: string | undefined, dir: string | undefined
   const interrupted = new AbortController();
   const onSignal = () => interrupted.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  // Often left over from the settings that an earlier one wrote.
+  if (process.env['DATABASE_URL']) note('Postgres is that of DATABASE_URL; unset it for an embedded one');
+  if (process.env['TEMPORAL_ADDRESS'])
+    note('Temporal is that of TEMPORAL_ADDRESS; unset it for an embedded one');
   const servers = await startServers({ persistentDir, usualPorts: true, log: note });
   try {
     const pool = createPool({ connectionString: servers.databaseUrl, max: 1, applicationName: 'inbox dev' });

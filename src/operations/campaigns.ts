@@ -70,7 +70,7 @@ const request = z.object({
  * Freezes the set of open dead letters that the filter finds, and starts their replay.
  *
  * @throws CampaignError when the plan makes no sense, the filter finds nothing, or the workflow could not be started: then the
- *   campaign is there, and {@link resumeCampaign} starts it
+ *   campaign is there, and a worker that reaches Temporal starts it
  */
 export async function startCampaign(
   operator: Operator,
@@ -89,7 +89,8 @@ export async function startCampaign(
     if (error instanceof WorkflowExecutionAlreadyStartedError) return campaign;
     throw new CampaignError(
       campaign.id,
-      `is made, but its workflow could not be started (${messageOf(error)}); \`inbox campaigns resume ${campaign.id}\` starts it`,
+      `is made, but its workflow could not be started (${messageOf(error)}): a worker starts it within half a minute, once it ` +
+        `reaches Temporal; \`inbox campaigns abort ${campaign.id}\` gives it up`,
     );
   }
   return campaign;

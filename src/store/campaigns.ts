@@ -83,6 +83,12 @@ export async function findCampaign(db: Queryable, id: string): Promise<Campaign 
   return rows[0] ?? null;
 }
 
+/** Ids of those that a workflow has to move. */
+export async function listRunningCampaigns(db: Queryable): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(`select id from inbox.campaigns where state = 'Running'`);
+  return rows.map(({ id }) => id);
+}
+
 /** Newest first, at most so many. */
 export async function listCampaigns(db: Queryable, limit: number): Promise<Campaign[]> {
   const { rows } = await db.query<Campaign>(

@@ -10,7 +10,9 @@ import {
   resumeCampaign,
   showCampaign,
 } from '../../src/operations.ts';
+import { createLog } from '../../src/log.ts';
 import { campaignWorkflowId } from '../../src/protocol.ts';
+import { createReconciler } from '../../src/reconciler.ts';
 import { pace } from '../../src/campaign.ts';
 import { behaviours, DeadSet, mend } from '../support/campaign.ts';
 import { createTestInbox } from '../support/inbox.ts';
@@ -273,6 +275,28 @@ describe('a campaign', () => {
     const look = await set.follow(campaign);
     assert.deepEqual([look.state, look.completed], ['Finished', 15]);
     assert.equal((await set.replays()).length, 15);
+  });
+
+  it('goes on by itself after its workflow was terminated, or never started', async () => {
+    const set = await setOf('left', 15);
+    const door = gate();
+    behaviours.set(set.group, () => door.opened);
+    const campaign = await set.replay({ concurrency: 3 });
+    const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
+    const { runId } = await handle.describe();
+    await handle.terminate('an operator');
+    door.open();
+    const { client, taskQueue, pool } = inbox;
+    const often = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
+    const log = createLog('error', () => {});
+    const reconciler = createReconciler({ client, taskQueue, pool, log, ...often });
+    const running = reconciler.run();
+    await eventually('it is started again', async () => (await handle.describe()).runId !== runId);
+    const look = await set.follow(campaign);
+    assert.deepEqual([look.state, look.completed], ['Finished', 15]);
+    assert.equal((await set.replays()).length, 15);
+    reconciler.stop();
+    await running;
   });
 
   it('is paused by the cancellation of its workflow', async () => {
