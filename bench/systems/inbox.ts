@@ -26,8 +26,9 @@ const SENT_AT_ONCE = 500;
 const ADD = { name: 'add', text: ADD_TO_ACCOUNT };
 
 const EXPRESS: Record<string, boolean | 'recorded'> = { express: true, recorded: 'recorded' };
-/** Between two looks at what has its record. */
+/** Between two looks at what has its record; the oldest are looked at, more than are in flight at a steady rate. */
 const LOOK_EVERY_MS = 25;
+const LOOKED_AT = 64;
 
 const command = (express: boolean | 'recorded', done: Surroundings['done']) =>
   defineCommand({
@@ -84,7 +85,7 @@ export const system: System = {
       isLooking = true;
       const sql = `select message_id as id from inbox.entries
                    where message_id = any ($1) and status = 'Completed' and not needs_workflow`;
-      const { rows } = await pool.query<{ id: string }>({ name: 'look', text: sql, values: [[...ids]] });
+      const { rows } = await pool.query<{ id: string }>({ name: 'look', text: sql, values: [[...ids].slice(0, LOOKED_AT)] });
       for (const { id } of rows) if (ids.delete(id)) done(id);
       isLooking = false;
     }

@@ -10,6 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 /** A simple query of Postgres's protocol: its text, and the zero that ends it. */
 const COMMIT = Buffer.from('commit\0');
+/** ReadyForQuery, without the byte that says in which state. */
+const READY = Buffer.from('Z\0\0\0\x05');
 
 /** What befalls a COMMIT before the server gets it, or after, when its answer is on the way back. */
 export type CommitFault =
@@ -28,7 +30,8 @@ export interface Proxy {
   disturbNextCommit(fault: CommitFault): void;
   /**
    * How often the clients of this name (Postgres's application_name) have said something after an answer, so far: their round
-   * trips. Only under {@link slow}, where no answer overtakes what is still being said.
+   * trips, without those of a connection's beginning. Only under {@link slow}, where no answer overtakes what is still being
+   * said.
    */
   turns(applicationName: string): number;
   /** How many COMMITs were cut, and held, so far. */
@@ -52,11 +55,12 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
     const toServer = new Pipe(target);
     const toClient = new Pipe(client);
     let name: string | undefined;
+    let ready = false;
     let answered = true;
     client.on('data', (chunk: Buffer) => {
       // The first that is said is who it is.
       name ??= /application_name\0([^\0]*)/.exec(chunk.toString('latin1'))?.[1] ?? '';
-      if (answered) turns.set(name, (turns.get(name) ?? 0) + 1);
+      if (ready && answered) turns.set(name, (turns.get(name) ?? 0) + 1);
       answered = false;
       const fault = armed.length > 0 && chunk.includes(COMMIT) ? armed.shift()! : null;
       if (fault && 'how' in fault) {
@@ -70,7 +74,10 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
       if (fault?.when === 'before') toServer.hold(fault.holdMs);
       toServer.pass(chunk, delayMs);
     });
-    target.on('data', (chunk: Buffer) => toClient.pass(chunk, delayMs, () => (answered = true)));
+    target.on('data', (chunk: Buffer) => {
+      ready ||= chunk.subarray(-6, -1).equals(READY);
+      toClient.pass(chunk, delayMs, () => (answered = true));
+    });
     for (const socket of pair) {
       socket.on('error', () => {});
       socket.on('close', () => {
