@@ -112,9 +112,10 @@ export const system: System = {
       },
       async countDone() {
         const { rows } = await pool.query<{ done: number }>(
+          // The ids of this measurement's jobs, so that no count reads what was there before.
           `select count(*)::integer as done from inbox.entries
-           where status = 'Completed' and not needs_workflow and command_type = $1`,
-          [TYPE],
+           where message_id > $1 || '-' and message_id < $1 || '.' and status = 'Completed' and not needs_workflow`,
+          [taskQueue],
         );
         return rows[0]!.done;
       },
