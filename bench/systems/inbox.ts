@@ -85,7 +85,11 @@ export const system: System = {
       isLooking = true;
       const sql = `select message_id as id from inbox.entries
                    where message_id = any ($1) and status = 'Completed' and not needs_workflow`;
-      const { rows } = await pool.query<{ id: string }>({ name: 'look', text: sql, values: [[...ids].slice(0, LOOKED_AT)] });
+      const { rows } = await pool.query<{ id: string }>({
+        name: 'look',
+        text: sql,
+        values: [[...ids].slice(0, LOOKED_AT)],
+      });
       for (const { id } of rows) if (ids.delete(id)) done(id);
       isLooking = false;
     }
