@@ -178,7 +178,11 @@ async function obey(order: Order): Promise<void> {
     load = new Load(running, order.surroundings.taskQueue);
     tell({ kind: 'opened', servers: running.servers ?? [] });
   } else if (order.kind === 'run') {
-    tell({ kind: 'over', outcome: await run(running!, load!, order.plan) });
+    const outcome = await run(running!, load!, order.plan);
+    // Its memory is read now: what nothing holds any more is not to count.
+    globalThis.gc?.();
+    await sleep(SETTLING_MS);
+    tell({ kind: 'over', outcome });
   } else {
     await running?.stop();
     tell({ kind: 'stopped' });

@@ -251,7 +251,7 @@ class Host {
 
   constructor(spec: SystemSpec, profile?: string) {
     this.#spec = spec;
-    const execArgv = profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [];
+    const execArgv = ['--expose-gc', ...(profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [])];
     this.#child = fork(spec.host, [], { execPath: spec.node, execArgv, stdio: ['ignore', 2, 2, 'ipc'] });
     this.#child.on('message', (report: Report) => this.#hear(report));
     this.#child.on('exit', (code, signal) => this.#fail(`its process ended with ${code ?? signal}`));
