@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { startEntry, withinStartLimit } from './starter.ts';
@@ -100,12 +99,7 @@ class OverdueReconciler implements Reconciler {
   }
 
   async #mendCampaign(campaignId: string): Promise<void> {
-    try {
-      await withinStartLimit(campaignId, () => startCampaignWorkflow(this.#options, campaignId));
-    } catch (error) {
-      if (error instanceof WorkflowExecutionAlreadyStartedError) return;
-      throw error;
-    }
+    if (!(await withinStartLimit(campaignId, () => startCampaignWorkflow(this.#options, campaignId)))) return;
     this.mended += 1;
     this.#options.log.warn('the workflow of a campaign was gone and is started again', { campaignId });
   }

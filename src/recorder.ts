@@ -34,8 +34,6 @@ const SWEEP_INTERVAL_MS = 5_000;
 /** Places: what runs, what waits, what may come. More than this is in the table until there is room. */
 const MOST_HELD = 256;
 const NOTED_TOGETHER = 200;
-const MIN_BACKOFF_MS = 200;
-const MAX_BACKOFF_MS = 2_000;
 
 export class Recorder {
   readonly #options: RecorderOptions;
@@ -168,10 +166,7 @@ export class Recorder {
 
   async #backOff(): Promise<void> {
     this.#paused = true;
-    await this.#wakeup.pause(
-      Math.min(MIN_BACKOFF_MS * 2 ** Math.min(this.#failures, 8), MAX_BACKOFF_MS),
-      () => this.#stopped,
-    );
+    await this.#wakeup.backOff(this.#failures, () => this.#stopped);
     this.#paused = false;
     this.#startNext();
   }

@@ -46,9 +46,6 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
-const MIN_BACKOFF_MS = 200;
-/** Short: after an outage everything waits for it, and a try costs one statement and one call. */
-const MAX_BACKOFF_MS = 2_000;
 
 export function createRelay(options: RelayOptions): Relay {
   return new PendingRelay(options);
@@ -203,9 +200,8 @@ class PendingRelay implements Relay {
   }
 
   async #backOff(): Promise<void> {
-    const delayMs = Math.min(MIN_BACKOFF_MS * 2 ** this.#failures, MAX_BACKOFF_MS);
+    const failures = this.#failures;
     this.#failures += 1;
-    // Not to be cut short by a NOTIFY: those go on coming while Temporal is away.
-    await this.#wakeup.pause(delayMs, () => this.#stopped);
+    await this.#wakeup.backOff(failures, () => this.#stopped);
   }
 }

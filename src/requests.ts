@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { CAMPAIGN_PRIORITY, CAMPAIGN_WORKFLOW_TYPE, campaignWorkflowId, WORKFLOW_TYPE } from './protocol.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from './protocol.ts';
@@ -45,14 +46,27 @@ export async function askCampaign(
   });
 }
 
-/** @throws what the client throws when Temporal cannot be reached or refuses the start */
-export async function startCampaignWorkflow({ client, taskQueue }: Asker, campaignId: string): Promise<void> {
+/**
+ * Whether it had to be started: false where it is at work.
+ *
+ * @throws what the client throws when Temporal cannot be reached or refuses the start
+ */
+export async function startCampaignWorkflow(
+  { client, taskQueue }: Asker,
+  campaignId: string,
+): Promise<boolean> {
   const argument: CampaignArgument = { campaignId };
-  await client.workflow.start(CAMPAIGN_WORKFLOW_TYPE, {
-    workflowId: campaignWorkflowId(campaignId),
-    taskQueue,
-    args: [argument],
-    staticSummary: 'bulk replay',
-    priority: CAMPAIGN_PRIORITY,
-  });
+  try {
+    await client.workflow.start(CAMPAIGN_WORKFLOW_TYPE, {
+      workflowId: campaignWorkflowId(campaignId),
+      taskQueue,
+      args: [argument],
+      staticSummary: 'bulk replay',
+      priority: CAMPAIGN_PRIORITY,
+    });
+    return true;
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
+    throw error;
+  }
 }

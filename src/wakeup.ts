@@ -4,8 +4,16 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffDelayMs } from './retry.ts';
 
 const PAUSE_STEP_MS = 100;
+/** Short: after an outage everything waits for it, and a try costs one statement and one call. */
+const BACKOFF = {
+  maximumAttempts: Infinity,
+  initialIntervalMs: 200,
+  backoffCoefficient: 2,
+  maximumIntervalMs: 2_000,
+};
 
 export class Wakeup {
   #pending = false;
@@ -29,6 +37,14 @@ export class Wakeup {
       this.#resolve = null;
     }
     this.#pending = false;
+  }
+
+  /**
+   * Longer with each failure so far, 200 ms to 2 s, unless it is over. Whatever wakes does not cut it short: a NOTIFY goes on
+   * coming while a server is away.
+   */
+  backOff(failures: number, isOver: () => boolean): Promise<void> {
+    return this.pause(backoffDelayMs(BACKOFF, failures + 1), isOver);
   }
 
   /** For this long whatever wakes, unless it is over. */

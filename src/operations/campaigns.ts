@@ -4,7 +4,6 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import type { CampaignLook, CampaignPlan } from '../campaign.ts';
@@ -86,7 +85,6 @@ export async function startCampaign(
   try {
     await startCampaignWorkflow(operator, campaign.id);
   } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return campaign;
     throw new CampaignError(
       campaign.id,
       `is made, but its workflow could not be started (${messageOf(error)}): a worker starts it within half a minute, once it ` +
