@@ -109,7 +109,8 @@ function unavailableDelayMs(): number {
   return Math.min(500 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
 }
 
-function unavailable(type: string, message: string, delayMs: number): ApplicationFailure {
+/** Nothing was tried and no attempt was used up; Temporal tries again after the delay. */
+export function unavailable(type: string, message: string, delayMs: number): ApplicationFailure {
   return answer({ type, message, stack: null }, { details: { outcome: 'unavailable' }, delayMs });
 }
 

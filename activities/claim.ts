@@ -16,7 +16,17 @@ import {
   hasFingerprint,
   insertAndClaimEntry,
 } from '../src/store/entries.ts';
-import { deadLetterFailure, factsOf, overtaken, reaching, refusal, transientFailure } from './answers.ts';
+import { insertPendingEntries } from '../src/store/send.ts';
+import { findTaskQueuesOf } from '../src/store/workers.ts';
+import {
+  deadLetterFailure,
+  factsOf,
+  overtaken,
+  reaching,
+  refusal,
+  transientFailure,
+  unavailable,
+} from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { recordFailure } from './record-failure.ts';
 
@@ -35,9 +45,16 @@ export async function claim(
   envelope: NewEntry | null,
   lane: AttemptInput['lane'],
 ): Promise<Claim> {
-  const { claims } = dependencies;
+  const { claims, registry } = dependencies;
+  if (envelope && !registry.has(envelope.commandType)) {
+    // Stored, so that it can be seen waiting; a worker that knows its type claims it.
+    await reaching(insertPendingEntries(claims, [envelope], null));
+    return explain(dependencies, messageId, envelope);
+  }
   const entry = await reaching(
-    envelope ? insertAndClaimEntry(claims, envelope) : claimEntry(claims, messageId, lane === 'first'),
+    envelope
+      ? insertAndClaimEntry(claims, envelope)
+      : claimEntry(claims, messageId, { onlyDue: lane === 'first', types: [...registry.keys()] }),
   );
   return entry ? { kind: 'claimed', entry } : explain(dependencies, messageId, envelope);
 }
@@ -60,11 +77,11 @@ async function explain(
       `${problem}; the first one stands, a new command needs a new message_id`,
     );
   }
+  if (entry.status === 'Completed') return { kind: 'completed', result: entry.result };
+  if (entry.status === 'DeadLetter') throw await deadAlready(dependencies, entry);
+  // Before anything is decided: retry policy and timeout are known only where the command is.
+  if (!dependencies.registry.has(entry.commandType)) throw await unknownHere(dependencies, entry);
   switch (entry.status) {
-    case 'Completed':
-      return { kind: 'completed', result: entry.result };
-    case 'DeadLetter':
-      throw await deadAlready(dependencies, entry);
     case 'Processing':
       throw await lostAttempt(dependencies, entry);
     case 'Failed':
@@ -105,6 +122,33 @@ async function deadAlready(dependencies: ActivityDependencies, entry: Entry) {
   const facts = factsOf(dependencies, entry, dependencies.registry.get(entry.commandType));
   const { error, retryCount, failureGroup, reason } = letter;
   return deadLetterFailure(facts, splitErrorText(error), retryCount, failureGroup, reason);
+}
+
+/** How soon a worker of the task queue is asked again while one of them knows the type: Temporal may choose this one again. */
+const ASK_NEXT_MS = 250;
+/** How soon while none of them knows it. */
+const ASK_LATER_MS = 10_000;
+
+/** No attempt is used up: the activity is tried again until a worker that knows the command type takes it. */
+async function unknownHere({ claims, registry, asker, log }: ActivityDependencies, entry: Entry) {
+  const { messageId, commandType } = entry;
+  const { taskQueue, client } = asker;
+  const queues = await reaching(findTaskQueuesOf(claims, commandType, client.options.namespace));
+  const known = [...registry.keys()].sort().join(', ') || 'none';
+  const here = `this worker has no command ${commandType}; it knows: ${known}`;
+  if (queues.includes(taskQueue)) {
+    return unavailable(
+      FAILURE.unknownCommandType,
+      `${here}. Another worker of its task queue does`,
+      ASK_NEXT_MS,
+    );
+  }
+  const where =
+    queues.length === 0
+      ? 'No running worker does: start one'
+      : `Only workers on task queue ${queues.join(', ')} do: start the workflow there, or send the command through Postgres`;
+  log.warn('a command waits for a worker that knows its type', { messageId, commandType, taskQueue });
+  return unavailable(FAILURE.unknownCommandType, `${here}. ${where}`, ASK_LATER_MS);
 }
 
 /** Started and never ended: its worker died. It was a failed attempt like any other, and uses up a try. */

@@ -35,8 +35,6 @@ export class ExpressLane {
   readonly types: readonly string[];
   /** Called whenever a slot is free again. */
   onFree = (): void => {};
-  /** Whether older ones wait in the table: then what is sent here has to wait behind them. */
-  behind = false;
   readonly #options: ExpressLaneOptions;
   readonly #running = new Set<Promise<void>>();
   readonly #reserved = new Set<Promise<void>>();
@@ -58,7 +56,7 @@ export class ExpressLane {
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
   reserve(type: string): ReservedSlot | null {
-    if (this.#closed || this.behind || !this.types.includes(type)) return null;
+    if (this.#closed || !this.types.includes(type)) return null;
     // The last of the slots are for what comes from elsewhere.
     if (this.#free <= Math.ceil(this.#options.slots / 8)) return null;
     let settle!: () => void;

@@ -11,12 +11,22 @@ import { startEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
 import { startCampaignWorkflow } from './requests.ts';
 import { listRunningCampaigns } from './store/campaigns.ts';
-import { noteWorkflowsStarted, takeOverdueEntries } from './store/starts.ts';
+import { Floors } from './floors.ts';
+import {
+  noteWorkflowsStarted,
+  OVERDUE_AFTER_MS,
+  OVERDUE_KINDS,
+  START_LEASE_MS,
+  takeOverdueEntries,
+} from './store/starts.ts';
+import type { EntryToStart, OverdueKind } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface ReconcilerOptions extends Starter {
   pool: Pool;
   log: CommandLog;
+  /** The command types that this worker knows. */
+  types: readonly string[];
   /** Default 5 s. */
   intervalMs?: number;
   /** Between two looks at campaigns. Default 30 s. */
@@ -35,6 +45,14 @@ const DEFAULT_INTERVAL_MS = 5_000;
 const CAMPAIGNS_EVERY_MS = 30_000;
 /** Of each kind in one round: a table full of overdue entries is worked off without a burst. */
 const BATCH = 50;
+/** An entry that was looked after and is overdue again waits for a look without floors. */
+const FULL_LOOK_LIMITS = { minimumMs: DEFAULT_INTERVAL_MS, maximumMs: 60_000 };
+/** Rows of these kinds are found once their time is this far in the past. */
+const FOUND_AFTER_MS: Record<OverdueKind, number> = {
+  processing: OVERDUE_AFTER_MS,
+  failed: OVERDUE_AFTER_MS,
+  handedOver: START_LEASE_MS,
+};
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   return new OverdueReconciler(options);
@@ -43,6 +61,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 class OverdueReconciler implements Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #wakeup = new Wakeup();
+  readonly #floors: Record<OverdueKind, Floors> = {
+    processing: new Floors(FULL_LOOK_LIMITS),
+    failed: new Floors(FULL_LOOK_LIMITS),
+    handedOver: new Floors(FULL_LOOK_LIMITS),
+  };
   #stopped = false;
   #campaignsAt = Number.NEGATIVE_INFINITY;
   mended = 0;
@@ -53,10 +76,10 @@ class OverdueReconciler implements Reconciler {
 
   async run(): Promise<void> {
     while (!this.#stopped) {
-      const found = await this.#round();
+      let isMore = false;
+      for (const kind of OVERDUE_KINDS) isMore = (await this.#round(kind)) || isMore;
       await this.#lookAtCampaigns();
-      // A full batch means that there is more.
-      if (found < BATCH) await this.#wakeup.wait(this.#options.intervalMs ?? DEFAULT_INTERVAL_MS);
+      if (!isMore) await this.#wakeup.wait(this.#options.intervalMs ?? DEFAULT_INTERVAL_MS);
     }
   }
 
@@ -65,28 +88,58 @@ class OverdueReconciler implements Reconciler {
     this.#wakeup.wake();
   }
 
-  /** How many entries were looked at. */
-  async #round(): Promise<number> {
-    const { pool, log } = this.#options;
+  /** Whether there may be more. */
+  async #round(kind: OverdueKind): Promise<boolean> {
+    const { pool, log, types } = this.#options;
+    const floors = this.#floors[kind];
+    const full = floors.isFullLookDue(performance.now());
+    const shares = floors.ask(types, BATCH, full);
+    if (this.#stopped || shares.length === 0) return false;
+    const began = performance.now();
     try {
-      const entries = await takeOverdueEntries(pool, BATCH);
-      const started = await Promise.all(
-        entries.map((entry) => withinStartLimit(entry.messageId, () => startEntry(this.#options, entry))),
-      );
-      await noteWorkflowsStarted(
-        pool,
-        entries.map(({ messageId }) => messageId),
-      );
-      const mended = started.filter((how) => how !== 'running').length;
-      this.mended += mended;
-      if (mended > 0) log.warn('workflows of overdue entries were gone and are started again', { mended });
-      return entries.length;
+      const { rows, lookedAt } = await takeOverdueEntries(pool, kind, shares);
+      if (full) floors.fullLookEnded(began, performance.now());
+      floors.looked(shares, rows, lookedAt - FOUND_AFTER_MS[kind] / 1_000);
+      await this.#startAll(rows);
+      return types.some((type) => floors.hasBacklog(type));
     } catch (error) {
-      // The lease runs out, and the next round finds them again.
-      log.warn('the reconciler could not do its round; trying again', { error });
-      return 0;
+      // Leases run out, and a look without floors finds the entries again.
+      log.warn('the reconciler could not read from Postgres; trying again', { error });
+      return false;
     }
   }
+
+  /** One start that fails keeps nothing from the others: its lease runs out, and it is found again. */
+  async #startAll(entries: readonly EntryToStart[]): Promise<void> {
+    if (entries.length === 0) return;
+    const { pool, log } = this.#options;
+    const outcomes = await Promise.allSettled(
+      entries.map((entry) => withinStartLimit(entry.messageId, () => startEntry(this.#options, entry))),
+    );
+    const there = entries.filter((_, index) => outcomes[index]!.status === 'fulfilled');
+    const failed = outcomes.flatMap((outcome, index) =>
+      outcome.status === 'rejected' ? [{ error: outcome.reason as unknown, ...entries[index]! }] : [],
+    );
+    if (failed.length > 0) {
+      const { error, messageId } = failed[0]!;
+      log.warn('workflows of overdue entries could not be started; trying again', {
+        count: failed.length,
+        messageId,
+        error,
+      });
+    }
+    await noteWorkflowsStarted(
+      pool,
+      there.map(({ messageId }) => messageId),
+    );
+    const restarted = outcomes.filter(
+      (outcome) => outcome.status === 'fulfilled' && outcome.value !== 'running',
+    );
+    this.mended += restarted.length;
+    if (restarted.length > 0)
+      log.warn('workflows of overdue entries were gone and are started again', { count: restarted.length });
+  }
+
   async #lookAtCampaigns(): Promise<void> {
     const { pool, log, campaignsEveryMs = CAMPAIGNS_EVERY_MS } = this.#options;
     if (this.#stopped || performance.now() < this.#campaignsAt + campaignsEveryMs) return;

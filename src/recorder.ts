@@ -8,6 +8,7 @@
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
+import { Floors } from './floors.ts';
 import { recordEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
 import type { EntryToRecord } from './store/starts.ts';
@@ -19,6 +20,8 @@ export interface RecorderOptions extends Starter {
   log: CommandLog;
   /** Starts at a time: no more than can be eager. */
   atOnce: number;
+  /** The command types that this worker knows: what it did not run, another task queue may have to record. */
+  types: readonly string[];
 }
 
 /** Kept for a command whose attempt begins, so that its record needs no look at the table. */
@@ -31,6 +34,8 @@ export interface RecordPlace {
 
 /** What is left behind by others: by a worker that died, and while Temporal was away. */
 const SWEEP_INTERVAL_MS = 5_000;
+/** Records whose lease ran out, and commands that were committed late, wait for a look without floors. */
+const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 30_000 };
 /** Places: what runs, what waits, what may come. More than this is in the table until there is room. */
 const MOST_HELD = 256;
 const NOTED_TOGETHER = 200;
@@ -38,6 +43,7 @@ const NOTED_TOGETHER = 200;
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #wakeup = new Wakeup();
+  readonly #floors = new Floors(FULL_LOOK_LIMITS);
   readonly #running = new Set<Promise<void>>();
   #waiting: EntryToRecord[] = [];
   #reserved = 0;
@@ -101,7 +107,7 @@ export class Recorder {
     const failures = this.#failures;
     const taken = await this.#take(room);
     if (taken) {
-      this.#owed = taken.length === room;
+      this.#owed = this.#options.types.some((type) => this.#floors.hasBacklog(type));
       this.#waiting.push(...taken);
       this.#startNext();
     }
@@ -110,8 +116,14 @@ export class Recorder {
   }
 
   async #take(limit: number): Promise<EntryToRecord[] | null> {
+    const full = this.#floors.isFullLookDue(performance.now());
+    const shares = this.#floors.ask(this.#options.types, limit, full);
+    const began = performance.now();
     try {
-      return await takeUnrecordedEntries(this.#options.pool, limit);
+      const look = await takeUnrecordedEntries(this.#options.pool, shares);
+      if (full) this.#floors.fullLookEnded(began, performance.now());
+      this.#floors.looked(shares, look.rows, look.lookedAt);
+      return look.rows;
     } catch (error) {
       this.#options.log.warn('what is still to be recorded could not be read from Postgres; trying again', {
         error,

@@ -14,10 +14,11 @@ import { joinProcess } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
 import { startEntry, withinStartLimit } from './starter.ts';
 import type { Started, Starter } from './starter.ts';
-import type { NewEntry } from './store/entries.ts';
+import type { Entry, NewEntry } from './store/entries.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
+import { Floors } from './floors.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
-import type { EntryToStart, Room, TakenEntries } from './store/starts.ts';
+import type { EntryToStart, Look } from './store/starts.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -27,6 +28,8 @@ export interface RelayOptions extends Starter {
    * task queue: a burst of everything at once ran at a third of the rate, with seconds of latency.
    */
   slots: number;
+  /** The command types that this worker knows and starts a workflow for. */
+  workflowTypes: readonly string[];
   express: ExpressLane;
   /** Which database this is: see {@link identifyDatabase}. */
   database: string;
@@ -46,6 +49,8 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
+/** A row that was committed late waits for a look without floors. */
+const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
 
 export function createRelay(options: RelayOptions): Relay {
   return new PendingRelay(options);
@@ -54,6 +59,9 @@ export function createRelay(options: RelayOptions): Relay {
 class PendingRelay implements Relay {
   readonly #options: RelayOptions;
   readonly #wakeup = new Wakeup();
+  readonly #floors = new Floors(FULL_LOOK_LIMITS);
+  /** Something was committed since the last look began. */
+  #notified = false;
   /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
   readonly #slots = new Map<string, number>();
   /** Starts of what was sent in this process. */
@@ -70,7 +78,10 @@ class PendingRelay implements Relay {
     const listener = listen({
       connection: pool.options,
       channel: PENDING_CHANNEL,
-      onWake: () => this.#wakeup.wake(),
+      onWake: () => {
+        this.#notified = true;
+        this.#wakeup.wake();
+      },
       log,
     });
     const wake = () => this.#wakeup.wake();
@@ -96,15 +107,20 @@ class PendingRelay implements Relay {
   }
 
   async #turn(): Promise<void> {
-    const room = this.#room();
-    if (room === null) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    const taken = await this.#take(room);
-    if (taken === null) return this.#backOff();
-    const { claimed, toStart } = taken;
-    this.#options.express.behind = claimed.length + toStart.length === room.limit;
-    if (claimed.length + toStart.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    for (const entry of claimed) this.#options.express.run(entry);
-    const failed = await this.#startAll(toStart);
+    const notified = this.#notified;
+    this.#notified = false;
+    let taken = await this.#look(this.#floors.isFullLookDue(performance.now()));
+    if (taken === 'noRoom') {
+      this.#notified ||= notified;
+      return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    }
+    // A commit was announced and nothing found: another worker was quicker, or the row was committed late, below its floor.
+    const mayBeLate = taken.length === 0 && notified && this.#floors.isFullLookDue(performance.now(), true);
+    if (mayBeLate) taken = await this.#look(true);
+    if (taken === 'failed') return this.#backOff();
+    if (taken === 'noRoom' || taken.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    for (const entry of taken) if (entry.status === 'Processing') this.#options.express.run(entry);
+    const failed = await this.#startAll(taken.filter(({ status }) => status === 'Pending'));
     if (failed.length === 0) {
       this.#failures = 0;
       return undefined;
@@ -113,38 +129,41 @@ class PendingRelay implements Relay {
     return this.#backOff();
   }
 
-  /** Null: there is none. Where both lanes have some, no more than either can take. */
-  #room(): Room | null {
-    const expressTypes = this.#options.express.types;
-    const workflows = Math.min(this.#freeSlots(), MAX_BATCH);
-    const express = this.#options.express.room;
-    if (expressTypes.length === 0) return workflows === 0 ? null : { limit: workflows, expressTypes };
-    if (express === 0) return workflows === 0 ? null : { limit: workflows, expressTypes, lane: 'workflow' };
-    if (workflows === 0) return { limit: express, expressTypes, lane: 'express' };
-    return { limit: Math.min(workflows, express), expressTypes };
-  }
-
   #freeSlots(): number {
     const now = Date.now();
     for (const [messageId, until] of this.#slots) if (until < now) this.#slots.delete(messageId);
     return Math.max(0, this.#options.slots - this.#slots.size);
   }
 
-  async #take(room: Room): Promise<TakenEntries | null> {
+  /** Takes as much as there is room for: no row of a mode without room is read. `full`: without floors. */
+  async #look(full: boolean): Promise<Entry[] | 'failed' | 'noRoom'> {
+    const { pool, express, workflowTypes, log } = this.#options;
+    const shares = [
+      ...this.#floors.ask(express.types, express.room, full),
+      ...this.#floors.ask(workflowTypes, Math.min(this.#freeSlots(), MAX_BATCH), full),
+    ];
+    if (shares.length === 0) return 'noRoom';
+    const began = performance.now();
+    let look: Look<Entry>;
     try {
-      return await takePendingEntries(this.#options.pool, room);
+      look = await takePendingEntries(pool, shares, express.types);
     } catch (error) {
-      this.#options.log.warn('the relay could not read from Postgres; trying again', { error });
-      return null;
+      log.warn('the relay could not read from Postgres; trying again', { error });
+      return 'failed';
     }
+    if (full) this.#floors.fullLookEnded(began, performance.now());
+    this.#floors.looked(shares, look.rows, look.lookedAt);
+    return look.rows;
   }
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
   #reserve({ messageId, commandType }: NewEntry): ReservedSlot | null {
-    const { express, slots } = this.#options;
+    const { express, workflowTypes, slots } = this.#options;
+    if (this.#stopped || this.#floors.hasBacklog(commandType)) return null;
     if (express.types.includes(commandType)) return express.reserve(commandType);
+    if (!workflowTypes.includes(commandType)) return null;
     // A message that has a slot is a duplicate of the one that runs.
-    if (this.#stopped || express.behind || this.#failures > 0 || this.#slots.has(messageId)) return null;
+    if (this.#failures > 0 || this.#slots.has(messageId)) return null;
     // The last of the slots are for what comes from elsewhere.
     if (this.#freeSlots() <= Math.ceil(slots / 8)) return null;
     this.#slots.set(messageId, Date.now() + SLOT_LEASE_MS);
@@ -168,6 +187,8 @@ class PendingRelay implements Relay {
     await releasePendingEntries(this.#options.pool, messageIds).catch(() => {
       // Their lease runs out by itself.
     });
+    // They are below their floors.
+    this.#floors.reset();
     this.#wakeup.wake();
   }
 

@@ -30,6 +30,7 @@ import { createRelay } from './relay.ts';
 import { missingSearchAttributes } from './search-attributes.ts';
 import { identifyDatabase } from './store/backends.ts';
 import { loadWorkflowBundle } from './workflow-bundle.ts';
+import { WorkerPresence } from './worker-presence.ts';
 
 export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
@@ -99,13 +100,13 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       shutdown: shutdown.signal,
       log,
     };
-    const recorder = new Recorder({ ...starter, pool: pools.claims, atOnce: settings.concurrency });
-    const typesOf = (kind: 'express' | 'recorded') =>
-      [...registry.values()].filter((command) => command[kind]).map(({ type }) => type);
+    const commands = [...registry.values()];
+    const types = commands.map(({ type }) => type);
+    const recorder = new Recorder({ ...starter, pool: pools.claims, types, atOnce: settings.concurrency });
     const express = new ExpressLane({
       ...starter,
-      types: typesOf('express'),
-      recordedTypes: typesOf('recorded'),
+      types: commands.filter(({ express: isExpress }) => isExpress).map(({ type }) => type),
+      recordedTypes: commands.filter(({ recorded }) => recorded).map(({ type }) => type),
       recorder,
       slots: settings.expressConcurrency,
       attempt: createExpressAttempt(dependencies),
@@ -115,9 +116,21 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       pool: pools.claims,
       database: await identifyDatabase(pools.records),
       slots: settings.concurrency,
+      workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
       express,
     });
-    const reconciler = createReconciler(starter);
+    const reconciler = createReconciler({ ...starter, pool: pools.claims, types });
+    const presence = new WorkerPresence({
+      pool: pools.records,
+      worker: {
+        identity,
+        namespace,
+        taskQueue: settings.taskQueue,
+        buildId: options.buildId ?? null,
+        commandTypes: types,
+      },
+      log,
+    });
     const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
     const alerts = createAlertLoop({
       ...starter,
@@ -145,13 +158,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
         const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
         // The relay ends when the last attempt has; until then there may be something to record.
         const relaying = relay.run().finally(() => recorder.stop());
-        const loops = Promise.all([relaying, recorder.run(), reconciler.run(), alerts.run()]);
+        const loops = Promise.all([relaying, recorder.run(), reconciler.run(), alerts.run(), presence.run()]);
         try {
           await worker.run();
         } finally {
           relay.stop();
           reconciler.stop();
           alerts.stop();
+          presence.stop();
           await loops;
           clearInterval(watch);
           stopLooking();
@@ -193,6 +207,11 @@ type Pools = Record<'claims' | 'attempts' | 'records', Pool>;
 /** Statements that are ours alone are short; one that waits longer waits for a lock, or for a dead network. */
 const OWN_STATEMENT_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' };
 const OWN_QUERY_TIMEOUT_MS = 20_000;
+/**
+ * Claims and scans for work read through indexes, in their order, whatever the statistics say: those of a table whose rows
+ * change state all the time are always out of date.
+ */
+const BY_INDEX = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_sort: 'off' };
 
 function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
@@ -210,7 +229,7 @@ function createPools(connectionString: string, settings: InboxSettings): Pools {
       ...own,
       max: Math.max(2, Math.ceil(attempts / 8)),
       applicationName: 'inbox claims',
-      settings: { ...OWN_STATEMENT_LIMITS, synchronous_commit: 'off' },
+      settings: { ...OWN_STATEMENT_LIMITS, ...BY_INDEX, synchronous_commit: 'off' },
     }),
     records: createPool({
       ...own,

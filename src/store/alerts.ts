@@ -103,9 +103,12 @@ export async function takeAlertsToStart(db: Queryable, limit: number): Promise<A
   return rows;
 }
 
+/** Not `ended_at is null`: a statement that addresses one row by its key must not use the partial index of open ones. */
+const OPEN = `coalesce(ended_at, 'infinity') = 'infinity'`;
+
 /** Gives them back at once, when Temporal could not be reached. */
 export async function releaseAlerts(db: Queryable, ids: readonly string[]): Promise<void> {
-  await db.query('update inbox.alerts set due_at = now() where id = any ($1) and ended_at is null', [ids]);
+  await db.query(`update inbox.alerts set due_at = now() where id = any ($1) and ${OPEN}`, [ids]);
 }
 
 export interface AlertTry {
@@ -125,7 +128,7 @@ export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number)
     `update inbox.alerts
      set tries = tries + 1, first_tried_at = coalesce(first_tried_at, now()),
          due_at = now() + $2 * interval '1 millisecond'
-     where id = $1 and ended_at is null
+     where id = $1 and ${OPEN}
      returning id as "alertId", failure_group as "failureGroup", command_type as "commandType",
        error_type as "errorType", count, first_dead_at as "firstDeadAt", last_dead_at as "lastDeadAt",
        message_ids as "messageIds", created_at as "createdAt", waiting, tries,

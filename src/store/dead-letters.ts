@@ -39,6 +39,9 @@ export const DEAD_LETTER_COLUMNS = `
   resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
   pruned_at as "prunedAt"`;
 
+/** Not `resolution is null`: a statement that addresses one row by its key must not use the partial index of open ones. */
+const OPEN = `coalesce(resolution, '') = ''`;
+
 /** Every dead letter of a message, oldest first: one for each generation that died. */
 export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {
   const { rows } = await db.query<DeadLetter>(
@@ -104,14 +107,14 @@ export async function replayDeadLetter(
     `with letter as (
        update inbox.dead_letters
        set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and resolution is null and ($5::uuid is null or id = $5)
+       where message_id = $1 and ${OPEN} and ($5::uuid is null or id = $5)
        returning id, message_id, generation),
      entry as (
        update inbox.entries e
        set status = 'Pending', generation = e.generation + 1, retry_count = 0, payload = coalesce($4, e.payload),
            relayed_at = now()
        from letter
-       where e.message_id = letter.message_id and e.status = 'DeadLetter'
+       where e.message_id = letter.message_id and e.status::text = 'DeadLetter'
        returning e.message_id, e.generation),
      item as (
        update inbox.campaign_items i set replayed_at = now() from letter
@@ -146,7 +149,7 @@ export async function discardDeadLetter(
     `with letter as (
        update inbox.dead_letters
        set resolution = 'discarded', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and resolution is null and ($4::uuid is null or id = $4)
+       where message_id = $1 and ${OPEN} and ($4::uuid is null or id = $4)
        returning id, message_id)
      insert into inbox.audit (action, message_id, actor, reason, details)
      select 'discard', message_id, $2, $3, jsonb_build_object('deadLetterId', id) from letter`,
@@ -167,8 +170,8 @@ export async function restoreDeadLetter(
     `with discarded as (
        select d.id, d.resolved_by, d.resolved_reason, d.resolved_at
        from inbox.dead_letters d join inbox.entries e using (message_id, generation)
-       where d.message_id = $1 and d.resolution = 'discarded' and d.pruned_at is null
-         and e.status = 'DeadLetter' and e.pruned_at is null
+       where d.message_id = $1 and coalesce(d.resolution, '') = 'discarded' and d.pruned_at is null
+         and e.status::text = 'DeadLetter' and e.pruned_at is null
        for update of d),
      letter as (
        update inbox.dead_letters d

@@ -51,7 +51,8 @@ export const ENTRY_COLUMNS = `
 const CLAIM = statement(
   `update inbox.entries
    set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
-   where message_id = $1 and (status = 'Pending' or status = 'Failed' and (not $2 or next_retry_at <= now()))
+   where message_id = $1 and ($3::text[] is null or command_type = any ($3))
+     and (status::text = 'Pending' or status::text = 'Failed' and (not $2 or next_retry_at <= now()))
    returning ${ENTRY_COLUMNS}`,
 );
 
@@ -59,10 +60,18 @@ const CLAIM = statement(
  * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.
  * `attempt + 1` is the fence: whoever started an earlier attempt can no longer lock the row.
  *
+ * Like every statement that addresses one row by its key, it compares `status::text`, so that no plan of it can use the
+ * partial index of a status: under a snapshot that is held open such an index is full of dead entries.
+ *
  * @param onlyDue - leave a Failed entry alone whose time has not come
+ * @param types - leave an entry of another command type alone; null: any type
  */
-export async function claimEntry(db: Queryable, messageId: string, onlyDue = false): Promise<Entry | null> {
-  const { rows } = await run<Entry>(db, CLAIM, [messageId, onlyDue]);
+export async function claimEntry(
+  db: Queryable,
+  messageId: string,
+  { onlyDue = false, types = null }: { onlyDue?: boolean; types?: readonly string[] | null } = {},
+): Promise<Entry | null> {
+  const { rows } = await run<Entry>(db, CLAIM, [messageId, onlyDue, types]);
   return rows[0] ?? null;
 }
 
@@ -107,7 +116,7 @@ export async function findWaitingEntry(
 ): Promise<(Entry & { nextRetryAt: Date; error: string; waitMs: number }) | null> {
   const { rows } = await db.query<Entry & { nextRetryAt: Date; error: string; waitMs: number }>(
     `select ${ENTRY_COLUMNS}, ceil(extract(epoch from next_retry_at - now()) * 1000)::integer as "waitMs"
-     from inbox.entries where message_id = $1 and status = 'Failed' and next_retry_at > now()`,
+     from inbox.entries where message_id = $1 and status::text = 'Failed' and next_retry_at > now()`,
     [messageId],
   );
   return rows[0] ?? null;
@@ -144,7 +153,7 @@ const LOCK = statement(
      set_config('statement_timeout', $3, true) as "statementTimeout",
      set_config('idle_in_transaction_session_timeout', $3, true) as "idleTimeout"
    from inbox.entries
-   where message_id = $1 and attempt = $2 and status = 'Processing'
+   where message_id = $1 and attempt = $2 and status::text = 'Processing'
    for update of entries`,
 );
 
@@ -175,9 +184,9 @@ export interface StoredEvent {
 const COMPLETE = statement(
   `with completed as (
      update inbox.entries
-     set status = 'Completed', processed_at = now(), result = $4, error = null, needs_workflow = $6,
+     set status = 'Completed', processed_at = clock_timestamp(), result = $4, error = null, needs_workflow = $6,
        relayed_at = case when $7 then now() when $6 then null else relayed_at end
-     where message_id = $1 and attempt = $2 and status = 'Processing' and pg_current_xact_id()::text = $3
+     where message_id = $1 and attempt = $2 and status::text = 'Processing' and pg_current_xact_id()::text = $3
      returning message_id, reply_to),
    emitted as (
      insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)

@@ -61,7 +61,7 @@ export async function recordTransientFailure(
        update inbox.entries e
        set status = 'Failed', retry_count = retry_count + 1, error = $4,
            next_retry_at = now() + $9 * interval '1 millisecond', ${HAND_OVER('$10')}
-       where message_id = $1 and attempt = $2 and status = 'Processing'
+       where message_id = $1 and attempt = $2 and status::text = 'Processing'
        returning *),
      noted as (${INSERT_FAILURE}
        select message_id, generation, attempt, $3, $4, $5, $6, next_retry_at, $7, $8 from failed)
@@ -91,7 +91,7 @@ export async function recordDeadLetter(
     `with dead as (
        update inbox.entries e
        set status = 'DeadLetter', retry_count = retry_count + 1, error = $4, ${HAND_OVER('$11')}
-       where message_id = $1 and attempt = $2 and status = 'Processing'
+       where message_id = $1 and attempt = $2 and status::text = 'Processing'
        returning *),
      noted as (${INSERT_FAILURE}
        select message_id, generation, attempt, $3, $4, $5, $6, null, $7, $8 from dead),

@@ -50,7 +50,7 @@ export async function pruneDiscarded(tx: Queryable, ids: string[]): Promise<numb
     `with due as materialized (
        select d.id, d.error_type, e.id as entry_id
        from inbox.dead_letters d join inbox.entries e using (message_id)
-       where d.id = any($1) and d.resolution = 'discarded' and d.pruned_at is null and e.status = 'DeadLetter'
+       where d.id = any($1) and d.resolution = 'discarded' and d.pruned_at is null and e.status::text = 'DeadLetter'
        for no key update of d, e skip locked),
      entry as (
        update inbox.entries e set payload = null, metadata = '{}', error = due.error_type, pruned_at = now()

@@ -289,7 +289,7 @@ describe('a campaign', () => {
     const { client, taskQueue, pool } = inbox;
     const often = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
     const log = createLog('error', () => {});
-    const reconciler = createReconciler({ client, taskQueue, pool, log, ...often });
+    const reconciler = createReconciler({ client, taskQueue, pool, log, types: [], ...often });
     const running = reconciler.run();
     await eventually('it is started again', async () => (await handle.describe()).runId !== runId);
     const look = await set.follow(campaign);

@@ -74,10 +74,10 @@ describe('the relay', () => {
     const orphans = messages('orphan', 3);
     await send(orphans);
     // The relay that dies between taking and starting: it took them, and there is nothing else of it.
-    const room = { limit: 10, expressTypes: [] };
-    assert.equal((await takePendingEntries(fixture.pool, room)).toStart.length, 3);
-    const { toStart } = await takePendingEntries(fixture.pool, room);
-    assert.equal(toStart.length, 0, 'nobody else takes them meanwhile');
+    const shares = [{ type: 'Note', floor: Number.NEGATIVE_INFINITY, most: 10 }];
+    assert.equal((await takePendingEntries(fixture.pool, shares, [])).rows.length, 3);
+    const again = await takePendingEntries(fixture.pool, shares, []);
+    assert.equal(again.rows.length, 0, 'nobody else takes them meanwhile');
     // The time of the lease passes; by the clock it would only make the test slow.
     await fixture.pool.query(
       `update inbox.entries set relayed_at = relayed_at - $1 * interval '1 millisecond'`,

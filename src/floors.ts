@@ -1,0 +1,131 @@
+/**
+ * Where a scan for work starts. A row that is taken leaves a dead index entry behind, and while a session holds a snapshot
+ * open, no vacuum removes it: a scan that always started at the oldest end would walk over everything that was ever taken.
+ * So each scan of a command type starts at its floor, a time below which everything visible was taken before.
+ *
+ * A transaction that commits late inserts rows below the floor. A full look, without floors, finds them. It may be expensive
+ * while dead entries pile up, so it runs as often as a small share of the time allows.
+ *
+ * @module
+ */
+
+/** What to take of one command type. */
+export interface TypeShare {
+  type: string;
+  /** Seconds since 1970 by the database's clock; -Infinity means no floor. */
+  floor: number;
+  /** At most this many rows. */
+  most: number;
+}
+
+/** A row that a look has taken. */
+export interface TakenRow {
+  commandType: string;
+  /** The time that its index is ordered by, in seconds since 1970. */
+  at: number;
+}
+
+/** Transactions shorter than this are found without a full look: their rows are not below the floor when they commit. */
+const MARGIN_S = 0.5;
+/** A full look is repeated after 50 times its duration, so that it costs at most 2 % of the time. */
+const FULL_LOOK_FACTOR = 50;
+/** The same where something hints at a late commit: 10 % of the time. */
+const HINTED_FACTOR = 10;
+const HINTED_MINIMUM_MS = 100;
+
+export interface FullLookLimits {
+  minimumMs: number;
+  maximumMs: number;
+}
+
+export class Floors {
+  readonly #floors = new Map<string, number>();
+  /** Types of which the last look found as many rows as it asked for, so that there may be more. */
+  readonly #backlog = new Set<string>();
+  readonly #limits: FullLookLimits;
+  /** The end and the duration of the last full look, in ms. */
+  #lastFullLook = { endedMs: Number.NEGATIVE_INFINITY, durationMs: 0 };
+  /** For each list of types, the one that is asked for first. */
+  readonly #first = new WeakMap<readonly string[], number>();
+
+  constructor(limits: FullLookLimits) {
+    this.#limits = limits;
+  }
+
+  /**
+   * Whether it is time for a look without floors.
+   *
+   * @param nowMs - by the monotonic clock that {@link fullLookEnded} gets
+   * @param hinted - something was committed that a look with floors did not find
+   */
+  isFullLookDue(nowMs: number, hinted = false): boolean {
+    const { minimumMs, maximumMs } = this.#limits;
+    const { endedMs, durationMs } = this.#lastFullLook;
+    const pauseMs = hinted
+      ? clamp(durationMs * HINTED_FACTOR, HINTED_MINIMUM_MS, maximumMs)
+      : clamp(durationMs * FULL_LOOK_FACTOR, minimumMs, maximumMs);
+    return nowMs >= endedMs + pauseMs;
+  }
+
+  hasBacklog(type: string): boolean {
+    return this.#backlog.has(type);
+  }
+
+  /**
+   * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
+   * sum never exceeds `room`. With more types than rows, they take turns.
+   */
+  ask(types: readonly string[], room: number, full: boolean): TypeShare[] {
+    if (room <= 0 || types.length === 0) return [];
+    const asked = this.#inTurn(types, room);
+    const waiting = asked.filter((type) => this.#backlog.has(type)).length;
+    const rest = room - asked.length;
+    const extra = Math.floor(rest / (waiting > 0 ? waiting : asked.length));
+    return asked.map((type) => ({
+      type,
+      floor: full ? Number.NEGATIVE_INFINITY : (this.#floors.get(type) ?? Number.NEGATIVE_INFINITY),
+      most: 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra),
+    }));
+  }
+
+  /**
+   * Notes what a look found.
+   *
+   * @param upTo - the time up to which the look has seen everything, in seconds since 1970 by the database's clock
+   */
+  looked(asked: readonly TypeShare[], taken: readonly TakenRow[], upTo: number): void {
+    const found = new Map<string, { count: number; newest: number }>();
+    for (const { commandType, at } of taken) {
+      const { count = 0, newest = at } = found.get(commandType) ?? {};
+      found.set(commandType, { count: count + 1, newest: Math.max(newest, at) });
+    }
+    for (const { type, most } of asked) {
+      const { count = 0, newest = upTo } = found.get(type) ?? {};
+      const isMore = count >= most;
+      if (isMore) this.#backlog.add(type);
+      else this.#backlog.delete(type);
+      this.#floors.set(type, (isMore ? newest : upTo) - MARGIN_S);
+    }
+  }
+
+  fullLookEnded(beganMs: number, endedMs: number): void {
+    this.#lastFullLook = { endedMs, durationMs: endedMs - beganMs };
+  }
+
+  /** The next look has no floors: rows that were taken have been given back. */
+  reset(): void {
+    this.#floors.clear();
+    this.#lastFullLook = { endedMs: Number.NEGATIVE_INFINITY, durationMs: 0 };
+  }
+
+  #inTurn(types: readonly string[], room: number): readonly string[] {
+    if (types.length <= room) return types;
+    const first = (this.#first.get(types) ?? 0) % types.length;
+    this.#first.set(types, first + room);
+    return [...types, ...types].slice(first, first + room);
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
+}

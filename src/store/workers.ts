@@ -1,0 +1,117 @@
+/**
+ * `inbox.workers`: which workers run, and which command types each of them knows.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+
+export interface RunningWorker {
+  /** As in Temporal's list of pollers. */
+  identity: string;
+  namespace: string;
+  taskQueue: string;
+  buildId: string | null;
+  commandTypes: readonly string[];
+}
+
+/** A worker renews its row this often. */
+export const HEARTBEAT_MS = 10_000;
+/** A row that was not renewed for this long belongs to a worker that died. */
+export const ALIVE_FOR_MS = 3 * HEARTBEAT_MS;
+const KEPT_FOR_MS = 24 * 3_600_000;
+
+const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1 millisecond'`;
+
+/** Inserts or renews the row of a worker, and removes rows of workers that died a day ago. */
+export async function noteWorker(db: Queryable, id: string, worker: RunningWorker): Promise<void> {
+  await db.query(
+    `with removed as (
+       delete from inbox.workers where seen_at < now() - ${KEPT_FOR_MS}::float8 * interval '1 millisecond')
+     insert into inbox.workers (id, identity, namespace, task_queue, build_id, command_types)
+     values ($1, $2, $3, $4, $5, $6)
+     on conflict (id) do update set seen_at = now()`,
+    [id, worker.identity, worker.namespace, worker.taskQueue, worker.buildId, worker.commandTypes],
+  );
+}
+
+/** Removes the row of a worker that ends. */
+export async function forgetWorker(db: Queryable, id: string): Promise<void> {
+  await db.query('delete from inbox.workers where id = $1', [id]);
+}
+
+/** The task queues of the running workers that know this command type, in this namespace. */
+export async function findTaskQueuesOf(
+  db: Queryable,
+  commandType: string,
+  namespace: string,
+): Promise<string[]> {
+  const { rows } = await db.query<{ taskQueue: string }>(
+    `select distinct task_queue as "taskQueue" from inbox.workers
+     where ${IS_ALIVE} and $1 = any (command_types) and namespace = $2 order by 1`,
+    [commandType, namespace],
+  );
+  return rows.map(({ taskQueue }) => taskQueue);
+}
+
+export interface LiveWorker extends RunningWorker {
+  startedAt: Date;
+  seenAt: Date;
+}
+
+/** The workers that were seen lately, the oldest first. */
+export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
+  const { rows } = await db.query<LiveWorker>(
+    `select identity, namespace, task_queue as "taskQueue", build_id as "buildId", command_types as "commandTypes",
+            started_at as "startedAt", seen_at as "seenAt"
+     from inbox.workers where ${IS_ALIVE} order by started_at, identity`,
+  );
+  return rows;
+}
+
+/** Open commands of a type that no running worker knows. */
+export interface UnknownType {
+  commandType: string;
+  /** How many wait; at most {@link MOST_COUNTED}. */
+  count: number;
+  oldestMs: number;
+  /** The message_id of the one that has waited longest. */
+  example: string;
+}
+
+/** More are not counted. */
+export const MOST_COUNTED = 10_000;
+
+/** The distinct types of a status, one index probe each, however many entries wait. */
+const TYPES_OF = (status: string) => `
+  (with recursive types as (
+     (select command_type from inbox.entries where status = '${status}' order by command_type limit 1)
+     union all
+     select (select command_type from inbox.entries
+             where status = '${status}' and command_type > types.command_type order by command_type limit 1)
+     from types where types.command_type is not null)
+   select command_type from types where command_type is not null)`;
+
+/** The types of open commands that no running worker knows, the one with the oldest command first. */
+export async function findUnknownTypes(db: Queryable): Promise<UnknownType[]> {
+  const { rows } = await db.query<UnknownType>(
+    `with known as materialized (select distinct unnest(command_types) as command_type from inbox.workers where ${IS_ALIVE}),
+     open as (
+       select command_type from (${TYPES_OF('Pending')} union ${TYPES_OF('Failed')} union ${TYPES_OF('Processing')}) as types
+       where command_type not in (select command_type from known))
+     select open.command_type as "commandType", count(*)::float8 as count,
+            (extract(epoch from now() - min(waiting.received_at)) * 1000)::float8 as "oldestMs",
+            (array_agg(waiting.message_id order by waiting.received_at))[1] as example
+     from open cross join lateral (
+       (select message_id, received_at from inbox.entries
+        where status = 'Pending' and command_type = open.command_type order by received_at limit ${MOST_COUNTED})
+       union all
+       (select message_id, received_at from inbox.entries
+        where status = 'Failed' and command_type = open.command_type order by next_retry_at limit ${MOST_COUNTED})
+       union all
+       (select message_id, received_at from inbox.entries
+        where status = 'Processing' and command_type = open.command_type order by claimed_at limit ${MOST_COUNTED})
+     ) as waiting
+     group by open.command_type order by 3 desc`,
+  );
+  return rows;
+}

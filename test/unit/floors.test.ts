@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Floors } from '../../src/floors.ts';
+
+const LIMITS = { minimumMs: 1_000, maximumMs: 10_000 };
+const row = (commandType: string, at: number) => ({ commandType, at });
+
+describe('floors', () => {
+  it('start without one, and rise to half a second before a look that found everything', () => {
+    const floors = new Floors(LIMITS);
+    const [share] = floors.ask(['A'], 10, false);
+    assert.deepEqual(share, { type: 'A', floor: -Infinity, most: 10 });
+    floors.looked([share!], [row('A', 90)], 100);
+    assert.equal(floors.ask(['A'], 10, false)[0]!.floor, 99.5);
+  });
+
+  it('rise only to the newest row taken when there may be more', () => {
+    const floors = new Floors(LIMITS);
+    const [share] = floors.ask(['A'], 2, false);
+    floors.looked([share!], [row('A', 50), row('A', 40)], 100);
+    assert.ok(floors.hasBacklog('A'));
+    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, 49.5);
+  });
+
+  it('sink to a late row when a full look may not have found all of them', () => {
+    const floors = new Floors(LIMITS);
+    floors.looked(floors.ask(['A'], 2, false), [], 100);
+    floors.looked(floors.ask(['A'], 2, true), [row('A', 10), row('A', 11)], 101);
+    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, 10.5);
+  });
+
+  it('are left out by a full look, and by every look after a reset', () => {
+    const floors = new Floors(LIMITS);
+    floors.looked(floors.ask(['A'], 2, false), [], 100);
+    assert.equal(floors.ask(['A'], 2, true)[0]!.floor, -Infinity);
+    floors.fullLookEnded(0, 1);
+    floors.reset();
+    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, -Infinity);
+    assert.ok(floors.isFullLookDue(2));
+  });
+
+  it('has a full look cost 2 % of the time, 10 % after a hint, within the limits', () => {
+    const floors = new Floors(LIMITS);
+    assert.ok(floors.isFullLookDue(0));
+    floors.fullLookEnded(0, 100);
+    assert.ok(!floors.isFullLookDue(5_000) && floors.isFullLookDue(5_100));
+    assert.ok(!floors.isFullLookDue(1_000, true) && floors.isFullLookDue(1_100, true));
+    floors.fullLookEnded(0, 1);
+    assert.ok(!floors.isFullLookDue(1_000) && floors.isFullLookDue(1_001));
+    floors.fullLookEnded(0, 60_000);
+    assert.ok(!floors.isFullLookDue(69_999) && floors.isFullLookDue(70_000));
+  });
+
+  it('give a type with a backlog what the others leave', () => {
+    const floors = new Floors(LIMITS);
+    const types = ['A', 'B', 'C'];
+    const first = floors.ask(types, 9, false);
+    assert.deepEqual(
+      first.map(({ most }) => most),
+      [3, 3, 3],
+    );
+    floors.looked(first, [row('B', 1), row('B', 2), row('B', 3)], 100);
+    assert.deepEqual(
+      floors.ask(types, 9, false).map(({ most }) => most),
+      [1, 7, 1],
+    );
+  });
+
+  it('never ask for more than there is room for, and ask every type in turn', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 40 }),
+        fc.integer({ min: 1, max: 60 }),
+        fc.array(fc.nat(39), { maxLength: 10 }),
+        (count, room, waiting) => {
+          const floors = new Floors(LIMITS);
+          const types = Array.from({ length: count }, (_, index) => `T${index}`);
+          const asked = new Set<string>();
+          for (let look = 0; look < Math.ceil(count / room); look += 1) {
+            const shares = floors.ask(types, room, false);
+            assert.ok(shares.reduce((sum, { most }) => sum + most, 0) <= room);
+            for (const { type, most } of shares) {
+              assert.ok(most >= 1);
+              asked.add(type);
+            }
+            const found = shares.filter(({ type }) => waiting.includes(Number(type.slice(1))));
+            const taken = found.flatMap(({ type, most }) => Array.from({ length: most }, () => row(type, 1)));
+            floors.looked(shares, taken, 2);
+          }
+          assert.equal(asked.size, count);
+        },
+      ),
+    );
+  });
+});
