@@ -11,6 +11,8 @@ import { bad, check, duration, well } from './finding.ts';
 import { checkAlerts } from './health-alerts.ts';
 import { checkOutbox } from './health-outbox.ts';
 import { checkRoles } from './health-roles.ts';
+import { checkCommandTypes } from './health-types.ts';
+import { checkVacuum } from './health-vacuum.ts';
 import { checkSchema } from './migrate.ts';
 import {
   findLostAttempts,
@@ -92,17 +94,12 @@ function judgeSettings({ encoding, fsync, fullPageWrites, synchronousCommit }: S
 
 function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
   const look = (name: string, find: () => Promise<Waiting>, none: string, some: string, todo: string) =>
-    check(
-      name,
-      timeoutMs,
-      'read the entries as a login in inbox_operator, or as the owner of the schema',
-      async () => {
-        const { count, oldestMs, example } = await find();
-        if (count === 0) return well(none);
-        const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
-        return bad(which, `${todo}; one of them: inbox show ${quoted(example)}`);
-      },
-    );
+    check(name, timeoutMs, MAY_READ, async () => {
+      const { count, oldestMs, example } = await find();
+      if (count === 0) return well(none);
+      const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
+      return bad(which, `${todo}; one of them: inbox show ${quoted(example)}`);
+    });
   return Promise.all([
     look(
       'pending entries',
@@ -139,12 +136,14 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       'open, each waiting for a person',
       '`inbox dead-letters groups` shows their causes: mend one, then `inbox replay --group …`, or `inbox discard`',
     ),
-    check('outbox', timeoutMs, 'read as a login in inbox_operator, or as the owner of the schema', () =>
-      checkOutbox(pool),
-    ),
+    check('outbox', timeoutMs, MAY_READ, () => checkOutbox(pool)),
+    check('command types', timeoutMs, MAY_READ, () => checkCommandTypes(pool)),
+    check('vacuum', timeoutMs, MAY_READ, () => checkVacuum(pool)),
     checkAlerts(pool, timeoutMs),
   ]);
 }
+
+const MAY_READ = 'read as a login in inbox_operator, or as the owner of the schema';
 
 /** To be pasted into a shell. */
 function quoted(messageId: string | null): string {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { duration } from '../finding.ts';
 import { stats } from '../operations.ts';
 import { withPool } from './context.ts';
 import { age, print, printFields, printJson, printTable } from './output.ts';
@@ -42,6 +43,18 @@ export function addStats(program: Command): void {
           ['oldest Failed', failed && age(failed)],
           ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
         ]);
+        if (answer.unknownTypes.length > 0) {
+          print('\nWaiting for a worker that knows their type');
+          printTable(
+            ['TYPE', 'COUNT', 'OLDEST', 'EXAMPLE'],
+            answer.unknownTypes.map(({ commandType, count, oldestMs, example }) => [
+              commandType,
+              count,
+              duration(oldestMs),
+              example,
+            ]),
+          );
+        }
         if (answer.openDeadLetters.length === 0) return;
         print('\nOpen dead letters');
         printTable(

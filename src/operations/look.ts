@@ -23,6 +23,8 @@ import { findOldest, readRates } from '../store/rates.ts';
 import type { Oldest, Rates } from '../store/rates.ts';
 import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
 import type { AuditLine, EntryFilter, FailureCount } from '../store/reports.ts';
+import { findUnknownTypes, listLiveWorkers } from '../store/workers.ts';
+import type { LiveWorker, UnknownType } from '../store/workers.ts';
 import { isUuid } from '../text.ts';
 import { estimateEntries } from './estimate.ts';
 import { tellStory } from './story.ts';
@@ -51,6 +53,10 @@ export interface InboxStats {
   /** Of the last 1, 15 and 60 minutes. */
   rates: Rates[];
   oldest: Oldest;
+  /** The workers seen in the last 30 s. */
+  workers: LiveWorker[];
+  /** Open commands of types that none of them knows. */
+  unknownTypes: UnknownType[];
 }
 
 /** Entries, newest first. */
@@ -124,13 +130,15 @@ export interface StatsOptions {
 }
 
 export async function stats(pool: Pool, { exact = false }: StatsOptions = {}): Promise<InboxStats> {
-  const [entries, openDeadLetters, rates, oldest] = await Promise.all([
+  const [entries, openDeadLetters, rates, oldest, workers, unknownTypes] = await Promise.all([
     exact ? countEntries(pool) : countCheaply(pool),
     countOpenDeadLetters(pool),
     readRates(pool),
     findOldest(pool),
+    listLiveWorkers(pool),
+    findUnknownTypes(pool),
   ]);
-  return { entries, openDeadLetters, rates, oldest };
+  return { entries, openDeadLetters, rates, oldest, workers, unknownTypes };
 }
 
 async function countCheaply(pool: Pool): Promise<StatusCount[]> {

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Queryable } from '../database.ts';
+import { IS_ALIVE } from './workers.ts';
 
 export interface ServerFacts {
   version: string;
@@ -36,12 +37,17 @@ const WAITING = (since: string) => `
   count(*)::float8 as count, (extract(epoch from now() - min(${since})) * 1000)::float8 as "oldestMs",
   (array_agg(message_id order by ${since}))[1] as example`;
 
-/** Pending for longer than this. A replay makes an old entry Pending anew, so that does not count for as long either. */
+/**
+ * Pending for longer than this, of a type that a running worker knows, or of any type while none runs. A replay makes an old entry Pending again, so an entry
+ * replayed lately does not count.
+ */
 export async function findStuckPending(db: Queryable, ageMs: number): Promise<Waiting> {
   return one(
     db,
     `select ${WAITING('received_at')} from inbox.entries e
      where status = 'Pending' and received_at < now() - $1 * interval '1 millisecond'
+       and (exists (select from inbox.workers w where ${IS_ALIVE} and e.command_type = any (w.command_types))
+         or not exists (select from inbox.workers where ${IS_ALIVE}))
        and not exists (select from inbox.dead_letters d
          where d.message_id = e.message_id and d.resolved_at > now() - $1 * interval '1 millisecond')`,
     ageMs,

@@ -20,7 +20,8 @@ export const HEARTBEAT_MS = 10_000;
 export const ALIVE_FOR_MS = 3 * HEARTBEAT_MS;
 const KEPT_FOR_MS = 24 * 3_600_000;
 
-const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1 millisecond'`;
+/** Condition on a row of `inbox.workers`. */
+export const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1 millisecond'`;
 
 /** Inserts or renews the row of a worker, and removes rows of workers that died a day ago. */
 export async function noteWorker(db: Queryable, id: string, worker: RunningWorker): Promise<void> {

@@ -10,6 +10,7 @@ import type { Finding } from '../../src/finding.ts';
 import { checkHealth } from '../../src/health.ts';
 import { lockAttempt } from '../../src/store/entries.ts';
 import { createTestDatabase, truncate } from '../support/database.ts';
+import { noteWorker } from '../../src/store/workers.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { runCli } from '../support/cli.ts';
@@ -162,6 +163,14 @@ describe('inbox doctor', () => {
   });
 
   it('finds what is stuck, names one of them, and says since when', async () => {
+    // A worker that knows their type and does nothing.
+    await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
+      identity: 'idle',
+      namespace: 'default',
+      taskQueue: 'idle',
+      buildId: null,
+      commandTypes: ['Seeded'],
+    });
     await seedOpen(inbox.pool, 'stuck one', 'Pending', { days: 3 });
     await seedOpen(inbox.pool, 'stuck-failed', 'Failed', { days: 4 });
     await seedOpen(inbox.pool, 'stuck-processing', 'Processing', { days: 5 });

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import type { Queryable } from '../../src/database.ts';
 import { beginAlertTry, noteDelivered, noteUndelivered, releaseAlerts } from '../../src/store/alerts.ts';
 import { discardDeadLetter, replayDeadLetter, restoreDeadLetter } from '../../src/store/dead-letters.ts';
@@ -51,8 +51,8 @@ const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = 
   ['discard', (db) => discardDeadLetter(db, note)],
   ['restore', (db) => restoreDeadLetter(db, note)],
   ['prune a discarded one', (db) => pruneDiscarded(db, [ID])],
-  ['find known', (db) => findKnownEntries(db as never, [message])],
-  ['find settled', (db) => findSettledEntries(db as never, ['m'])],
+  ['find known', (db) => findKnownEntries(db, [message])],
+  ['find settled', (db) => findSettledEntries(db, ['m'])],
   ['give a claim back', (db) => starts.giveBackClaim(db, 'm')],
   ['release pending', (db) => starts.releasePendingEntries(db, ['m'])],
   ['release unrecorded', (db) => starts.releaseUnrecordedEntries(db, ['m'])],
@@ -70,7 +70,7 @@ describe('statements that address rows by their key', () => {
 
   before(async () => {
     database = await createTestDatabase();
-    client = await (database.pool as Pool).connect();
+    client = await database.pool.connect();
     // In a transaction that is rolled back: without the keys' indexes, a plan shows whether any other index could serve.
     await client.query('begin; set local enable_seqscan = off');
     const { rows } = await client.query<{

@@ -194,22 +194,13 @@ describe('the life of a command', () => {
     assert.equal(event!.payload.deadLetterId, letter!.id);
   });
 
-  for (const [name, envelope, type] of [
-    ['unknown type', { commandType: 'Nobody', payload: {} }, 'UnknownCommandType'],
-    [
-      'a payload that fails the schema',
-      { commandType: 'Deposit', payload: { account: 'a', cents: -1 } },
-      'InvalidPayload',
-    ],
-  ] as const) {
-    it(`makes a dead letter at once of ${name}`, async () => {
-      const messageId = inbox.id(type);
-      await inbox.start(messageId, envelope);
-      const entry = await inbox.reaches(messageId, 'DeadLetter');
-      assert.ok(entry.error?.startsWith(`${type}: `), entry.error ?? '');
-      assert.equal(entry.attempt, 1);
-    });
-  }
+  it('makes a dead letter at once of a payload that fails the schema', async () => {
+    const messageId = inbox.id('InvalidPayload');
+    await inbox.start(messageId, { commandType: 'Deposit', payload: { account: 'a', cents: -1 } });
+    const entry = await inbox.reaches(messageId, 'DeadLetter');
+    assert.ok(entry.error?.startsWith('InvalidPayload: '), entry.error ?? '');
+    assert.equal(entry.attempt, 1);
+  });
 
   for (const [name, envelope] of [
     ['no commandType', { payload: {} }],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { Floors } from '../../src/floors.ts';
 
 const LIMITS = { minimumMs: 1_000, maximumMs: 10_000 };
@@ -9,16 +9,16 @@ const row = (commandType: string, at: number) => ({ commandType, at });
 describe('floors', () => {
   it('start without one, and rise to half a second before a look that found everything', () => {
     const floors = new Floors(LIMITS);
-    const [share] = floors.ask(['A'], 10, false);
-    assert.deepEqual(share, { type: 'A', floor: -Infinity, most: 10 });
-    floors.looked([share!], [row('A', 90)], 100);
+    const shares = floors.ask(['A'], 10, false);
+    assert.deepEqual(shares, [{ type: 'A', floor: -Infinity, most: 10 }]);
+    floors.looked(shares, [row('A', 90)], 100);
     assert.equal(floors.ask(['A'], 10, false)[0]!.floor, 99.5);
   });
 
   it('rise only to the newest row taken when there may be more', () => {
     const floors = new Floors(LIMITS);
-    const [share] = floors.ask(['A'], 2, false);
-    floors.looked([share!], [row('A', 50), row('A', 40)], 100);
+    const shares = floors.ask(['A'], 2, false);
+    floors.looked(shares, [row('A', 50), row('A', 40)], 100);
     assert.ok(floors.hasBacklog('A'));
     assert.equal(floors.ask(['A'], 2, false)[0]!.floor, 49.5);
   });
