@@ -22,7 +22,7 @@ const nothing = defineCommand({ type: 'Nothing', schema: z.object({}), handle() 
 const SCHEMA = ['database', 'database settings', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
 const STUCK = ['pending entries', 'failed entries', 'processing entries', 'records', 'dead letters'];
-const ENTRIES = [...STUCK, 'outbox', 'alerts'];
+const ENTRIES = [...STUCK, 'outbox', 'command types', 'vacuum', 'alerts'];
 const TEMPORAL = ['temporal', 'namespace', 'retention', 'search attributes', 'workers'];
 
 const names = (findings: Finding[]) => findings.map(({ name }) => name);
@@ -35,6 +35,14 @@ describe('inbox doctor', () => {
   before(async () => {
     inbox = await createTestInbox();
     await inbox.startWorker([nothing]);
+    // A worker that knows the type of the seeded entries and does nothing.
+    await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
+      identity: 'idle',
+      namespace: 'default',
+      taskQueue: 'idle',
+      buildId: null,
+      commandTypes: ['Seeded'],
+    });
     env = {
       ...(process.env as Record<string, string>),
       DATABASE_URL: inbox.database.url,
@@ -163,14 +171,6 @@ describe('inbox doctor', () => {
   });
 
   it('finds what is stuck, names one of them, and says since when', async () => {
-    // A worker that knows their type and does nothing.
-    await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
-      identity: 'idle',
-      namespace: 'default',
-      taskQueue: 'idle',
-      buildId: null,
-      commandTypes: ['Seeded'],
-    });
     await seedOpen(inbox.pool, 'stuck one', 'Pending', { days: 3 });
     await seedOpen(inbox.pool, 'stuck-failed', 'Failed', { days: 4 });
     await seedOpen(inbox.pool, 'stuck-processing', 'Processing', { days: 5 });

@@ -33,6 +33,11 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
   },
   audit: { inbox_worker: ['insert'], inbox_operator: ['select', 'insert'], inbox_reader: ['select'] },
   migrations: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  workers: {
+    inbox_worker: ['select', 'insert', 'update', 'delete'],
+    inbox_operator: ['select'],
+    inbox_reader: ['select'],
+  },
   retention: { inbox_operator: ['select', 'update'], inbox_reader: ['select'] },
   retention_left: { inbox_operator: ['select', 'insert', 'delete'], inbox_reader: ['select'] },
   campaigns: {
