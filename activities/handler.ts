@@ -27,20 +27,6 @@ export interface Handled {
 }
 
 /**
- * In bytes of UTF-8. What common brokers take with their defaults: RabbitMQ 255 bytes of routing key; NATS 1 MiB of headers and
- * payload together (`max_payload`), where metadata may grow to three times its size as a header value; Kafka 1 MiB a request
- * (`max.request.size`); SQS 1 MiB. Sources: https://www.rabbitmq.com/amqp-0-9-1-reference, https://docs.nats.io/reference/faq,
- * https://kafka.apache.org/documentation/#producerconfigs_max.request.size
- */
-export const EVENT_LIMITS = {
-  aggregateType: 200,
-  aggregateId: 255,
-  type: 200,
-  metadata: 16_384,
-  payload: 983_040,
-} as const;
-
-/**
  * @throws ReportedFailure for a payload that fails the schema, and for events and results that are not JSON; else what
  *   the handler throws.
  */
@@ -97,19 +83,13 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
   const invalid = (problem: string) =>
     new ReportedFailure(inboxFailure(FAILURE.invalidEvent, `emit(${event?.type}): ${problem}`, false));
   for (const field of ['aggregateType', 'aggregateId', 'type'] as const) {
-    const value: unknown = event?.[field];
-    if (typeof value !== 'string' || value === '') throw invalid(`${field} must be text, and not empty`);
-    const bytes = Buffer.byteLength(value);
-    if (bytes > EVENT_LIMITS[field]) {
-      throw invalid(`${field} is ${bytes} bytes long; brokers take at most ${EVENT_LIMITS[field]}`);
-    }
+    if (typeof event?.[field] !== 'string' || event[field] === '')
+      throw invalid(`${field} must be text, and not empty`);
   }
   const { aggregateType, aggregateId, type, payload, metadata = {} } = event;
   const stored = { aggregatetype: aggregateType, aggregateid: aggregateId, type, payload, metadata };
   try {
-    checkJson(payload, 'payload', Math.min(EVENT_LIMITS.payload, limits.maxPayloadBytes));
-    checkJson(metadata, 'metadata', EVENT_LIMITS.metadata);
-    checkJson(stored, 'event', limits.maxPayloadBytes + EVENT_LIMITS.metadata);
+    checkJson(stored, 'event', limits.maxPayloadBytes);
   } catch (error) {
     if (error instanceof InvalidMessageError) throw invalid(error.message);
     throw error;

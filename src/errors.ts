@@ -149,18 +149,6 @@ export class UnknownCampaignError extends InboxError {
   }
 }
 
-/** No aggregate is parked because of this event. */
-export class UnknownEventError extends InboxError {
-  override readonly name = 'UnknownEventError';
-
-  constructor(readonly eventId: string) {
-    super(
-      `no event ${JSON.stringify(eventId)} is rejected by the publisher; \`inbox outbox list\` lists those that are. ` +
-        'An event that waits behind a rejected one has no id there',
-    );
-  }
-}
-
 /** The campaign cannot be made, or is not in a state in which this can be done. */
 export class CampaignError extends InboxError {
   override readonly name = 'CampaignError';
@@ -180,16 +168,6 @@ export class CampaignError extends InboxError {
  */
 export class PublishError extends InboxError {
   override readonly name = 'PublishError';
-  /**
-   * Ids of the events that the broker rejects although it works: trying again at once cannot help. Their aggregates are parked
-   * and all others go on. Without it, the relay finds out by publishing one event at a time.
-   */
-  readonly rejected: readonly string[];
-
-  constructor(message: string, options: { cause?: unknown; rejected?: readonly string[] } = {}) {
-    super(message, { cause: options.cause });
-    this.rejected = options.rejected ?? [];
-  }
 }
 
 /** The database's schema does not fit this version of the package. */

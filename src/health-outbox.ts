@@ -7,22 +7,12 @@ import type { Queryable } from './database.ts';
 import type { Verdict } from './finding.ts';
 import { bad, duration, well } from './finding.ts';
 import { findOutboxLag, MOST_WAITING } from './store/outbox-lag.ts';
-import { countParked } from './store/outbox-parked.ts';
 
 /** Two of the relay's longest waits between tries. */
 const LATE_MS = 60_000;
 
 /** Where no relay has ever published, that is a choice: Debezium reads the outbox and marks nothing, or nobody wants events. */
 export async function checkOutbox(db: Queryable): Promise<Verdict> {
-  const parked = await countParked(db);
-  if (parked.count > 0) {
-    const many = parked.count === 1 ? 'an event' : `${parked.count} events`;
-    return bad(
-      `the publisher rejects ${many}, the first for ${duration(parked.oldestMs ?? 0)}; the events of ${parked.count === 1 ? 'its aggregate' : 'their aggregates'} wait`,
-      `\`inbox outbox list\` says why. Fix the cause, then \`inbox outbox release ${parked.example}\`; or leave it out for good: ` +
-        `\`inbox outbox skip ${parked.example} --reason …\``,
-    );
-  }
   const { count, oldestMs, next, relay, published } = await findOutboxLag(db, LATE_MS);
   if (count === 0) return well('no event waits longer than a minute');
   const many = count < MOST_WAITING ? `${count}` : `${MOST_WAITING} or more`;

@@ -24,8 +24,6 @@ export { discardAll } from './operations/discard-all.ts';
 export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts';
 export { dryRun } from './operations/dry-run.ts';
 export type { DryRunFailure, DryRunOptions, DryRunResult } from './operations/dry-run.ts';
-export { parkedEvents, releaseEvents, skipEvent } from './operations/outbox.ts';
-export type { ParkedReport } from './operations/outbox.ts';
 export { restore } from './operations/restore.ts';
 export { auditTrail } from './operations/audit.ts';
 export type { AuditFilter, AuditTrailLine } from './operations/audit.ts';

@@ -1,8 +1,8 @@
 /**
  * Publishes `inbox.outbox`: in order for each aggregate, at least once, and out of the way of commands.
  *
- * One relay holds the lease, reads and marks. A relay that has lost the lease reads no further event, and can mark nothing that
- * its successor is working on.
+ * One connection holds the lock, reads and marks. A relay that lost its connection has lost the lock with it, and can
+ * mark nothing that its successor is working on.
  *
  * @module
  */
@@ -12,8 +12,7 @@ import { createPool, sqlState } from './database.ts';
 import { ConfigurationError, SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
-import { backoff } from './outbox-batches.ts';
-import { LeaseLostError, OutboxSession, pause } from './outbox-session.ts';
+import { backoff, OutboxSession, pause } from './outbox-session.ts';
 import type { RelaySettings } from './outbox-session.ts';
 import type { Publish } from './publisher.ts';
 import { toMilliseconds } from './registry.ts';
@@ -44,6 +43,7 @@ export interface OutboxRelay {
 
 const STOP_GRACE_MS = 5_000;
 const OWN_QUERY_TIMEOUT_MS = 20_000;
+const IDLE_MARGIN_MS = 10_000;
 
 /**
  * A relay for the outbox of this database. Any number may run; one of them publishes.
@@ -60,7 +60,7 @@ export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const cut = new AbortController();
   return {
     async run() {
-      const pool = createRelayPool(options.databaseUrl);
+      const pool = createRelayPool(options.databaseUrl, settings);
       try {
         await runSessions(pool, settings, { stopping: stopping.signal, cut: cut.signal });
       } finally {
@@ -98,7 +98,7 @@ function readDuration(name: string, value: Duration): number {
   );
 }
 
-function createRelayPool(connectionString: string): Pool {
+function createRelayPool(connectionString: string, settings: RelaySettings): Pool {
   return createPool({
     connectionString,
     max: 1,
@@ -107,8 +107,16 @@ function createRelayPool(connectionString: string): Pool {
     settings: {
       statement_timeout: '15s',
       lock_timeout: '5s',
-      // A crash of Postgres can lose marks: those events are published again, as after any crash.
+      // What a crash of Postgres can lose are marks: those events are published again, as after any crash.
       synchronous_commit: 'off',
+      // A relay that is stopped or cut off must give way to another one. The server finds a dead network in 25 s, and
+      // a frozen process after the longest time in which a live one has nothing to say.
+      idle_session_timeout: `${settings.publishTimeoutMs + settings.maximumBackoffMs + IDLE_MARGIN_MS}ms`,
+      tcp_keepalives_idle: '10',
+      tcp_keepalives_interval: '5',
+      tcp_keepalives_count: '3',
+      // Keepalives are not sent while an answer is under way.
+      tcp_user_timeout: '25s',
     },
   });
 }
@@ -130,19 +138,13 @@ async function runSessions(
       try {
         await new OutboxSession(client, settings, { ...signals, lost: lost.signal }).run();
       } finally {
-        // Closed, not returned: a statement may still be under way on it.
+        // Closed, not returned: the lock goes with it.
         client.release(true);
       }
     } catch (error) {
       if (error instanceof SchemaError) throw error;
-      if (error instanceof LeaseLostError) {
-        settings.log.warn(
-          'outbox relay was silent for too long and lost its turn; it waits for the next one',
-        );
-        continue;
-      }
       failures = performance.now() - started > settings.maximumBackoffMs ? 1 : failures + 1;
-      const delayMs = backoff(settings.maximumBackoffMs, failures);
+      const delayMs = backoff(settings, failures);
       const sqlstate = sqlState(error) ?? undefined;
       settings.log.warn('outbox relay lost Postgres, tries again', { error, sqlstate, failures, delayMs });
       await pause(delayMs, signals.stopping);

@@ -1,18 +1,15 @@
 /**
- * One turn of the outbox relay: waits for the lease, then publishes batch after batch.
+ * One connection of the outbox relay: waits for its turn, then publishes batch after batch.
  *
  * @module
  */
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import type { CommandLog } from './command.ts';
 import { PublishError } from './errors.ts';
-import { OutboxBatches } from './outbox-batches.ts';
-import type { PublishOutcome } from './outbox-batches.ts';
 import type { Publish, PublishedEvent } from './publisher.ts';
-import { isDirectConnection } from './store/backends.ts';
-import { LEASE_MS, releaseOutboxLease, renewOutboxLease, takeOutboxLease } from './store/outbox-lease.ts';
+import { backoffDelayMs } from './retry.ts';
+import { findUnpublished, markPublished, tryLockOutbox } from './store/outbox.ts';
 
 export interface RelaySettings {
   publish: Publish;
@@ -26,31 +23,23 @@ export interface RelaySignals {
   stopping: AbortSignal;
   /** The grace time after stopping is over. */
   cut: AbortSignal;
-  /** The connection is gone. */
+  /** The connection, and with it the lock, is gone. */
   lost: AbortSignal;
 }
 
-/** From 50 ms after a batch that was not full to 1 s while there is nothing. NOTIFY would serialize commits. */
+/** From 50 ms after a batch that was not full to 1 s while there is nothing. NOTIFY would serialise commits. */
 const SHORTEST_POLL_MS = 50;
 const LONGEST_POLL_MS = 1_000;
 /** How soon another relay's end is noticed. */
-const LEASE_POLL_MS = 1_000;
-/** Several times within a lease, also while a batch is under way. */
-const RENEW_EVERY_MS = LEASE_MS / 4;
-
-/** Another relay has taken the lease, because this one was silent for too long. */
-export class LeaseLostError extends Error {
-  override readonly name = 'LeaseLostError';
-}
+const LOCK_POLL_MS = 1_000;
+/** Of payloads in memory at once, compressed: events may have 1 MiB each. */
+const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
 /** What the relay does with one connection. */
 export class OutboxSession {
   readonly #client: PoolClient;
   readonly #settings: RelaySettings;
   readonly #signals: RelaySignals;
-  readonly #holder = randomUUID();
-  /** Aborted when the lease or the connection is gone: what is under way must not go on. */
-  readonly #over = new AbortController();
 
   constructor(client: PoolClient, settings: RelaySettings, signals: RelaySignals) {
     this.#client = client;
@@ -58,49 +47,36 @@ export class OutboxSession {
     this.#signals = signals;
   }
 
-  /** Runs until it is stopped; throws what Postgres threw, and LeaseLostError. */
+  /** Until it is stopped; throws what Postgres threw. */
   async run(): Promise<void> {
     if (!(await this.#takeTurn())) return;
-    const { lost } = this.#signals;
-    const onLost = () => this.#over.abort(lost.reason);
-    lost.addEventListener('abort', onLost, { once: true });
-    if (lost.aborted) onLost();
-    const renewing = setInterval(() => void this.#renew(), RENEW_EVERY_MS);
-    try {
-      await this.#publishAll();
-      await releaseOutboxLease(this.#client, this.#holder);
-    } finally {
-      clearInterval(renewing);
-      lost.removeEventListener('abort', onLost);
-    }
-  }
-
-  async #publishAll(): Promise<void> {
     const { stopping } = this.#signals;
     const { log, batchSize } = this.#settings;
     log.info('outbox relay publishes');
-    const batches = new OutboxBatches({
-      db: this.#client,
-      holder: this.#holder,
-      batchSize,
-      log,
-      publish: (events, timeoutMs) => this.#publish(events, timeoutMs),
-      isStopping: () => stopping.aborted,
-      maximumBackoffMs: this.#settings.maximumBackoffMs,
-      publishTimeoutMs: this.#settings.publishTimeoutMs,
-    });
+    let size = batchSize;
+    let failures = 0;
     let pollMs = SHORTEST_POLL_MS;
     while (!stopping.aborted) {
-      this.#over.signal.throwIfAborted();
-      const turn = await batches.turn();
-      if (turn.kind === 'failed') {
-        await pause(turn.delayMs, stopping);
-      } else if (turn.kind === 'nothing') {
+      const events = await findUnpublished(this.#client, size, MAX_BATCH_BYTES);
+      if (events.length === 0) {
         await pause(pollMs, stopping);
         pollMs = Math.min(pollMs * 2, LONGEST_POLL_MS);
-      } else {
-        pollMs = SHORTEST_POLL_MS;
-        if (!turn.isMore) await pause(SHORTEST_POLL_MS, stopping);
+        continue;
+      }
+      pollMs = SHORTEST_POLL_MS;
+      const failure = await this.#publish(events);
+      if (failure === null) {
+        await markPublished(this.#client, events);
+        if (failures > 0) log.info('outbox relay publishes again');
+        failures = 0;
+        if (events.length < size) await pause(SHORTEST_POLL_MS, stopping);
+        size = Math.min(size * 2, batchSize);
+      } else if (!stopping.aborted) {
+        failures += 1;
+        // One event at a time until something gets through: what precedes the event at fault is not held back by it,
+        // and the log comes to name it.
+        size = 1;
+        await this.#backOff(events, failures, failure.error);
       }
     }
   }
@@ -108,44 +84,56 @@ export class OutboxSession {
   /** Waits until no other relay publishes; false when this one was stopped before. */
   async #takeTurn(): Promise<boolean> {
     const { stopping } = this.#signals;
-    const direct = await isDirectConnection(this.#client);
     while (!stopping.aborted) {
-      if (await takeOutboxLease(this.#client, this.#holder, direct)) return true;
-      await pause(LEASE_POLL_MS, stopping);
+      if (await tryLockOutbox(this.#client)) return true;
+      await pause(LOCK_POLL_MS, stopping);
     }
     return false;
   }
 
-  /** A statement that fails here fails in the next turn as well, which reports it. */
-  async #renew(): Promise<void> {
-    const isHeld = await renewOutboxLease(this.#client, this.#holder).catch(() => true);
-    if (!isHeld) this.#over.abort(new LeaseLostError('another relay publishes now'));
-  }
-
-  /** Throws when the lease or the connection was lost meanwhile. */
-  async #publish(events: readonly PublishedEvent[], timeoutMs: number): Promise<PublishOutcome> {
-    const { cut } = this.#signals;
-    const over = this.#over.signal;
+  /** Null, or why the publisher failed. Throws when the connection to Postgres ended meanwhile. */
+  async #publish(events: readonly PublishedEvent[]): Promise<{ error: unknown } | null> {
+    const { lost, cut } = this.#signals;
+    const { publish, publishTimeoutMs } = this.#settings;
     const limit = new AbortController();
-    const abort = () => limit.abort(over.aborted ? over.reason : cut.reason);
+    const abort = () => limit.abort(lost.aborted ? lost.reason : cut.reason);
     const timer = setTimeout(
-      () => limit.abort(new PublishError(`the publisher took longer than ${timeoutMs} ms`)),
-      timeoutMs,
+      () => limit.abort(new PublishError(`the publisher took longer than ${publishTimeoutMs} ms`)),
+      publishTimeoutMs,
     );
     // Not AbortSignal.any: in Node 20 each call would stay in the memory of a signal that lives as long as these.
-    for (const signal of [over, cut]) signal.addEventListener('abort', abort, { once: true });
-    if (over.aborted || cut.aborted) abort();
+    for (const signal of [lost, cut]) signal.addEventListener('abort', abort, { once: true });
+    if (lost.aborted || cut.aborted) abort();
     try {
-      await unlessAborted(limit.signal, () => this.#settings.publish(events, limit.signal));
-      return { kind: 'published' };
+      await unlessAborted(limit.signal, () => publish(events, limit.signal));
+      return null;
     } catch (error) {
-      over.throwIfAborted();
-      return { kind: 'failed', error };
+      if (lost.aborted) throw lost.reason;
+      return { error };
     } finally {
       clearTimeout(timer);
-      for (const signal of [over, cut]) signal.removeEventListener('abort', abort);
+      for (const signal of [lost, cut]) signal.removeEventListener('abort', abort);
     }
   }
+
+  async #backOff(events: readonly PublishedEvent[], failures: number, error: unknown): Promise<void> {
+    const delayMs = backoff(this.#settings, failures);
+    this.#settings.log.warn('outbox relay could not publish, tries again', {
+      eventId: events[0]!.id,
+      events: events.length,
+      failures,
+      delayMs,
+      error,
+      problem: error instanceof PublishError ? error.message : undefined,
+    });
+    await pause(delayMs, this.#signals.stopping);
+  }
+}
+
+/** From 200 ms, twice as long each time. */
+export function backoff({ maximumBackoffMs }: RelaySettings, failures: number): number {
+  const policy = { maximumAttempts: 0, initialIntervalMs: 200, backoffCoefficient: 2 };
+  return backoffDelayMs({ ...policy, maximumIntervalMs: maximumBackoffMs }, failures);
 }
 
 /** Ends early, and well, when it is time to stop. */

@@ -25,8 +25,7 @@ export interface PublishedEvent {
 
 /**
  * Resolves when the broker has taken every event, in this order as far as events of one aggregate are concerned. When it
- * throws, all of the batch comes again, in parts. A `PublishError` with `rejected` names the events that the broker refuses
- * although it works. It must end when the signal is aborted. The relay never makes two calls at a time.
+ * throws, the whole batch comes again. It must end when the signal is aborted.
  */
 export type Publish = (events: readonly PublishedEvent[], signal: AbortSignal) => Promise<void>;
 

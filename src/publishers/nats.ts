@@ -23,8 +23,6 @@ export interface NatsPublisherOptions extends NatsConnectionChoice {
 export type NatsPublisher = Required<Publisher>;
 
 const ACK_TIMEOUT_MS = 5_000;
-/** JetStream's error "message size exceeds maximum allowed", of the stream's `max_msg_size`. */
-const MESSAGE_TOO_LARGE = 10_054;
 
 /**
  * Each event is a message whose id (`Nats-Msg-Id`) is that of the event, so that JetStream drops what comes again within
@@ -81,27 +79,15 @@ async function publishAll(
           signal.throwIfAborted();
           await publishOne(libraries, client, event, options);
         } catch (error) {
-          // An event that NATS rejects holds back only its own aggregate.
-          failed ||= !isRejection(error);
+          failed = true;
           throw error;
         }
       }
     }),
   );
-  const errors = outcomes.flatMap((outcome) =>
-    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
-  );
-  if (errors.length === 0) return;
-  const other = errors.find((error) => !isRejection(error));
-  if (other !== undefined) throw other;
-  const rejections = errors.filter(isRejection);
-  throw new PublishError(rejections[0]!.message, {
-    rejected: rejections.flatMap(({ rejected }) => rejected),
-  });
+  const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failure) throw failure.reason;
 }
-
-const isRejection = (error: unknown): error is PublishError =>
-  error instanceof PublishError && error.rejected.length > 0;
 
 async function publishOne(
   libraries: Libraries,
@@ -144,21 +130,16 @@ function explain(
   subject: string,
 ): unknown {
   const refuse = (problem: string) => new PublishError(`event ${event.id}: ${problem}`, { cause: error });
-  const reject = (problem: string) =>
-    new PublishError(`event ${event.id}: ${problem}`, { cause: error, rejected: [event.id] });
   const cause = error instanceof Error ? error.cause : undefined;
   if (cause instanceof errors.RequestError && cause.isNoResponders()) {
     return refuse(`no JetStream stream takes the subject ${subject}; \`nats stream add\` makes one`);
   }
   if (error instanceof errors.InvalidArgumentError) {
-    return reject(
-      `NATS rejects it: ${error.message}; max_payload of the server must be above that of the inbox`,
+    return refuse(
+      `NATS refuses it: ${error.message}; max_payload of the server must be above that of the inbox`,
     );
   }
   if (error instanceof errors.TimeoutError) return refuse(`not acknowledged within ${ACK_TIMEOUT_MS} ms`);
-  if (error instanceof JetStreamApiError) {
-    const problem = `JetStream rejects it: ${error.message}`;
-    return error.code === MESSAGE_TOO_LARGE ? reject(problem) : refuse(problem);
-  }
+  if (error instanceof JetStreamApiError) return refuse(`JetStream refuses it: ${error.message}`);
   return error;
 }

@@ -20,11 +20,3 @@ export async function identifyDatabase(db: Queryable): Promise<string> {
   );
   return rows[0]!.identity;
 }
-
-/** Whether this connection has a backend of its own: a pooler in between announces another process than the one that answers. */
-export async function isDirectConnection(
-  client: Queryable & { processID?: number | null },
-): Promise<boolean> {
-  const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
-  return client.processID === rows[0]!.pid;
-}

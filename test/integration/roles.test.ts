@@ -31,16 +31,6 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
     inbox_operator: ['select', 'delete'],
     inbox_reader: ['select'],
   },
-  outbox_lease: {
-    inbox_worker: ['select', 'update'],
-    inbox_operator: ['select'],
-    inbox_reader: ['select'],
-  },
-  outbox_parked: {
-    inbox_worker: ['select', 'insert', 'update', 'delete'],
-    inbox_operator: ['select', 'update'],
-    inbox_reader: ['select'],
-  },
   audit: { inbox_worker: ['insert'], inbox_operator: ['select', 'insert'], inbox_reader: ['select'] },
   migrations: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   workers: {
@@ -77,7 +67,6 @@ const HIDDEN_FROM_READERS: Record<string, string[]> = {
   failures: ['error', 'stack'],
   dead_letters: ['payload', 'metadata', 'error'],
   outbox: ['payload', 'metadata'],
-  outbox_parked: ['last_error'],
   audit: ['details'],
   alerts: ['last_error'],
 };

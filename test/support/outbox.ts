@@ -81,10 +81,14 @@ export async function relayBackends(pool: Pool): Promise<number[]> {
   return found.map(({ pid }) => pid);
 }
 
-/** The backend of the relay that holds the lease. */
+/** The backend that holds the outbox. */
 export async function publishingBackend(pool: Pool): Promise<number | undefined> {
-  const found = await rows<{ pid: number | null }>(pool, 'select backend as pid from inbox.outbox_lease');
-  return found[0]?.pid ?? undefined;
+  const found = await rows<{ pid: number }>(
+    pool,
+    `select pid from pg_locks where locktype = 'advisory' and granted
+     and database = (select oid from pg_database where datname = current_database())`,
+  );
+  return found[0]?.pid;
 }
 
 /** The numbers that events have as payload, for each aggregate in the order in which they came. */

@@ -49,8 +49,6 @@ begin
       ('inbox_worker', 'select, insert, update, delete', 'alerts'),
       ('inbox_worker', 'select, insert, update, delete', 'dry_run'),
       ('inbox_worker', 'select, insert, update, delete', 'workers'),
-      ('inbox_worker', 'select, update', 'outbox_lease'),
-      ('inbox_worker', 'select, insert, update, delete', 'outbox_parked'),
       -- Looking at everything; retention, which empties rows and deletes replayed dead letters and published events.
       ('inbox_operator', 'select, update', 'entries'),
       ('inbox_operator', 'select, update', 'failures'),
@@ -65,13 +63,8 @@ begin
       ('inbox_operator', 'select, delete', 'alerts'),
       ('inbox_operator', 'select, insert', 'dry_run'),
       ('inbox_operator', 'select', 'workers'),
-      -- Skipping a rejected event, and having one published again.
-      ('inbox_operator', 'update (published_at, skipped)', 'outbox'),
-      ('inbox_operator', 'select', 'outbox_lease'),
-      ('inbox_operator', 'select, update', 'outbox_parked'),
       ('inbox_reader', 'select', 'migrations'),
       ('inbox_reader', 'select', 'workers'),
-      ('inbox_reader', 'select', 'outbox_lease'),
       ('inbox_reader', 'select', 'retention'),
       ('inbox_reader', 'select', 'retention_left'),
       ('inbox_reader', 'select', 'campaigns'),
@@ -100,9 +93,7 @@ begin
           'error_type', 'failure_group', 'reason', 'retry_count', 'build_id', 'dead_at', 'resolution', 'resolved_at',
           'resolved_by', 'resolved_reason', 'pruned_at', 'alert_id']),
         ('outbox', array['id', 'position', 'aggregatetype', 'aggregateid', 'type', 'message_id', 'created_at',
-          'published_at', 'parked', 'skipped']),
-        -- Not what the publisher said of an event.
-        ('outbox_parked', array['aggregatetype', 'aggregateid', 'event_id', 'tries', 'parked_at', 'next_try_at']),
+          'published_at']),
         ('audit', array['id', 'at', 'action', 'message_id', 'actor', 'reason', 'campaign_id']),
         ('alerts', array['id', 'failure_group', 'command_type', 'error_type', 'count', 'first_dead_at', 'last_dead_at',
           'message_ids', 'created_at', 'waiting', 'given_up', 'due_at', 'tries', 'first_tried_at', 'ended_at'])
