@@ -9,7 +9,7 @@ import { isPermissionDenied, withTransaction } from './database.ts';
 import { messageOf } from './error-message.ts';
 import { SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
-import { readMigrations } from './migration-files.ts';
+import { readMigrations, statementsOf } from './migration-files.ts';
 import type { Migration } from './migration-files.ts';
 import { untilUnlocked, watchingBlockers } from './migration-locks.ts';
 import { compareSchema } from './schema-state.ts';
@@ -19,6 +19,7 @@ import {
   becomeOwner,
   beginMigration,
   createMigrationTable,
+  hasMigrationTable,
   isStandby,
   lockMigrations,
   pinMigrationSettings,
@@ -68,7 +69,7 @@ export async function migrate(
   const known = migrations ?? (await readMigrations());
   const applied: Migration[] = [];
   for (;;) {
-    const { missing, version, newer } = compareSchema(known, await appliedMigrations(pool));
+    const { missing, version, newer } = compareSchema(known, await readApplied(pool));
     const [next] = missing;
     if (!next) return { applied, version, newer };
     if (await isStandby(pool)) {
@@ -79,6 +80,19 @@ export async function migrate(
     const attempt = () => applyNext(pool, known, next, lockTimeoutMs);
     const migration = await untilUnlocked(attempt, { waitMs, log });
     if (migration) applied.push(migration);
+  }
+}
+
+/** A member of the owner's role that does not inherit its rights can read only as the owner. */
+async function readApplied(pool: Pool): Promise<AppliedMigration[]> {
+  try {
+    return await appliedMigrations(pool);
+  } catch (error) {
+    if (!isPermissionDenied(error)) throw error;
+    return withTransaction(pool, async (tx) => {
+      await becomeOwner(tx);
+      return (await hasMigrationTable(tx)) ? appliedMigrations(tx) : [];
+    });
   }
 }
 
@@ -111,7 +125,7 @@ async function applyInTransaction(
   await createMigrationTable(tx);
   const [next] = compareSchema(known, await appliedMigrations(tx)).missing;
   if (!next) return null;
-  await tx.query(next.sql);
+  await tx.query(statementsOf(next));
   await recordMigration(tx, next);
   return next;
 }

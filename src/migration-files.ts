@@ -66,6 +66,14 @@ export function hasChecksum({ sql, checksum }: Migration, recorded: string): boo
   );
 }
 
+/**
+ * What to run of a migration. The schema is there already, and the statement in the first migration that creates it if it
+ * isn't needs the right to create schemas all the same.
+ */
+export function statementsOf({ sql }: Migration): string {
+  return sql.replace(/^create schema if not exists inbox;$/m, '');
+}
+
 function readDeclaration(version: number, name: string, sql: string): boolean {
   const declared = DECLARATION.exec(sql)?.[1];
   if (declared !== undefined) return declared === 'true';

@@ -57,6 +57,7 @@ export async function pinMigrationSettings(tx: Queryable, lockTimeoutMs: number)
      from (values ('lock_timeout', $1::text), ('statement_timeout', '0'), ('transaction_timeout', '0'),
        ('idle_in_transaction_session_timeout', '0'), ('row_security', 'on'), ('standard_conforming_strings', 'on'),
        ('transform_null_equals', 'off'), ('check_function_bodies', 'on'), ('array_nulls', 'on'),
+       ('quote_all_identifiers', 'off'),
        ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC')) as pinned (name, setting)
      join pg_settings s on s.name = pinned.name
      where s.setting <> pinned.setting`,
@@ -101,19 +102,34 @@ export async function becomeOwner(tx: Queryable): Promise<string> {
   return current[0]!.owner;
 }
 
-/**
- * The schema and this table, which is not itself a migration: it must be there to say which have run. Looks first: CREATE …
- * IF NOT EXISTS needs the right to create even where there is nothing to create, and a DBA may have made the schema.
- */
-export async function createMigrationTable(tx: Queryable): Promise<void> {
-  const { rows } = await tx.query<{ hasSchema: boolean; hasTable: boolean; hasBreaking: boolean }>(
+interface MigrationTable {
+  hasSchema: boolean;
+  hasTable: boolean;
+  hasBreaking: boolean;
+}
+
+async function lookForMigrationTable(db: Queryable): Promise<MigrationTable> {
+  const { rows } = await db.query<MigrationTable>(
     `select count(n.oid) > 0 as "hasSchema", count(c.oid) > 0 as "hasTable", count(a.attnum) > 0 as "hasBreaking"
      from pg_namespace n
      left join pg_class c on c.relnamespace = n.oid and c.relname = 'migrations'
      left join pg_attribute a on a.attrelid = c.oid and a.attname = 'breaking' and not a.attisdropped
      where n.nspname = 'inbox'`,
   );
-  const { hasSchema, hasTable, hasBreaking } = rows[0]!;
+  return rows[0]!;
+}
+
+/** Whether a migration ever ran. The catalog answers everybody, and without an error that would end a transaction. */
+export async function hasMigrationTable(db: Queryable): Promise<boolean> {
+  return (await lookForMigrationTable(db)).hasTable;
+}
+
+/**
+ * The schema and this table, which is not itself a migration: it must be there to say which have run. Looks first: CREATE …
+ * IF NOT EXISTS needs the right to create even where there is nothing to create, and a DBA may have made the schema.
+ */
+export async function createMigrationTable(tx: Queryable): Promise<void> {
+  const { hasSchema, hasTable, hasBreaking } = await lookForMigrationTable(tx);
   if (!hasSchema) await tx.query('create schema inbox');
   if (!hasTable) {
     await tx.query(`
