@@ -101,7 +101,7 @@ export async function watchingBlockers<T>(
 }
 
 function describeSessions(sessions: readonly BlockingSession[]): string {
-  if (sessions.length === 0) return 'a session that is gone by now';
+  if (sessions.length === 0) return 'a session that could not be identified';
   return sessions.map((session) => describeSession(session)).join('; ');
 }
 

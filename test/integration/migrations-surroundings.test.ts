@@ -242,7 +242,7 @@ describe('migrating', () => {
         }
         const report = await using('owning', database, (pool) => migrate(pool, [...known, slow], { log }));
         assert.equal(report.applied.length, known.length + 1);
-        await asSuperuser(database, `alter ${of} reset all`);
+        await superuser.query(`alter ${of} reset all`);
         assert.deepEqual(await description(database), expected, Object.keys(group).join());
       }
     }
