@@ -175,6 +175,11 @@ export class SchemaError extends InboxError {
   override readonly name = 'SchemaError';
 }
 
+/** A migration did not get its locks in time; the message names the sessions that hold them. Nothing of it was applied. */
+export class MigrationBlockedError extends InboxError {
+  override readonly name = 'MigrationBlockedError';
+}
+
 /** A setting is missing or wrong; the message names each one and what it takes. */
 export class ConfigurationError extends InboxError {
   override readonly name = 'ConfigurationError';

@@ -14,6 +14,7 @@ import { checkRoles } from './health-roles.ts';
 import { checkCommandTypes } from './health-types.ts';
 import { checkVacuum } from './health-vacuum.ts';
 import { checkSchema } from './migrate.ts';
+import { describeSchema } from './schema-state.ts';
 import {
   findLostAttempts,
   findOpenDeadLetters,
@@ -52,8 +53,7 @@ export async function checkDatabase(
     const found = facts;
     const settings = await check('database settings', timeoutMs, '', () => judgeSettings(found));
     const schema = await check('schema', timeoutMs, MIGRATE, async () => {
-      await checkSchema(pool);
-      return well('is that of this version');
+      return well(describeSchema(await checkSchema(pool)));
     });
     if (!schema.ok) return [reachable, settings, schema];
     const roles = await check('roles', timeoutMs, '', () => checkRoles(pool));
@@ -63,7 +63,8 @@ export async function checkDatabase(
   }
 }
 
-const MIGRATE = 'run `inbox migrate`; where the database is the newer one, upgrade this package instead';
+const MIGRATE =
+  'run `inbox migrate`; if a newer release migrated the database and this one cannot work with it, upgrade this package instead';
 const UNREACHABLE =
   'check the host, port, user, password and database in DATABASE_URL, and that this Postgres runs and lets this host in';
 

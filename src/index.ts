@@ -21,6 +21,7 @@ export {
   InboxError,
   InvalidCommandError,
   InvalidMessageError,
+  MigrationBlockedError,
   NotADeadLetterError,
   PublishError,
   RequestRefusedError,
@@ -39,7 +40,7 @@ export { createInbox } from './inbox.ts';
 export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './inbox.ts';
 export type { Json, JsonObject } from './json.ts';
 export { migrate } from './migrate.ts';
-export type { MigrationReport } from './migrate.ts';
+export type { MigrateOptions, MigrationReport } from './migrate.ts';
 export * as operations from './operations.ts';
 export {
   ABORT_SIGNAL,

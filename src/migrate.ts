@@ -3,103 +3,153 @@
  *
  * @module
  */
-import { createHash } from 'node:crypto';
-import { readFile, readdir } from 'node:fs/promises';
 import type { Pool, PoolClient } from 'pg';
+import type { CommandLog } from './command.ts';
+import { isPermissionDenied, withTransaction } from './database.ts';
+import { messageOf } from './error-message.ts';
 import { SchemaError } from './errors.ts';
-import { withTransaction } from './database.ts';
+import { createLog } from './log.ts';
+import { readMigrations, statementsOf } from './migration-files.ts';
+import type { Migration } from './migration-files.ts';
+import { untilUnlocked, watchingBlockers } from './migration-locks.ts';
+import { compareSchema } from './schema-state.ts';
+import type { SchemaState } from './schema-state.ts';
 import {
   appliedMigrations,
+  becomeOwner,
+  beginMigration,
   createMigrationTable,
+  hasMigrationTable,
+  isStandby,
   lockMigrations,
+  pinMigrationSettings,
   recordMigration,
 } from './store/migrations.ts';
-import { packageFile } from './package.ts';
+import type { AppliedMigration } from './store/migrations.ts';
 
-export interface Migration {
-  version: number;
-  name: string;
-  sql: string;
-  /** SHA-256 of the file, hex. */
-  checksum: string;
+export { readMigrations } from './migration-files.ts';
+export type { Migration } from './migration-files.ts';
+
+export interface MigrateOptions {
+  /** Receives a line for each try that another session's lock prevented. Default: stderr. */
+  log?: CommandLog;
+  /**
+   * How long a statement of a migration may wait for a lock, in ms. Everything else that needs the table waits behind it
+   * meanwhile. Default 1 s.
+   */
+  lockTimeoutMs?: number;
+  /** How long to go on trying when other sessions hold the locks, in ms, for each migration. Default 2 minutes. */
+  waitMs?: number;
 }
 
 export interface MigrationReport {
   applied: Migration[];
   /** The schema's version now. */
   version: number;
+  /** Migrations of newer releases that the database has; this package works with them. */
+  newer: AppliedMigration[];
 }
 
-/** The migrations of this package, by version. */
-export async function readMigrations(folder: URL = packageFile('migrations/')): Promise<Migration[]> {
-  const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
-  return Promise.all(
-    files.map(async (file, index) => {
-      const version = Number(/^(\d{4})_/.exec(file)?.[1]);
-      if (version !== index + 1)
-        throw new SchemaError(`${file}: migrations are numbered 0001, 0002, … without a gap`);
-      const sql = await readFile(new URL(file, folder), 'utf8');
-      return { version, name: file, sql, checksum: createHash('sha256').update(sql).digest('hex') };
-    }),
-  );
-}
+const LOCK_TIMEOUT_MS = 1_000;
+const WAIT_MS = 120_000;
 
 /**
- * Applies what is missing, each migration in a transaction of its own, under an advisory lock: of two migrators at
- * once, one waits and then finds nothing to do.
+ * Applies what is missing, each migration in a transaction of its own, under an advisory lock. When there is nothing to do,
+ * it only reads `inbox.migrations`: a login without any other right, and a read-only server, are enough.
  *
- * @throws SchemaError when the database is newer than this package, or an applied migration was edited.
+ * @throws SchemaError when an applied migration was edited, a newer release applied one that breaks this package, the login
+ *   may not migrate, or the server is read-only; MigrationBlockedError when other sessions held the locks for too long
  */
-export async function migrate(pool: Pool, migrations?: Migration[]): Promise<MigrationReport> {
+export async function migrate(
+  pool: Pool,
+  migrations?: Migration[],
+  options: MigrateOptions = {},
+): Promise<MigrationReport> {
+  const { log = createLog(), lockTimeoutMs = LOCK_TIMEOUT_MS, waitMs = WAIT_MS } = options;
   const known = migrations ?? (await readMigrations());
   const applied: Migration[] = [];
   for (;;) {
-    const next = await withTransaction(pool, (tx) => applyNext(tx, known));
-    if (!next) return { applied, version: known.length };
-    applied.push(next);
+    const { missing, version, newer } = compareSchema(known, await readApplied(pool));
+    const [next] = missing;
+    if (!next) return { applied, version, newer };
+    if (await isStandby(pool)) {
+      throw new SchemaError(
+        `the database lacks migration ${next.name}, and this server is a read-only standby; run \`inbox migrate\` against the primary`,
+      );
+    }
+    const attempt = () => applyNext(pool, known, next, lockTimeoutMs);
+    const migration = await untilUnlocked(attempt, { waitMs, log });
+    if (migration) applied.push(migration);
   }
 }
 
-async function applyNext(tx: PoolClient, known: Migration[]): Promise<Migration | null> {
+/** A member of the owner's role that does not inherit its rights can read only as the owner. */
+async function readApplied(pool: Pool): Promise<AppliedMigration[]> {
+  try {
+    return await appliedMigrations(pool);
+  } catch (error) {
+    if (!isPermissionDenied(error)) throw error;
+    return withTransaction(pool, async (tx) => {
+      await becomeOwner(tx);
+      return (await hasMigrationTable(tx)) ? appliedMigrations(tx) : [];
+    });
+  }
+}
+
+/** Null when another migrator applied everything meanwhile. */
+async function applyNext(
+  pool: Pool,
+  known: readonly Migration[],
+  { name }: Migration,
+  lockTimeoutMs: number,
+): Promise<Migration | null> {
+  try {
+    return await watchingBlockers(pool, `migration ${name}`, lockTimeoutMs / 2, (blockedAs) =>
+      withTransaction(pool, (tx) => applyInTransaction(tx, known, lockTimeoutMs, blockedAs)),
+    );
+  } catch (error) {
+    throw explain(error, name);
+  }
+}
+
+async function applyInTransaction(
+  tx: PoolClient,
+  known: readonly Migration[],
+  lockTimeoutMs: number,
+  blockedAs: (pid: number) => void,
+): Promise<Migration | null> {
+  await beginMigration(tx);
+  blockedAs(await pinMigrationSettings(tx, lockTimeoutMs));
   await lockMigrations(tx);
+  await becomeOwner(tx);
   await createMigrationTable(tx);
-  const next = nextMigration(known, await appliedMigrations(tx));
+  const [next] = compareSchema(known, await appliedMigrations(tx)).missing;
   if (!next) return null;
-  await tx.query(next.sql);
+  await tx.query(statementsOf(next));
   await recordMigration(tx, next);
   return next;
 }
 
-function nextMigration(known: Migration[], applied: Pick<Migration, 'version' | 'name' | 'checksum'>[]) {
-  for (const row of applied) {
-    const migration = known[row.version - 1];
-    if (!migration) {
-      throw new SchemaError(
-        `the database is at schema version ${applied.length} (${row.name}), this package knows ${known.length}; ` +
-          'a newer temporal-inbox has migrated it. Upgrade this one',
-      );
-    }
-    if (migration.checksum !== row.checksum) {
-      throw new SchemaError(
-        `migration ${row.name} is not the file that was applied to the database (its checksum differs); ` +
-          'migrations are never edited. Restore the file, or the database, from the same release',
-      );
-    }
-  }
-  return known[applied.length] ?? null;
+/** What to do about a refusal that is not the migration's own fault. */
+function explain(error: unknown, name: string): unknown {
+  if (!isPermissionDenied(error)) return error;
+  return new SchemaError(
+    `the database lacks migration ${name}, and this login may not apply it (${messageOf(error)}); run \`inbox migrate\` as the ` +
+      'owner of the schema inbox or as a member of that role. If there is no schema yet, a DBA can create it for the login: ' +
+      '`create schema inbox authorization <login>`',
+    { cause: error },
+  );
 }
 
 /**
  * Refuses a database this version cannot work with; changes nothing.
  *
- * @throws SchemaError naming what to run.
+ * @returns the schema's state; it may be newer than this package
+ * @throws SchemaError naming what to run
  */
-export async function checkSchema(pool: Pool): Promise<void> {
-  const known = await readMigrations();
-  const next = nextMigration(known, await appliedMigrations(pool));
-  if (next) {
-    throw new SchemaError(
-      `the database lacks migration ${next.name}; run \`inbox migrate\` against it first`,
-    );
-  }
+export async function checkSchema(pool: Pool): Promise<SchemaState> {
+  const state = compareSchema(await readMigrations(), await appliedMigrations(pool));
+  const [next] = state.missing;
+  if (!next) return state;
+  throw new SchemaError(`the database lacks migration ${next.name}; run \`inbox migrate\` against it first`);
 }

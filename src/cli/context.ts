@@ -9,9 +9,22 @@ import type { Pool } from 'pg';
 import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
 import { createPool } from '../database.ts';
 import { UnreachableError } from '../errors.ts';
+import { checkSchema } from '../migrate.ts';
 
-/** Runs with a pool on DATABASE_URL, and closes it. */
+/**
+ * Runs with a pool on DATABASE_URL, and closes it.
+ *
+ * @throws SchemaError when this release cannot work with the schema of the database
+ */
 export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
+  return withAnySchema(async (pool) => {
+    await checkSchema(pool);
+    return work(pool);
+  });
+}
+
+/** Like {@link withPool}, for the commands that migrate. */
+export async function withAnySchema<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
   const pool = createPool({ connectionString: readDatabaseUrl(), max: 4, applicationName: 'inbox cli' });
   try {
     return await work(pool);

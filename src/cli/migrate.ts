@@ -1,16 +1,47 @@
+import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { migrate } from '../migrate.ts';
-import { withPool } from './context.ts';
+import { toMilliseconds } from '../registry.ts';
+import { withAnySchema } from './context.ts';
 import { print } from './output.ts';
 
-export function addMigrate(program: Command): void {
-  program
-    .command('migrate')
-    .description("bring the database's schema to this version; safe to run twice, and by two at once")
-    .action(() => withPool(async (pool) => reportMigrations(await migrate(pool))));
+export interface MigrateCliOptions {
+  /** In ms. */
+  wait?: number;
 }
 
-export function reportMigrations({ applied, version }: Awaited<ReturnType<typeof migrate>>): void {
+export function addMigrate(program: Command): void {
+  addWait(
+    program
+      .command('migrate')
+      .description("bring the database's schema to this version; safe to run twice, and by two at once"),
+  ).action(({ wait }: MigrateCliOptions) =>
+    withAnySchema(async (pool) => reportMigrations(await migrate(pool, undefined, waitOption(wait)))),
+  );
+}
+
+/** The option that `migrate` and `setup` share. */
+export function addWait(command: Command): Command {
+  return command.option(
+    '--wait <time>',
+    'how long to go on trying while other sessions hold the locks, for each migration (default: 2m)',
+    parseWait,
+  );
+}
+
+export function waitOption(wait: number | undefined): { waitMs?: number } {
+  return wait === undefined ? {} : { waitMs: wait };
+}
+
+export function reportMigrations({ applied, version, newer }: Awaited<ReturnType<typeof migrate>>): void {
   for (const { name } of applied) print(`applied ${name}`);
-  print(`the inbox's schema is at version ${version}${applied.length === 0 ? ', nothing to do' : ''}`);
+  const nothing = applied.length === 0 ? ', nothing to do' : '';
+  const ahead = newer.length === 0 ? '' : ', newer than this package and compatible with it';
+  print(`the inbox's schema is at version ${version}${ahead}${nothing}`);
+}
+
+function parseWait(text: string): number {
+  const ms = toMilliseconds(text);
+  if (ms === null || ms < 0) throw new InvalidArgumentError('Not a duration such as 30s or 10m.');
+  return ms;
 }

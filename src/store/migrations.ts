@@ -1,5 +1,6 @@
 /**
- * Which migrations the database has.
+ * `inbox.migrations`: which migrations the database has. And what a migration needs from its session, all of it for the
+ * transaction only: with PgBouncer in transaction mode the next statement may run in another session.
  *
  * @module
  */
@@ -10,29 +11,20 @@ export interface AppliedMigration {
   version: number;
   name: string;
   checksum: string;
+  /** Whether releases that do not know it must refuse the schema. */
+  breaking: boolean;
 }
 
-/** Held until the transaction ends. The number is arbitrary; it must only be ours. */
-export async function lockMigrations(db: Queryable): Promise<void> {
-  await db.query('select pg_advisory_xact_lock(8071829304651)');
-}
-
-/** Not itself a migration: it must be there to tell which have run. */
-export async function createMigrationTable(db: Queryable): Promise<void> {
-  await db.query(`
-    create schema if not exists inbox;
-    create table if not exists inbox.migrations (
-      version    integer primary key,
-      name       text not null,
-      checksum   text not null,
-      applied_at timestamptz not null default now())`);
-}
-
-/** By version; empty where no migration ever ran. */
+/**
+ * By version; empty where no migration ever ran. Needs no more than SELECT on this table, so that a login without the
+ * right to migrate can find that there is nothing to do. The row as JSON: databases that earlier releases migrated
+ * have no column `breaking` yet.
+ */
 export async function appliedMigrations(db: Queryable): Promise<AppliedMigration[]> {
   try {
     const { rows } = await db.query<AppliedMigration>(
-      'select version, name, checksum from inbox.migrations order by version',
+      `select version, name, checksum, coalesce((pg_catalog.to_jsonb(m) ->> 'breaking')::boolean, true) as breaking
+       from inbox.migrations m order by version`,
     );
     return rows;
   } catch (error) {
@@ -41,10 +33,121 @@ export async function appliedMigrations(db: Queryable): Promise<AppliedMigration
   }
 }
 
-export async function recordMigration(db: Queryable, migration: AppliedMigration): Promise<void> {
-  await db.query('insert into inbox.migrations (version, name, checksum) values ($1, $2, $3)', [
+/** A standby takes no migrations, whatever its settings are. */
+export async function isStandby(db: Queryable): Promise<boolean> {
+  const { rows } = await db.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+  return rows[0]!.standby;
+}
+
+/** First in its transaction. Settings of the role, the database or the server may say read-only, or another isolation. */
+export async function beginMigration(tx: Queryable): Promise<void> {
+  await tx.query('set transaction isolation level read committed, read write');
+}
+
+/**
+ * Settings that could end a migration halfway, or give its statements another meaning. Only for those that differ and that
+ * this version of Postgres has: `transaction_timeout` is new in 17.
+ *
+ * The pid of the session on the server, which a pooler may have chosen for this transaction.
+ */
+export async function pinMigrationSettings(tx: Queryable, lockTimeoutMs: number): Promise<number> {
+  await tx.query(`set local search_path = pg_catalog, pg_temp`);
+  await tx.query(
+    `select set_config(pinned.name, pinned.setting, true)
+     from (values ('lock_timeout', $1::text), ('statement_timeout', '0'), ('transaction_timeout', '0'),
+       ('idle_in_transaction_session_timeout', '0'), ('row_security', 'on'), ('standard_conforming_strings', 'on'),
+       ('transform_null_equals', 'off'), ('check_function_bodies', 'on'), ('array_nulls', 'on'),
+       ('quote_all_identifiers', 'off'),
+       ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC')) as pinned (name, setting)
+     join pg_settings s on s.name = pinned.name
+     where s.setting <> pinned.setting`,
+    [String(lockTimeoutMs)],
+  );
+  const { rows } = await tx.query<{ pid: number }>('select pg_backend_pid() as pid');
+  return rows[0]!.pid;
+}
+
+/**
+ * Held until the transaction ends. Waits for another migrator, no longer than the lock timeout. The number is arbitrary, but
+ * it never changes: earlier releases take the same lock.
+ */
+export async function lockMigrations(tx: Queryable): Promise<void> {
+  await tx.query('select pg_advisory_xact_lock(8071829304651)');
+}
+
+/**
+ * Becomes the role that owns what earlier migrations created (or the schema, where none ran yet), if the login may: an object
+ * that another member of that role owns could not be changed by the next migration. Without a schema, it stays the role
+ * that may create one: a role setting of the login, or else the login itself.
+ *
+ * The role that migrates.
+ */
+export async function becomeOwner(tx: Queryable): Promise<string> {
+  const { rows } = await tx.query<{ owner: string }>(
+    `select set_config('role', r.rolname, true) as owner
+     from pg_roles r
+     where r.oid = coalesce(
+         (select c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
+          where n.nspname = 'inbox' and c.relname = 'migrations'),
+         (select nspowner from pg_namespace where nspname = 'inbox'),
+         (select oid from pg_roles
+          where rolname = session_user and not has_database_privilege(current_user, current_database(), 'create')
+            and has_database_privilege(session_user, current_database(), 'create')))
+       and r.rolname <> current_user
+       and case when current_setting('server_version_num')::integer >= 160000
+           then pg_has_role(session_user, r.oid, 'SET') else pg_has_role(session_user, r.oid, 'MEMBER') end`,
+  );
+  if (rows[0]) return rows[0].owner;
+  const { rows: current } = await tx.query<{ owner: string }>('select current_user::text as owner');
+  return current[0]!.owner;
+}
+
+interface MigrationTable {
+  hasSchema: boolean;
+  hasTable: boolean;
+  hasBreaking: boolean;
+}
+
+async function lookForMigrationTable(db: Queryable): Promise<MigrationTable> {
+  const { rows } = await db.query<MigrationTable>(
+    `select count(n.oid) > 0 as "hasSchema", count(c.oid) > 0 as "hasTable", count(a.attnum) > 0 as "hasBreaking"
+     from pg_namespace n
+     left join pg_class c on c.relnamespace = n.oid and c.relname = 'migrations'
+     left join pg_attribute a on a.attrelid = c.oid and a.attname = 'breaking' and not a.attisdropped
+     where n.nspname = 'inbox'`,
+  );
+  return rows[0]!;
+}
+
+/** Whether a migration ever ran. The catalog answers everybody, and without an error that would end a transaction. */
+export async function hasMigrationTable(db: Queryable): Promise<boolean> {
+  return (await lookForMigrationTable(db)).hasTable;
+}
+
+/**
+ * The schema and this table, which is not itself a migration: it must be there to say which have run. Looks first: CREATE …
+ * IF NOT EXISTS needs the right to create even where there is nothing to create, and a DBA may have made the schema.
+ */
+export async function createMigrationTable(tx: Queryable): Promise<void> {
+  const { hasSchema, hasTable, hasBreaking } = await lookForMigrationTable(tx);
+  if (!hasSchema) await tx.query('create schema inbox');
+  if (!hasTable) {
+    await tx.query(`
+      create table inbox.migrations (
+        version    integer primary key,
+        name       text not null,
+        checksum   text not null,
+        applied_at timestamptz not null default now())`);
+  }
+  if (!hasBreaking)
+    await tx.query('alter table inbox.migrations add column breaking boolean not null default true');
+}
+
+export async function recordMigration(tx: Queryable, migration: AppliedMigration): Promise<void> {
+  await tx.query('insert into inbox.migrations (version, name, checksum, breaking) values ($1, $2, $3, $4)', [
     migration.version,
     migration.name,
     migration.checksum,
+    migration.breaking,
   ]);
 }

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { createInbox } from '../../src/inbox.ts';
 import { createLog } from '../../src/log.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
+import { chooseSeed } from '../support/choose-seed.ts';
 import { check, checkReplayable, describeFindings, violated } from './checker.ts';
 import type { Finding } from './checker.ts';
 import { FAULTS, pickFault } from './faults.ts';
@@ -26,7 +27,7 @@ import { startSurroundings } from './surroundings.ts';
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '2' },
-    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    seed: { type: 'string', default: String(chooseSeed()) },
     workers: { type: 'string', default: '3' },
     rate: { type: 'string', default: '20' },
     report: { type: 'string' },

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import * as fc from 'fast-check';
 import { violatedCheck } from '../../src/database.ts';
 import { checkMessageId } from '../../src/envelope.ts';
 import { InvalidMessageError } from '../../src/errors.ts';
@@ -12,6 +11,7 @@ import { findJsonProblem } from '../../src/json.ts';
 import { findEntry, hasFingerprint, insertAndClaimEntry } from '../../src/store/entries.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { fc } from '../support/random.ts';
 
 /** Characters at the edges of the rules: controls, every kind of blank, and one to four bytes of UTF-8. */
 const edges = fc.constantFrom(

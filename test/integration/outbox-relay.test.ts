@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { ConfigurationError, SchemaError } from '../../src/errors.ts';
 import type { OutboxRelayOptions } from '../../src/outbox-relay.ts';
@@ -17,6 +16,7 @@ import {
   startRelay,
 } from '../support/outbox.ts';
 import type { TestRelay } from '../support/outbox.ts';
+import { noise } from '../support/random.ts';
 import { eventually, gate } from '../support/wait.ts';
 
 describe('the outbox relay', () => {
@@ -154,7 +154,7 @@ describe('the outbox relay', () => {
     const { published, publish } = recorder((events) => calls.push(events.length));
     for (const n of oneTo(12)) {
       await runCommand(database.pool, `large-${n}`, async () => [
-        eventOf('a', { n, noise: randomBytes(750_000).toString('base64') }),
+        eventOf('a', { n, noise: noise(`event ${n}`, 750_000) }),
       ]);
     }
     relay({ publish });

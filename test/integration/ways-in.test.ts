@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import * as fc from 'fast-check';
 import { sqlState } from '../../src/database.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES, parseEnvelope } from '../../src/envelope.ts';
 import { InvalidMessageError } from '../../src/errors.ts';
@@ -8,6 +7,7 @@ import type { Json } from '../../src/json.ts';
 import { sendMessages } from '../../src/send.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { createTestDatabase, truncate } from '../support/database.ts';
+import { fc } from '../support/random.ts';
 
 /** Characters at the edges of the rules, among ordinary ones. */
 const odd = fc.constantFrom(...Array.from('a/?#% \t\n\u0001\u007f\u0085\u00a0\u2003\ufeffé€😀ש'));

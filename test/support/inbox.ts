@@ -12,7 +12,6 @@ import type { DeadLetterHook } from '../../src/alert.ts';
 import type { CommandDefinition } from '../../src/command.ts';
 import type { InboxSettings } from '../../src/config.ts';
 import { readTemporal } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
 import type { Envelope, EntryStatus, StatusReport } from '../../src/protocol.ts';
 import { WORKFLOW_TYPE } from '../../src/protocol.ts';
 import { findEntry } from '../../src/store/entries.ts';
@@ -21,7 +20,9 @@ import { createInboxWorker } from '../../src/worker.ts';
 import type { InboxWorker } from '../../src/worker.ts';
 import type { TestDatabase } from './database.ts';
 import { createTestDatabase } from './database.ts';
-import { eventually } from './wait.ts';
+import { createRecentLog, describeInbox } from './diagnostics.ts';
+import type { RecentLog } from './diagnostics.ts';
+import { addDiagnostics, eventually } from './wait.ts';
 
 let quiet = false;
 
@@ -67,6 +68,8 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
   const suffix = randomBytes(4).toString('hex');
   const taskQueue = `inbox-${suffix}`;
   const workers: TestWorker[] = [];
+  const logs: RecentLog[] = [];
+  const removeDiagnostics = addDiagnostics(() => describeInbox({ pool: database.pool, client, logs }));
 
   const inbox: TestInbox = {
     pool: database.pool,
@@ -91,13 +94,15 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
     async startWorker(commands, settings, databaseUrl = database.url, onDeadLetter) {
       // Of its own: the SDK refuses two workers for one queue on one connection.
       const native = await NativeConnection.connect(connectionOptions);
+      const recent = createRecentLog();
+      logs.push(recent);
       const worker = await createInboxWorker({
         commands,
         databaseUrl,
         connection: native,
         namespace,
         settings: { taskQueue, ...settings },
-        log: createLog('error', () => {}),
+        log: recent.log,
         ...(onDeadLetter && { onDeadLetter }),
       });
       const running = runInBackground(worker, native);
@@ -105,6 +110,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
       return running;
     },
     async close() {
+      removeDiagnostics();
       await Promise.all(workers.map((worker) => worker.stop()));
       await terminateAll(client, taskQueue);
       await connection.close();

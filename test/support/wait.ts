@@ -9,7 +9,21 @@ const POLL_MS = 25;
 /** Far beyond what any condition takes on a slow machine: reaching it is a failure, never noise. */
 const LIMIT_MS = 90_000;
 
-/** Polls until the probe gives a value that is neither undefined, null nor false, and returns it. */
+/** How long one source of diagnostics may take. */
+const DIAGNOSIS_MS = 10_000;
+
+const sources = new Set<() => Promise<string>>();
+
+/** Registers what to print when a wait fails. Returns how to take it back. */
+export function addDiagnostics(source: () => Promise<string>): () => void {
+  sources.add(source);
+  return () => void sources.delete(source);
+}
+
+/**
+ * Polls until the probe gives a value that is neither undefined, null nor false, and returns it. When the time is over, the
+ * error says what every registered source of diagnostics has to say.
+ */
 export async function eventually<T>(
   what: string,
   probe: () => Promise<T> | T,
@@ -28,10 +42,30 @@ export async function eventually<T>(
       last = error;
     }
     if (Date.now() > deadline) {
-      throw new Error(`waited ${limitMs} ms in vain: ${what}`, { cause: last });
+      throw new Error([`waited ${limitMs} ms in vain: ${what}`, ...(await diagnose())].join('\n'), {
+        cause: last,
+      });
     }
     await sleep(POLL_MS);
   }
+}
+
+/** A source that fails or hangs must not hide the failure of the wait. */
+function diagnose(): Promise<string[]> {
+  return Promise.all(
+    [...sources].map(async (source) => {
+      const limit = new AbortController();
+      const late = sleep(DIAGNOSIS_MS, 'diagnostics: no answer', { signal: limit.signal, ref: false });
+      try {
+        return await Promise.race([source(), late]);
+      } catch (error) {
+        return `diagnostics: ${String(error)}`;
+      } finally {
+        limit.abort();
+        late.catch(() => {});
+      }
+    }),
+  );
 }
 
 export interface Gate {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
-import * as fc from 'fast-check';
 import { DatabaseError } from 'pg';
 import { RetryAfterError, UnrecoverableError } from '../../src/errors.ts';
 import { errorText, failureGroup, inboxFailure, reportFailure, splitErrorText } from '../../src/failure.ts';
+import { fc } from '../support/random.ts';
 
 /** An error with something in a property where its type promises text. */
 function crooked(property: PropertyDescriptorMap, error: Error = new Error('crooked')): Error {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
 import type { Json } from '../../src/json.ts';
 import { findJsonProblem, MAX_JSON_DEPTH } from '../../src/json.ts';
+import { fc } from '../support/random.ts';
 
 function nested(levels: number, wrap: (inner: unknown) => unknown): unknown {
   let value: unknown = 'core';

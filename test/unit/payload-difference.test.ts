@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { assert as check, jsonValue, property } from 'fast-check';
 import type { Json } from '../../src/json.ts';
 import { payloadDifference } from '../../src/payload-difference.ts';
+import { fc } from '../support/random.ts';
+
+const { assert: check, jsonValue, property } = fc;
 
 describe('the difference of two payloads', () => {
   it('names each place with what was and what is there', () => {

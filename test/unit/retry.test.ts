@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
 import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted } from '../../src/retry.ts';
 import type { RetryPolicy } from '../../src/retry.ts';
+import { fc } from '../support/random.ts';
 
 const policies = fc.record<RetryPolicy>({
   maximumAttempts: fc.integer({ min: 1, max: 10_000 }),

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { array, assert as check, constantFrom, property, string } from 'fast-check';
 import { endsTransaction } from '../../src/transaction-control.ts';
+import { fc } from '../support/random.ts';
+
+const { array, assert: check, constantFrom, property, string } = fc;
 
 const ENDING = [
   'commit',
