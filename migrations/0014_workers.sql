@@ -1,3 +1,4 @@
+-- breaking: false
 -- The workers that run against this database and the command types each of them knows, so that a command that no worker
 -- knows can be reported. Each worker renews its row while it runs; a row that was not renewed for 30 s is of a worker that died.
 create table inbox.workers (

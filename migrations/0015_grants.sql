@@ -1,3 +1,4 @@
+-- breaking: false
 -- Every decision, in one place: all that was granted to the four roles in this schema is taken back and granted anew, so that
 -- it can be called as often as one likes, and what is not here is not granted. Only to roles that exist, and on what exists:
 -- a later migration that brings a table or a function calls it at its end, and replaces it where a decision is missing.
