@@ -75,18 +75,6 @@ export async function takePendingEntries(db: Queryable, room: Room): Promise<Tak
   };
 }
 
-/**
- * A first attempt that was claimed and never begun has not been: its entry is Pending as before. Only for whoever claimed
- * it, and lets go of it.
- */
-export async function giveBackClaim(db: Queryable, messageId: string): Promise<void> {
-  await db.query(
-    `update inbox.entries set status = 'Pending', attempt = 0, claimed_at = null
-     where message_id = $1 and attempt = 1 and status = 'Processing'`,
-    [messageId],
-  );
-}
-
 /** Gives them back at once, when Temporal could not be reached. */
 export async function releasePendingEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(

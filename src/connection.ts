@@ -1,0 +1,70 @@
+/**
+ * One connection: whether a pooler is in between, and which settings its transactions begin with.
+ *
+ * @module
+ */
+import type { ClientBase } from 'pg';
+import { BEGIN } from './connection-settings.ts';
+import type { PinnedSettings } from './connection-settings.ts';
+import { ServerConnectionTimeoutError } from './database-errors.ts';
+import { pinSession, readDifferingSettings, setInTransaction } from './store/session.ts';
+
+interface Session {
+  pooled: boolean;
+  begin: string;
+}
+
+const sessions = new WeakMap<object, Session>();
+
+/** Whether a pooler is between this connection and Postgres. False where nobody has looked. */
+export function isPooled(client: object): boolean {
+  return sessions.get(client)?.pooled ?? false;
+}
+
+/** Begins a transaction in which the settings of the connection's pool hold. */
+export function beginOf(client: object): string {
+  return sessions.get(client)?.begin ?? BEGIN;
+}
+
+/**
+ * Looks where the connection leads, and makes the settings hold on it. Its one round trip also proves that a pooler has
+ * connected it to Postgres.
+ *
+ * @throws ServerConnectionTimeoutError when Postgres does not answer within the time
+ */
+export async function prepareSession(
+  client: ClientBase,
+  settings: PinnedSettings,
+  settingsFor: 'session' | 'transaction',
+  timeoutMs: number,
+): Promise<void> {
+  const backend = backendOf(client);
+  const looking =
+    settingsFor === 'session' ? pinSession(client, settings, backend) : readDifferingSettings(client, settings, backend);
+  const { pooled, differing } = await within(timeoutMs, looking);
+  if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
+  const needed = pooled ? settings : differing;
+  const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
+  sessions.set(client, { pooled, begin });
+}
+
+/**
+ * The process ID that the server gave when the connection started. A pooler makes one up, for it has many backends behind one
+ * connection.
+ */
+export function backendOf(client: ClientBase): number {
+  return (client as unknown as { processID: number | null }).processID ?? 0;
+}
+
+async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ServerConnectionTimeoutError(timeoutMs)), timeoutMs);
+  });
+  answer.catch(() => {});
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
