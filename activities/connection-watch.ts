@@ -7,7 +7,7 @@
 import { DatabaseError } from 'pg';
 import type { PoolClient } from 'pg';
 import { isTransactionAborted, RolledBackError, sqlState } from '../src/database.ts';
-import { isDatabaseUnavailable } from '../src/database-errors.ts';
+import { endsSession, isDatabaseUnavailable } from '../src/database-errors.ts';
 
 /** The server ended the session because the attempt went over a limit of its own (idle, or transaction_timeout). */
 const OWN_LIMITS = ['25P03', '25P04'];
@@ -50,8 +50,9 @@ export class ConnectionWatch {
    */
   unavailability(thrown: unknown): Error | null {
     if (this.#reachedOwnLimit) return null;
-    if (this.#lost) return this.#cause ?? this.#lost;
-    const aborted = this.#aborted || thrown instanceof RolledBackError || this.#client.getTransactionStatus() === 'E';
+    if (this.#lost) return this.#lost;
+    const aborted =
+      this.#aborted || thrown instanceof RolledBackError || this.#client.getTransactionStatus() === 'E';
     if (aborted && this.#cause && isDatabaseUnavailable(this.#cause)) return this.#cause;
     return causesOf(thrown).find((error) => this.#seen.has(error) && isDatabaseUnavailable(error)) ?? null;
   }
@@ -66,6 +67,7 @@ export class ConnectionWatch {
 
   readonly #onErrorMessage = (error: Error): void => {
     this.#seen.add(error);
+    if (endsSession(error)) this.#lost ??= error;
     if (OWN_LIMITS.includes(sqlState(error) ?? '')) this.#reachedOwnLimit = true;
     if (isTransactionAborted(error)) this.#aborted = true;
     else if (error instanceof DatabaseError) this.#cause = error;

@@ -31,8 +31,8 @@ export async function giveBack(
   const { records, log } = dependencies;
   const claims = underWay.get(records) ?? new Map<string, Promise<boolean>>();
   underWay.set(records, claims);
-  const undoing = untilAnswered(records, () => giveBackAttempt(records, messageId, attempt, how)).finally(() =>
-    claims.delete(messageId),
+  const undoing = untilAnswered(records, () => giveBackAttempt(records, messageId, attempt, how)).finally(
+    () => claims.delete(messageId),
   );
   undoing.catch(() => {});
   claims.set(messageId, undoing);

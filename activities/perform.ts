@@ -7,6 +7,7 @@
 import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
+import { cut } from '../src/connection.ts';
 import { commit, together } from '../src/database.ts';
 import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
@@ -180,6 +181,7 @@ async function endTransaction(
   { limit, watch, locked }: Run,
 ): Promise<Error | true | undefined> {
   if (limit.signal.aborted || watch.lost || !locked) {
+    cut(client);
     // Where this fails Postgres is away, and the lock goes with its transaction.
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;

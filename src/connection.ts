@@ -40,8 +40,13 @@ export async function prepareSession(
 ): Promise<void> {
   const backend = backendOf(client);
   const looking =
-    settingsFor === 'session' ? pinSession(client, settings, backend) : readDifferingSettings(client, settings, backend);
-  const { pooled, differing } = await within(timeoutMs, looking);
+    settingsFor === 'session'
+      ? pinSession(client, settings, backend)
+      : readDifferingSettings(client, settings, backend);
+  const { pooled, differing } = await within(timeoutMs, looking).catch((error: unknown) => {
+    cut(client);
+    throw error;
+  });
   if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
   const needed = pooled ? settings : differing;
   const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
@@ -54,6 +59,14 @@ export async function prepareSession(
  */
 export function backendOf(client: ClientBase): number {
   return (client as unknown as { processID: number | null }).processID ?? 0;
+}
+
+/**
+ * Closes the socket at once. pg says goodbye first, and a pooler that has no server for a connection does not listen to it; a
+ * backend does not before its statement has ended.
+ */
+export function cut(client: ClientBase): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
 
 async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {

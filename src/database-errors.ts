@@ -54,13 +54,10 @@ const UNAVAILABLE_CLASSES = new Set([
   // The login was refused. A statement cannot fail with it.
   '28',
 ]);
+/** Shutdown, crash, startup, dropped database, idle_session_timeout. */
+const SESSION_ENDINGS = new Set(['57P01', '57P02', '57P03', '57P04', '57P05']);
 const UNAVAILABLE_STATES = new Set([
-  // Shutdown, crash, startup, dropped database, idle_session_timeout: each of them ends the session.
-  '57P01',
-  '57P02',
-  '57P03',
-  '57P04',
-  '57P05',
+  ...SESSION_ENDINGS,
   // A standby, or a session that was set to read-only: a failover.
   '25006',
   // A prepared statement that is missing or there already: a pooler gave the transaction another server connection.
@@ -98,9 +95,18 @@ function isUnavailableState(error: DatabaseError): boolean {
   return state === '0A000' && error.routine === 'RevalidateCachedQuery';
 }
 
+/** Whether the server or a pooler ends the connection with it, although the socket may close only a moment later. */
+export function endsSession(error: unknown): boolean {
+  if (!(error instanceof DatabaseError)) return false;
+  return error.routine === undefined || SESSION_ENDINGS.has(error.code ?? '');
+}
+
 /** Whether the server, or a pooler, has no room for another connection. Those that exist keep working. */
 export function isServerFull(error: unknown): boolean {
-  return error instanceof ServerConnectionTimeoutError || (error instanceof DatabaseError && error.code === '53300');
+  return (
+    error instanceof ServerConnectionTimeoutError ||
+    (error instanceof DatabaseError && error.code === '53300')
+  );
 }
 
 /** A pooler accepted the connection and then did not connect it to Postgres in time. */
@@ -114,7 +120,7 @@ export class ServerConnectionTimeoutError extends Error {
 }
 
 /** What a log line says of an error. */
-export interface ErrorFields {
+export type ErrorFields = {
   /** The error's class. */
   error: string;
   /** The SQLSTATE of an error that came from Postgres or a pooler. */
@@ -123,12 +129,14 @@ export interface ErrorFields {
   code?: string;
   /** The message, only of a connection that failed: others may repeat data. */
   reason?: string;
-}
+};
 
 /** The fields that a log line may have of any error: class, SQLSTATE or code, and the message of a failed connection. */
 export function errorFields(error: unknown): ErrorFields {
   if (!(error instanceof Error)) return { error: typeof error };
-  const { code } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as { code?: unknown };
+  const { code } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
+    code?: unknown;
+  };
   const fields: ErrorFields = { error: className(error) };
   if (error instanceof DatabaseError) {
     if (error.code) fields.sqlstate = error.code;

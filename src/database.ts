@@ -5,11 +5,12 @@
  */
 import { Client, DatabaseError, Pool } from 'pg';
 import type { ClientBase, PoolClient, PoolConfig, QueryConfig, QueryResult } from 'pg';
-import { beginOf, isPooled, prepareSession } from './connection.ts';
+import { backendOf, beginOf, isPooled, prepareSession } from './connection.ts';
 import { STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { isServerFull } from './database-errors.ts';
 import { noteConnection } from './prepared.ts';
+import { currentBackend } from './store/listen.ts';
 
 /** Whatever runs a statement: a pool, a client, or a client inside a transaction. */
 export type Queryable = Pick<Pool, 'query'>;
@@ -140,6 +141,16 @@ export async function acquire(pool: Pool): Promise<PoolClient> {
     lowerMaximum(pool, pool.totalCount);
     if (pool.totalCount === 0) throw error;
     return pool.connect();
+  }
+}
+
+/** Whether no pooler is between this pool and Postgres, so that what a connection prepares stays its own. */
+export async function reachesPostgresDirectly(pool: Pool): Promise<boolean> {
+  const client = await pool.connect();
+  try {
+    return (await currentBackend(client)) === backendOf(client);
+  } finally {
+    client.release();
   }
 }
 

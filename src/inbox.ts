@@ -5,7 +5,8 @@
  */
 import type { Pool } from 'pg';
 import type { CommandDefinition, CommandLog } from './command.ts';
-import { withTransaction } from './database.ts';
+import { readDirectUrl } from './config.ts';
+import { reachesPostgresDirectly, withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
@@ -27,6 +28,11 @@ import { WakeUpCall } from './wake-up-call.ts';
 export interface InboxOptions {
   /** To the database with the inbox's schema. The caller closes it, after {@link Inbox.close}. */
   pool: Pool;
+  /**
+   * The same database without a pooler in transaction mode, for LISTEN, which {@link Inbox.execute} uses. Default
+   * INBOX_DIRECT_URL; null for none, then a connection is made like those of the pool.
+   */
+  directUrl?: string | null;
   /** The commands this service knows; only their settings are checked. Handlers run in workers. */
   commands?: readonly CommandDefinition[];
   /** Of a payload as JSON in UTF-8. Default and limit 1 MiB. */
@@ -82,8 +88,9 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   createRegistry(commands);
   await checkSchema(pool);
   // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
-  prepareOn(pool);
-  const settlements = new Settlements(pool, log);
+  if (await reachesPostgresDirectly(pool)) prepareOn(pool);
+  const { directUrl = readDirectUrl() } = options;
+  const settlements = new Settlements(pool, log, directUrl);
   const database = await identifyDatabase(pool);
   const wakeUpCall = new WakeUpCall(pool, database, log);
 

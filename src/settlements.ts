@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import { errorFields } from './database-errors.ts';
 import { listen } from './listener.ts';
 import type { Listener } from './listener.ts';
 import type { SettledEntry } from './store/send.ts';
@@ -21,19 +22,23 @@ export class Settlements {
   readonly channel = `inbox_settled_${randomBytes(8).toString('hex')}`;
   readonly #pool: Pool;
   readonly #log: CommandLog;
+  readonly #directUrl: string | null;
   readonly #waiters = new Map<string, Set<Waiter>>();
   #listener: Listener | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(pool: Pool, log: CommandLog) {
+  constructor(pool: Pool, log: CommandLog, directUrl: string | null = null) {
     this.#pool = pool;
     this.#log = log;
+    this.#directUrl = directUrl;
   }
 
   /** Listens from the first wait on: who only sends needs no connection for it. */
   start(): void {
     this.#listener ??= listen({
-      connection: this.#pool.options,
+      pool: this.#pool,
+      directUrl: this.#directUrl,
+      meanwhile: `results are looked for every ${SWEEP_INTERVAL_MS} ms`,
       channel: this.channel,
       log: this.#log,
       onWake: (messageId) => void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]),
@@ -75,7 +80,7 @@ export class Settlements {
     const waitedFor = messageIds.filter((messageId) => this.#waiters.has(messageId));
     if (waitedFor.length === 0) return;
     const settled = await findSettledEntries(this.#pool, waitedFor).catch((error: unknown) => {
-      this.#log.warn('could not look whether commands have ended; trying again', { error });
+      this.#log.warn('could not look whether commands have ended; trying again', errorFields(error));
       return [];
     });
     for (const entry of settled) for (const waiter of this.#waiters.get(entry.messageId) ?? []) waiter(entry);

@@ -17,7 +17,7 @@ import { createDeliveries } from './alert-deliveries.ts';
 import { createAlertLoop } from './alerts.ts';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import type { InboxSettings } from './config.ts';
-import { readSettings } from './config.ts';
+import { readDirectUrl, readSettings } from './config.ts';
 import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
@@ -36,6 +36,11 @@ export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
   /** Postgres, with the inbox's schema in it. */
   databaseUrl: string;
+  /**
+   * The same database without a pooler in transaction mode, for LISTEN. Default INBOX_DIRECT_URL; null for none, then
+   * `databaseUrl` is used.
+   */
+  directUrl?: string | null;
   connection: NativeConnection;
   /** Temporal's namespace. Default `default`. */
   namespace?: string;
@@ -114,6 +119,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const relay = createRelay({
       ...starter,
       pool: pools.claims,
+      directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
       database: await identifyDatabase(pools.records),
       slots: settings.concurrency,
       express,

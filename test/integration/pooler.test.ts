@@ -14,7 +14,13 @@ import type { TestInbox } from '../support/inbox.ts';
 import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer, PoolMode } from '../support/pgbouncer.ts';
 
-const SETTINGS = ['lock_timeout', 'statement_timeout', 'synchronous_commit', 'search_path', 'transaction_isolation'];
+const SETTINGS = [
+  'lock_timeout',
+  'statement_timeout',
+  'synchronous_commit',
+  'search_path',
+  'transaction_isolation',
+];
 
 const define = (type: string, express: CommandDefinition['express'] & {}) =>
   defineCommand({
@@ -47,7 +53,11 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       pool = new Pool({ connectionString: bouncer.url, max: 4 });
       inbox = await createInbox({ pool });
       const commands = [define('Ordinary', false), define('Express', true), define('Recorded', 'recorded')];
-      await fixture.startWorker(commands, { concurrency: 4, expressConcurrency: 4, retryConcurrency: 2 }, bouncer.url);
+      await fixture.startWorker(
+        commands,
+        { concurrency: 4, expressConcurrency: 4, retryConcurrency: 2 },
+        bouncer.url,
+      );
     });
     after(async () => {
       await inbox.close();
@@ -74,17 +84,33 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       const ids = Array.from({ length: 60 }, (_, number) => fixture.id(`${poolMode}-many-${number}`));
       const type = (number: number) => ['Ordinary', 'Express', 'Recorded'][number % 3]!;
       await Promise.all(
-        ids.map((messageId, number) => inbox.execute({ messageId, type: type(number), payload: { fails: 0 } })),
+        ids.map((messageId, number) =>
+          inbox.execute({ messageId, type: type(number), payload: { fails: 0 } }),
+        ),
       );
       assert.deepEqual(
-        await rows(fixture.pool, `select count(*)::int, max(attempt) from inbox.entries where message_id = any ($1)`, [ids]),
+        await rows(
+          fixture.pool,
+          `select count(*)::int, max(attempt) from inbox.entries where message_id = any ($1)`,
+          [ids],
+        ),
         [{ count: 60, max: 1 }],
       );
     });
 
     it('has the settings of a pool in single statements and in transactions', async () => {
-      const claims = createPool({ connectionString: bouncer.url, max: 2, applicationName: 'c', settings: CLAIM_SETTINGS });
-      const records = createPool({ connectionString: bouncer.url, max: 2, applicationName: 'r', settings: RECORD_SETTINGS });
+      const claims = createPool({
+        connectionString: bouncer.url,
+        max: 2,
+        applicationName: 'c',
+        settings: CLAIM_SETTINGS,
+      });
+      const records = createPool({
+        connectionString: bouncer.url,
+        max: 2,
+        applicationName: 'r',
+        settings: RECORD_SETTINGS,
+      });
       const ask = `select name, setting from pg_settings where name = any ($1) order by name`;
       const wanted = (synchronousCommit: string) => [
         { name: 'lock_timeout', setting: '5000' },
@@ -96,7 +122,10 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       try {
         assert.deepEqual(await rows(claims, ask, [SETTINGS]), wanted('off'));
         assert.deepEqual(await rows(records, ask, [SETTINGS]), wanted('on'));
-        const inTransaction = await withTransaction(records, async (tx) => (await tx.query(ask, [SETTINGS])).rows);
+        const inTransaction = await withTransaction(
+          records,
+          async (tx) => (await tx.query(ask, [SETTINGS])).rows,
+        );
         assert.deepEqual(inTransaction, wanted('on'));
       } finally {
         await Promise.all([claims.end(), records.end()]);
@@ -106,10 +135,10 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
     it('gives up waiting for a lock after the time that was set', async () => {
       const settings = { ...RECORD_SETTINGS, lock_timeout: '100ms' };
       const waiting = createPool({ connectionString: bouncer.url, max: 1, applicationName: 'w', settings });
-      await fixture.pool.query('create table if not exists locked (n int)');
+      await fixture.pool.query('create table if not exists public.locked (n int)');
       const holder = await fixture.pool.connect();
       try {
-        await holder.query('begin; lock table locked');
+        await holder.query('begin; lock table public.locked');
         const refused = await waiting.query('select * from public.locked').catch((error: unknown) => error);
         assert.equal(sqlState(refused), '55P03');
         await holder.query('commit');
@@ -122,17 +151,23 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
 
     it('leaves nothing behind for other clients of the pooler', async () => {
       const ask = `select name, setting, source from pg_settings where source = 'session' and name <> all ($1)`;
-      const clients = await Promise.all(Array.from({ length: 8 }, () => pool.connect().catch(() => null)).slice(0, 4));
+      const clients = await Promise.all(Array.from({ length: 4 }, () => pool.connect()));
       try {
         for (const client of clients) {
           // PgBouncer sets these itself, for each client what it came with.
-          const own = ['application_name', 'client_encoding', 'standard_conforming_strings', 'DateStyle', 'TimeZone'];
-          assert.deepEqual((await client!.query(ask, [own])).rows, []);
-          assert.deepEqual((await client!.query('select name from pg_prepared_statements')).rows, []);
-          assert.deepEqual((await client!.query('select * from pg_listening_channels()')).rows, []);
+          const own = [
+            'application_name',
+            'client_encoding',
+            'standard_conforming_strings',
+            'DateStyle',
+            'TimeZone',
+          ];
+          assert.deepEqual((await client.query(ask, [own])).rows, []);
+          assert.deepEqual((await client.query('select name from pg_prepared_statements')).rows, []);
+          assert.deepEqual((await client.query('select * from pg_listening_channels()')).rows, []);
         }
       } finally {
-        for (const client of clients) client?.release();
+        for (const client of clients) client.release();
       }
     });
   });
