@@ -7,10 +7,15 @@
 import { DatabaseError } from 'pg';
 import type { PoolClient } from 'pg';
 import { isTransactionAborted, RolledBackError, sqlState } from '../src/database.ts';
+import { forgetPrepared } from '../src/prepared.ts';
 import { endsSession, isDatabaseUnavailable } from '../src/database-errors.ts';
 
 /** The server ended the session because the attempt went over a limit of its own (idle, or transaction_timeout). */
 const OWN_LIMITS = ['25P03', '25P04'];
+
+/** Commands that leave nothing in the session themselves. What functions do that they call is undone after every attempt. */
+const PLAIN_COMMANDS =
+  /^(?:SELECT|INSERT|UPDATE|DELETE|MERGE|COPY|FETCH|MOVE|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|LOCK TABLE|TRUNCATE TABLE)\b/;
 
 /**
  * Only this connection's errors are looked at: a handler that calls another server, and finds it down, has failed like any
@@ -24,23 +29,34 @@ export class ConnectionWatch {
   #aborted = false;
   #lost: Error | null = null;
   #reachedOwnLimit = false;
+  #touchedSession = false;
 
   constructor(client: PoolClient) {
     this.#client = client;
     client.on('error', this.#onError);
     client.on('end', this.#onEnd);
     client.connection.on('errorMessage', this.#onErrorMessage);
+    client.connection.on('commandComplete', this.#onCommandComplete);
   }
 
   end(): void {
     this.#client.removeListener('error', this.#onError);
     this.#client.removeListener('end', this.#onEnd);
     this.#client.connection.removeListener('errorMessage', this.#onErrorMessage);
+    this.#client.connection.removeListener('commandComplete', this.#onCommandComplete);
   }
 
   /** The connection is gone, whatever it was that ended the attempt. */
   get lost(): boolean {
     return this.#lost !== null;
+  }
+
+  /**
+   * The handler sent more than queries, such as SET, LISTEN or CREATE TEMP TABLE. By what Postgres says it has done, so that no
+   * comment and no ORM can hide it.
+   */
+  get touchedSession(): boolean {
+    return this.#touchedSession;
   }
 
   /**
@@ -63,6 +79,12 @@ export class ConnectionWatch {
 
   readonly #onEnd = (): void => {
     this.#lost ??= new Error('Connection terminated unexpectedly');
+  };
+
+  readonly #onCommandComplete = ({ text }: { text: string }): void => {
+    if (!PLAIN_COMMANDS.test(text)) this.#touchedSession = true;
+    // DEALLOCATE ALL: our own statements are gone as well.
+    if (/^(?:DEALLOCATE|DISCARD)/.test(text)) forgetPrepared(this.#client);
   };
 
   readonly #onErrorMessage = (error: Error): void => {

@@ -7,17 +7,19 @@
 import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
-import { cut } from '../src/connection.ts';
+import { cut, isPooled } from '../src/connection.ts';
 import { commit, together } from '../src/database.ts';
 import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
 import type { FailureReport } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { withFields } from '../src/log.ts';
+import { forgetPrepared } from '../src/prepared.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { terminateTransaction } from '../src/store/backends.ts';
 import { completeEntry, MAX_INTERRUPTIONS } from '../src/store/entries.ts';
+import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session.ts';
 import type { Entry, LockedAttempt, RecordMark } from '../src/store/entries.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -153,13 +155,7 @@ async function perform(
       transaction.close();
       limit.signal.throwIfAborted();
       await crashPoint('before-commit', messageId);
-      // One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK.
-      await together(client, () =>
-        Promise.all([
-          completeEntry(client, { messageId, attempt, xid: locked.xid, result, events, record }),
-          commit(client),
-        ]),
-      );
+      await complete(client, run, command, { messageId, attempt, xid: locked.xid, result, events, record });
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {
@@ -169,6 +165,32 @@ async function perform(
     }
   };
   return aborted(limit.signal, work());
+}
+
+/**
+ * One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK. What the handler has left in
+ * the session ends with its transaction.
+ */
+async function complete(
+  client: PoolClient,
+  { watch }: Run,
+  { timeoutMs }: RegisteredCommand,
+  done: Parameters<typeof completeEntry>[1],
+): Promise<void> {
+  const everything = watch.touchedSession;
+  const pooled = isPooled(client);
+  const answers = await together(client, () =>
+    Promise.allSettled([
+      ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
+      completeEntry(client, done),
+      commit(client, resetSession({ everything, pooled })),
+      ...(everything || pooled ? [] : [releaseSessionLocks(client)]),
+    ]),
+  );
+  // The first is the cause; COMMIT only says that there is one.
+  const refused = answers.find((answer) => answer.status === 'rejected');
+  if (refused) throw refused.reason;
+  if (everything) forgetPrepared(client);
 }
 
 /**
@@ -186,7 +208,9 @@ async function endTransaction(
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  return client.query('rollback').then(
+  const reset = resetSession({ everything: true, pooled: isPooled(client) });
+  forgetPrepared(client);
+  return client.query(`rollback; ${reset}`).then(
     () => undefined,
     (error: Error) => error,
   );

@@ -58,3 +58,13 @@ export const ATTEMPT_SETTINGS: PinnedSettings = {
   transaction_timeout: '0',
   ...DURABLE,
 };
+
+/** For what a sender's own pool is used for. The caller's limits, search_path and role are the caller's. */
+export const SEND_SETTINGS: PinnedSettings = {
+  client_encoding: STARTUP_SETTINGS.client_encoding,
+  standard_conforming_strings: STARTUP_SETTINGS.standard_conforming_strings,
+  default_transaction_isolation: 'read committed',
+  default_transaction_read_only: 'off',
+  DateStyle: 'ISO, MDY',
+  ...DURABLE,
+};

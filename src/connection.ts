@@ -22,8 +22,8 @@ export function isPooled(client: object): boolean {
 }
 
 /** Begins a transaction in which the settings of the connection's pool hold. */
-export function beginOf(client: object): string {
-  return sessions.get(client)?.begin ?? BEGIN;
+export function beginOf(client: object, pool?: object): string {
+  return (sessions.get(client) ?? (pool && sessions.get(pool)))?.begin ?? BEGIN;
 }
 
 /**
@@ -51,6 +51,27 @@ export async function prepareSession(
   const needed = pooled ? settings : differing;
   const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
   sessions.set(client, { pooled, begin });
+}
+
+/**
+ * Looks once what a pool of the caller's gives. Its transactions then begin with what it lacks of the settings; the sessions stay
+ * as they are.
+ */
+export async function adoptPool(
+  pool: object,
+  client: ClientBase,
+  settings: PinnedSettings,
+): Promise<AdoptedPool> {
+  const { pooled, differing } = await readDifferingSettings(client, settings, backendOf(client));
+  const differs = Object.keys(differing).length > 0;
+  sessions.set(pool, { pooled, begin: differs ? `${BEGIN}; ${setInTransaction(client, differing)}` : BEGIN });
+  return { pooled, differs };
+}
+
+export interface AdoptedPool {
+  pooled: boolean;
+  /** A single statement does not have the settings: it needs a transaction. */
+  differs: boolean;
 }
 
 /**

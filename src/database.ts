@@ -5,12 +5,11 @@
  */
 import { Client, DatabaseError, Pool } from 'pg';
 import type { ClientBase, PoolClient, PoolConfig, QueryConfig, QueryResult } from 'pg';
-import { backendOf, beginOf, isPooled, prepareSession } from './connection.ts';
-import { STARTUP_SETTINGS } from './connection-settings.ts';
+import { adoptPool, beginOf, isPooled, prepareSession } from './connection.ts';
+import { SEND_SETTINGS, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { isServerFull } from './database-errors.ts';
-import { noteConnection } from './prepared.ts';
-import { currentBackend } from './store/listen.ts';
+import { noteConnection, prepareOn } from './prepared.ts';
 
 /** Whatever runs a statement: a pool, a client, or a client inside a transaction. */
 export type Queryable = Pick<Pool, 'query'>;
@@ -144,14 +143,24 @@ export async function acquire(pool: Pool): Promise<PoolClient> {
   }
 }
 
-/** Whether no pooler is between this pool and Postgres, so that what a connection prepares stays its own. */
-export async function reachesPostgresDirectly(pool: Pool): Promise<boolean> {
+/**
+ * A pool of the caller's, for statements that a URL, a role or a database must not change: single ones run as they are, or, where
+ * the pool's sessions have other settings, in a transaction that has the right ones. Where no pooler is in between, its connections
+ * prepare.
+ */
+export async function adopt(pool: Pool): Promise<Queryable> {
   const client = await pool.connect();
   try {
-    return (await currentBackend(client)) === backendOf(client);
+    const { pooled, differs } = await adoptPool(pool, client, SEND_SETTINGS);
+    // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
+    if (!pooled && !differs) prepareOn(pool);
+    if (!differs) return pool;
   } finally {
     client.release();
   }
+  const query = (statement: string | QueryConfig, values?: unknown[]) =>
+    withTransaction(pool, (tx) => tx.query(statement, values));
+  return { query: query as Pool['query'] };
 }
 
 /** One statement: as it is where the session has the settings, else in a transaction that has them, in one round trip. */
@@ -214,7 +223,7 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
   const client = await acquire(pool);
   let broken: Error | undefined;
   try {
-    await client.query(beginOf(client));
+    await client.query(beginOf(client, pool));
     const result = await work(client);
     await commit(client);
     return result;
@@ -231,11 +240,13 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
 /**
  * Commits, and checks that it did: Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
  *
+ * @param then - statements that are sent in the same message, such as those of `resetSession`
  * @throws RolledBackError
  */
-export async function commit(client: Pick<PoolClient, 'query'>): Promise<void> {
-  const answer = await client.query('commit');
-  if (answer.command !== 'COMMIT') throw new RolledBackError();
+export async function commit(client: Pick<PoolClient, 'query'>, then?: string): Promise<void> {
+  const answer = (await client.query(then ? `commit; ${then}` : 'commit')) as QueryResult | QueryResult[];
+  const [first] = Array.isArray(answer) ? answer : [answer];
+  if (first?.command !== 'COMMIT') throw new RolledBackError();
 }
 
 /** The SQLSTATE of an error that came from Postgres, else null. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html */

@@ -6,14 +6,13 @@
 import type { Pool } from 'pg';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import { readDirectUrl } from './config.ts';
-import { reachesPostgresDirectly, withTransaction } from './database.ts';
+import { adopt, withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
-import { prepareOn } from './prepared.ts';
 import { createRegistry } from './registry.ts';
 import type { Message, Sent } from './send.ts';
 import { SendGroup } from './send-group.ts';
@@ -87,14 +86,13 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   createRegistry(commands);
   await checkSchema(pool);
-  // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
-  if (await reachesPostgresDirectly(pool)) prepareOn(pool);
+  const db = await adopt(pool);
   const { directUrl = readDirectUrl() } = options;
-  const settlements = new Settlements(pool, log, directUrl);
-  const database = await identifyDatabase(pool);
-  const wakeUpCall = new WakeUpCall(pool, database, log);
+  const settlements = new Settlements(pool, db, log, directUrl);
+  const database = await identifyDatabase(db);
+  const wakeUpCall = new WakeUpCall(db, database, log);
 
-  const group = new SendGroup(pool, database, () => wakeUpCall.make());
+  const group = new SendGroup(db, database, () => wakeUpCall.make());
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) return sendMessages(tx, messages, maxPayloadBytes);
@@ -139,7 +137,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   return {
     send,
     execute,
-    status: async (messageId) => findEntry(pool, checkMessageId(messageId)),
+    status: async (messageId) => findEntry(db, checkMessageId(messageId)),
     async close() {
       await Promise.all([wakeUpCall.close(), settlements.close()]);
     },

@@ -67,3 +67,9 @@ export async function run<Row extends QueryResultRow>(
     return db.query<Row>(text, values);
   }
 }
+
+/** The server has dropped what this connection prepared, so it has to be prepared again. */
+export function forgetPrepared(client: PoolClient): void {
+  const { connection } = client as unknown as { connection: { parsedStatements: object } };
+  connection.parsedStatements = {};
+}
