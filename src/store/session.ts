@@ -18,7 +18,7 @@ export interface SessionFacts {
 /** What Postgres calls the setting's value now; null where this version has no such setting. */
 const WANTED = `unnest($2::text[], $3::text[], $4::text[]) as wanted (name, value, instead_of)
   where pg_catalog.current_setting(name, true) is not null
-    and (instead_of is null or pg_catalog.current_setting(name, true) = instead_of)`;
+    and (instead_of = '' or pg_catalog.current_setting(name, true) = instead_of)`;
 
 /**
  * Makes them the session's, unless a pooler is in between: then a later client of that server connection would have them.
@@ -60,18 +60,19 @@ export async function readDifferingSettings(
  */
 export function setInTransaction(client: ClientBase, settings: PinnedSettings): string {
   const [names, values, insteadOf] = columns(settings).map((column) =>
-    column.map((value) => (value === null ? 'null' : client.escapeLiteral(value))).join(', '),
+    column.map((value) => client.escapeLiteral(value)).join(', '),
   );
   return `select pg_catalog.set_config(name, value, true)
     from ${WANTED.replace('$2', `array[${names}]`).replace('$3', `array[${values}]`).replace('$4', `array[${insteadOf}]`)}`;
 }
 
-function columns(settings: PinnedSettings): [string[], string[], (string | null)[]] {
+/** Empty text for no value: with array_nulls off, null in an array would be the word NULL. */
+function columns(settings: PinnedSettings): [string[], string[], string[]] {
   const pinned = Object.entries(settings);
   return [
     pinned.map(([name]) => name),
     pinned.map(([, value]) => valueOf(value)),
-    pinned.map(([, value]) => (typeof value === 'string' ? null : value.insteadOf)),
+    pinned.map(([, value]) => (typeof value === 'string' ? '' : value.insteadOf)),
   ];
 }
 
