@@ -28,6 +28,8 @@ export interface ListenerOptions {
   log: CommandLog;
   /** What a log line says about the time without notifications, such as `entries are found by a sweep every second`. */
   meanwhile: string;
+  /** Whether notifications arrive over the connection just made; or why none could be made. */
+  onChecked?: (works: boolean | Error) => void;
 }
 
 export interface Listener {
@@ -96,6 +98,7 @@ class ReconnectingListener implements Listener {
       this.#failures = 0;
       if (this.#deaf) this.#options.log.info('LISTEN works again', { channel });
       this.#deaf = false;
+      this.#options.onChecked?.(true);
       this.#pingLater(client);
     } catch (error) {
       lost(error as Error);
@@ -155,6 +158,7 @@ class ReconnectingListener implements Listener {
       );
     }
     this.#deaf = true;
+    this.#options.onChecked?.(false);
     this.#options.onWake(null);
     this.#timer = setTimeout(() => void this.#connect(), RECHECK_INTERVAL_MS);
   }
@@ -178,6 +182,7 @@ class ReconnectingListener implements Listener {
     client.end().catch(() => {});
     const delayMs = Math.min(100 * 2 ** this.#failures, MAX_RECONNECT_DELAY_MS);
     this.#failures += 1;
+    this.#options.onChecked?.(error);
     const fields = { ...errorFields(error), delayMs };
     this.#options.log.warn('listening for notifications was interrupted; sweeps go on', fields);
     this.#timer = setTimeout(() => void this.#connect(), delayMs);
