@@ -7,6 +7,7 @@
 import { activityInfo } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { isLockNotAvailable } from '../src/database.ts';
+import { messageOf } from '../src/error-message.ts';
 import type { FailureReport } from '../src/failure.ts';
 import type { AttemptFailure, CommandFacts } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
@@ -16,6 +17,7 @@ import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
 import type { Entry } from '../src/store/entries.ts';
 import { limitBytes } from '../src/text.ts';
 import type { ActivityDependencies } from './dependencies.ts';
+import { AttemptInterruptedError } from './limit.ts';
 
 /** Temporal keeps failures in its history, where 4 KB of text is plenty; all of the stack is in `inbox.failures`. */
 const MAX_STACK_BYTES = 2_000;
@@ -84,6 +86,15 @@ export function overtaken(attempt: number): ApplicationFailure {
 }
 
 /**
+ * The attempt did not begin, or was interrupted, by no fault of its command. Its entry waits as before, and Temporal tries again
+ * soon, for as long as it takes.
+ */
+export function interrupted(error: unknown): ApplicationFailure {
+  if (!(error instanceof AttemptInterruptedError)) return databaseUnavailable(error);
+  return unavailable(FAILURE.inboxUnavailable, error.message, unavailableDelayMs());
+}
+
+/**
  * Turns a Postgres that cannot be worked with into a failure that Temporal retries, soon and for as long as it takes:
  * no attempt was used up.
  */
@@ -92,16 +103,20 @@ export async function reaching<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     if (error instanceof ApplicationFailure) throw error;
-    const why = error instanceof Error ? error.message : String(error);
-    if (isLockNotAvailable(error)) {
-      throw unavailable(FAILURE.attemptRunning, `an earlier attempt still holds the row: ${why}`, 1_000);
-    }
-    throw unavailable(
-      FAILURE.inboxUnavailable,
-      `Postgres could not be worked with: ${why}`,
-      unavailableDelayMs(),
-    );
+    throw databaseUnavailable(error);
   }
+}
+
+function databaseUnavailable(error: unknown): ApplicationFailure {
+  const why = messageOf(error);
+  if (isLockNotAvailable(error)) {
+    return unavailable(FAILURE.attemptRunning, `an earlier attempt still holds the row: ${why}`, 1_000);
+  }
+  return unavailable(
+    FAILURE.inboxUnavailable,
+    `Postgres could not be worked with: ${why}`,
+    unavailableDelayMs(),
+  );
 }
 
 /** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */

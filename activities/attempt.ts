@@ -6,18 +6,21 @@
  */
 import { activityInfo, Context } from '@temporalio/activity';
 import { crashPoint } from '../src/crash-points.ts';
+import { acquire } from '../src/database.ts';
 import { parseEnvelope } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
 import type { AttemptInput, AttemptOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
-import { factsOf, overtaken, reaching, refusal } from './answers.ts';
+import { factsOf, interrupted, overtaken, reaching, refusal } from './answers.ts';
 import { carryOver, claim } from './claim.ts';
 import type { Claim } from './claim.ts';
 import type { ActivityDependencies } from './dependencies.ts';
+import { claimsUndone, giveBack } from './give-back.ts';
 import { withHeartbeat } from './heartbeat.ts';
-import { performAttempt, reportOf } from './perform.ts';
+import { performAttempt, reportOf, tooManyInterruptions } from './perform.ts';
+import type { Interrupted } from './perform.ts';
 import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './transaction.ts';
 
@@ -72,9 +75,10 @@ async function attemptOnce(
   lane: AttemptInput['lane'],
 ): Promise<AttemptOutcome> {
   // Before the claim: an attempt that cannot have a connection must not be counted as one.
-  const client = await reaching(dependencies.attempts.connect());
+  const client = await reaching(acquire(dependencies.attempts));
   let claimed: Claim;
   try {
+    await claimsUndone(dependencies.records, messageId);
     await crashPoint('before-claim', messageId);
     claimed = await claim(dependencies, messageId, envelope, lane);
   } catch (error) {
@@ -87,9 +91,23 @@ async function attemptOnce(
   }
   const { entry } = claimed;
   const performed = await performAttempt(dependencies, entry, client, Context.current());
-  if (performed.kind !== 'failed') return performed;
+  if (performed.kind === 'completed') return performed;
+  if (performed.kind === 'interrupted') return settleInterruption(dependencies, entry, performed);
   if (performed.cancelled) throw performed.error;
   return settleFailure(dependencies, entry, performed.error);
+}
+
+/** Undoes the claim, so that no try is used up; one interruption too many is a failure like any other. */
+async function settleInterruption(
+  dependencies: ActivityDependencies,
+  entry: Entry,
+  { error, connectionFailed }: Interrupted,
+): Promise<AttemptOutcome> {
+  // This workflow repeats it; a relay need not look.
+  const how = { interrupted: connectionFailed, takenAgoMs: 0 };
+  const givenBack = await giveBack(dependencies, entry, error, how);
+  if (givenBack === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error));
+  throw interrupted(error);
 }
 
 /** Writes the failure down and tells Temporal; a commit whose answer was lost turns out to have been none. */

@@ -8,18 +8,26 @@ import { inboxFailure } from '../src/failure.ts';
 import { FAILURE } from '../src/protocol.ts';
 import { ReportedFailure } from './transaction.ts';
 
+/** The attempt was ended by no fault of its command: it uses up no try. */
+export class AttemptInterruptedError extends Error {
+  override readonly name = 'AttemptInterruptedError';
+}
+
 export class AttemptLimit {
   readonly #controller = new AbortController();
-  readonly #timer: NodeJS.Timeout | undefined;
+  #timer: NodeJS.Timeout | undefined;
   readonly #context: Context | null;
   readonly #shutdown: AbortSignal;
   cancelRequested = false;
 
-  /** `context`: null for an attempt that Temporal knows nothing of. */
+  /**
+   * @param timeoutMs - of the attempt, which begins now; 0 for none yet
+   * @param context - null for an attempt that Temporal knows nothing of
+   */
   constructor(timeoutMs: number, context: Context | null, shutdown: AbortSignal) {
     this.#context = context;
     this.#shutdown = shutdown;
-    if (timeoutMs > 0) this.#timer = setTimeout(() => this.#timeOut(timeoutMs), timeoutMs);
+    if (timeoutMs > 0) this.begin(timeoutMs);
     context?.cancellationSignal.addEventListener('abort', this.#onCancellation);
     if (context?.cancellationSignal.aborted) this.#onCancellation();
     shutdown.addEventListener('abort', this.#onShutdown);
@@ -30,20 +38,32 @@ export class AttemptLimit {
     return this.#controller.signal;
   }
 
+  /** It has to have begun within this time: until then it waits for Postgres. */
+  beginWithin(limitMs: number): void {
+    const message = `Postgres did not let the attempt begin within ${limitMs} ms`;
+    this.#start(limitMs, () => new AttemptInterruptedError(message));
+  }
+
+  /** It has begun: from now on its own time runs. */
+  begin(timeoutMs: number): void {
+    const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
+    this.#start(timeoutMs, () => new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
+  }
+
   end(): void {
     clearTimeout(this.#timer);
     this.#context?.cancellationSignal.removeEventListener('abort', this.#onCancellation);
     this.#shutdown.removeEventListener('abort', this.#onShutdown);
   }
 
-  #timeOut(timeoutMs: number): void {
-    const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
-    this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
+  #start(limitMs: number, reason: () => Error): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#controller.abort(reason()), limitMs);
   }
 
   readonly #onShutdown = (): void => {
     const message = 'the worker shut down before the attempt was done; its transaction was rolled back';
-    this.#controller.abort(new ReportedFailure(inboxFailure(FAILURE.workerLost, message, true)));
+    this.#controller.abort(new AttemptInterruptedError(message));
   };
 
   /**

@@ -7,20 +7,26 @@
 import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
+import { cut } from '../src/connection.ts';
+import { isPooled } from '../src/connection-state.ts';
 import { commit, together } from '../src/database.ts';
+import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
 import type { FailureReport } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { withFields } from '../src/log.ts';
+import { forgetPrepared } from '../src/prepared.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
-import { terminateBackend } from '../src/store/backends.ts';
-import { completeEntry } from '../src/store/entries.ts';
-import type { Entry, RecordMark } from '../src/store/entries.ts';
+import { terminateTransaction } from '../src/store/backends.ts';
+import { completeEntry, MAX_INTERRUPTIONS } from '../src/store/entries.ts';
+import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session.ts';
+import type { Entry, LockedAttempt, RecordMark } from '../src/store/entries.ts';
+import { ConnectionWatch } from './connection-watch.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { runHandler } from './handler.ts';
-import { aborted, AttemptLimit } from './limit.ts';
-import { beginAttempt, HandlerTransaction, ReportedFailure } from './transaction.ts';
+import { aborted, AttemptInterruptedError, AttemptLimit } from './limit.ts';
+import { beginAttempt, HandlerTransaction, ReportedFailure, StaleAttemptError } from './transaction.ts';
 
 export interface Completed {
   kind: 'completed';
@@ -35,8 +41,22 @@ export interface NotCompleted {
   cancelled: boolean;
 }
 
+/** It uses up no try: Postgres was not available to it, or its worker shuts down. What is left of it is as with `failed`. */
+export interface Interrupted {
+  kind: 'interrupted';
+  error: unknown;
+  /** It had begun, and lost its connection: that may be the handler's own doing. */
+  connectionFailed: boolean;
+}
+
+/** How long an attempt waits for the answer to its row lock: until then it has not begun. */
+const BEGIN_LIMIT_MS = 10_000;
+
 /**
  * Runs it, and gives the connection back.
+ *
+ * The attempt begins, and its timeout runs, when the answer to the row lock has arrived. What fails before that is Postgres or
+ * the way to it.
  *
  * @param context - of the activity that runs it; null where none does
  * @param record - whether its workflow is still to be started once it completes
@@ -47,25 +67,47 @@ export async function performAttempt(
   client: PoolClient,
   context: Context | null,
   record?: RecordMark,
-): Promise<Completed | NotCompleted> {
+): Promise<Completed | NotCompleted | Interrupted> {
   const command = dependencies.registry.get(entry.commandType);
-  const limit = new AttemptLimit(command?.timeoutMs ?? 0, context, dependencies.shutdown);
-  const run: { backend: number | null } = { backend: null };
+  const limit = new AttemptLimit(0, context, dependencies.shutdown);
+  limit.beginWithin(BEGIN_LIMIT_MS);
+  const run: Run = { limit, watch: new ConnectionWatch(client), locked: null };
   let broken: Error | true | undefined;
   try {
     if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));
-    return await perform(dependencies, command, entry, client, limit, run, record);
+    return await perform(dependencies, command, entry, client, run, record);
   } catch (error) {
-    broken = await endTransaction(dependencies, client, limit, run.backend);
-    return {
-      kind: 'failed',
-      error: limit.signal.aborted ? limit.signal.reason : error,
-      cancelled: limit.cancelRequested,
-    };
+    const outcome = judge(run, command, error);
+    broken = await endTransaction(dependencies, client, run);
+    return outcome;
   } finally {
     limit.end();
+    run.watch.end();
     client.release(broken);
   }
+}
+
+/** An attempt on its way. */
+interface Run {
+  limit: AttemptLimit;
+  watch: ConnectionWatch;
+  /** Null until it has begun. */
+  locked: LockedAttempt | null;
+}
+
+function judge(
+  { limit, watch, locked }: Run,
+  command: RegisteredCommand | undefined,
+  error: unknown,
+): NotCompleted | Interrupted {
+  const reason: unknown = limit.signal.aborted ? limit.signal.reason : error;
+  const failed = { kind: 'failed', error: reason, cancelled: limit.cancelRequested } as const;
+  const interrupted = { kind: 'interrupted', error: reason, connectionFailed: false } as const;
+  if (limit.cancelRequested || error instanceof StaleAttemptError || !command) return failed;
+  if (!locked || reason instanceof AttemptInterruptedError) return interrupted;
+  if (limit.signal.aborted) return failed;
+  const cause = watch.unavailability(error);
+  return cause ? { ...interrupted, error: cause, connectionFailed: true } : failed;
 }
 
 /** What is written down of an attempt that failed. */
@@ -73,16 +115,24 @@ export function reportOf(error: unknown): FailureReport {
   return error instanceof ReportedFailure ? error.report : reportFailure(error);
 }
 
+/** What is written down when an attempt was interrupted once too often for that to be chance. */
+export function tooManyInterruptions(error: unknown): ReportedFailure {
+  const message =
+    `${messageOf(error)}; ${MAX_INTERRUPTIONS} earlier attempts lost their connection to Postgres as well, ` +
+    'so look whether the handler breaks it';
+  return new ReportedFailure(inboxFailure(FAILURE.connectionLost, message, true));
+}
+
 async function perform(
   dependencies: ActivityDependencies,
   command: RegisteredCommand,
   entry: Entry,
   client: PoolClient,
-  limit: AttemptLimit,
-  run: { backend: number | null },
+  run: Run,
   record: RecordMark | undefined,
 ): Promise<Completed> {
   const { messageId, attempt } = entry;
+  const { limit } = run;
   const work = async () => {
     await crashPoint('after-claim', messageId);
     const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
@@ -100,18 +150,13 @@ async function perform(
       const handling = handle();
       handling.catch(() => {});
       const locked = await locking;
-      run.backend = locked.pid;
+      run.locked = locked;
+      limit.begin(command.timeoutMs);
       const { result, events } = await handling;
       transaction.close();
       limit.signal.throwIfAborted();
       await crashPoint('before-commit', messageId);
-      // One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK.
-      await together(client, () =>
-        Promise.all([
-          completeEntry(client, { messageId, attempt, xid: locked.xid, result, events, record }),
-          commit(client),
-        ]),
-      );
+      await complete(client, run, command, { messageId, attempt, xid: locked.xid, result, events, record });
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {
@@ -124,21 +169,49 @@ async function perform(
 }
 
 /**
- * Rolls back. An aborted attempt may still have a statement under way, and its lock would make everyone wait: its
- * connection is destroyed, and its backend ended.
+ * One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK. What the handler has left in
+ * the session ends with its transaction.
+ */
+async function complete(
+  client: PoolClient,
+  { watch }: Run,
+  { timeoutMs }: RegisteredCommand,
+  done: Parameters<typeof completeEntry>[1],
+): Promise<void> {
+  const everything = watch.touchedSession;
+  const pooled = isPooled(client);
+  const answers = await together(client, () =>
+    Promise.allSettled([
+      ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
+      completeEntry(client, done),
+      commit(client, resetSession({ everything, pooled })),
+      ...(everything || pooled ? [] : [releaseSessionLocks(client)]),
+    ]),
+  );
+  // The first is the cause; COMMIT only says that there is one.
+  const refused = answers.find((answer) => answer.status === 'rejected');
+  if (refused) throw refused.reason;
+  if (everything) forgetPrepared(client);
+}
+
+/**
+ * Rolls back. An attempt that was cut off may still have a statement under way, and its lock would make everyone wait: its
+ * connection is destroyed, and its transaction ended. So is a connection on which no attempt could begin.
  */
 async function endTransaction(
   { records }: ActivityDependencies,
   client: PoolClient,
-  limit: AttemptLimit,
-  backend: number | null,
+  { limit, watch, locked }: Run,
 ): Promise<Error | true | undefined> {
-  if (limit.signal.aborted) {
+  if (limit.signal.aborted || watch.lost || !locked) {
+    cut(client);
     // Where this fails Postgres is away, and the lock goes with its transaction.
-    if (backend !== null) await terminateBackend(records, backend).catch(() => {});
+    if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  return client.query('rollback').then(
+  const reset = resetSession({ everything: true, pooled: isPooled(client) });
+  forgetPrepared(client);
+  return client.query(`rollback; ${reset}`).then(
     () => undefined,
     (error: Error) => error,
   );

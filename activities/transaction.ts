@@ -6,6 +6,7 @@
 import type { PoolClient } from 'pg';
 import type { Transaction } from '../src/command.ts';
 import { isTransactionAborted, RolledBackError, sqlState, together } from '../src/database.ts';
+import { beginOf } from '../src/connection-state.ts';
 import type { FailureReport } from '../src/failure.ts';
 import { inboxFailure } from '../src/failure.ts';
 import { FAILURE } from '../src/protocol.ts';
@@ -90,7 +91,7 @@ export async function beginAttempt(
   timeoutMs: number,
 ): Promise<LockedAttempt> {
   const [, locked] = await together(client, () =>
-    Promise.all([client.query('begin'), lockAttempt(client, messageId, attempt, timeoutMs)]),
+    Promise.all([client.query(beginOf(client)), lockAttempt(client, messageId, attempt, timeoutMs)]),
   );
   if (!locked) throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current one`);
   return locked;

@@ -54,7 +54,7 @@ const worker = await createInboxWorker({
   log,
 });
 const running = worker.run();
-const settlements = new Settlements(pool, log);
+const settlements = new Settlements(pool, pool, log);
 settlements.start();
 
 const sent: number[] = [];

@@ -139,16 +139,29 @@ export function readSettings(env: Environment = process.env): InboxSettings {
 
 /** @throws ConfigurationError saying what to set; never with the URL, which holds a password */
 export function readDatabaseUrl(env: Environment = process.env): string {
-  const url = env['DATABASE_URL'];
-  if (!url) {
+  const url = readUrl(env, 'DATABASE_URL');
+  if (url === null) {
     throw new ConfigurationError(
       'DATABASE_URL is not set: give the Postgres that holds the inbox, such as ' +
         'postgres://user:password@host:5432/database, or run `inbox dev` for an embedded one',
     );
   }
-  if (!/^postgres(ql)?:\/\//.test(url)) {
-    throw new ConfigurationError('DATABASE_URL is no postgres:// URL');
-  }
+  return url;
+}
+
+/**
+ * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null when it is not set, or empty.
+ *
+ * @throws ConfigurationError when it is not a postgres:// URL; never with the URL, which holds a password
+ */
+export function readDirectUrl(env: Environment = process.env): string | null {
+  return readUrl(env, 'INBOX_DIRECT_URL');
+}
+
+function readUrl(env: Environment, name: string): string | null {
+  const url = env[name];
+  if (!url) return null;
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is no postgres:// URL`);
   return url;
 }
 

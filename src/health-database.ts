@@ -5,10 +5,12 @@
  */
 import type { Pool } from 'pg';
 import { readDatabaseUrl } from './config.ts';
+import { RECORD_SETTINGS, SEND_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
 import { checkAlerts } from './health-alerts.ts';
+import { checkConnection } from './health-connection.ts';
 import { checkOutbox } from './health-outbox.ts';
 import { checkRoles } from './health-roles.ts';
 import { checkCommandTypes } from './health-types.ts';
@@ -45,19 +47,20 @@ export async function checkDatabase(
   try {
     let facts: ServerFacts | undefined;
     const reachable = await check('database', timeoutMs, UNREACHABLE, async () => {
-      facts = await readServerFacts(open());
+      facts = await readServerFacts(open(), Object.keys({ ...RECORD_SETTINGS, ...SEND_SETTINGS }));
       return well(`Postgres ${facts.version} answers`);
     });
     const [pool] = pools;
     if (!facts || !pool) return [reachable];
     const found = facts;
     const settings = await check('database settings', timeoutMs, '', () => judgeSettings(found));
+    const connection = await check('connection', timeoutMs, UNREACHABLE, () => checkConnection(pool, env));
     const schema = await check('schema', timeoutMs, MIGRATE, async () => {
       return well(describeSchema(await checkSchema(pool)));
     });
-    if (!schema.ok) return [reachable, settings, schema];
+    if (!schema.ok) return [reachable, settings, connection, schema];
     const roles = await check('roles', timeoutMs, '', () => checkRoles(pool));
-    return [reachable, settings, schema, roles, ...(await checkEntries(pool, timeoutMs))];
+    return [reachable, settings, connection, schema, roles, ...(await checkEntries(pool, timeoutMs))];
   } finally {
     await Promise.all(pools.map((pool) => pool.end()));
   }
@@ -68,7 +71,8 @@ const MIGRATE =
 const UNREACHABLE =
   'check the host, port, user, password and database in DATABASE_URL, and that this Postgres runs and lets this host in';
 
-function judgeSettings({ encoding, fsync, fullPageWrites, synchronousCommit }: ServerFacts): Verdict {
+function judgeSettings(facts: ServerFacts): Verdict {
+  const { encoding, fsync, fullPageWrites, synchronousCommit, replicationRole, overridden } = facts;
   const wrong: [found: string, todo: string][] = [];
   if (encoding !== 'UTF8') {
     const todo =
@@ -89,7 +93,16 @@ function judgeSettings({ encoding, fsync, fullPageWrites, synchronousCommit }: S
       'completed could be lost in a crash (claims turn it off by themselves, where nothing can be lost)';
     wrong.push(['synchronous_commit is off', todo]);
   }
-  if (wrong.length === 0) return well('UTF8, fsync, full_page_writes and synchronous_commit are on');
+  if (replicationRole !== 'origin') {
+    const todo =
+      'reset session_replication_role for this role and database: triggers keep the entries sound, and they do not run';
+    wrong.push([`session_replication_role is ${replicationRole}`, todo]);
+  }
+  if (wrong.length === 0) {
+    const instead =
+      overridden.length === 0 ? '' : `; the inbox replaces ${overridden.join(', ')} in its own transactions`;
+    return well(`UTF8, fsync, full_page_writes and synchronous_commit are on${instead}`);
+  }
   return bad(wrong.map(([found]) => found).join('; '), wrong.map(([, todo]) => todo).join('; '));
 }
 

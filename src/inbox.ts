@@ -5,14 +5,14 @@
  */
 import type { Pool } from 'pg';
 import type { CommandDefinition, CommandLog } from './command.ts';
-import { withTransaction } from './database.ts';
+import { readDirectUrl } from './config.ts';
+import { adopt, withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
-import { prepareOn } from './prepared.ts';
 import { createRegistry } from './registry.ts';
 import type { Message, Sent } from './send.ts';
 import { SendGroup } from './send-group.ts';
@@ -27,6 +27,11 @@ import { WakeUpCall } from './wake-up-call.ts';
 export interface InboxOptions {
   /** To the database with the inbox's schema. The caller closes it, after {@link Inbox.close}. */
   pool: Pool;
+  /**
+   * The same database without a pooler in transaction mode, for LISTEN, which {@link Inbox.execute} uses. Default
+   * INBOX_DIRECT_URL; null for none, then a connection is made like those of the pool.
+   */
+  directUrl?: string | null;
   /** The commands this service knows; only their settings are checked. Handlers run in workers. */
   commands?: readonly CommandDefinition[];
   /** Of a payload as JSON in UTF-8. Default and limit 1 MiB. */
@@ -81,13 +86,13 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   createRegistry(commands);
   await checkSchema(pool);
-  // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
-  prepareOn(pool);
-  const settlements = new Settlements(pool, log);
-  const database = await identifyDatabase(pool);
-  const wakeUpCall = new WakeUpCall(pool, database, log);
+  const db = await adopt(pool);
+  const { directUrl = readDirectUrl() } = options;
+  const settlements = new Settlements(pool, db, log, directUrl);
+  const database = await identifyDatabase(db);
+  const wakeUpCall = new WakeUpCall(db, database, log);
 
-  const group = new SendGroup(pool, database, () => wakeUpCall.make());
+  const group = new SendGroup(db, database, () => wakeUpCall.make());
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) return sendMessages(tx, messages, maxPayloadBytes);
@@ -132,7 +137,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   return {
     send,
     execute,
-    status: async (messageId) => findEntry(pool, checkMessageId(messageId)),
+    status: async (messageId) => findEntry(db, checkMessageId(messageId)),
     async close() {
       await Promise.all([wakeUpCall.close(), settlements.close()]);
     },

@@ -5,6 +5,7 @@
  * @module
  */
 import type { CommandLog } from './command.ts';
+import { errorFields } from './database-errors.ts';
 import { escapeControls } from './text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -28,13 +29,21 @@ export function withFields(log: CommandLog, own: Record<string, unknown>): Comma
 
 function describe(fields: Record<string, unknown>): string {
   return Object.entries(fields)
+    .flatMap(([key, value]) =>
+      value instanceof Error ? describeError(key, value, fields) : [[key, value] as const],
+    )
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${format(value)}`)
     .join('');
 }
 
+/** Its class, SQLSTATE or code, and the message of a failed connection, where the line does not say them itself. */
+function describeError(key: string, value: Error, fields: Record<string, unknown>): [string, unknown][] {
+  const { error, ...more } = errorFields(value);
+  return [[key, error], ...Object.entries(more).filter(([name]) => fields[name] === undefined)];
+}
+
 function format(value: unknown): string {
-  if (value instanceof Error) return value.name;
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
   return /^[\w.:/@+-]+$/.test(text) ? text : escapeControls(JSON.stringify(text));
 }

@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { DatabaseError } from 'pg';
 import type { Pool, PoolClient, QueryResult, QueryResultRow } from 'pg';
+import { isPooled } from './connection-state.ts';
 
 export interface Statement {
   /** Of the text, so that releases which share a connection through a proxy never mean two things by one name. */
@@ -54,7 +55,8 @@ export async function run<Row extends QueryResultRow>(
 ): Promise<QueryResult<Row>> {
   const pool = poolOf.get(db) ?? db;
   const size = preparing.get(pool);
-  if (size === undefined) return db.query<Row>(text, values);
+  // A pooler gives each transaction another server connection. Some of them prepare on all of them, older ones do not.
+  if (size === undefined || isPooled(db)) return db.query<Row>(text, values);
   try {
     return await db.query<Row>({ name: size === 'small' ? `${name}_small` : name, text, values });
   } catch (error) {
@@ -64,4 +66,10 @@ export async function run<Row extends QueryResultRow>(
     if (db !== pool) throw error;
     return db.query<Row>(text, values);
   }
+}
+
+/** The server has dropped what this connection prepared, so it has to be prepared again. */
+export function forgetPrepared(client: PoolClient): void {
+  const { connection } = client as unknown as { connection: { parsedStatements: object } };
+  connection.parsedStatements = {};
 }

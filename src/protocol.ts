@@ -118,6 +118,7 @@ export const FAILURE = {
   idempotencyConflict: 'IdempotencyConflict',
   discarded: 'Discarded',
   workerLost: 'WorkerLost',
+  connectionLost: 'ConnectionLost',
   timeout: 'Timeout',
   cancelled: 'Cancelled',
   unknownCommandType: 'UnknownCommandType',

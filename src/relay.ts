@@ -23,6 +23,8 @@ import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
   pool: Pool;
+  /** For LISTEN; null for the connection settings of the pool. */
+  directUrl?: string | null | undefined;
   /**
    * First attempts that this process runs at a time. More starts than that fall back to the slow way, through the
    * task queue: a burst of everything at once ran at a third of the rate, with seconds of latency.
@@ -76,7 +78,9 @@ class PendingRelay implements Relay {
   async run(): Promise<void> {
     const { pool, log } = this.#options;
     const listener = listen({
-      connection: pool.options,
+      pool,
+      directUrl: this.#options.directUrl,
+      meanwhile: `new entries are found by a sweep every ${SWEEP_INTERVAL_MS} ms`,
       channel: PENDING_CHANNEL,
       onWake: () => {
         this.#notified = true;

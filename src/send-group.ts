@@ -5,7 +5,8 @@
  * @module
  */
 import { DatabaseError } from 'pg';
-import type { Pool } from 'pg';
+import type { Queryable } from './database.ts';
+import { isDatabaseUnavailable } from './database-errors.ts';
 import { IdempotencyConflictError } from './errors.ts';
 import { reserveLocally } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
@@ -26,15 +27,15 @@ interface Waiting {
 type Going = Waiting & { slot: ReservedSlot | null };
 
 export class SendGroup {
-  readonly #pool: Pool;
+  readonly #db: Queryable;
   readonly #database: string;
   readonly #stored: () => void;
   #waiting: Waiting[] = [];
   #underWay = false;
 
   /** @param stored - called when something new is in the table that nobody runs yet */
-  constructor(pool: Pool, database: string, stored: () => void) {
-    this.#pool = pool;
+  constructor(db: Queryable, database: string, stored: () => void) {
+    this.#db = db;
     this.#database = database;
     this.#stored = stored;
   }
@@ -64,7 +65,7 @@ export class SendGroup {
     }));
     try {
       const entries = going.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
-      await this.#answer(going, await insertQuietly(this.#pool, entries));
+      await this.#answer(going, await insertQuietly(this.#db, entries));
     } catch (error) {
       for (const { slot } of going) slot?.release();
       // Postgres refused the statement, so nothing was stored: each alone gets an answer of its own.
@@ -97,10 +98,11 @@ export class SendGroup {
   }
 
   async #answerRepeat({ entry, resolve }: Going): Promise<void> {
-    const [known] = await findKnownEntries(this.#pool, [entry]);
+    const [known] = await findKnownEntries(this.#db, [entry]);
     if (!known?.same) throw new IdempotencyConflictError(entry.messageId);
     resolve({ answer: 'duplicate', entry: known });
   }
 }
 
-const refused = (error: unknown) => error instanceof DatabaseError && error.severity === 'ERROR';
+/** Not by the error's severity, which is translated with lc_messages. */
+const refused = (error: unknown) => error instanceof DatabaseError && !isDatabaseUnavailable(error);

@@ -6,6 +6,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import type { Queryable } from './database.ts';
+import { errorFields } from './database-errors.ts';
 import { listen } from './listener.ts';
 import type { Listener } from './listener.ts';
 import type { SettledEntry } from './store/send.ts';
@@ -20,20 +22,27 @@ export class Settlements {
   /** What an entry's `reply_to` is set to, for this process to hear of it. */
   readonly channel = `inbox_settled_${randomBytes(8).toString('hex')}`;
   readonly #pool: Pool;
+  readonly #db: Queryable;
   readonly #log: CommandLog;
+  readonly #directUrl: string | null;
   readonly #waiters = new Map<string, Set<Waiter>>();
   #listener: Listener | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(pool: Pool, log: CommandLog) {
+  /** @param db - runs the statements; the pool says where the listener connects to */
+  constructor(pool: Pool, db: Queryable, log: CommandLog, directUrl: string | null = null) {
     this.#pool = pool;
+    this.#db = db;
     this.#log = log;
+    this.#directUrl = directUrl;
   }
 
   /** Listens from the first wait on: who only sends needs no connection for it. */
   start(): void {
     this.#listener ??= listen({
-      connection: this.#pool.options,
+      pool: this.#pool,
+      directUrl: this.#directUrl,
+      meanwhile: `results are looked for every ${SWEEP_INTERVAL_MS} ms`,
       channel: this.channel,
       log: this.#log,
       onWake: (messageId) => void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]),
@@ -74,8 +83,8 @@ export class Settlements {
   async #look(messageIds: string[]): Promise<void> {
     const waitedFor = messageIds.filter((messageId) => this.#waiters.has(messageId));
     if (waitedFor.length === 0) return;
-    const settled = await findSettledEntries(this.#pool, waitedFor).catch((error: unknown) => {
-      this.#log.warn('could not look whether commands have ended; trying again', { error });
+    const settled = await findSettledEntries(this.#db, waitedFor).catch((error: unknown) => {
+      this.#log.warn('could not look whether commands have ended; trying again', errorFields(error));
       return [];
     });
     for (const entry of settled) for (const waiter of this.#waiters.get(entry.messageId) ?? []) waiter(entry);

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
+import type { Queryable } from './database.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { wakeRelays } from './store/send.ts';
 
@@ -15,15 +15,15 @@ const INTERVAL_MS = 5;
 const INTERVAL_BESIDE_WORKER_MS = 50;
 
 export class WakeUpCall {
-  readonly #pool: Pool;
+  readonly #db: Queryable;
   readonly #database: string;
   readonly #log: CommandLog;
   #timer: NodeJS.Timeout | undefined;
   #underWay: Promise<void> | null = null;
   #lastAt = Number.NEGATIVE_INFINITY;
 
-  constructor(pool: Pool, database: string, log: CommandLog) {
-    this.#pool = pool;
+  constructor(db: Queryable, database: string, log: CommandLog) {
+    this.#db = db;
     this.#database = database;
     this.#log = log;
   }
@@ -51,7 +51,7 @@ export class WakeUpCall {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#lastAt = performance.now();
-    this.#underWay = wakeRelays(this.#pool)
+    this.#underWay = wakeRelays(this.#db)
       .catch((error: unknown) =>
         this.#log.debug('workers could not be told of what was sent; their next sweep finds it', { error }),
       )

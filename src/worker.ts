@@ -17,7 +17,8 @@ import { createDeliveries } from './alert-deliveries.ts';
 import { createAlertLoop } from './alerts.ts';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import type { InboxSettings } from './config.ts';
-import { readSettings } from './config.ts';
+import { readDirectUrl, readSettings } from './config.ts';
+import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
 import { createLog } from './log.ts';
@@ -36,6 +37,11 @@ export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
   /** Postgres, with the inbox's schema in it. */
   databaseUrl: string;
+  /**
+   * The same database without a pooler in transaction mode, for LISTEN. Default INBOX_DIRECT_URL; null for none, then
+   * `databaseUrl` is used.
+   */
+  directUrl?: string | null;
   connection: NativeConnection;
   /** Temporal's namespace. Default `default`. */
   namespace?: string;
@@ -114,6 +120,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const relay = createRelay({
       ...starter,
       pool: pools.claims,
+      directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
       database: await identifyDatabase(pools.records),
       slots: settings.concurrency,
       workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
@@ -204,39 +211,26 @@ function watchShutdown(
 
 type Pools = Record<'claims' | 'attempts' | 'records', Pool>;
 
-/** Statements that are ours alone are short; one that waits longer waits for a lock, or for a dead network. */
-const OWN_STATEMENT_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' };
 const OWN_QUERY_TIMEOUT_MS = 20_000;
-/**
- * Claims and scans for work read through indexes, in their order, whatever the statistics say: those of a table whose rows
- * change state all the time are always out of date.
- */
-const BY_INDEX = { enable_seqscan: 'off', enable_bitmapscan: 'off', enable_sort: 'off' };
 
 function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
   // The two lanes share: seldom are both full, and then one waits for the other.
   const attempts = Math.max(settings.concurrency, settings.expressConcurrency) + settings.retryConcurrency;
+  // Behind a pooler that gives each of our connections one of its few, attempts must not take them all.
+  const few = { max: Math.max(2, Math.ceil(attempts / 8)), min: 1 };
   return {
     attempts: createPool({
       connectionString,
       max: attempts,
       applicationName: 'inbox attempts',
       pipeline: true,
+      settings: ATTEMPT_SETTINGS,
+      settingsFor: 'transaction',
     }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
-    claims: createPool({
-      ...own,
-      max: Math.max(2, Math.ceil(attempts / 8)),
-      applicationName: 'inbox claims',
-      settings: { ...OWN_STATEMENT_LIMITS, ...BY_INDEX, synchronous_commit: 'off' },
-    }),
-    records: createPool({
-      ...own,
-      max: Math.max(2, Math.ceil(attempts / 8)),
-      applicationName: 'inbox records',
-      settings: OWN_STATEMENT_LIMITS,
-    }),
+    claims: createPool({ ...own, ...few, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
+    records: createPool({ ...own, ...few, applicationName: 'inbox records', settings: RECORD_SETTINGS }),
   };
 }
 

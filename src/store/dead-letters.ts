@@ -111,8 +111,8 @@ export async function replayDeadLetter(
        returning id, message_id, generation),
      entry as (
        update inbox.entries e
-       set status = 'Pending', generation = e.generation + 1, retry_count = 0, payload = coalesce($4, e.payload),
-           relayed_at = now()
+       set status = 'Pending', generation = e.generation + 1, retry_count = 0, interruptions = 0,
+           payload = coalesce($4, e.payload), relayed_at = now()
        from letter
        where e.message_id = letter.message_id and e.status::text = 'DeadLetter'
        returning e.message_id, e.generation),

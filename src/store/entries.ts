@@ -151,7 +151,10 @@ export interface LockedAttempt {
 const LOCK = statement(
   `select pg_current_xact_id()::text as xid, pg_backend_pid() as pid,
      set_config('statement_timeout', $3, true) as "statementTimeout",
-     set_config('idle_in_transaction_session_timeout', $3, true) as "idleTimeout"
+     set_config('idle_in_transaction_session_timeout', $3, true) as "idleTimeout",
+     set_config('lock_timeout', '0', true) as "lockTimeout",
+     case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', true) end,
+     case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end
    from inbox.entries
    where message_id = $1 and attempt = $2 and status::text = 'Processing'
    for update of entries`,
@@ -159,8 +162,9 @@ const LOCK = statement(
 
 /**
  * Locks the row for the rest of the transaction, if this attempt is still the current one: null means that it is
- * stale. Sets the transaction's `statement_timeout` and `idle_in_transaction_session_timeout` (ms) in the same round
- * trip, so that no statement outlives the attempt and a vanished worker's lock is let go.
+ * stale. Its answer is the beginning of the attempt. Sets the transaction's limits (ms) in the same round trip, so that no
+ * statement outlives the attempt, a vanished worker's lock is let go, and no limit or durability of a role or database applies
+ * instead. `transaction_timeout` exists since Postgres 17.
  */
 export async function lockAttempt(
   tx: Queryable,
@@ -170,6 +174,44 @@ export async function lockAttempt(
 ): Promise<LockedAttempt | null> {
   const { rows } = await run<LockedAttempt>(tx, LOCK, [messageId, attempt, String(timeoutMs)]);
   return rows[0] ?? null;
+}
+
+/** How an attempt is given back. */
+export interface GiveBack {
+  /** It had begun, and the connection failed under it: there is a limit to how often that happens for free. */
+  interrupted: boolean;
+  /** As if a relay had taken it so long ago, in ms: relays leave it alone for the rest of their lease. */
+  takenAgoMs: number;
+}
+
+/**
+ * So many attempts of one generation may lose their connection without using up a try. A deploy or a failover interrupts one
+ * or two; a handler that crashes its backend interrupts all of them.
+ */
+export const MAX_INTERRUPTIONS = 5;
+
+/**
+ * Undoes a claim whose attempt uses up no try: the entry waits again, as it did before. `attempt` stays as it is, because it is
+ * the fencing token, and whatever is left of the attempt must stay stale.
+ *
+ * False when the attempt is not the current one any more, or when {@link MAX_INTERRUPTIONS} are reached.
+ */
+export async function giveBackAttempt(
+  db: Queryable,
+  messageId: string,
+  attempt: number,
+  { interrupted, takenAgoMs }: GiveBack,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `update inbox.entries
+     set status = case when retry_count > 0 then 'Failed' else 'Pending' end::inbox.entry_status,
+       next_retry_at = case when retry_count > 0 then now() end,
+       interruptions = interruptions + case when $3::boolean then 1 else 0 end,
+       relayed_at = now() - $4::float8 * interval '1 millisecond'
+     where message_id = $1 and attempt = $2 and status::text = 'Processing' and (not $3::boolean or interruptions < $5)`,
+    [messageId, attempt, interrupted, takenAgoMs, MAX_INTERRUPTIONS],
+  );
+  return rowCount === 1;
 }
 
 /** An outbox event, ready to be stored. */

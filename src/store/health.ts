@@ -14,13 +14,25 @@ export interface ServerFacts {
   fullPageWrites: string;
   /** The default for connections like this one: role and database may have their own. */
   synchronousCommit: string;
+  /** Other than `origin`: triggers do not run. */
+  replicationRole: string;
+  /** Settings of the URL, the role or the database that do not hold for the inbox, each as `name = value`. */
+  overridden: string[];
 }
 
-export async function readServerFacts(db: Queryable): Promise<ServerFacts> {
+/** `pinned`: the settings that the inbox sets itself. What a connection has from its start is the driver's. */
+export async function readServerFacts(db: Queryable, pinned: readonly string[]): Promise<ServerFacts> {
   const { rows } = await db.query<ServerFacts>(
     `select current_setting('server_version') as version, current_setting('server_encoding') as encoding,
             current_setting('fsync') as fsync, current_setting('full_page_writes') as "fullPageWrites",
-            current_setting('synchronous_commit') as "synchronousCommit"`,
+            current_setting('synchronous_commit') as "synchronousCommit",
+            current_setting('session_replication_role') as "replicationRole",
+            array(
+              select name || ' = ' || case when setting = '' then '(empty)' else setting end from pg_settings
+              where name = any ($1) and source in ('database', 'user', 'database user', 'client')
+                and name not in ('client_encoding', 'standard_conforming_strings')
+              order by name) as overridden`,
+    [pinned],
   );
   return rows[0]!;
 }

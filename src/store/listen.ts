@@ -3,20 +3,56 @@
  *
  * @module
  */
+import type { ClientBase } from 'pg';
 import type { Queryable } from '../database.ts';
+
+type Connection = Queryable | ClientBase;
 
 /**
  * LISTEN takes no parameters, so the channel has to be a plain identifier.
  *
  * @throws TypeError when it is not
  */
-export async function listenTo(db: Queryable, channel: string): Promise<void> {
+export async function listenTo(db: Connection, channel: string): Promise<void> {
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(channel))
     throw new TypeError(`${JSON.stringify(channel)} is no plain identifier`);
   await db.query(`listen ${channel}`);
 }
 
+export async function notify(db: Connection, channel: string, payload: string): Promise<void> {
+  await db.query('select pg_notify($1, $2)', [channel, payload]);
+}
+
 /** An answer, of whatever kind, shows that the connection is alive. */
-export async function ping(db: Queryable): Promise<void> {
+export async function ping(db: Connection): Promise<void> {
   await db.query('select 1');
+}
+
+/** The backend that answers. Behind a pooler in transaction mode the next statement may get another one. */
+export async function currentBackend(db: Connection): Promise<number> {
+  const { rows } = await db.query<{ pid: number }>('select pg_backend_pid() as pid');
+  return rows[0]!.pid;
+}
+
+/**
+ * Whether the connection has a backend to itself. Behind a pooler in transaction mode it has one only within a transaction:
+ * then another connection that begins one is given the same backend, or takes it away. Leaves nothing behind.
+ *
+ * @param announced - the backend's process ID when the connection started: where it is the real one, no pooler is in between
+ * @param withAnother - runs it with another connection to the same place
+ */
+export async function keepsItsServer(
+  db: Connection,
+  announced: number,
+  withAnother: <T>(use: (other: Connection) => Promise<T>) => Promise<T>,
+): Promise<boolean> {
+  const before = await currentBackend(db);
+  if (before === announced) return true;
+  return withAnother(async (other) => {
+    await other.query('begin');
+    const others = await currentBackend(other);
+    const now = await currentBackend(db);
+    await other.query('rollback');
+    return now === before && others !== before;
+  });
 }

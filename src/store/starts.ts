@@ -119,18 +119,6 @@ export function takePendingEntries(
   return take<Entry>(db, TAKE_PENDING, [...sharesOf(shares), expressTypes]);
 }
 
-/**
- * Undoes the claim of an express attempt that never had a connection, so that it uses up no attempt. Only for the worker that
- * made the claim.
- */
-export async function giveBackClaim(db: Queryable, messageId: string): Promise<void> {
-  await db.query(
-    `update inbox.entries set status = 'Pending', attempt = 0, claimed_at = null
-     where message_id = $1 and attempt = 1 and status::text = 'Processing'`,
-    [messageId],
-  );
-}
-
 /** Gives leased entries back at once, when their workflows could not be started. */
 export async function releasePendingEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(

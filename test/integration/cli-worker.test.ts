@@ -92,7 +92,7 @@ describe('inbox worker', () => {
     });
   }
 
-  it('records an attempt that outlives the grace time as failed, and leaves nothing Processing', async () => {
+  it('gives an attempt back that outlives the grace time, uses up no try, and leaves nothing Processing', async () => {
     const worker = await startWorker({ INBOX_SHUTDOWN_GRACE: '100ms' });
     const messageId = await inTheMiddle('graceless');
     worker.kill('SIGTERM');
@@ -101,14 +101,8 @@ describe('inbox worker', () => {
 
     assert.equal(code, 0, stderr);
     const entry = await inbox.entry(messageId);
-    assert.equal(entry?.status, 'Failed');
-    assert.deepEqual(
-      (await listFailures(inbox.pool, messageId)).map(({ errorType, retryable }) => ({
-        errorType,
-        retryable,
-      })),
-      [{ errorType: 'WorkerLost', retryable: true }],
-    );
+    assert.deepEqual([entry?.status, entry?.retryCount], ['Pending', 0]);
+    assert.deepEqual(await listFailures(inbox.pool, messageId), []);
     assert.deepEqual(await processing(), []);
     const locks = await rows(
       inbox.pool,

@@ -14,12 +14,14 @@ import { noteWorker } from '../../src/store/workers.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { runCli } from '../support/cli.ts';
+import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
+import type { PoolMode } from '../support/pgbouncer.ts';
 import { resolveLetter, seedCompleted, seedOpen } from '../support/seed.ts';
 import { eventually } from '../support/wait.ts';
 
 const nothing = defineCommand({ type: 'Nothing', schema: z.object({}), handle() {} });
 
-const SCHEMA = ['database', 'database settings', 'schema'];
+const SCHEMA = ['database', 'database settings', 'connection', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
 const STUCK = ['pending entries', 'failed entries', 'processing entries', 'records', 'dead letters'];
 const ENTRIES = [...STUCK, 'outbox', 'command types', 'vacuum', 'alerts'];
@@ -56,6 +58,52 @@ describe('inbox doctor', () => {
   after(() => inbox.close());
 
   const look = (changed: Record<string, string> = {}) => checkHealth({ env: { ...env, ...changed } });
+
+  it('says which settings of the database the inbox replaces', async () => {
+    const name = new URL(inbox.database.url).pathname.slice(1);
+    await inbox.pool.query(`alter database ${name} set default_transaction_read_only = on`);
+    try {
+      const settings = (await look()).find((finding) => finding.name === 'database settings')!;
+      assert.equal(settings.ok, true);
+      assert.match(settings.finding, /replaces default_transaction_read_only = on/);
+    } finally {
+      await inbox.pool.query(`alter database ${name} reset default_transaction_read_only`);
+    }
+  });
+
+  it('finds triggers that do not run', async () => {
+    const name = new URL(inbox.database.url).pathname.slice(1);
+    await inbox.pool.query(`alter database ${name} set session_replication_role = replica`);
+    try {
+      const [finding] = sick(await look());
+      assert.match(finding!.finding, /session_replication_role is replica/);
+    } finally {
+      await inbox.pool.query(`alter database ${name} reset session_replication_role`);
+    }
+  });
+
+  for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
+    it(
+      `sees a pooler in ${poolMode} mode, and whether LISTEN works`,
+      { skip: withoutPgBouncer },
+      async () => {
+        const bouncer = await startPgBouncer(inbox.database.url, { poolMode });
+        const connection = async (changed: Record<string, string> = {}) =>
+          (await look({ DATABASE_URL: bouncer.url, ...changed })).find(({ name }) => name === 'connection')!;
+        try {
+          const { ok, finding, whatToDo } = await connection();
+          assert.equal(ok, poolMode === 'session');
+          assert.match(finding, new RegExp(`through a pooler in ${poolMode} mode`));
+          if (!ok) assert.match(whatToDo!, /INBOX_DIRECT_URL/);
+          const direct = await connection({ INBOX_DIRECT_URL: inbox.database.url });
+          assert.equal(direct.ok, true);
+          assert.match(direct.finding, /over INBOX_DIRECT_URL/);
+        } finally {
+          await bouncer.stop();
+        }
+      },
+    );
+  }
 
   it('finds everything well where it is', async () => {
     await seedCompleted(inbox.pool, 'done', { days: 40 });

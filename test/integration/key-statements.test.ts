@@ -53,7 +53,7 @@ const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = 
   ['prune a discarded one', (db) => pruneDiscarded(db, [ID])],
   ['find known', (db) => findKnownEntries(db, [message])],
   ['find settled', (db) => findSettledEntries(db, ['m'])],
-  ['give a claim back', (db) => starts.giveBackClaim(db, 'm')],
+  ['give an attempt back', (db) => entries.giveBackAttempt(db, 'm', 1, { interrupted: true, takenAgoMs: 0 })],
   ['release pending', (db) => starts.releasePendingEntries(db, ['m'])],
   ['release unrecorded', (db) => starts.releaseUnrecordedEntries(db, ['m'])],
   ['note started', (db) => starts.noteWorkflowsStarted(db, ['m'])],

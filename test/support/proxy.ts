@@ -8,8 +8,8 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A simple query of Postgres's protocol: its text, and the zero that ends it. */
-const COMMIT = Buffer.from('commit\0');
+/** A simple query of Postgres's protocol: its text, and the zero that ends it; or what is sent behind it in one message. */
+const COMMITS = [Buffer.from('commit\0'), Buffer.from('commit; ')];
 /** ReadyForQuery, without the byte that says in which state. */
 const READY = Buffer.from('Z\0\0\0\x05');
 
@@ -62,7 +62,8 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
       name ??= /application_name\0([^\0]*)/.exec(chunk.toString('latin1'))?.[1] ?? '';
       if (ready && answered) turns.set(name, (turns.get(name) ?? 0) + 1);
       answered = false;
-      const fault = armed.length > 0 && chunk.includes(COMMIT) ? armed.shift()! : null;
+      const fault =
+        armed.length > 0 && COMMITS.some((commit) => chunk.includes(commit)) ? armed.shift()! : null;
       if (fault && 'how' in fault) {
         commitsCut += 1;
         if (fault.when === 'after') target.write(chunk);

@@ -87,7 +87,7 @@ begin
       from (values
         ('entries', array['id', 'message_id', 'command_type', 'status', 'received_at', 'processed_at', 'retry_count',
           'next_retry_at', 'correlation_id', 'causation_id', 'attempt', 'generation', 'claimed_at', 'relayed_at',
-          'pruned_at', 'needs_workflow']),
+          'pruned_at', 'needs_workflow', 'interruptions']),
         ('failures', array['id', 'message_id', 'generation', 'attempt', 'failed_at', 'error_type', 'retryable',
           'next_retry_at', 'worker', 'build_id']),
         ('dead_letters', array['id', 'message_id', 'generation', 'command_type', 'correlation_id', 'causation_id',

@@ -1,0 +1,88 @@
+/**
+ * One connection: whether a pooler is in between, and which settings its transactions begin with.
+ *
+ * @module
+ */
+import type { ClientBase } from 'pg';
+import { BEGIN } from './connection-settings.ts';
+import type { PinnedSettings } from './connection-settings.ts';
+import { noteSession } from './connection-state.ts';
+import { ServerConnectionTimeoutError } from './database-errors.ts';
+import { pinSession, readDifferingSettings, setInTransaction } from './store/session.ts';
+
+/**
+ * Looks where the connection leads, and makes the settings hold on it. Its one round trip also proves that a pooler has
+ * connected it to Postgres.
+ *
+ * @throws ServerConnectionTimeoutError when Postgres does not answer within the time
+ */
+export async function prepareSession(
+  client: ClientBase,
+  settings: PinnedSettings,
+  settingsFor: 'session' | 'transaction',
+  timeoutMs: number,
+): Promise<void> {
+  const backend = backendOf(client);
+  const looking =
+    settingsFor === 'session'
+      ? pinSession(client, settings, backend)
+      : readDifferingSettings(client, settings, backend);
+  const { pooled, differing } = await within(timeoutMs, looking).catch((error: unknown) => {
+    cut(client);
+    throw error;
+  });
+  if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
+  const needed = pooled ? settings : differing;
+  const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
+  noteSession(client, { pooled, begin });
+}
+
+/**
+ * Looks once what a pool of the caller's gives. Its transactions then begin with what it lacks of the settings; the sessions stay
+ * as they are.
+ */
+export async function adoptPool(
+  pool: object,
+  client: ClientBase,
+  settings: PinnedSettings,
+): Promise<AdoptedPool> {
+  const { pooled, differing } = await readDifferingSettings(client, settings, backendOf(client));
+  const differs = Object.keys(differing).length > 0;
+  noteSession(pool, { pooled, begin: differs ? `${BEGIN}; ${setInTransaction(client, differing)}` : BEGIN });
+  return { pooled, differs };
+}
+
+export interface AdoptedPool {
+  pooled: boolean;
+  /** A single statement does not have the settings: it needs a transaction. */
+  differs: boolean;
+}
+
+/**
+ * The process ID that the server gave when the connection started. A pooler makes one up, for it has many backends behind one
+ * connection.
+ */
+export function backendOf(client: ClientBase): number {
+  return (client as unknown as { processID: number | null }).processID ?? 0;
+}
+
+/**
+ * Closes the socket at once. pg says goodbye first, and a pooler that has no server for a connection does not listen to it; a
+ * backend does not before its statement has ended.
+ */
+export function cut(client: ClientBase): void {
+  (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
+}
+
+async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ServerConnectionTimeoutError(timeoutMs)), timeoutMs);
+  });
+  answer.catch(() => {});
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

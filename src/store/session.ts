@@ -1,0 +1,113 @@
+/**
+ * The settings and the kind of a session.
+ *
+ * @module
+ */
+import type { ClientBase } from 'pg';
+import type { PinnedSettings, PinnedValue } from '../connection-settings.ts';
+import type { Queryable } from '../database.ts';
+import { run, statement } from '../prepared.ts';
+
+export interface SessionFacts {
+  /** The backend is not the one that this connection was told of: a pooler is in between. */
+  pooled: boolean;
+  /** The settings that the session does not have by itself. */
+  differing: PinnedSettings;
+}
+
+/** What Postgres calls the setting's value now; null where this version has no such setting. */
+const WANTED = `unnest($2::text[], $3::text[], $4::text[]) as wanted (name, value, instead_of)
+  where pg_catalog.current_setting(name, true) is not null
+    and (instead_of = '' or pg_catalog.current_setting(name, true) = instead_of)`;
+
+/**
+ * Makes them the session's, unless a pooler is in between: then a later client of that server connection would have them.
+ * `backend`: the one that the connection was told of.
+ */
+export async function pinSession(
+  db: Queryable | ClientBase,
+  settings: PinnedSettings,
+  backend: number,
+): Promise<SessionFacts> {
+  const { rows } = await db.query<{ pooled: boolean }>(
+    `with session as materialized (select pg_catalog.pg_backend_pid() operator(pg_catalog.<>) $1::integer as pooled),
+     pinned as materialized (
+       select pg_catalog.set_config(name, value, false) from session, ${WANTED} and not session.pooled)
+     select pooled from session, (select count(*) from pinned) as pins`,
+    [backend, ...columns(settings)],
+  );
+  return { pooled: rows[0]!.pooled, differing: {} };
+}
+
+/** Changes nothing, and says which settings a transaction has to begin with. */
+export async function readDifferingSettings(
+  db: Queryable | ClientBase,
+  settings: PinnedSettings,
+  backend: number,
+): Promise<SessionFacts> {
+  const { rows } = await db.query<{ pooled: boolean; names: string[] }>(
+    `select pg_catalog.pg_backend_pid() operator(pg_catalog.<>) $1::integer as pooled,
+       array(select name from ${WANTED} and pg_catalog.current_setting(name, true) <> value) as names`,
+    [backend, ...columns(settings)],
+  );
+  const { pooled, names } = rows[0]!;
+  return { pooled, differing: Object.fromEntries(names.map((name) => [name, settings[name]!])) };
+}
+
+/**
+ * A statement without parameters, so that it can travel in one message with BEGIN. Settings that this version of Postgres does
+ * not have are passed over.
+ */
+export function setInTransaction(client: ClientBase, settings: PinnedSettings): string {
+  const [names, values, insteadOf] = columns(settings).map((column) =>
+    column.map((value) => client.escapeLiteral(value)).join(', '),
+  );
+  return `select pg_catalog.set_config(name, value, true)
+    from ${WANTED.replace('$2', `array[${names}]`).replace('$3', `array[${values}]`).replace('$4', `array[${insteadOf}]`)}`;
+}
+
+/** Empty text for no value: with array_nulls off, null in an array would be the word NULL. */
+function columns(settings: PinnedSettings): [string[], string[], string[]] {
+  const pinned = Object.entries(settings);
+  return [
+    pinned.map(([name]) => name),
+    pinned.map(([, value]) => valueOf(value)),
+    pinned.map(([, value]) => (typeof value === 'string' ? '' : value.insteadOf)),
+  ];
+}
+
+const valueOf = (value: PinnedValue) => (typeof value === 'string' ? value : value.value);
+
+/**
+ * Behind COMMIT in one message, after every attempt: settings, role and temporary tables, which functions that a handler calls can
+ * leave behind, too. Costs Postgres 5 % of an express command; DISCARD ALL costs three times that, and prepared statements with
+ * it.
+ */
+const ALWAYS = ['reset all', 'reset role', 'discard temp'];
+const RELEASE_LOCKS = 'select pg_catalog.pg_advisory_unlock_all()';
+/** Where a handler sent more than queries, everything that a session can have. */
+const EVERYTHING = ['reset session authorization', ...ALWAYS, 'close all', 'unlisten *', RELEASE_LOCKS];
+
+/**
+ * Statements that leave a session as it was when it began; sent in one message with the end of the transaction, so that behind
+ * a pooler they reach the same server.
+ *
+ * @param everything - also what no function leaves behind by accident; the statements that the connection has prepared go, too
+ */
+export function resetSession({ everything, pooled }: { everything: boolean; pooled: boolean }): string {
+  // A pooler keeps account of what its servers have prepared.
+  if (everything) return [...EVERYTHING, ...(pooled ? [] : ['deallocate all'])].join('; ');
+  return [...ALWAYS, ...(pooled ? [RELEASE_LOCKS] : [])].join('; ');
+}
+
+const RELEASE_SESSION_LOCKS = statement(RELEASE_LOCKS);
+
+/** Advisory locks of the session, as a prepared statement: it is needed after every attempt. */
+export async function releaseSessionLocks(db: Queryable): Promise<void> {
+  await run(db, RELEASE_SESSION_LOCKS, []);
+}
+
+/** Whatever role a handler took, the inbox writes as the login; and within the attempt's time. */
+export function resumeOwnRole(timeoutMs: number): string {
+  return `reset session authorization; reset role; set local statement_timeout = ${Math.ceil(timeoutMs)}`;
+}

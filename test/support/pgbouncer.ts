@@ -1,0 +1,140 @@
+/**
+ * A PgBouncer of a test's own, in front of the test's Postgres.
+ *
+ * @module
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants } from 'node:fs';
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { Client } from 'pg';
+import { eventually } from './wait.ts';
+
+export type PoolMode = 'session' | 'transaction';
+
+export interface PgBouncerOptions {
+  poolMode: PoolMode;
+  /** Further lines of its configuration's section `[pgbouncer]`. */
+  settings?: Record<string, string | number>;
+  /** Logins beside the one in the URL, by name, with their password. */
+  users?: Record<string, string>;
+}
+
+export interface PgBouncer {
+  port: number;
+  /** The same database, through this PgBouncer. */
+  url: string;
+  /** Any URL of the same server, through this PgBouncer. */
+  through(url: string): string;
+  log(): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** `PGBOUNCER_PATH` is another version to test with. */
+const binary = findBinary();
+
+/** Why tests that need PgBouncer are skipped; false where it is installed, and in CI, where it has to be. */
+export const withoutPgBouncer: string | false =
+  binary !== null || process.env['CI'] ? false : 'PgBouncer is not installed: apt-get install -y pgbouncer';
+
+function findBinary(): string | null {
+  const asked = process.env['PGBOUNCER_PATH'];
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
+  const places = asked ? [asked] : folders.map((folder) => join(folder, 'pgbouncer'));
+  return places.find((place) => isExecutable(place)) ?? null;
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** It refuses to run as root. */
+const NOBODY = 65_534;
+
+export async function startPgBouncer(
+  databaseUrl: string,
+  { poolMode, settings = {}, users = {} }: PgBouncerOptions,
+): Promise<PgBouncer> {
+  if (binary === null) throw new Error('PgBouncer is not installed: apt-get install -y pgbouncer');
+  const target = new URL(databaseUrl);
+  const folder = await mkdtemp(join(tmpdir(), 'inbox-pgbouncer-'));
+  const logins = { [decodeURIComponent(target.username)]: decodeURIComponent(target.password), ...users };
+  const port = await freePort();
+  const own = {
+    listen_addr: '127.0.0.1',
+    listen_port: port,
+    unix_socket_dir: '',
+    auth_type: 'plain',
+    auth_file: join(folder, 'users.txt'),
+    pool_mode: poolMode,
+    max_client_conn: 1_000,
+    logfile: join(folder, 'log'),
+    ...settings,
+  };
+  const files = {
+    'users.txt': Object.entries(logins)
+      .map(([name, password]) => `"${name}" "${password.replaceAll('"', '""')}"\n`)
+      .join(''),
+    'pgbouncer.ini':
+      `[databases]\n* = host=${target.hostname} port=${target.port || 5432}\n[pgbouncer]\n` +
+      Object.entries(own)
+        .map(([name, value]) => `${name} = ${value}\n`)
+        .join(''),
+  };
+  const asRoot = process.getuid?.() === 0;
+  for (const [name, content] of Object.entries(files)) {
+    await writeFile(join(folder, name), content, { mode: 0o600 });
+    if (asRoot) await chown(join(folder, name), NOBODY, NOBODY);
+  }
+  await chmod(folder, 0o700);
+  if (asRoot) await chown(folder, NOBODY, NOBODY);
+  const child = spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], {
+    stdio: 'ignore',
+    cwd: '/',
+    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
+  });
+  const ended = once(child, 'exit');
+  const log = () => readFile(join(folder, 'log'), 'utf8').catch(() => '');
+  const through = (url: string) => {
+    const pooled = new URL(url);
+    pooled.hostname = '127.0.0.1';
+    pooled.port = String(port);
+    return pooled.href;
+  };
+  await eventually('PgBouncer answers', async () => {
+    if (child.exitCode !== null) throw new Error(`PgBouncer ended: ${await log()}`);
+    const client = new Client({ connectionString: through(databaseUrl) });
+    await client.connect();
+    await client.end();
+    return true;
+  });
+  return {
+    port,
+    url: through(databaseUrl),
+    through,
+    log,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+      await ended;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
