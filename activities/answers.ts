@@ -80,7 +80,7 @@ export function refusal(type: string, message: string): ApplicationFailure {
 
 /** Another attempt of the same command runs, or ran meanwhile; the next look at the row will tell. */
 export function overtaken(attempt: number): ApplicationFailure {
-  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, 1_000);
+  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, lookAgainMs());
 }
 
 /**
@@ -94,7 +94,11 @@ export async function reaching<T>(work: Promise<T>): Promise<T> {
     if (error instanceof ApplicationFailure) throw error;
     const why = error instanceof Error ? error.message : String(error);
     if (isLockNotAvailable(error)) {
-      throw unavailable(FAILURE.attemptRunning, `an earlier attempt still holds the row: ${why}`, 1_000);
+      throw unavailable(
+        FAILURE.attemptRunning,
+        `an earlier attempt still holds the row: ${why}`,
+        lookAgainMs(),
+      );
     }
     throw unavailable(
       FAILURE.inboxUnavailable,
@@ -102,6 +106,11 @@ export async function reaching<T>(work: Promise<T>): Promise<T> {
       unavailableDelayMs(),
     );
   }
+}
+
+/** Doubles from a second: another attempt may run for hours, and nothing is to be done until it ends. */
+function lookAgainMs(): number {
+  return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
 }
 
 /** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */

@@ -29,11 +29,11 @@ export function createAttempt(dependencies: ActivityDependencies) {
     const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
-      return longRunning ?? attemptOnce(dependencies, messageId, envelope, input.lane);
+      return longRunning ?? attemptOnce(dependencies, messageId, envelope);
     }
     return withHeartbeat(async () => {
       if (input.lane === 'retry' && activityInfo().attempt === 1) await carryOver(dependencies, messageId);
-      return attemptOnce(dependencies, messageId, envelope, input.lane);
+      return attemptOnce(dependencies, messageId, envelope);
     });
   };
 }
@@ -69,14 +69,13 @@ async function attemptOnce(
   dependencies: ActivityDependencies,
   messageId: string,
   envelope: NewEntry | null,
-  lane: AttemptInput['lane'],
 ): Promise<AttemptOutcome> {
   // Before the claim: an attempt that cannot have a connection must not be counted as one.
   const client = await reaching(dependencies.attempts.connect());
   let claimed: Claim;
   try {
     await crashPoint('before-claim', messageId);
-    claimed = await claim(dependencies, messageId, envelope, lane);
+    claimed = await claim(dependencies, messageId, envelope);
   } catch (error) {
     client.release();
     throw error;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
-import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted } from '../../src/retry.ts';
+import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted, retryDelayMs } from '../../src/retry.ts';
 import type { RetryPolicy } from '../../src/retry.ts';
 
 const policies = fc.record<RetryPolicy>({
@@ -37,6 +37,14 @@ describe('retries', () => {
         assert.ok(next >= delay);
       }),
     );
+  });
+
+  it('are spread over the last quarter of the delay', () => {
+    const at = (random: number) => retryDelayMs(DEFAULT_RETRY_POLICY, 3, () => random);
+    assert.deepEqual([at(0), at(0.5), at(1)], [4_000, 3_500, 3_000]);
+    const delays = Array.from({ length: 40 }, () => retryDelayMs(DEFAULT_RETRY_POLICY, 9));
+    assert.ok(new Set(delays).size > 30);
+    assert.ok(delays.every((delay) => delay > 192_000 - 1 && delay <= 256_000));
   });
 
   it('end with the last attempt of the policy', () => {
