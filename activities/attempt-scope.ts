@@ -70,8 +70,7 @@ export class AttemptScope {
   /** The attempt must not end well before this has ended. `label` names the call, such as `tx.query`. */
   track(label: string, work: Promise<unknown>): void {
     this.#pending.set(work, label);
-    const done = () => void this.#pending.delete(work);
-    work.then(done, done);
+    work.finally(() => this.#pending.delete(work)).catch(() => {});
   }
 
   /** The attempt fails with the error when its handler returns, whether or not the handler catches it. */
@@ -97,10 +96,12 @@ export class AttemptScope {
   /** An error that the handler throws may hide the refusal that led to it, which no further attempt can change. */
   #decide(thrown: unknown): unknown {
     if (!this.#failure || this.#failure.error === thrown) return thrown;
-    const isFinal = (error: unknown) =>
-      !(error instanceof ReportedFailure ? error.report : reportFailure(error)).retryable;
     return isFinal(this.#failure.error) && !isFinal(thrown) ? this.#failure.error : thrown;
   }
+}
+
+function isFinal(error: unknown): boolean {
+  return !(error instanceof ReportedFailure ? error.report : reportFailure(error)).retryable;
 }
 
 function forgottenAwait(

@@ -12,7 +12,7 @@ import type { TransactionStatement } from '../src/transaction-control.ts';
 export interface Replacement {
   text: string;
   /** Call it if the statement fails. */
-  failed(): void;
+  failed: () => void;
 }
 
 export class NestedTransactions {

@@ -42,8 +42,8 @@ export function readQueryCall([first, ...rest]: unknown[]): QueryCall {
   const text = [config.text, config.cursor?.text].find((candidate) => typeof candidate === 'string') ?? null;
   if (typeof config.submit === 'function') {
     return {
-      text: text as string | null,
-      submittable: first as Submittable,
+      text,
+      submittable: first,
       callback,
       args: [first, ...rest],
     };
@@ -51,7 +51,7 @@ export function readQueryCall([first, ...rest]: unknown[]): QueryCall {
   const own = typeof config.callback === 'function' ? (config.callback as Callback) : null;
   const plain = own === null ? first : { ...first, callback: undefined };
   return {
-    text: text as string | null,
+    text,
     submittable: null,
     callback: callback ?? own,
     args: [plain, ...values],

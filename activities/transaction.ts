@@ -54,7 +54,7 @@ export class HandlerTransaction {
   #refusal: Error | null = null;
 
   constructor(client: PoolClient) {
-    this.#query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    this.#query = client.query.bind(client);
     this.#pipelined = (client as { pipeline?: boolean }).pipeline === true;
     this.facade = clientFacade((...args) => this.#run(readQueryCall(args)));
   }

@@ -31,6 +31,11 @@ const systemError = (code: string, message: string) => Object.assign(new Error(m
 const groupOf = (thrown: unknown) => failureGroup('PlaceOrder', reportFailure(thrown));
 const named = (name: string, error: Error, fields: object = {}) => Object.assign(error, { name, ...fields });
 
+const call = (id: string) => `\nInvalid \`prisma.order.create()\` invocation:\n{ id: "${id}" }\n\nIt failed`;
+const declined = (cause: unknown) => new Error('payment failed', { cause });
+const later = (reason: Error) => new RetryAfterError(5, 'busy', { cause: reason });
+const groupOfMessage = (message: string) => failureGroup('T', { type: 'SQLSTATE 23505', message });
+
 /** Each wraps one cause the way that a library does. */
 const wrappers: Record<string, (cause: Error, id: string) => unknown> = {
   'Drizzle’s error': (cause, id) => failedQuery(id, cause),
@@ -103,8 +108,6 @@ describe('an error with a cause', () => {
   });
 
   it('is Prisma’s reason without the call, and Postgres’s where its adapter names it', () => {
-    const call = (id: string) =>
-      `\nInvalid \`prisma.order.create()\` invocation:\n{ id: "${id}" }\n\nIt failed`;
     const prisma = (id: string, meta: object, code = 'P2002') =>
       named('PrismaClientKnownRequestError', new Error(call(id)), { code, meta });
     const plain = reportFailure(prisma('secret-value', {}));
@@ -156,7 +159,6 @@ describe('an error with a cause', () => {
   });
 
   it('names a cause that is text or has a code', () => {
-    const declined = (cause: unknown) => new Error('payment failed', { cause });
     assert.equal(errorText(reportFailure(declined('declined'))), 'Error: payment failed (cause: declined)');
     assert.notEqual(groupOf(declined('declined')), groupOf(declined('expired')));
     assert.notEqual(groupOf(declined({ code: 'declined' })), groupOf(declined({ code: 'expired' })));
@@ -229,7 +231,6 @@ describe('an error that decides what happens next, inside a wrapper', () => {
     assert.equal(errorText(report), 'Broke: account=a (cause: SQLSTATE 40001: could not serialize access)');
     assert.equal(groupOf(final), groupOf(new UnrecoverableError('Broke', { account: 'a' })));
     assert.equal(reportFailure(ApplicationFailure.retryable('later', 'Busy', undefined)).retryable, true);
-    const later = (reason: Error) => new RetryAfterError(5, 'busy', { cause: reason });
     assert.notEqual(groupOf(later(cause)), groupOf(later(duplicate('pk'))));
   });
 
@@ -258,8 +259,6 @@ describe('an error that decides what happens next, inside a wrapper', () => {
 });
 
 describe('failure groups of Postgres’s errors', () => {
-  const group = (message: string) => failureGroup('T', { type: 'SQLSTATE 23505', message });
-
   for (const [name, one, other] of [
     ['the key differs', 'Key (id)=(abc def) already exists.', 'Key (id)=(x (y) "z) already exists.'],
     ['the row differs', 'Failing row contains (1, a b).', 'Failing row contains (2, (c), "d).'],
@@ -269,7 +268,7 @@ describe('failure groups of Postgres’s errors', () => {
       'invalid input syntax for type uuid: "a"b\'"',
     ],
   ] as const) {
-    it(`are the same where only ${name}`, () => assert.equal(group(one), group(other)));
+    it(`are the same where only ${name}`, () => assert.equal(groupOfMessage(one), groupOfMessage(other)));
   }
 
   for (const [type, message, key] of [
