@@ -108,9 +108,9 @@ export async function reaching<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** Doubles from a second: another attempt may run for hours, and nothing is to be done until it ends. */
+/** Doubles from a second to 5: another attempt may run for hours, and nothing is to be done until it ends. */
 function lookAgainMs(): number {
-  return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
+  return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 5_000);
 }
 
 /** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */

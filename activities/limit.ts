@@ -30,6 +30,11 @@ export class AttemptLimit {
     return this.#controller.signal;
   }
 
+  /** The attempt is over, its handler perhaps not: one that was overtaken would never learn of it. */
+  abandon(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
   end(): void {
     clearTimeout(this.#timer);
     this.#context?.cancellationSignal.removeEventListener('abort', this.#onCancellation);

@@ -57,11 +57,9 @@ export async function performAttempt(
     return await perform(dependencies, command, entry, client, limit, run, record);
   } catch (error) {
     broken = await endTransaction(dependencies, client, limit, run.backend);
-    return {
-      kind: 'failed',
-      error: limit.signal.aborted ? limit.signal.reason : error,
-      cancelled: limit.cancelRequested,
-    };
+    const reason: unknown = limit.signal.aborted ? limit.signal.reason : error;
+    limit.abandon(reason);
+    return { kind: 'failed', error: reason, cancelled: limit.cancelRequested };
   } finally {
     limit.end();
     client.release(broken);

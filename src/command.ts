@@ -60,7 +60,7 @@ export interface HandlerContext<Payload> {
    * the handler catches that. What a nested transaction emits stays when only that one is rolled back.
    */
   emit: (event: OutboxEvent) => void;
-  /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
+  /** Aborted when the attempt fails, times out, is overtaken or cancelled, or its worker shuts down for good. */
   signal: AbortSignal;
   /**
    * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Its correlationId

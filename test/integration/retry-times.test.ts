@@ -5,15 +5,19 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
+import type { ActivityDependencies } from '../../activities/dependencies.ts';
+import { performAttempt } from '../../activities/perform.ts';
 import { beginAttempt, StaleAttemptError } from '../../activities/transaction.ts';
 import { defineCommand } from '../../src/command.ts';
 import { sqlState } from '../../src/database.ts';
 import { RetryAfterError } from '../../src/errors.ts';
+import { createLog } from '../../src/log.ts';
+import { createRegistry } from '../../src/registry.ts';
 import { claimEntry, insertAndClaimEntry } from '../../src/store/entries.ts';
 import { recordTransientFailure } from '../../src/store/failures.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
-import { eventually } from '../support/wait.ts';
+import { eventually, gate } from '../support/wait.ts';
 
 const DAY_MS = 24 * 3_600_000;
 
@@ -148,6 +152,31 @@ describe('an attempt that was overtaken', () => {
     await insertAndClaimEntry(inbox.pool, { ...entry, metadata: {} });
     return messageId;
   }
+
+  it('has its signal aborted, although its handler would wait for ever', async () => {
+    const messageId = await claimed('told');
+    const aborted = gate();
+    const waits = defineCommand({
+      type: 'T',
+      schema: z.unknown(),
+      async handle({ signal }) {
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        aborted.open();
+      },
+    });
+    const { pool } = inbox;
+    const dependencies = {
+      registry: createRegistry([waits]),
+      records: pool,
+      maxPayloadBytes: 1_000,
+      shutdown: new AbortController().signal,
+      log: createLog('error', () => {}),
+    } as unknown as ActivityDependencies;
+    const entry = { ...(await inbox.entry(messageId))!, attempt: 7 };
+    const performed = await performAttempt(dependencies, entry, await pool.connect(), null);
+    assert.ok(performed.kind === 'failed' && performed.error instanceof StaleAttemptError);
+    await aborted.opened;
+  });
 
   it('waits for the row no longer than its own timeout', async () => {
     const messageId = await claimed('waits');
