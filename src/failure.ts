@@ -55,7 +55,7 @@ function reportAny(thrown: unknown): FailureReport {
   const message = `${sayingOf(root)}${reportedAs(outer, messageOfError(root))}`;
   const failure = report(typeOf(root, root !== thrown), message, stack, true);
   const groupText = groupTextOf(root);
-  return groupText === message ? failure : { ...failure, groupText };
+  return groupText === failure.message ? failure : { ...failure, groupText };
 }
 
 /** Unlike the causes it may have, such an error says what is to happen. */
@@ -97,7 +97,8 @@ function sayingOf(error: object): string {
 function groupTextOf(error: object): string {
   const constraint = sqlStateOf(error) === null ? '' : readText(error, 'constraint');
   // Partitions of one table have numbers in their names.
-  return constraint === '' ? sayingOf(error) : `${sayingOf(error)} in ${constraint.replace(/\d+/g, '')}`;
+  const text = limitMessage(sayingOf(error));
+  return constraint === '' ? text : `${text} in ${constraint.replace(/\d+/g, '')}`;
 }
 
 /** What the wrappers say, outermost first, where they add something. */
@@ -164,12 +165,17 @@ function normalise(message: string, type: string): string {
     .replace(/\s+/g, ' ');
 }
 
+/** So that type and message fit into {@link errorText}. */
+function limitMessage(message: string): string {
+  return limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2);
+}
+
 /** Type and stack are typed as text where they come from, but a handler may be JavaScript. */
 function report(type: unknown, message: string, stack: unknown, retryable: boolean): FailureReport {
   const cleanType = typeof type === 'string' ? limitBytes(cleanText(type), MAX_TYPE_BYTES) : '';
   return {
     type: cleanType || 'Error',
-    message: limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2),
+    message: limitMessage(message),
     stack: typeof stack === 'string' ? limitBytes(cleanText(stack), MAX_STACK_BYTES) : null,
     retryable,
     delayMs: null,

@@ -109,8 +109,9 @@ describe('whether SQL ends the transaction', () => {
   });
 });
 
+const begin = (unsupported: string | null = null) => ({ kind: 'begin', unsupported });
+
 describe('how SQL begins or ends a transaction', () => {
-  const begin = (unsupported: string | null = null) => ({ kind: 'begin', unsupported });
   for (const [sql, expected] of [
     ['BEGIN;', begin()],
     [' begin -- now\n work', begin()],
