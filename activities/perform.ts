@@ -79,6 +79,7 @@ export async function performAttempt(
   } catch (error) {
     const outcome = judge(run, command, error);
     broken = await endTransaction(dependencies, client, run);
+    limit.abandon(outcome.error);
     return outcome;
   } finally {
     limit.end();
@@ -142,7 +143,7 @@ async function perform(
       if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
-      return runHandler(command, entry, transaction.facade, limit.signal, log, dependencies);
+      return runHandler(command, entry, transaction, limit.signal, log, dependencies);
     };
     try {
       // The handler's first statement is on its way behind the lock, not after its answer. Where the attempt turns out to be

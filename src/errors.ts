@@ -31,7 +31,10 @@ export class UnrecoverableError extends Error {
   }
 }
 
-/** Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. */
+/**
+ * Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. More than 30 days
+ * are 30 days; a delay that is negative or no duration leaves the choice to the retry policy.
+ */
 export class RetryAfterError extends Error {
   override readonly name = 'RetryAfterError';
 

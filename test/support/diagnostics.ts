@@ -9,7 +9,7 @@ import type { Pool } from 'pg';
 import type { CommandLog } from '../../src/command.ts';
 import { createLog } from '../../src/log.ts';
 import { campaignWorkflowId } from '../../src/protocol.ts';
-import { rows } from './inbox.ts';
+import { rows } from './rows.ts';
 
 const ROWS_AT_MOST = 40;
 const WORKFLOWS_AT_MOST = 10;
