@@ -7,7 +7,7 @@
 import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
-import { cut, isPooled } from '../src/connection.ts';
+import { carriedOf, cut } from '../src/connection.ts';
 import { commit, together } from '../src/database.ts';
 import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
@@ -178,13 +178,13 @@ async function complete(
   done: Parameters<typeof completeEntry>[1],
 ): Promise<void> {
   const everything = watch.touchedSession;
-  const pooled = isPooled(client);
+  const carried = carriedOf(client);
   const answers = await together(client, () =>
     Promise.allSettled([
       ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
-      commit(client, resetSession({ everything, pooled })),
-      ...(everything || pooled ? [] : [releaseSessionLocks(client)]),
+      commit(client, resetSession({ everything, carried })),
+      ...(everything || carried !== null ? [] : [releaseSessionLocks(client)]),
     ]),
   );
   // The first is the cause; COMMIT only says that there is one.
@@ -208,7 +208,7 @@ async function endTransaction(
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  const reset = resetSession({ everything: true, pooled: isPooled(client) });
+  const reset = resetSession({ everything: true, carried: carriedOf(client) });
   forgetPrepared(client);
   return client.query(`rollback; ${reset}`).then(
     () => undefined,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ClientBase } from 'pg';
-import { BEGIN } from './connection-settings.ts';
+import { BEGIN, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { ServerConnectionTimeoutError } from './database-errors.ts';
 import { pinSession, readDifferingSettings, setInTransaction } from './store/session.ts';
@@ -12,6 +12,8 @@ import { pinSession, readDifferingSettings, setInTransaction } from './store/ses
 interface Session {
   pooled: boolean;
   begin: string;
+  /** What a pooler has set on its server for this connection, and RESET ALL takes away. */
+  carried?: string;
 }
 
 const sessions = new WeakMap<object, Session>();
@@ -19,6 +21,11 @@ const sessions = new WeakMap<object, Session>();
 /** Whether a pooler is between this connection and Postgres. False where nobody has looked. */
 export function isPooled(client: object): boolean {
   return sessions.get(client)?.pooled ?? false;
+}
+
+/** Statements that undo what RESET ALL does beyond the session of this connection; null where no pooler is in between. */
+export function carriedOf(client: object): string | null {
+  return sessions.get(client)?.carried ?? null;
 }
 
 /** Begins a transaction in which the settings of the connection's pool hold. */
@@ -50,7 +57,16 @@ export async function prepareSession(
   if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
   const needed = pooled ? settings : differing;
   const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
-  sessions.set(client, { pooled, begin });
+  sessions.set(client, { pooled, begin, ...(pooled && { carried: carriedBy(client) }) });
+}
+
+function carriedBy(client: ClientBase): string {
+  const { application_name: name } = (
+    client as unknown as { connectionParameters: { application_name?: string } }
+  ).connectionParameters;
+  return Object.entries({ ...STARTUP_SETTINGS, ...(name && { application_name: name }) })
+    .map(([setting, value]) => `set ${setting} = ${client.escapeLiteral(value)}`)
+    .join('; ');
 }
 
 /**

@@ -93,11 +93,19 @@ const EVERYTHING = ['reset session authorization', ...ALWAYS, 'close all', 'unli
  * a pooler they reach the same server.
  *
  * @param everything - also what no function leaves behind by accident; the statements that the connection has prepared go, too
+ * @param carried - what a pooler has set for its client, to be set again; null where no pooler is in between
  */
-export function resetSession({ everything, pooled }: { everything: boolean; pooled: boolean }): string {
+export function resetSession({
+  everything,
+  carried,
+}: {
+  everything: boolean;
+  carried: string | null;
+}): string {
+  const reset = everything ? EVERYTHING : ALWAYS;
+  if (carried !== null) return [...reset, carried, ...(everything ? [] : [RELEASE_LOCKS])].join('; ');
   // A pooler keeps account of what its servers have prepared.
-  if (everything) return [...EVERYTHING, ...(pooled ? [] : ['deallocate all'])].join('; ');
-  return [...ALWAYS, ...(pooled ? [RELEASE_LOCKS] : [])].join('; ');
+  return [...reset, ...(everything ? ['deallocate all'] : [])].join('; ');
 }
 
 const RELEASE_SESSION_LOCKS = statement(RELEASE_LOCKS);
