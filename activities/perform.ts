@@ -19,7 +19,7 @@ import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { terminateTransaction } from '../src/store/backends.ts';
 import { completeEntry, MAX_INTERRUPTIONS } from '../src/store/entries.ts';
-import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session.ts';
+import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session-reset.ts';
 import type { Entry, LockedAttempt, RecordMark } from '../src/store/entries.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -179,12 +179,15 @@ async function complete(
 ): Promise<void> {
   const everything = watch.touchedSession;
   const carried = carriedOf(client);
+  const reset = resetSession({ everything, carried });
   const answers = await together(client, () =>
     Promise.allSettled([
       ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
-      commit(client, resetSession({ everything, carried })),
-      ...(everything || carried !== null ? [] : [releaseSessionLocks(client)]),
+      // Behind a pooler it has to be one message: the next one may reach another server.
+      ...(carried === null
+        ? [commit(client), client.query(reset), ...(everything ? [] : [releaseSessionLocks(client)])]
+        : [commit(client, reset)]),
     ]),
   );
   // The first is the cause; COMMIT only says that there is one.

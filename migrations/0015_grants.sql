@@ -1,4 +1,4 @@
--- Who may do what, with what came since: readers see how often an entry's attempts were interrupted.
+-- Who may do what, with what came since: readers see how often an entry's attempts were interrupted and given back.
 
 create or replace function inbox.grant_roles() returns void
 language plpgsql
@@ -80,7 +80,7 @@ begin
       from (values
         ('entries', array['id', 'message_id', 'command_type', 'status', 'received_at', 'processed_at', 'retry_count',
           'next_retry_at', 'correlation_id', 'causation_id', 'attempt', 'generation', 'claimed_at', 'relayed_at',
-          'pruned_at', 'needs_workflow', 'interruptions']),
+          'pruned_at', 'needs_workflow', 'interruptions', 'given_back']),
         ('failures', array['id', 'message_id', 'generation', 'attempt', 'failed_at', 'error_type', 'retryable',
           'next_retry_at', 'worker', 'build_id']),
         ('dead_letters', array['id', 'message_id', 'generation', 'command_type', 'correlation_id', 'causation_id',
