@@ -8,7 +8,7 @@ import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
 import { cut } from '../src/connection.ts';
-import { isPooled } from '../src/connection-state.ts';
+import { carriedOf } from '../src/connection-state.ts';
 import { commit, together } from '../src/database.ts';
 import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
@@ -20,7 +20,7 @@ import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { terminateTransaction } from '../src/store/backends.ts';
 import { completeEntry, MAX_INTERRUPTIONS } from '../src/store/entries.ts';
-import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session.ts';
+import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session-reset.ts';
 import type { Entry, LockedAttempt, RecordMark } from '../src/store/entries.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -180,13 +180,16 @@ async function complete(
   done: Parameters<typeof completeEntry>[1],
 ): Promise<void> {
   const everything = watch.touchedSession;
-  const pooled = isPooled(client);
+  const carried = carriedOf(client);
+  const reset = resetSession({ everything, carried });
   const answers = await together(client, () =>
     Promise.allSettled([
       ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
-      commit(client, resetSession({ everything, pooled })),
-      ...(everything || pooled ? [] : [releaseSessionLocks(client)]),
+      // Behind a pooler it has to be one message: the next one may reach another server.
+      ...(carried === null
+        ? [commit(client), client.query(reset), ...(everything ? [] : [releaseSessionLocks(client)])]
+        : [commit(client, reset)]),
     ]),
   );
   // The first is the cause; COMMIT only says that there is one.
@@ -210,7 +213,7 @@ async function endTransaction(
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  const reset = resetSession({ everything: true, pooled: isPooled(client) });
+  const reset = resetSession({ everything: true, carried: carriedOf(client) });
   forgetPrepared(client);
   return client.query(`rollback; ${reset}`).then(
     () => undefined,

@@ -214,6 +214,7 @@ export async function giveBackAttempt(
     `update inbox.entries
      set status = case when retry_count > 0 then 'Failed' else 'Pending' end::inbox.entry_status,
        next_retry_at = case when retry_count > 0 then now() end,
+       given_back = given_back + 1,
        interruptions = interruptions + case when $3::boolean then 1 else 0 end,
        relayed_at = now() - $4::float8 * interval '1 millisecond'
      where message_id = $1 and attempt = $2 and status::text = 'Processing' and (not $3::boolean or interruptions < $5)`,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { readDatabaseUrl, readSettings } from '../../src/config.ts';
+import { readDatabaseUrl, readDirectUrl, readSettings } from '../../src/config.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 
 function refused(work: () => unknown): string {
@@ -176,5 +176,20 @@ describe('DATABASE_URL', () => {
     const message = refused(() => readDatabaseUrl({ DATABASE_URL: 'mysql://root:s3cret@h/d' }));
     assert.match(message, /DATABASE_URL is no postgres:\/\/ URL/);
     assert.doesNotMatch(message, /s3cret/);
+  });
+});
+
+describe('INBOX_DIRECT_URL', () => {
+  it('is a postgres:// URL, or not there', () => {
+    const url = 'postgres://user:secret@host/inbox';
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: url }), url);
+    assert.equal(readDirectUrl({}), null);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: '' }), null);
+  });
+
+  it('is never repeated in an error', () => {
+    const message = refused(() => readDirectUrl({ INBOX_DIRECT_URL: 'mysql://user:secret@host/inbox' }));
+    assert.match(message, /INBOX_DIRECT_URL is no postgres:\/\/ URL/);
+    assert.doesNotMatch(message, /secret/);
   });
 });
