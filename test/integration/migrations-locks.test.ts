@@ -70,7 +70,7 @@ describe('a migration that another session blocks', () => {
     await other.query('select from inbox.one');
     const pid = await pidOf(other);
     await assert.rejects(
-      migrate(database.pool, [ONE, ALTER], { log, lockTimeoutMs: 100, waitMs: 300 }),
+      migrate(database.pool, [ONE, ALTER], { log, lockTimeoutMs: 300, waitMs: 500 }),
       (error) => {
         assert.ok(error instanceof MigrationBlockedError);
         assert.match(error.message, new RegExp(`^migration 0002_test\\.sql .* blocked by pid ${pid} \\(`));
@@ -90,7 +90,7 @@ describe('a migration that another session blocks', () => {
     it(`does not wait forever for the advisory lock that ${kind} holds`, async () => {
       await other.query(take);
       const pid = await pidOf(other);
-      const impatient = { log, lockTimeoutMs: 100, waitMs: 200 };
+      const impatient = { log, lockTimeoutMs: 300, waitMs: 200 };
       await assert.rejects(migrate(database.pool, [ONE, ALTER], impatient), (error) => {
         assert.ok(error instanceof MigrationBlockedError);
         assert.match(
