@@ -1,14 +1,9 @@
-<<<<<<< HEAD:migrations/0016_grants.sql
 -- breaking: false
 -- Every decision, in one place: all that was granted to the four roles in this schema is taken back and granted anew, so that
 -- it can be called as often as one likes, and what is not here is not granted. Only to roles that exist, and on what exists:
 -- a later migration that brings a table or a function calls it at its end, and replaces it where a decision is missing.
 -- By hand, as the owner of the schema: after making the roles, and in a database restored where they were not.
 -- What you grant to these roles yourself is taken back as well: grant it to your own logins.
-=======
--- Who may do what, with what came since: readers see how often an entry's attempts were interrupted and given back.
-
->>>>>>> h-c:migrations/0015_grants.sql
 create or replace function inbox.grant_roles() returns void
 language plpgsql
 set search_path = pg_catalog, pg_temp
