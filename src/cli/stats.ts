@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { stats } from '../operations.ts';
+import type { InboxStats } from '../operations.ts';
 import { withPool } from './context.ts';
 import { age, print, printFields, printJson, printTable } from './output.ts';
 
@@ -41,6 +42,7 @@ export function addStats(program: Command): void {
           ['oldest Pending', pending && age(pending)],
           ['oldest Failed', failed && age(failed)],
           ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
+          ['parked aggregates', parkedText(answer.parked)],
         ]);
         if (answer.openDeadLetters.length === 0) return;
         print('\nOpen dead letters');
@@ -50,4 +52,9 @@ export function addStats(program: Command): void {
         );
       }),
     );
+}
+
+/** Null, and no line, when there are none. */
+function parkedText({ aggregates, since }: InboxStats['parked']): string | null {
+  return aggregates === 0 ? null : `${aggregates}, the first for ${age(since!)}; see \`inbox outbox list\``;
 }

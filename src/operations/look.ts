@@ -19,6 +19,8 @@ import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
 import { countFlow, findEvents, findKin } from '../store/kinship.ts';
 import type { EmittedEvent, Kin } from '../store/kinship.ts';
+import { summarizeParked } from '../store/outbox-lag.ts';
+import type { ParkedSummary } from '../store/outbox-lag.ts';
 import { findOldest, readRates } from '../store/rates.ts';
 import type { Oldest, Rates } from '../store/rates.ts';
 import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
@@ -51,6 +53,8 @@ export interface InboxStats {
   /** Of the last 1, 15 and 60 minutes. */
   rates: Rates[];
   oldest: Oldest;
+  /** Aggregates of which the broker rejects an event. */
+  parked: ParkedSummary;
 }
 
 /** Entries, newest first. */
@@ -124,13 +128,14 @@ export interface StatsOptions {
 }
 
 export async function stats(pool: Pool, { exact = false }: StatsOptions = {}): Promise<InboxStats> {
-  const [entries, openDeadLetters, rates, oldest] = await Promise.all([
+  const [entries, openDeadLetters, rates, oldest, parked] = await Promise.all([
     exact ? countEntries(pool) : countCheaply(pool),
     countOpenDeadLetters(pool),
     readRates(pool),
     findOldest(pool),
+    summarizeParked(pool),
   ]);
-  return { entries, openDeadLetters, rates, oldest };
+  return { entries, openDeadLetters, rates, oldest, parked };
 }
 
 async function countCheaply(pool: Pool): Promise<StatusCount[]> {

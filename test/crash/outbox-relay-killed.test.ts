@@ -8,8 +8,9 @@ import {
   addBacklog,
   allPublished,
   countUnpublished,
+  emptyOutbox,
   oneTo,
-  publishingBackend,
+  publishingRelay,
   relayBackends,
 } from '../support/outbox.ts';
 import { startRelayProcess } from '../support/relay-process.ts';
@@ -34,7 +35,7 @@ describe('an outbox relay that is killed', () => {
     await database.drop();
   });
   beforeEach(async () => {
-    await database.pool.query('truncate inbox.outbox');
+    await emptyOutbox(database.pool);
     stream = `S${(streams += 1)}`;
   });
   afterEach(async () => {
@@ -108,10 +109,10 @@ describe('an outbox relay that is killed', () => {
   it('gives way to one that waits', async () => {
     await addStream(2 * MINUTE);
     const first = another();
-    const backend = await eventually('the first publishes', () => publishingBackend(database.pool));
+    const backend = await eventually('the first publishes', () => publishingRelay(database.pool));
     another();
     await eventually('the second waits', async () => (await relayBackends(database.pool)).length === 2);
-    assert.equal(await publishingBackend(database.pool), backend);
+    assert.equal(await publishingRelay(database.pool), backend);
     first.kill('SIGKILL');
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
@@ -121,17 +122,17 @@ describe('an outbox relay that is killed', () => {
   it('or only stopped, gives way too, and waits its turn when it goes on', async () => {
     await addStream(2 * MINUTE);
     const frozen = another();
-    const backend = await eventually('the first publishes', () => publishingBackend(database.pool));
+    const backend = await eventually('the first publishes', () => publishingRelay(database.pool));
     frozen.kill('SIGSTOP');
     const second = another();
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
-    const successor = await publishingBackend(database.pool);
+    const successor = await publishingRelay(database.pool);
     assert.notEqual(successor, backend);
     frozen.kill('SIGCONT');
     await eventually('the first has noticed', () => frozen.log().includes('lost Postgres'));
     await eventually('it waits', async () => (await relayBackends(database.pool)).length === 2);
-    assert.equal(await publishingBackend(database.pool), successor);
+    assert.equal(await publishingRelay(database.pool), successor);
     second.kill('SIGKILL');
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);

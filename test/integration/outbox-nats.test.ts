@@ -13,6 +13,7 @@ import {
   addBacklog,
   allPublished,
   countUnpublished,
+  emptyOutbox,
   eventOf,
   oneTo,
   runCommand,
@@ -39,7 +40,7 @@ describe('the NATS publisher', () => {
     await database.drop();
   });
   beforeEach(async () => {
-    await database.pool.query('truncate inbox.outbox');
+    await emptyOutbox(database.pool);
     await nats.addStream({ name: STREAM, subjects: ['inbox.>'] });
   });
   afterEach(async () => {

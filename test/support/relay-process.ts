@@ -38,9 +38,8 @@ async function main(databaseUrl: string, servers: string): Promise<void> {
   const relay = createOutboxRelay({
     databaseUrl,
     batchSize: 20,
-    // Both short, so that a frozen process is found out soon.
-    publishTimeout: '500ms',
     maximumBackoff: '500ms',
+    lease: '2s',
     async publish(events, signal) {
       await publish(events, signal);
       if (process.env['DIE'] !== 'published') return;
