@@ -61,7 +61,7 @@ describe('the outbox relay, when something fails', () => {
     const log = failing.lines.join('\n');
     assert.match(
       log,
-      /could not publish, tries again eventId=[-0-9a-f]{36} events=1 failures=2 delayMs=300 error=TypeError\n/,
+      /could not publish, tries again eventId=[-0-9a-f]{36} events=10 failures=2 delayMs=300 error=TypeError\n/,
     );
     assert.match(log, /publishes again/);
     assert.doesNotMatch(log, new RegExp(CANARY));

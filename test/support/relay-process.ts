@@ -1,6 +1,7 @@
 /**
  * A relay to NATS as a process of its own, to be killed: `node relay-process.js <database> <nats>`. With DIE=published it
- * kills itself once JetStream has acknowledged a batch, before Postgres hears of it.
+ * kills itself once JetStream has acknowledged a batch, before Postgres hears of it; with FREEZE=published it stops itself then,
+ * once.
  *
  * @module
  */
@@ -42,9 +43,14 @@ async function main(databaseUrl: string, servers: string): Promise<void> {
     lease: '2s',
     async publish(events, signal) {
       await publish(events, signal);
-      if (process.env['DIE'] !== 'published') return;
-      process.kill(process.pid, 'SIGKILL');
-      await new Promise(() => {});
+      if (process.env['DIE'] === 'published') {
+        process.kill(process.pid, 'SIGKILL');
+        await new Promise(() => {});
+      }
+      if (process.env['FREEZE'] === 'published') {
+        delete process.env['FREEZE'];
+        process.kill(process.pid, 'SIGSTOP');
+      }
     },
   });
   await relay.run();
