@@ -35,6 +35,8 @@ export interface ParkingOptions {
   log: CommandLog;
   /** No further event is to be tried. */
   stopping: () => boolean;
+  /** Waits, and ends early when it is time to stop. */
+  pause: (ms: number) => Promise<void>;
   /** A parked event got through. */
   onSuccess: () => Promise<void>;
   /** A try has ended: there may be something to merge, and room for another one. */
@@ -45,6 +47,8 @@ export interface ParkingOptions {
 
 /** Calls of the publisher for parked events at the same time, so that one that hangs does not delay the tries of all others. */
 const MOST_TRIES_AT_ONCE = 4;
+/** After a try that failed, so that a thousand parked aggregates leave time for the others: at most 40 such tries a second. */
+const FAILED_TRY_PAUSE_MS = 100;
 const HOLD_AT_ONCE = 500;
 
 export class Parking {
@@ -198,6 +202,7 @@ export class Parking {
       }
     }
     this.#busy.delete(lane.id);
+    await this.#options.pause(FAILED_TRY_PAUSE_MS);
   }
 
   async #noteFailure(lane: ParkedAggregate, { event, error }: Failed, unavailable: boolean): Promise<void> {

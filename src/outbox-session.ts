@@ -83,6 +83,7 @@ export class OutboxSession {
       maximumBackoffMs: maximumParkedBackoffMs,
       log,
       stopping: this.#stopped,
+      pause: (ms) => this.#pause(ms, false),
       onSuccess: () => this.#succeeded(this.#delivery.failures),
       onEnd: () => {
         this.#wake.abort();
@@ -146,7 +147,10 @@ export class OutboxSession {
   async #look(): Promise<PublishedEvent[]> {
     // Where single events fail, the one that shows that the broker is there may be further on.
     const wider = Math.min(Math.max(1, this.#delivery.probes / this.#limits.events), MOST_WIDER);
-    const limits = { events: Math.ceil(this.#limits.events * wider), bytes: MAX_BATCH_BYTES * wider };
+    const limits = {
+      events: Math.ceil(this.#limits.events * wider),
+      bytes: Math.ceil(MAX_BATCH_BYTES * wider),
+    };
     const began = performance.now();
     if (!this.#fullLooks.isDue(began)) {
       return findUnpublished(this.#pool, this.#window.floor, this.#window.ranges, limits);
