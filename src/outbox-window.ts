@@ -137,6 +137,6 @@ export class LookBudget {
   }
 
   ended(beganMs: number, nowMs: number): void {
-    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), 10_000);
+    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), 60_000);
   }
 }
