@@ -7,7 +7,10 @@ create table inbox.outbox_lease (
   holder uuid not null,
   -- For people: host name and process id.
   name   text not null,
-  until  timestamptz not null
+  until  timestamptz not null,
+  -- All events up to here are published, parked or will never come. The next relay starts above it: while a session holds a
+  -- snapshot open, a scan from the oldest end would walk over everything that was ever published.
+  position bigint not null default -1
 );
 
 -- One row for each aggregate of which the broker rejected an event. That event and all later ones of the aggregate wait in its

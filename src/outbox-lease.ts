@@ -19,11 +19,14 @@ export class LeaseLostError extends Error {
 }
 
 const RETRY_MS = 250;
+const SUSPENDED_MS = 10;
 /** A Postgres that does not answer must not delay a shutdown. */
 const RELEASE_LIMIT_MS = 2_000;
 
 export class OutboxLease {
   readonly holder = randomUUID();
+  /** No event is left up to here. It is stored with each renewal, for the relay that comes next. */
+  position = -1;
   readonly #pool: Pool;
   readonly #leaseMs: number;
   #lost = new AbortController();
@@ -32,6 +35,7 @@ export class OutboxLease {
   #deadline: NodeJS.Timeout | undefined;
   #renewal: NodeJS.Timeout | undefined;
   #renewing: Promise<void> = Promise.resolve();
+  #suspended = false;
 
   constructor(pool: Pool, leaseMs: number) {
     this.#pool = pool;
@@ -46,7 +50,9 @@ export class OutboxLease {
   /** False when another relay has it. */
   async take(): Promise<boolean> {
     const sentAt = performance.now();
-    if (!(await takeLease(this.#pool, this.#claim()))) return false;
+    const position = await takeLease(this.#pool, this.#claim());
+    if (position === null) return false;
+    this.position = position;
     this.#lost = new AbortController();
     this.#extend(sentAt);
     return true;
@@ -72,6 +78,17 @@ export class OutboxLease {
     this.check();
   }
 
+  /** Runs work that lowers {@link position} in the database; a renewal in between would set it back. */
+  async withoutRenewal<T>(work: () => Promise<T>): Promise<T> {
+    await this.#renewing;
+    this.#suspended = true;
+    try {
+      return await work();
+    } finally {
+      this.#suspended = false;
+    }
+  }
+
   /** Never throws: a lease that cannot be given back ends by itself. */
   async release(): Promise<void> {
     clearTimeout(this.#renewal);
@@ -80,7 +97,7 @@ export class OutboxLease {
     await this.#renewing;
     clearTimeout(this.#renewal);
     clearTimeout(this.#deadline);
-    const released = releaseLease(this.#pool, this.holder).catch(() => {});
+    const released = releaseLease(this.#pool, this.holder, this.position).catch(() => {});
     await Promise.race([released, sleep(RELEASE_LIMIT_MS, undefined, { ref: false })]);
   }
 
@@ -98,14 +115,15 @@ export class OutboxLease {
   #renewIn(ms: number): void {
     clearTimeout(this.#renewal);
     this.#renewal = setTimeout(() => {
-      this.#renewing = this.#renew();
+      if (this.#suspended) this.#renewIn(SUSPENDED_MS);
+      else this.#renewing = this.#renew();
     }, ms);
   }
 
   async #renew(): Promise<void> {
     const sentAt = performance.now();
     try {
-      const held = await renewLease(this.#pool, this.#claim());
+      const held = await renewLease(this.#pool, this.#claim(), this.position);
       if (this.#endsAt === 0 || this.#lost.signal.aborted) return;
       if (held) this.#extend(sentAt);
       else this.#lose();

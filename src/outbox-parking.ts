@@ -65,10 +65,20 @@ export class Parking {
     this.#options = options;
   }
 
-  /** Reads what is parked. To be called once, with the lease. */
+  /** Reads what is parked. To be called once, with the lease, before anything is published. */
   async load(): Promise<void> {
     const { pool, lease } = this.#options;
-    lease.expect(await adoptOrphans(pool, lease.holder));
+    const { held, positions } = await lease.withoutRenewal(async () => {
+      const adopted = await adoptOrphans(pool, lease.holder);
+      for (const position of adopted.positions) lease.position = Math.min(lease.position, position - 1);
+      return adopted;
+    });
+    lease.expect(held);
+    if (positions.length > 0) {
+      this.#options.log.warn('outbox relay found parked events of no parked aggregate, publishes them', {
+        events: positions.length,
+      });
+    }
     for (const { id, key } of await listParked(pool)) this.#lanes.set(key, id);
   }
 
@@ -111,22 +121,23 @@ export class Parking {
   /**
    * Gives what is left of lanes that were published back to the others.
    *
-   * @returns the positions of those events
+   * @param reopen - gets the positions of those events, and lowers the position of the lease
    */
-  async mergeRecovered(): Promise<number[]> {
+  async mergeRecovered(reopen: (positions: number[]) => void): Promise<void> {
     const { pool, lease } = this.#options;
-    const positions: number[] = [];
     for (const [id, key] of this.#recovered) {
-      const merged = await mergeLane(pool, lease.holder, id);
+      const merged = await lease.withoutRenewal(async () => {
+        const answer = await mergeLane(pool, lease.holder, id);
+        reopen(answer.positions);
+        return answer;
+      });
       lease.expect(merged.held);
       this.#recovered.delete(id);
       this.#busy.delete(id);
       // Otherwise more came meanwhile, and the next try goes on with them.
       if (!merged.merged) continue;
       this.#lanes.delete(key);
-      positions.push(...merged.positions);
     }
-    return positions;
   }
 
   /** The broker is back: what failed in that time is due at once. */

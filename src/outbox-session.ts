@@ -15,7 +15,7 @@ import { LookBudget, OutboxWindow } from './outbox-window.ts';
 import type { Publish, PublishedEvent } from './publisher.ts';
 import { backoffDelayMs } from './retry.ts';
 import { findOutboxWriters } from './store/outbox-lease.ts';
-import { findUnpublished, markPublished } from './store/outbox.ts';
+import { findAllUnpublished, findUnpublished, markPublished } from './store/outbox.ts';
 import type { BatchLimits } from './store/outbox.ts';
 
 export interface RelaySettings {
@@ -41,6 +41,8 @@ const CHECK_MS = 1_000;
 /** Of payloads in memory at once, compressed: events may have 1 MiB each. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
+/** A look without a floor is given up after this time. What is above the floor is published nevertheless. */
+const FULL_LOOK_LIMIT_MS = 3_000;
 /** A look reads at most this many times its usual size. */
 const MOST_WIDER = 10;
 
@@ -55,7 +57,7 @@ export class OutboxSession {
   readonly #delivery: Delivery;
   readonly #parking: Parking;
   readonly #limits: BatchLimits;
-  readonly #window = new OutboxWindow();
+  #window = new OutboxWindow();
   readonly #fullLooks = new LookBudget();
   #lastSuccessAt = performance.now();
   /** Ends a pause between looks early. */
@@ -102,6 +104,7 @@ export class OutboxSession {
     this.#settings.log.info('outbox relay publishes');
     try {
       await this.#parking.load();
+      this.#window = new OutboxWindow(this.#lease.position);
       const retrying = this.#retry().catch((error: unknown) => this.#fail(error));
       await this.#publish().catch((error: unknown) => this.#fail(error));
       if (!this.#error) await Promise.all([retrying, this.#parking.settled()]);
@@ -126,12 +129,16 @@ export class OutboxSession {
     let gapsCheckedAt = 0;
     while (!this.#stopped()) {
       this.#wake = new AbortController();
-      this.#window.reopen(await this.#parking.mergeRecovered());
+      await this.#parking.mergeRecovered((positions) => {
+        this.#window.reopen(positions);
+        this.#lease.position = this.#window.settled;
+      });
       if (this.#window.hasGaps && performance.now() >= gapsCheckedAt + CHECK_MS) {
         this.#window.closeGaps(await findOutboxWriters(this.#pool));
         gapsCheckedAt = performance.now();
       }
       const found = await this.#look();
+      this.#lease.check();
       const failure = found.length > 0 ? await this.#handle(found) : null;
       if (failure && !this.#stopped()) await this.#backOff(failure, found.length);
       else if (found.length === 0) {
@@ -140,6 +147,7 @@ export class OutboxSession {
         continue;
       } else if (found.length < this.#limits.events) await this.#pause(SHORTEST_POLL_MS);
       pollMs = SHORTEST_POLL_MS;
+      this.#lease.position = this.#window.settled;
     }
     this.#lease.lost.throwIfAborted();
   }
@@ -155,10 +163,10 @@ export class OutboxSession {
     if (!this.#fullLooks.isDue(began)) {
       return findUnpublished(this.#pool, this.#window.floor, this.#window.ranges, limits);
     }
-    const found = await findUnpublished(this.#pool, -1, [], limits);
+    const found = await findAllUnpublished(this.#pool, limits, FULL_LOOK_LIMIT_MS);
     this.#fullLooks.ended(began, performance.now());
-    if (found.length === 0) this.#window.sawAll([]);
-    return found;
+    if (found?.length === 0) this.#window.sawAll([]);
+    return found ?? this.#look();
   }
 
   /** Publishes, marks and parks; the failure that makes it back off, if any. */

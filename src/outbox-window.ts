@@ -20,13 +20,23 @@ export interface PositionRange {
 const MOST_RANGES = 1_000;
 
 export class OutboxWindow {
-  #floor = -1;
+  #floor: number;
   /** Positions below the floor that were not there. */
   #gaps: PositionRange[] = [];
   /** Positions below the floor whose event is there and not yet published. */
   readonly #open = new Set<number>();
   /** Gaps, by their upper ends, and the transactions that could fill them. `ended`: all of these have ended. */
   #closing: { gaps: Set<number>; writers: Set<string>; ended: boolean } | null = null;
+
+  /** @param floor - no event is left up to here */
+  constructor(floor = -1) {
+    this.#floor = floor;
+  }
+
+  /** No event is left up to here, and none will come. */
+  get settled(): number {
+    return this.ranges.reduce((least, { low }) => Math.min(least, low - 1), this.#floor);
+  }
 
   get floor(): number {
     return this.#floor;
@@ -128,7 +138,10 @@ export class OutboxWindow {
   }
 }
 
-/** Says when a look that may be expensive is due: it may take about 2 % of the time. */
+/** The longest time between two looks without a floor. */
+const MOST_PAUSE_MS = 300_000;
+
+/** Says when a look that may be expensive is due, for the first time at once: it may take about 2 % of the time. */
 export class LookBudget {
   #dueAt = Number.NEGATIVE_INFINITY;
 
@@ -137,6 +150,6 @@ export class LookBudget {
   }
 
   ended(beganMs: number, nowMs: number): void {
-    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), 60_000);
+    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), MOST_PAUSE_MS);
   }
 }

@@ -36,6 +36,7 @@ export async function findOutboxLag(db: Queryable, ageMs: number): Promise<Outbo
     `with late as materialized (
        select id, position from inbox.outbox
        where published_at is null and parked = 0
+         and position > coalesce((select position from inbox.outbox_lease), -1)
          and id < ${ID_AT(`now() - $1::float8 * interval '1 millisecond'`)}
        order by position limit $2)
      select count(*)::float8 as count,

@@ -49,32 +49,51 @@ export const EARLIER_RELAY = `
 
 const untilLater = (ms: number) => `clock_timestamp() + $${ms}::float8 * interval '1 millisecond'`;
 
-/** Takes the lease if no other relay has it. It does not wait: a statement that waits would hold back vacuum. */
-export async function takeLease(db: Queryable, { holder, name, leaseMs }: LeaseClaim): Promise<boolean> {
-  const { rowCount } = await db.query(
+/**
+ * Takes the lease if no other relay has it. It does not wait: a statement that waits would hold back vacuum.
+ *
+ * @returns the position up to which no event is left; null when another relay has the lease
+ */
+export async function takeLease(
+  db: Queryable,
+  { holder, name, leaseMs }: LeaseClaim,
+): Promise<number | null> {
+  const { rows } = await db.query<{ position: number }>(
     `insert into inbox.outbox_lease as l (holder, name, until)
      select $1::uuid, $2::text, ${untilLater(3)}
      where not exists (select from inbox.outbox_lease where holder <> $1::uuid and until > clock_timestamp())
        and not ${EARLIER_RELAY}
      on conflict (one) do update set holder = excluded.holder, name = excluded.name, until = excluded.until
-     where l.holder = excluded.holder or l.until <= clock_timestamp()`,
+     where l.holder = excluded.holder or l.until <= clock_timestamp()
+     returning position::float8 as position`,
     [holder, name, leaseMs],
   );
-  return rowCount === 1;
+  return rows[0]?.position ?? null;
 }
 
-/** False when another relay has it by now, or one of an earlier release publishes. */
-export async function renewLease(db: Queryable, { holder, leaseMs }: LeaseClaim): Promise<boolean> {
+/**
+ * @param position - the position up to which no event is left
+ * @returns false when another relay has it by now, or one of an earlier release publishes
+ */
+export async function renewLease(
+  db: Queryable,
+  { holder, leaseMs }: LeaseClaim,
+  position: number,
+): Promise<boolean> {
   const { rowCount } = await db.query(
-    `update inbox.outbox_lease set until = ${untilLater(2)} where holder = $1::uuid and not ${EARLIER_RELAY}`,
-    [holder, leaseMs],
+    `update inbox.outbox_lease set until = ${untilLater(2)}, position = $3
+     where holder = $1::uuid and not ${EARLIER_RELAY}`,
+    [holder, leaseMs, position],
   );
   return rowCount === 1;
 }
 
 /** Lets another relay take it at once. */
-export async function releaseLease(db: Queryable, holder: string): Promise<void> {
-  await db.query(`update inbox.outbox_lease set until = '-infinity' where holder = $1::uuid`, [holder]);
+export async function releaseLease(db: Queryable, holder: string, position: number): Promise<void> {
+  await db.query(`update inbox.outbox_lease set until = '-infinity', position = $2 where holder = $1::uuid`, [
+    holder,
+    position,
+  ]);
 }
 
 /**

@@ -126,18 +126,25 @@ export interface Merged {
   positions: number[];
 }
 
-/** Ends a lane that was published but for a few events: those go back to the others. */
+/**
+ * Ends a lane that was published but for a few events: those go back to the others. The position from which the next relay
+ * would start is lowered in the same statement, so that it cannot overlook them. Not while the lease is being renewed, which
+ * sets that position, too.
+ */
 export async function mergeLane(db: Queryable, holder: string, id: string): Promise<Merged> {
   const { rows } = await db.query<Merged>(
     `with ${LEASE(1)},
      rest as materialized (
-       select id from inbox.outbox where published_at is null and parked = $2::bigint order by position
+       select id, position from inbox.outbox where published_at is null and parked = $2::bigint order by position
        limit ${MOST_MERGED + 1}),
      few as materialized (select from lease where (select count(*) from rest) <= ${MOST_MERGED}),
      moved as (
        update inbox.outbox o set parked = 0
        where id = any (array(select id from rest)) and ${UNPUBLISHED} and exists (select from few)
        returning position),
+     lowered as (
+       update inbox.outbox_lease set position = least(position, (select min(position) - 1 from rest))
+       where holder = $1::uuid and exists (select from few) and exists (select from rest)),
      removed as (delete from inbox.outbox_parked where id = $2::bigint and exists (select from few))
      select exists (select from few) as merged, array(select position::float8 from moved) as positions, ${LEASE_HELD}`,
     [holder, id],
@@ -146,17 +153,24 @@ export async function mergeLane(db: Queryable, holder: string, id: string): Prom
 }
 
 /** Events whose lane is gone, because a row was deleted by hand or a dump restored in part, are published in their turn. */
-export async function adoptOrphans(db: Queryable, holder: string): Promise<boolean> {
-  const { rows } = await db.query<{ held: boolean }>(
+export async function adoptOrphans(
+  db: Queryable,
+  holder: string,
+): Promise<{ held: boolean; positions: number[] }> {
+  const { rows } = await db.query<{ held: boolean; positions: number[] }>(
     `with ${LEASE(1)},
      adopted as (
        update inbox.outbox o set parked = 0
        where published_at is null and parked > 0 and exists (select from lease)
-         and not exists (select from inbox.outbox_parked p where p.id = o.parked))
-     select ${LEASE_HELD}`,
+         and not exists (select from inbox.outbox_parked p where p.id = o.parked)
+       returning position),
+     lowered as (
+       update inbox.outbox_lease set position = least(position, (select min(position) - 1 from adopted))
+       where holder = $1::uuid and exists (select from adopted))
+     select array(select position::float8 from adopted) as positions, ${LEASE_HELD}`,
     [holder],
   );
-  return rows[0]!.held;
+  return rows[0]!;
 }
 
 /** Makes what failed while the broker was away due at once. */

@@ -7,6 +7,8 @@
  *
  * @module
  */
+import type { Pool } from 'pg';
+import { sqlState, withTransaction } from '../database.ts';
 import type { Queryable } from '../database.ts';
 import type { PositionRange } from '../outbox-window.ts';
 import type { PublishedEvent } from '../publisher.ts';
@@ -59,6 +61,28 @@ export async function findUnpublished(
     [floor, ranges.map(({ low }) => low), ranges.map(({ high }) => high), limits.events, limits.bytes],
   );
   return rows;
+}
+
+/**
+ * The same without a floor: all there are. It finds what the floor hides, such as events of which `published_at` was reset by
+ * hand.
+ *
+ * @returns null when it took longer than the limit, because dead entries pile up
+ */
+export async function findAllUnpublished(
+  pool: Pool,
+  limits: BatchLimits,
+  limitMs: number,
+): Promise<PublishedEvent[] | null> {
+  try {
+    return await withTransaction(pool, async (tx) => {
+      await tx.query(`select set_config('statement_timeout', $1, true)`, [String(limitMs)]);
+      return findUnpublished(tx, -1, [], limits);
+    });
+  } catch (error) {
+    if (sqlState(error) === '57014') return null;
+    throw error;
+  }
 }
 
 /** The next events of a parked aggregate, above a position. */

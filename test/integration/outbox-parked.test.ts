@@ -8,7 +8,9 @@ import { PublishError } from '../../src/errors.ts';
 import { parkedEvents, releaseAllEvents } from '../../src/operations.ts';
 import type { OutboxRelayOptions } from '../../src/outbox-relay.ts';
 import type { PublishedEvent } from '../../src/publisher.ts';
-import { findUnpublished } from '../../src/store/outbox.ts';
+import { releaseLease, renewLease, takeLease } from '../../src/store/outbox-lease.ts';
+import { mergeLane, parkAggregate } from '../../src/store/outbox-parked.ts';
+import { findUnpublished, markPublished } from '../../src/store/outbox.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { rows } from '../support/inbox.ts';
@@ -272,6 +274,44 @@ describe('an event that the broker rejects', () => {
     const buffers = /Buffers: shared hit=(\d+)(?: read=(\d+))?/.exec(plan);
     return Number(buffers![1]) + Number(buffers![2] ?? 0);
   };
+
+  it('is not overlooked by a relay that takes over in the moment in which its lane ends', async () => {
+    const holder = '00000000-0000-0000-0000-000000000001';
+    await add(['a', 'b'], 3);
+    const [first] = await rows<{ id: string; position: number }>(
+      database.pool,
+      `select id, position::integer from inbox.outbox where aggregateid = 'a' order by position limit 1`,
+    );
+    const events = await rows<{ id: string }>(
+      database.pool,
+      `select id from inbox.outbox where aggregateid = 'a' order by position`,
+    );
+    await takeLease(database.pool, { holder, name: 'test', leaseMs: 60_000 });
+    await renewLease(database.pool, { holder, name: 'test', leaseMs: 60_000 }, 1_000_000_000);
+    const rejection = { key: 'AA==', eventId: first!.id, error: 'no', attempts: 1, delayMs: 1 };
+    const lane = await parkAggregate(
+      database.pool,
+      holder,
+      rejection,
+      events.map(({ id }) => id),
+    );
+    const merged = await mergeLane(database.pool, holder, lane!);
+    assert.deepEqual([merged.held, merged.merged, merged.positions.length], [true, true, 3]);
+    const [lease] = await rows<{ position: number }>(
+      database.pool,
+      'select position::integer from inbox.outbox_lease',
+    );
+    assert.equal(lease!.position, first!.position - 1);
+    assert.equal(
+      await markPublished(database.pool, '00000000-0000-0000-0000-000000000002', [first!.id]),
+      false,
+    );
+    await releaseLease(database.pool, holder, lease!.position);
+    const { published: seen, publish } = recorder();
+    relay({ publish });
+    await allPublished(database.pool);
+    inOrder(seen);
+  });
 
   it('waits in vain for a lane that is gone: it is published in its turn', async () => {
     await add(['lost']);

@@ -17,6 +17,18 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual([window.floor, window.ranges], [2, []]);
   });
 
+  it('says up to where nothing is left', () => {
+    window = new OutboxWindow(100);
+    assert.deepEqual([window.floor, window.settled], [100, 100]);
+    window.advance([101, 104], NONE);
+    assert.deepEqual([window.floor, window.settled], [104, 101]);
+    window.advance([102, 103, 105, 106], new Set([105]));
+    assert.deepEqual([window.floor, window.settled], [104, 104]);
+    window.advance([105, 106], NONE);
+    window.reopen([103]);
+    assert.deepEqual([window.floor, window.settled], [106, 102]);
+  });
+
   it('remembers what is missing below the floor until it is found', () => {
     window.advance([2, 5], NONE);
     assert.deepEqual(window.ranges, [
@@ -165,14 +177,14 @@ describe('the window of positions that the outbox relay looks at', () => {
 });
 
 describe('the budget of looks without a floor', () => {
-  it('spends 2 % of the time, and looks every 1 to 60 s', () => {
+  it('spends 2 % of the time, and looks every second to every 5 minutes', () => {
     const budget = new LookBudget();
     assert.ok(budget.isDue(0));
     budget.ended(0, 1);
     assert.deepEqual([budget.isDue(1_000), budget.isDue(1_001)], [false, true]);
     budget.ended(1_000, 1_100);
     assert.deepEqual([budget.isDue(6_099), budget.isDue(6_100)], [false, true]);
-    budget.ended(0, 5_000);
-    assert.deepEqual([budget.isDue(64_999), budget.isDue(65_000)], [false, true]);
+    budget.ended(0, 10_000);
+    assert.deepEqual([budget.isDue(309_999), budget.isDue(310_000)], [false, true]);
   });
 });
