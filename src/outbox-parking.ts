@@ -121,22 +121,21 @@ export class Parking {
   /**
    * Gives what is left of lanes that were published back to the others.
    *
-   * @param reopen - gets the positions of those events, and lowers the position of the lease
+   * @param reopen - gets the positions of those events, lowers the position of the lease, and says whether there is room for more
    */
-  async mergeRecovered(reopen: (positions: number[]) => void): Promise<void> {
+  async mergeRecovered(reopen: (positions: number[]) => boolean): Promise<void> {
     const { pool, lease } = this.#options;
     for (const [id, key] of this.#recovered) {
-      const merged = await lease.withoutRenewal(async () => {
+      const { merged, hasRoom } = await lease.withoutRenewal(async () => {
         const answer = await mergeLane(pool, lease.holder, id);
-        reopen(answer.positions);
-        return answer;
+        return { merged: answer, hasRoom: reopen(answer.positions) };
       });
       lease.expect(merged.held);
       this.#recovered.delete(id);
       this.#busy.delete(id);
       // Otherwise more came meanwhile, and the next try goes on with them.
-      if (!merged.merged) continue;
-      this.#lanes.delete(key);
+      if (merged.merged) this.#lanes.delete(key);
+      if (!hasRoom) return;
     }
   }
 

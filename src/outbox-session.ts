@@ -41,6 +41,8 @@ const CHECK_MS = 1_000;
 /** Of payloads in memory at once, compressed: events may have 1 MiB each. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
+/** Above so many ranges below the floor, further lanes are merged later. */
+const MOST_REOPENED = 1_000;
 /** A look without a floor is given up after this time. What is above the floor is published nevertheless. */
 const FULL_LOOK_LIMIT_MS = 3_000;
 /** A look reads at most this many times its usual size. */
@@ -86,7 +88,11 @@ export class OutboxSession {
       log,
       stopping: this.#stopped,
       pause: (ms) => this.#pause(ms, false),
-      onSuccess: () => this.#succeeded(this.#delivery.failures),
+      onSuccess: () => {
+        const { failures } = this.#delivery;
+        this.#delivery.succeeded();
+        return this.#succeeded(failures);
+      },
       onEnd: () => {
         this.#wake.abort();
         this.#tryEnded.abort();
@@ -129,9 +135,10 @@ export class OutboxSession {
     let gapsCheckedAt = 0;
     while (!this.#stopped()) {
       this.#wake = new AbortController();
-      await this.#parking.mergeRecovered((positions) => {
-        this.#window.reopen(positions);
+      await this.#parking.mergeRecovered((merged) => {
+        this.#window.reopen(merged);
         this.#lease.position = this.#window.settled;
+        return this.#window.ranges.length < MOST_REOPENED;
       });
       if (this.#window.hasGaps && performance.now() >= gapsCheckedAt + CHECK_MS) {
         this.#window.closeGaps(await findOutboxWriters(this.#pool));
@@ -196,13 +203,12 @@ export class OutboxSession {
       for (const event of await this.#parking.park(each, batch)) unresolved.delete(event);
     }
     this.#window.advance(positions(found), new Set(positions(unresolved)));
-    if (published.length > 0) await this.#succeeded(failuresBefore);
+    if (published.length > 0 && !outcome.failure) await this.#succeeded(failuresBefore);
     return outcome.failure;
   }
 
   async #succeeded(failuresBefore: number): Promise<void> {
     const now = performance.now();
-    this.#delivery.succeeded();
     if (failuresBefore > 0) {
       this.#settings.log.info('outbox relay publishes again');
       await this.#parking.revive(now - this.#lastSuccessAt);

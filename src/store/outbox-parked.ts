@@ -116,7 +116,7 @@ export async function holdBehind(
 }
 
 /** A lane with more events than this goes on as a lane. */
-const MOST_MERGED = 1_000;
+const MOST_MERGED = 200;
 
 export interface Merged {
   held: boolean;

@@ -97,18 +97,18 @@ describe('inbox outbox', () => {
   it('releases one, and all: they are tried again at once', async () => {
     const [one] = await cli.json<ParkedEvent[]>('outbox');
     await eventually('its next try is far', async () => (await parkedRows(inbox.pool))[0]!.attempts >= 3);
-    const before = tried.length;
+    const earlier = tried.length;
     const { code, stdout, stderr } = await cli.run(
       ['outbox', 'release', one!.id, '--actor', 'ada', '--reason', 'limit raised'],
       asOperator(),
     );
     assert.deepEqual([code, stdout, stderr], [0, `${one!.id} released\n`, '']);
-    await tries(before + 1);
+    await tries(earlier + 1);
     assert.deepEqual(
       (await cli.json<{ released: string[] }>('outbox', 'release', '--all')).released.length,
       2,
     );
-    await tries(before + 3);
+    await tries(earlier + 3);
     const lines = await auditTrail(inbox.pool, { action: 'release-event', limit: 10 });
     assert.deepEqual([lines.length, lines.at(-1)!.actor, lines.at(-1)!.reason], [3, 'ada', 'limit raised']);
   });

@@ -16,6 +16,13 @@ import { allPublished, byAggregate, emptyOutbox, oneTo, recorder, startRelay } f
 import type { TestRelay } from '../support/outbox.ts';
 import { eventually } from '../support/wait.ts';
 
+const insert = (db: Queryable, aggregateId: string, payload: number) =>
+  db.query(
+    `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
+     values ('account', $1, 'Happened', to_jsonb($2::integer), 'm')`,
+    [aggregateId, payload],
+  );
+
 describe('the order of events', () => {
   let database: TestDatabase;
   let running: TestRelay | null = null;
@@ -36,12 +43,6 @@ describe('the order of events', () => {
     running = null;
   });
 
-  const insert = (db: Queryable, aggregateId: string, payload: number) =>
-    db.query(
-      `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
-       values ('account', $1, 'Happened', to_jsonb($2::integer), 'm')`,
-      [aggregateId, payload],
-    );
   async function begin(): Promise<PoolClient> {
     const client = await database.pool.connect();
     clients.push(client);
@@ -186,6 +187,18 @@ describe('statements that address events by their id', () => {
       assert.doesNotMatch(found, /outbox_waiting/);
     });
   }
+
+  it('leave it to relays of the previous release, which ask for unpublished events alone', async () => {
+    await database.pool.query(
+      `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id, published_at)
+       select 'a', 'a', 't', '{}', 'm', case when n < 20000 then now() end from generate_series(1, 20010) n;
+       analyze inbox.outbox`,
+    );
+    const { rows: lines } = await database.pool.query<{ 'QUERY PLAN': string }>(
+      'explain select * from inbox.outbox where published_at is null order by position limit 200',
+    );
+    assert.match(lines.map((row) => row['QUERY PLAN']).join('\n'), /Index Scan (using|on) outbox_waiting/);
+  });
 
   it('are told apart from those that read a lane', async () => {
     const found = await plan((db) => mergeLane(db, ID, '1'));

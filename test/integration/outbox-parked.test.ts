@@ -30,6 +30,14 @@ import { eventually, gate } from '../support/wait.ts';
 
 const isBad = ({ aggregateId }: PublishedEvent) => aggregateId.startsWith('bad');
 
+function inOrder(events: readonly PublishedEvent[]): void {
+  for (const [id, numbers] of byAggregate(events)) assert.deepEqual(numbers, oneTo(numbers.length), id);
+}
+
+const rejectBad = async (events: readonly PublishedEvent[]) => {
+  if (events.some(isBad)) throw new PublishError('no');
+};
+
 describe('an event that the broker rejects', () => {
   let database: TestDatabase;
   let relays: TestRelay[] = [];
@@ -67,10 +75,6 @@ describe('an event that the broker rejects', () => {
       );
       return found!.count === 0;
     });
-  const inOrder = (events: readonly PublishedEvent[]) => {
-    for (const [id, numbers] of byAggregate(events)) assert.deepEqual(numbers, oneTo(numbers.length), id);
-  };
-
   for (const kind of ['named', 'unnamed'] as const) {
     it(`holds back its own aggregate, in order, until it gets through (${kind})`, async () => {
       let fixed = false;
@@ -108,19 +112,16 @@ describe('an event that the broker rejects', () => {
   }
 
   it('stays parked, with its attempts and its next try, when another relay takes over', async () => {
-    const publish = async (events: readonly PublishedEvent[]) => {
-      if (events.some(isBad)) throw new PublishError('no');
-    };
     await add(['bad', 'good']);
-    const first = relay({ publish });
+    const first = relay({ publish: rejectBad });
     await eventually('it was tried twice', async () => (await parkedRows(database.pool))[0]?.attempts === 2);
     await first.stop();
-    const [before] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
+    const [then] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
     await add(['bad', 'good']);
-    relay({ publish });
+    relay({ publish: rejectBad });
     await published(['good']);
-    const [after] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
-    assert.deepEqual(after, before);
+    const [taken] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
+    assert.deepEqual(taken, then);
     await eventually('it is tried again', async () => (await parkedRows(database.pool))[0]!.attempts === 3);
     const [delay] = await rows<{ seconds: number }>(
       database.pool,
@@ -234,8 +235,8 @@ describe('an event that the broker rejects', () => {
     const seen = recorder((events) => {
       const bad = events.filter(isBad);
       if (!fixed && bad.length > 0) {
-        const published = events.filter((event) => !isBad(event)).map(({ id }) => id);
-        throw new PublishError('no', { rejected: [{ id: bad[0]!.id, problem: 'no' }], published });
+        const stored = events.filter((event) => !isBad(event)).map(({ id }) => id);
+        throw new PublishError('no', { rejected: [{ id: bad[0]!.id, problem: 'no' }], published: stored });
       }
     });
     await add(['bad'], 100_000);

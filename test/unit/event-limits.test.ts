@@ -19,9 +19,9 @@ const event = (parts: Partial<StoredEvent>): StoredEvent => ({
 const text = (bytes: number) => 'x'.repeat(bytes - 2);
 const MOST = DEFAULT_MAX_PAYLOAD_BYTES - 65_536;
 
-describe('the limits of events', () => {
-  const check = (parts: Partial<StoredEvent>) => checkEvent(event(parts), DEFAULT_MAX_PAYLOAD_BYTES);
+const check = (parts: Partial<StoredEvent>) => checkEvent(event(parts), DEFAULT_MAX_PAYLOAD_BYTES);
 
+describe('the limits of events', () => {
   for (const [field, largest, tooLarge] of [
     ['aggregateType', { aggregatetype: 'é'.repeat(60) }, { aggregatetype: 'é'.repeat(61) }],
     ['aggregateId', { aggregateid: 'x'.repeat(255) }, { aggregateid: 'x'.repeat(256) }],

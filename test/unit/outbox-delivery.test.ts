@@ -8,7 +8,7 @@ import type { PublishedEvent } from '../../src/publisher.ts';
 let position = 0;
 const event = (aggregateId: string) =>
   ({ id: `e${(position += 1)}`, position, aggregateType: 't', aggregateId }) as PublishedEvent;
-const events = (aggregates: string) => [...aggregates].map(event);
+const events = (aggregates: string) => aggregates.split('').map(event);
 const names = (list: readonly PublishedEvent[]) => list.map(({ aggregateId }) => aggregateId).join('');
 const running = () => false;
 
