@@ -6,6 +6,7 @@
 import type { CommandLog, HandlerContext, OutboxEvent } from '../src/command.ts';
 import { checkJson } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
+import { checkEvent } from '../src/event-limits.ts';
 import { inboxFailure } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { FAILURE } from '../src/protocol.ts';
@@ -121,7 +122,7 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
   const { aggregateType, aggregateId, type, payload, metadata = {} } = event;
   const stored = { aggregatetype: aggregateType, aggregateid: aggregateId, type, payload, metadata };
   try {
-    checkJson(stored, 'event', limits.maxPayloadBytes);
+    checkEvent(stored, limits.maxPayloadBytes);
   } catch (error) {
     if (error instanceof InvalidMessageError) throw invalid(error.message);
     throw error;

@@ -29,10 +29,12 @@ export {
   RetryAfterError,
   SchemaError,
   UnknownCampaignError,
+  UnknownEventError,
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
 } from './errors.ts';
+export type { PublishErrorOptions } from './errors.ts';
 export type { Finding } from './finding.ts';
 export { checkHealth } from './health.ts';
 export type { HealthOptions } from './health.ts';

@@ -19,6 +19,7 @@ import { addDryRun } from './dry-run.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay, addRestore } from './operate.ts';
+import { addOutbox } from './outbox.ts';
 import { note, printable } from './output.ts';
 import { addPrune } from './prune.ts';
 import { addSend } from './send.ts';
@@ -51,6 +52,7 @@ function createProgram(): Command {
     addRestore,
     addDryRun,
     addCampaigns,
+    addOutbox,
     addAudit,
     addPrune,
     addDoctor,

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { duration } from '../finding.ts';
 import { stats } from '../operations.ts';
+import type { InboxStats } from '../operations.ts';
 import { withPool } from './context.ts';
 import { age, print, printFields, printJson, printTable } from './output.ts';
 
@@ -42,6 +43,7 @@ export function addStats(program: Command): void {
           ['oldest Pending', pending && age(pending)],
           ['oldest Failed', failed && age(failed)],
           ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
+          ['parked aggregates', parkedText(answer.parked)],
         ]);
         if (answer.unknownTypes.length > 0) {
           print('\nWaiting for a worker that knows their type');
@@ -63,4 +65,9 @@ export function addStats(program: Command): void {
         );
       }),
     );
+}
+
+/** Null, and no line, when there are none. */
+function parkedText({ aggregates, since }: InboxStats['parked']): string | null {
+  return aggregates === 0 ? null : `${aggregates}, the first for ${age(since!)}; see \`inbox outbox list\``;
 }
