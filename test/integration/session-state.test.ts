@@ -42,11 +42,11 @@ const leaks: Record<string, { leave: string; look: string }> = {
   'durability turned off': { leave: 'set synchronous_commit = off', look: 'show synchronous_commit' },
   'an advisory lock': {
     leave: 'select pg_advisory_lock(42)',
-    look: `select count(*)::int from pg_locks where locktype = 'advisory'`,
+    look: `select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
   },
   'an advisory lock by a function': {
     leave: 'select leave_lock()',
-    look: `select count(*)::int from pg_locks where locktype = 'advisory'`,
+    look: `select count(*)::int from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()`,
   },
   'a temporary table': { leave: 'create temp table leaked (x int)', look: `select to_regclass('leaked')` },
   'a temporary table by a function': {
