@@ -3,20 +3,22 @@ import { checkRoles } from '../health-roles.ts';
 import { migrate } from '../migrate.ts';
 import { registerSearchAttributes } from '../search-attributes.ts';
 import { connectTemporal, withPool } from './context.ts';
-import { reportMigrations } from './migrate.ts';
-import { note, print } from './output.ts';
+import { migrationsAsJson, reportMigrations } from './migrate.ts';
+import { answer, isJson, note, print } from './output.ts';
 
 export function addSetup(program: Command): void {
   program
     .command('setup')
     .description('migrate the database, look for its roles, and register the search attributes with Temporal')
     .action(async () => {
-      await withPool(async (pool) => {
-        reportMigrations(await migrate(pool));
-        const roles = await checkRoles(pool);
+      const { migrations, roles } = await withPool(async (pool) => {
+        const report = await migrate(pool);
+        if (!isJson()) reportMigrations(report);
+        const verdict = await checkRoles(pool);
         // Everything works without them, as the owner: so it is no failure of the setup.
-        if (roles.whatToDo === null) print(`roles: ${roles.finding}`);
-        else note(`roles ${roles.finding}; ${roles.whatToDo}`);
+        if (verdict.whatToDo !== null) note(`roles ${verdict.finding}; ${verdict.whatToDo}`);
+        else if (!isJson()) print(`roles: ${verdict.finding}`);
+        return { migrations: migrationsAsJson(report), roles: verdict };
       });
       const { connection, namespace } = await connectTemporal();
       try {
@@ -25,7 +27,9 @@ export function addSetup(program: Command): void {
           registered.length === 0
             ? 'are all registered, nothing to do'
             : `registered: ${registered.join(', ')}`;
-        print(`search attributes in namespace ${namespace} ${what}`);
+        answer({ migrations, roles, searchAttributes: { namespace, registered } }, () =>
+          print(`search attributes in namespace ${namespace} ${what}`),
+        );
       } finally {
         await connection.close();
       }
