@@ -14,6 +14,7 @@ import { describeError } from './describe-error.ts';
 import { addDev } from './dev.ts';
 import { addDoctor } from './doctor.ts';
 import { addDryRun } from './dry-run.ts';
+import { EXAMPLES } from './examples.ts';
 import { addList } from './list.ts';
 import { addMigrate } from './migrate.ts';
 import { addDiscard, addReplay, addRestore } from './operate.ts';
@@ -35,7 +36,6 @@ function createProgram(): Command {
       'A command inbox on Temporal and Postgres. Every command takes --help, and --json for programs.',
     )
     .version(version)
-    .configureHelp({ showGlobalOptions: true })
     .exitOverride();
   if (isJsonWanted(process.argv)) {
     program.configureOutput({
@@ -66,6 +66,7 @@ function createProgram(): Command {
     add(program);
   }
   addJson(program);
+  addExamples(program);
   return program;
 }
 
@@ -74,6 +75,13 @@ function addJson(command: Command): void {
   command.commands.forEach(addJson);
   if (command.commands.length > 0 || command.options.some(({ long }) => long === '--json')) return;
   command.option('--json', 'print JSON on stdout, and messages as JSON on stderr');
+}
+
+function addExamples(command: Command, path: string[] = []): void {
+  for (const child of command.commands) addExamples(child, [...path, child.name()]);
+  const examples = EXAMPLES[path.join(' ')];
+  if (examples)
+    command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
 }
 
 /** Before the options are read, for what is wrong with them. */

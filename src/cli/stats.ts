@@ -46,7 +46,7 @@ function printStats(found: InboxStats): void {
   if (found.unknownTypes.length > 0) {
     print('\nWaiting for a worker that knows their type');
     printTable(
-      ['TYPE', 'COUNT', 'OLDEST', 'EXAMPLE'],
+      ['TYPE', 'COUNT', 'OLDEST', { head: 'EXAMPLE', fit: 'whole' }],
       found.unknownTypes.map(({ commandType, count, oldestMs, example }) => [
         commandType,
         count,
@@ -58,7 +58,7 @@ function printStats(found: InboxStats): void {
   if (found.openDeadLetters.length === 0) return;
   print('\nOpen dead letters');
   printTable(
-    ['ERROR', 'TYPE', 'COUNT', 'EXAMPLE'],
+    ['ERROR', 'TYPE', 'COUNT', { head: 'EXAMPLE', fit: 'whole' }],
     found.openDeadLetters.map((row) => [row.errorType, row.commandType, row.count, row.example]),
   );
 }
