@@ -39,7 +39,10 @@ function parseIso(text: string): Date {
   const lastDay = new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
   if (Number(day) > lastDay) return new Date(Number.NaN);
   if (hour === undefined) return new Date(text);
-  const iso = text.replace(' ', 'T').replaceAll(' ', '').toUpperCase();
+  const iso = text
+    .replace(/^(.{10})[ T]/i, '$1T')
+    .replaceAll(' ', '')
+    .toUpperCase();
   return new Date(zone === undefined ? `${iso}Z` : iso.replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
 }
 

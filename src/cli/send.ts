@@ -1,7 +1,7 @@
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
 import { readSettings } from '../config.ts';
-import { InboxError } from '../errors.ts';
+import { InboxError, InvalidMessageError } from '../errors.ts';
 import { createInbox } from '../inbox.ts';
 import type { Inbox } from '../inbox.ts';
 import type { Message } from '../send.ts';
@@ -73,9 +73,20 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
       ? new SingleBar({ format: '{value} sent, {duration_formatted}', stream: process.stderr })
       : null;
   let sent: { last: number; tally: Tally } | null = null;
-  try {
+  const tally = await trySending().catch((error: unknown) => {
+    sayHowFar(sent, of);
+    if (error instanceof InvalidMessageError && of !== '') {
+      throw new InvalidMessageError(error.field, `${error.problem} (${file})`);
+    }
+    throw error;
+  });
+  if (file === '-' && tally.accepted + tally.duplicate + tally.refused === 0)
+    note('stdin was empty: nothing was sent');
+  report(tally);
+
+  async function trySending(): Promise<Tally> {
     bar?.start(0, 0);
-    const tally = await withInbox((inbox) =>
+    return withInbox((inbox) =>
       sendLines(inbox, input, concurrency, {
         refused: (line, { name, message }) =>
           complain(`line ${line}${of}: ${printable(message)}`, { file, line, error: { name, message } }),
@@ -85,10 +96,6 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
         },
       }),
     ).finally(() => bar?.stop());
-    report(tally);
-  } catch (error) {
-    sayHowFar(sent, of);
-    throw error;
   }
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { isUtf8 } from 'node:buffer';
+import { fstatSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { messageOf } from '../error-message.ts';
@@ -83,8 +84,18 @@ export async function openInput(path: string, option: string): Promise<Readable>
 }
 
 function standardInput(option: string): Readable {
+  // Node reads nothing from it, and reports nothing.
+  if (isFolder(0)) throw new InvalidMessageError(option, 'cannot be read: stdin is a directory');
   if (process.stdin.isTTY) note(`${option} - reads from this terminal; Ctrl-D ends it`);
   return process.stdin;
+}
+
+function isFolder(fd: number): boolean {
+  try {
+    return fstatSync(fd).isDirectory();
+  } catch {
+    return false;
+  }
 }
 
 /**
