@@ -2,13 +2,12 @@ import type { Command } from 'commander';
 import { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from '../operations.ts';
 import type { ParkedEvent } from '../operations.ts';
 import { defaultActor, withPool } from './context.ts';
-import { parseLimit } from './list.ts';
-import { age, cut, note, print, printJson, printTable } from './output.ts';
+import { parseLimit } from './option-values.ts';
+import { age, answer, cut, note, print, printTable } from './output.ts';
 
 interface NoteOptions {
   actor: string;
   reason?: string;
-  json?: boolean;
 }
 
 export function addOutbox(program: Command): void {
@@ -19,12 +18,10 @@ export function addOutbox(program: Command): void {
     .command('list', { isDefault: true })
     .description('parked events, the ones that have waited longest first')
     .option('--limit <n>', 'at most this many', parseLimit, 100)
-    .option('--json', 'JSON on stdout')
-    .action(({ limit, json }: { limit: number; json?: boolean }) =>
+    .action(({ limit }: { limit: number }) =>
       withPool(async (pool) => {
         const events = await parkedEvents(pool, limit);
-        if (json) printJson(events);
-        else printEvents(events);
+        answer(events, () => printEvents(events));
         if (events.length === limit) note(`there may be more: --limit ${limit * 2}`);
       }),
     );
@@ -38,15 +35,16 @@ function addRelease(outbox: Command): void {
     .argument('[event-id]')
     .description('try a parked event again now; --all: every one of them')
     .option('--all', 'every parked event')
-    .action((eventId: string | undefined, { all, json, ...options }: NoteOptions & { all?: boolean }) => {
+    .action((eventId: string | undefined, { all, ...options }: NoteOptions & { all?: boolean }) => {
       if ((eventId === undefined) === (all === undefined)) {
         command.error('error: give the id of an event, or --all', { exitCode: 2 });
       }
       return withPool(async (pool) => {
         if (eventId !== undefined) await releaseEvent(pool, eventId, noteOf(options));
         const released = eventId === undefined ? await releaseAllEvents(pool, noteOf(options)) : [eventId];
-        if (json) return printJson({ released });
-        print(released.length === 1 ? `${released[0]} released` : `${released.length} events released`);
+        answer({ released }, () =>
+          print(released.length === 1 ? `${released[0]} released` : `${released.length} events released`),
+        );
       });
     });
 }
@@ -57,11 +55,10 @@ function addSkip(outbox: Command): void {
     .description(
       'give up a parked event: it is never published, and the next event of its aggregate is tried',
     )
-    .action((eventId: string, { json, ...options }: NoteOptions) =>
+    .action((eventId: string, options: NoteOptions) =>
       withPool(async (pool) => {
         await skipEvent(pool, eventId, { ...noteOf(options), reason: options.reason ?? '' });
-        if (json) printJson({ skipped: [eventId] });
-        else print(`${eventId} skipped`);
+        answer({ skipped: [eventId] }, () => print(`${eventId} skipped`));
       }),
     );
 }
@@ -70,7 +67,7 @@ function noteOptions(command: Command, reasonNeeded = false): Command {
   command.option('--actor <name>', 'who does this, for the audit', defaultActor());
   if (reasonNeeded) command.requiredOption('--reason <text>', 'why, for the audit');
   else command.option('--reason <text>', 'why, for the audit');
-  return command.option('--json', 'JSON on stdout');
+  return command;
 }
 
 function noteOf({ actor, reason }: NoteOptions): { actor: string; reason?: string } {

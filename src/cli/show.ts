@@ -3,7 +3,7 @@ import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
 import { MOST_KIN } from '../store/kinship.ts';
 import { withPool } from './context.ts';
-import { print, printable, printFields, printJson, printTable } from './output.ts';
+import { answer, print, printable, printFields, printTable } from './output.ts';
 
 export function addShow(program: Command): void {
   program
@@ -13,12 +13,10 @@ export function addShow(program: Command): void {
       "an entry's whole story: the entry, its failed attempts, its dead letters, what operators did",
     )
     .option('--stack', 'with the stacks of the failures')
-    .option('--json', 'JSON on stdout')
-    .action((messageId: string, options: { stack?: boolean; json?: boolean }) =>
+    .action((messageId: string, options: { stack?: boolean }) =>
       withPool(async (pool) => {
         const story = await show(pool, messageId);
-        if (options.json) printJson(story);
-        else printStory(story, options.stack ?? false);
+        answer(story, () => printStory(story, options.stack ?? false));
       }),
     );
 }
@@ -49,7 +47,7 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
   ]);
   print('\nWhat happened');
   printTable(
-    ['AT', 'WHAT', ''],
+    [{ head: 'AT', short: 'AGO' }, 'WHAT', { head: '', fit: 'wrap' }],
     story.map(({ at, what, text }) => [at, what, text]),
   );
   if (withStacks)
@@ -57,7 +55,7 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
   printKin(entry.messageId, kin);
   if (flow > 0)
     print(
-      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId)}`,
+      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
     );
 }
 

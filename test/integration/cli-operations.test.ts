@@ -134,7 +134,7 @@ describe('the command line for operators', () => {
         ['replay', messageId, '--payload', '{"cents":-1}'],
         /the request was refused: payload\.cents/,
       );
-      await cli.fails(['replay', messageId, '--payload', '{x'], /--payload is no JSON/);
+      await cli.fails(['replay', messageId, '--payload', '{x'], /--payload is not JSON/);
       assert.equal((await inbox.entry(messageId))?.status, 'DeadLetter');
       assert.equal((await cli.run(['replay', messageId, '--payload', '{"cents":7}'])).code, 0);
       assert.deepEqual((await inbox.reaches(messageId, 'Completed')).result, { cents: 7 });
