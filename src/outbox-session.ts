@@ -161,7 +161,8 @@ export class OutboxSession {
 
   async #look(): Promise<PublishedEvent[]> {
     // Where single events fail, the one that shows that the broker is there may be further on.
-    const wider = Math.min(Math.max(1, this.#delivery.probes / this.#limits.events), MOST_WIDER);
+    const { failures, probes } = this.#delivery;
+    const wider = failures === 0 ? 1 : Math.min(Math.max(1, probes / this.#limits.events), MOST_WIDER);
     const limits = {
       events: Math.ceil(this.#limits.events * wider),
       bytes: Math.ceil(MAX_BATCH_BYTES * wider),

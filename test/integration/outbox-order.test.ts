@@ -188,18 +188,6 @@ describe('statements that address events by their id', () => {
     });
   }
 
-  it('leave it to relays of the previous release, which ask for unpublished events alone', async () => {
-    await database.pool.query(
-      `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id, published_at)
-       select 'a', 'a', 't', '{}', 'm', case when n < 20000 then now() end from generate_series(1, 20010) n;
-       analyze inbox.outbox`,
-    );
-    const { rows: lines } = await database.pool.query<{ 'QUERY PLAN': string }>(
-      'explain select * from inbox.outbox where published_at is null order by position limit 200',
-    );
-    assert.match(lines.map((row) => row['QUERY PLAN']).join('\n'), /Index Scan (using|on) outbox_waiting/);
-  });
-
   it('are told apart from those that read a lane', async () => {
     const found = await plan((db) => mergeLane(db, ID, '1'));
     assert.match(found, /using outbox_waiting/);
