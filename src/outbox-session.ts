@@ -174,6 +174,10 @@ export class OutboxSession {
     const found = await findAllUnpublished(this.#pool, limits, FULL_LOOK_LIMIT_MS);
     this.#fullLooks.ended(began, performance.now());
     if (found?.length === 0) this.#window.sawAll([]);
+    // Many below the floor: somebody reset the sequence, or wants old events published again.
+    if (found && found.length >= limits.events && found.at(-1)!.position <= this.#window.floor) {
+      this.#window = new OutboxWindow(Math.min(this.#window.settled, found[0]!.position - 1));
+    }
     return found ?? this.#look();
   }
 
