@@ -161,7 +161,8 @@ export class OutboxSession {
 
   async #look(): Promise<PublishedEvent[]> {
     // Where single events fail, the one that shows that the broker is there may be further on.
-    const wider = Math.min(Math.max(1, this.#delivery.probes / this.#limits.events), MOST_WIDER);
+    const { failures, probes } = this.#delivery;
+    const wider = failures === 0 ? 1 : Math.min(Math.max(1, probes / this.#limits.events), MOST_WIDER);
     const limits = {
       events: Math.ceil(this.#limits.events * wider),
       bytes: Math.ceil(MAX_BATCH_BYTES * wider),
@@ -173,6 +174,10 @@ export class OutboxSession {
     const found = await findAllUnpublished(this.#pool, limits, FULL_LOOK_LIMIT_MS);
     this.#fullLooks.ended(began, performance.now());
     if (found?.length === 0) this.#window.sawAll([]);
+    // Many below the floor: somebody reset the sequence, or wants old events published again.
+    if (found && found.length >= limits.events && found.at(-1)!.position <= this.#window.floor) {
+      this.#window = new OutboxWindow(Math.min(this.#window.settled, found[0]!.position - 1));
+    }
     return found ?? this.#look();
   }
 

@@ -105,7 +105,7 @@ export async function findOutboxWriters(db: Queryable): Promise<string[]> {
     `select distinct virtualtransaction as writer from pg_locks
      where locktype = 'relation' and relation = 'inbox.outbox'::regclass and granted
        and database = (select oid from pg_database where datname = current_database())
-       and mode not in ('AccessShareLock', 'RowShareLock') and pid is distinct from pg_backend_pid()`,
+       and mode = 'RowExclusiveLock' and pid is distinct from pg_backend_pid()`,
   );
   return rows.map(({ writer }) => writer);
 }

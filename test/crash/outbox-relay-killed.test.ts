@@ -54,6 +54,12 @@ describe('an outbox relay that is killed', () => {
     return started;
   }
 
+  /** Waits until this relay has the lease: one that was killed just before may still seem to have it. */
+  async function publishes(relay: RelayProcess): Promise<string> {
+    await eventually('it publishes', () => relay.log().includes('outbox relay publishes'));
+    return (await publishingRelay(database.pool))!;
+  }
+
   const stored = async () => (await nats.read(stream)).map((message) => message.json<number>());
 
   it('between publishing and marking publishes again, and JetStream drops the repeats', async () => {
@@ -109,10 +115,10 @@ describe('an outbox relay that is killed', () => {
   it('gives way to one that waits', async () => {
     await addStream(2 * MINUTE);
     const first = another();
-    const backend = await eventually('the first publishes', () => publishingRelay(database.pool));
+    const holder = await publishes(first);
     another();
     await eventually('the second waits', async () => (await relayBackends(database.pool)).length === 2);
-    assert.equal(await publishingRelay(database.pool), backend);
+    assert.equal(await publishingRelay(database.pool), holder);
     first.kill('SIGKILL');
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
@@ -122,13 +128,13 @@ describe('an outbox relay that is killed', () => {
   it('or only stopped, gives way too, and waits its turn when it goes on', async () => {
     await addStream(2 * MINUTE);
     const frozen = another();
-    const backend = await eventually('the first publishes', () => publishingRelay(database.pool));
+    const holder = await publishes(frozen);
     frozen.kill('SIGSTOP');
     const second = another();
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
     const successor = await publishingRelay(database.pool);
-    assert.notEqual(successor, backend);
+    assert.notEqual(successor, holder);
     frozen.kill('SIGCONT');
     await eventually('the first has noticed', () => frozen.log().includes('lost its lease'));
     await eventually('it waits', async () => (await relayBackends(database.pool)).length === 2);

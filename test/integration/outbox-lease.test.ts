@@ -85,6 +85,18 @@ describe('the lease of the outbox relay', () => {
     assert.equal(published.length, 3);
   });
 
+  it('leaves an index to relays of earlier releases, which ask for unpublished events alone', async () => {
+    await database.pool.query(
+      `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id, published_at)
+       select 'a', 'a', 't', '{}', 'm', case when n < 20000 then now() end from generate_series(1, 20010) n;
+       analyze inbox.outbox`,
+    );
+    const { rows: lines } = await database.pool.query<{ 'QUERY PLAN': string }>(
+      'explain select * from inbox.outbox where published_at is null order by position limit 200',
+    );
+    assert.match(lines.map((row) => row['QUERY PLAN']).join('\n'), /Index Scan (using|on) outbox_waiting/);
+  });
+
   it('is given up when a relay of an earlier release begins', async () => {
     const { lines } = relay();
     await addBacklog(database.pool, 1);

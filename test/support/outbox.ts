@@ -139,7 +139,7 @@ export function startRelay(options: OutboxRelayOptions): TestRelay {
   const relay = createOutboxRelay({
     log: createLog('debug', (line) => lines.push(line)),
     // Short, so that tests that kill a relay need not wait.
-    lease: '2s',
+    lease: '3s',
     ...options,
   });
   const running = relay.run();

@@ -40,7 +40,7 @@ async function main(databaseUrl: string, servers: string): Promise<void> {
     databaseUrl,
     batchSize: 20,
     maximumBackoff: '500ms',
-    lease: '2s',
+    lease: '3s',
     async publish(events, signal) {
       await publish(events, signal);
       if (process.env['DIE'] === 'published') {
