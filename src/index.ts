@@ -32,6 +32,7 @@ export {
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
+  WorkflowIdTakenError,
 } from './errors.ts';
 export type { Finding } from './finding.ts';
 export { checkHealth } from './health.ts';

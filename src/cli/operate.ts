@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InboxError } from '../errors.ts';
-import { discard, replay, restore } from '../operations.ts';
+import { discard, replay, restore, whyPending } from '../operations.ts';
 import type { ActionAnswer } from '../operations.ts';
-import { missingSearchAttributes } from '../search-attributes.ts';
+import { inspectSearchAttributes } from '../search-attributes.ts';
 import { defaultActor, withServers } from './context.ts';
+import type { Servers } from './context.ts';
 import { discardSet } from './discard-set.ts';
 import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
@@ -33,7 +34,9 @@ export function addReplay(program: Command): void {
       if (filter !== null) return replaySet(command, filter, options);
       const payload = payloadOf(options);
       return withServers((servers) =>
-        eachOf(messageIds, 'replayed', (id) => replay(servers, id, { ...noteOf(options), ...payload })),
+        eachOf(servers, messageIds, 'replayed', (id) =>
+          replay(servers, id, { ...noteOf(options), ...payload }),
+        ),
       );
     });
 }
@@ -48,7 +51,7 @@ export function addDiscard(program: Command): void {
       const filter = chosenBy(command, messageIds, options);
       if (filter !== null) return discardSet(command, filter, options);
       return withServers((servers) =>
-        eachOf(messageIds, 'discarded', (id) => discard(servers, id, noteOf(options))),
+        eachOf(servers, messageIds, 'discarded', (id) => discard(servers, id, noteOf(options))),
       );
     });
 }
@@ -62,9 +65,14 @@ export function addRestore(program: Command): void {
     .description('open discarded dead letters again, so that they can be replayed')
     .action((messageIds: string[], options: Options) =>
       withServers(async (servers) => {
-        const missing = await missingSearchAttributes(servers.client.connection, servers.namespace);
-        const starter = { ...servers, searchAttributes: missing.length === 0 };
-        return eachOf(messageIds, 'restored', (id) => restore(starter, id, noteOf(options)));
+        const { connection } = servers.client;
+        // Where they cannot be listed, it goes without them.
+        const searchAttributes = await inspectSearchAttributes(connection, servers.namespace).then(
+          ({ usable }) => new Set(usable),
+          () => false,
+        );
+        const starter = { ...servers, searchAttributes };
+        return eachOf(servers, messageIds, 'restored', (id) => restore(starter, id, noteOf(options)));
       }),
     );
 }
@@ -84,6 +92,7 @@ function noteOf({ actor, reason }: Options): { actor: string; reason?: string } 
 
 /** One after the other; one that cannot be done does not keep the others from it. */
 async function eachOf(
+  servers: Servers,
   messageIds: string[],
   what: string,
   act: (messageId: string) => Promise<ActionAnswer>,
@@ -91,7 +100,7 @@ async function eachOf(
   let failed = 0;
   for (const messageId of messageIds) {
     try {
-      report(messageId, what, await act(messageId));
+      await report(servers, messageId, what, await act(messageId));
     } catch (error) {
       if (messageIds.length === 1 || !(error instanceof InboxError)) throw error;
       failed += 1;
@@ -101,11 +110,16 @@ async function eachOf(
   if (failed > 0) throw new InboxError(`${failed} of ${messageIds.length} were not ${what}`);
 }
 
-function report(messageId: string, what: string, answer: ActionAnswer): void {
+async function report(
+  servers: Servers,
+  messageId: string,
+  what: string,
+  answer: ActionAnswer,
+): Promise<void> {
   if (answer === 'pending') {
+    const why = await whyPending(servers, messageId);
     throw new InboxError(
-      `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker has taken it up yet; it will be ` +
-        'done as soon as one runs on this task queue',
+      `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker of this inbox has taken it up yet; ${why}`,
     );
   }
   print(`${printable(messageId)} ${what}`);
