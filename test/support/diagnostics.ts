@@ -13,7 +13,7 @@ import { rows } from './inbox.ts';
 
 const ROWS_AT_MOST = 40;
 const WORKFLOWS_AT_MOST = 10;
-const LOG_LINES = 50;
+const LOG_LINES = 200;
 
 export interface RecentLog {
   log: CommandLog;
