@@ -11,6 +11,7 @@ import { messageOf } from '../src/error-message.ts';
 import type { FailureReport } from '../src/failure.ts';
 import type { AttemptFailure, CommandFacts } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
+import { ATTRIBUTE_NAMES } from '../src/search-attributes.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { DEFAULT_TIMEOUT_MS } from '../src/registry.ts';
 import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
@@ -27,13 +28,15 @@ export function factsOf(
   entry: Pick<Entry, 'commandType' | 'correlationId' | 'generation'>,
   command: RegisteredCommand | undefined,
 ): CommandFacts {
+  const usable = ATTRIBUTE_NAMES.filter((name) => dependencies.searchAttributes.has(name));
   return {
     commandType: entry.commandType,
     correlationId: entry.correlationId,
     generation: entry.generation,
     timeoutMs: command?.timeoutMs ?? DEFAULT_TIMEOUT_MS,
     ...(command?.retry ?? DEFAULT_RETRY_POLICY),
-    searchAttributes: dependencies.searchAttributes,
+    searchAttributes: usable.length === ATTRIBUTE_NAMES.length,
+    usableSearchAttributes: usable,
   };
 }
 

@@ -17,6 +17,8 @@ import { takeItems, takeUnheardItems } from '../src/store/campaign-items.ts';
 import type { ItemToAsk } from '../src/store/campaign-items.ts';
 import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
 import type { CampaignChange } from '../src/store/campaigns.ts';
+import { TakenIds } from '../src/taken-ids.ts';
+import { isUuid } from '../src/text.ts';
 import { reaching } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parseNote } from './requests.ts';
@@ -41,15 +43,18 @@ const CHANGES: Record<CampaignChangeInput['change'], CampaignChange> = {
 
 export function createCampaignActivities(dependencies: ActivityDependencies) {
   const { records, log } = dependencies;
+  const taken = new TakenIds(log);
   return {
     /** How the campaign stands. */
     async lookAtCampaign({ campaignId }: CampaignInput): Promise<CampaignLook> {
+      checkId(campaignId);
       await reaching(settleItems(records, campaignId));
       return look(dependencies, campaignId);
     },
 
     /** Replays items for a while, as many as plan and outcomes allow, and says how the campaign stands then. */
     async replayItems({ campaignId }: CampaignInput): Promise<CampaignLook> {
+      checkId(campaignId);
       const began = Date.now();
       let busy = began;
       let unheardMs = activityInfo().attempt > 1 ? 0 : UNHEARD_MS;
@@ -60,7 +65,7 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
         if (current.state !== 'Running' || step.kind === 'stop' || step.kind === 'finish') return current;
         const { asked, skipped } = await reaching(take(dependencies, current, step, unheardMs));
         unheardMs = UNHEARD_MS;
-        await ask(dependencies, current, asked);
+        await ask(dependencies, taken, current, asked);
         if (skipped > 0) continue;
         if (settled + asked.length > 0) busy = Date.now();
         if (Date.now() - began >= ROUND_MS || Date.now() - busy >= idleMs(current)) return current;
@@ -71,6 +76,7 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
 
     /** Changes the state where the campaign is in one that allows it, and says how it stands then. */
     async changeCampaign({ campaignId, change, request }: CampaignChangeInput): Promise<CampaignAnswer> {
+      checkId(campaignId);
       const byItself = change === 'stop' || change === 'finish';
       const note = byItself
         ? { actor: CAMPAIGN_ACTOR, reason: await reaching(ownReason(dependencies, campaignId, change)) }
@@ -86,8 +92,17 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
 async function look({ records }: ActivityDependencies, campaignId: string): Promise<CampaignLook> {
   const found = await reaching(lookAtCampaign(records, campaignId));
   if (found) return found;
+  throw unknown(campaignId);
+}
+
+/** The workflow's argument comes from outside; asking Postgres for what is no uuid would fail again and again. */
+function checkId(campaignId: string): void {
+  if (!isUuid(campaignId)) throw unknown(campaignId);
+}
+
+function unknown(campaignId: string): ApplicationFailure {
   const problem = `no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists those there are`;
-  throw ApplicationFailure.nonRetryable(problem, FAILURE.unknownCampaign);
+  return ApplicationFailure.nonRetryable(problem, FAILURE.unknownCampaign);
 }
 
 /** With a slow rate, the pause between two replays is no idleness. */
@@ -120,6 +135,7 @@ function take(
 /** One that cannot be asked is asked again once it counts as unheard; where none can, Temporal is away. */
 async function ask(
   dependencies: ActivityDependencies,
+  taken: TakenIds,
   { id, actor, reason }: CampaignLook,
   items: readonly ItemToAsk[],
 ): Promise<void> {
@@ -133,7 +149,10 @@ async function ask(
       }),
     ),
   );
-  const failed = answers.filter((answer) => answer.status === 'rejected');
+  const failed = answers
+    .filter((answer) => answer.status === 'rejected')
+    // One whose ID is taken waits, and is asked again like one that did not hear.
+    .filter(({ reason: error }) => !taken.report(error));
   if (failed.length === 0) return;
   const { reason: error } = failed[0]!;
   if (failed.length === items.length) throw error;

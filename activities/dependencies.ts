@@ -8,6 +8,7 @@ import type { AlertDeliveries } from '../src/alert.ts';
 import type { CommandLog } from '../src/command.ts';
 import type { Registry } from '../src/registry.ts';
 import type { Asker } from '../src/requests.ts';
+import type { UsableAttributes } from '../src/search-attributes.ts';
 
 export interface ActivityDependencies {
   registry: Registry;
@@ -23,8 +24,10 @@ export interface ActivityDependencies {
   /** Who this is, in `failures.worker`. */
   worker: string;
   buildId: string | null;
-  /** Whether the namespace has the search attributes of the inbox. */
-  searchAttributes: boolean;
+  /** The id of this inbox: commands of another one are left to its workers. */
+  inbox: string;
+  /** Which search attributes of the inbox the namespace has. */
+  searchAttributes: UsableAttributes;
   /** Told of every first attempt that has ended, whatever came of it. */
   attemptEnded?: (messageId: string) => void;
   /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
@@ -34,6 +37,8 @@ export interface ActivityDependencies {
 
 export interface AlertDependencies {
   records: Pool;
+  /** As in {@link ActivityDependencies}. */
+  inbox: string;
   deliveries: AlertDeliveries;
   /** How long an alert is tried before it is given up. */
   giveUpMs: number;

@@ -9,6 +9,7 @@ import type {
   CampaignChangeInput,
   CampaignInput,
   DiscardInput,
+  Origin,
   ReplayInput,
 } from '../src/outcome.ts';
 import { createAlertDelivery } from './alert.ts';
@@ -17,6 +18,7 @@ import { createCampaignActivities } from './campaign.ts';
 import { createCancel } from './cancelled.ts';
 import type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
+import { createGuard } from './wrong-inbox.ts';
 import { createOperatorActivities } from './operator.ts';
 
 export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
@@ -27,20 +29,32 @@ export function createActivities(dependencies: ActivityDependencies, alerts: Ale
   const operator = createOperatorActivities(dependencies);
   const campaign = createCampaignActivities(dependencies);
   const tellOfDeadLetters = createAlertDelivery(alerts);
+  const guard = createGuard(dependencies);
+  /** Only for what belongs to this inbox. */
+  const own =
+    <Input extends Origin, Output>(activity: (input: Input) => Promise<Output>) =>
+    async (input: Input): Promise<Output> => {
+      guard(input);
+      return activity(input);
+    };
+  /** Like {@link own}, with heartbeats. */
+  const beating = <Input extends Origin, Output>(activity: (input: Input) => Promise<Output>) =>
+    own((input: Input) => withHeartbeat(() => activity(input)));
   return {
     /** The first attempt: a local activity in the first workflow task. */
-    firstAttempt: (input: AttemptInput) => attempt(input).finally(() => tellEnd(dependencies)),
+    firstAttempt: (input: AttemptInput) => own(attempt)(input).finally(() => tellEnd(dependencies)),
     /** All attempts after a transient failure: an ordinary activity that Temporal retries. */
-    retry: attempt,
+    retry: own(attempt),
     /** Every attempt of a command that is declared long-running. */
-    longRunningAttempt: attempt,
-    deadLetterCancelled: () => withHeartbeat(deadLetterCancelled),
-    replayDeadLetter: (input: ReplayInput) => withHeartbeat(() => operator.replayDeadLetter(input)),
-    discardDeadLetter: (input: DiscardInput) => withHeartbeat(() => operator.discardDeadLetter(input)),
-    lookAtCampaign: (input: CampaignInput) => withHeartbeat(() => campaign.lookAtCampaign(input)),
-    replayItems: (input: CampaignInput) => withHeartbeat(() => campaign.replayItems(input)),
-    changeCampaign: (input: CampaignChangeInput) => withHeartbeat(() => campaign.changeCampaign(input)),
-    tellOfDeadLetters: (alertId: unknown) => withHeartbeat(() => tellOfDeadLetters(alertId)),
+    longRunningAttempt: own(attempt),
+    deadLetterCancelled: (origin?: Origin) => beating(deadLetterCancelled)(origin ?? {}),
+    replayDeadLetter: beating((input: ReplayInput) => operator.replayDeadLetter(input)),
+    discardDeadLetter: beating((input: DiscardInput) => operator.discardDeadLetter(input)),
+    lookAtCampaign: beating((input: CampaignInput) => campaign.lookAtCampaign(input)),
+    replayItems: beating((input: CampaignInput) => campaign.replayItems(input)),
+    changeCampaign: beating((input: CampaignChangeInput) => campaign.changeCampaign(input)),
+    tellOfDeadLetters: (alertId: unknown, origin?: Origin) =>
+      beating(() => tellOfDeadLetters(alertId))(origin ?? {}),
   };
 }
 

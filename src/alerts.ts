@@ -8,13 +8,11 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { Client } from '@temporalio/client';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { AlertChannel } from './alert.ts';
 import type { CommandLog } from './command.ts';
 import { crashPoint } from './crash-points.ts';
 import { withTransaction } from './database.ts';
-import { ALERT_WORKFLOW_TYPE, alertWorkflowId } from './protocol.ts';
+import { startAlertWorkflow } from './requests.ts';
 import type { AlertToStart } from './store/alerts.ts';
 import {
   gatherAlerts,
@@ -24,12 +22,12 @@ import {
   takeAlertsToStart,
   tryTurnToGather,
 } from './store/alerts.ts';
+import { TakenIds } from './taken-ids.ts';
 import { Wakeup } from './wakeup.ts';
+import type { WorkflowOwner } from './workflow-owner.ts';
 
-export interface AlertLoopOptions {
+export interface AlertLoopOptions extends WorkflowOwner {
   pool: Pool;
-  client: Client;
-  taskQueue: string;
   /** Whom this worker can tell. */
   channels: readonly AlertChannel[];
   /** Since a group's last alert. */
@@ -55,10 +53,12 @@ export function createAlertLoop(options: AlertLoopOptions): AlertLoop {
 class GatheringLoop implements AlertLoop {
   readonly #options: AlertLoopOptions;
   readonly #wakeup = new Wakeup();
+  readonly #taken: TakenIds;
   #stopped = false;
 
   constructor(options: AlertLoopOptions) {
     this.#options = options;
+    this.#taken = new TakenIds(options.log);
   }
 
   async run(): Promise<void> {
@@ -101,9 +101,11 @@ class GatheringLoop implements AlertLoop {
       alerts.map(async (alert) => {
         try {
           await crashPoint('alert-before-start', alert.messageIds[0] ?? '');
-          await this.#start(alert);
+          await startAlertWorkflow(this.#options, alert);
           await crashPoint('alert-after-start', alert.messageIds[0] ?? '');
         } catch (error) {
+          // Its lease runs out, and it is tried again.
+          if (this.#taken.report(error)) return;
           failed.push(alert.id);
           if (failed.length === 1) {
             this.#options.log.warn('workflows of alerts could not be started; trying again', { error });
@@ -113,21 +115,5 @@ class GatheringLoop implements AlertLoop {
     );
     if (failed.length > 0) await releaseAlerts(this.#options.pool, failed);
     return failed.length === 0;
-  }
-
-  async #start({ id, failureGroup, count }: AlertToStart): Promise<void> {
-    try {
-      await this.#options.client.workflow.start(ALERT_WORKFLOW_TYPE, {
-        workflowId: alertWorkflowId(id),
-        taskQueue: this.#options.taskQueue,
-        args: [id],
-        // One that has ended (terminated, cancelled) is no reason not to go on: the row decides.
-        workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-        workflowIdConflictPolicy: 'FAIL',
-        staticSummary: `${count} × ${failureGroup}`,
-      });
-    } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-    }
   }
 }

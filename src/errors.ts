@@ -143,6 +143,37 @@ export class RequestRefusedError extends InboxError {
   }
 }
 
+const TAKEN_REMEDY = 'terminate that workflow or let it finish; the inbox then starts its own by itself';
+
+/**
+ * Another workflow of the namespace uses the workflow ID that a command, a campaign or an alert needs. It is never signaled;
+ * once it has ended, the inbox starts its own by itself.
+ */
+export class WorkflowIdTakenError extends InboxError {
+  override readonly name = 'WorkflowIdTakenError';
+
+  constructor(
+    readonly workflowId: string,
+    /** Of the workflow that uses it. */
+    readonly workflowType: string,
+    readonly taskQueue: string,
+    readonly runId: string,
+    /** The id of the other inbox that started it; null when no inbox did. */
+    readonly inbox: string | null,
+  ) {
+    const whose = inbox === null ? '' : ` of another inbox (${inbox})`;
+    const problem =
+      `another workflow${whose} uses the workflow ID ${JSON.stringify(workflowId)}: type ${workflowType}, task queue ` +
+      `${taskQueue}, run ${runId}`;
+    super(`${problem}; nothing was asked of it. To get on: ${TAKEN_REMEDY}`);
+    this.problem = problem;
+  }
+
+  /** Whose workflow it is. */
+  readonly problem: string;
+  readonly remedy = TAKEN_REMEDY;
+}
+
 /** No campaign has this id. */
 export class UnknownCampaignError extends InboxError {
   override readonly name = 'UnknownCampaignError';

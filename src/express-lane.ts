@@ -13,6 +13,7 @@ import { startEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
 import type { Entry, RecordMark } from './store/entries.ts';
 import { noteWorkflowsStarted } from './store/starts.ts';
+import { TakenIds } from './taken-ids.ts';
 
 export interface ExpressLaneOptions extends Starter {
   /** The types of the commands that are express. */
@@ -38,10 +39,12 @@ export class ExpressLane {
   readonly #options: ExpressLaneOptions;
   readonly #running = new Set<Promise<void>>();
   readonly #reserved = new Set<Promise<void>>();
+  readonly #taken: TakenIds;
   #closed = false;
 
   constructor(options: ExpressLaneOptions) {
     this.#options = options;
+    this.#taken = new TakenIds(options.log);
     this.types = options.types;
   }
 
@@ -105,6 +108,8 @@ export class ExpressLane {
     try {
       if ((await this.#attempt(entry)) === 'handOver') await this.#handOver(entry);
     } catch (error) {
+      // The reconciler starts its workflow once the ID is free.
+      if (this.#taken.report(error)) return;
       const problem =
         'an express attempt was cut off; its command is taken up again, by the reconciler within half a minute';
       log.warn(problem, { messageId, commandType, error });

@@ -3,29 +3,35 @@
  *
  * @module
  */
-import { Connection, isGrpcServiceError } from '@temporalio/client';
+import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import type { Pool } from 'pg';
 import { readSettings, readTemporal } from './config.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { messageOf } from './error-message.ts';
 import { bad, check, duration, well } from './finding.ts';
-import { missingSearchAttributes } from './search-attributes.ts';
+import { checkWorkflows } from './health-workflows.ts';
+import { inboxIdOf } from './inbox-id.ts';
+import { describeProblems, inspectSearchAttributes } from './search-attributes.ts';
+import { describeIntruders, findPollers } from './task-queue-pollers.ts';
+import { isDenied } from './workflow-description.ts';
 
-/**
- * Temporal shows a poller for five minutes after its last call, and a poll lasts a minute: one that is well may have
- * called a little more than that ago.
- */
-const POLLER_COUNTS_MS = 90_000;
 /** Less, and what went wrong at night is gone before anybody has come to look. */
 const SHORTEST_RETENTION_MS = 24 * 3_600_000;
-/** temporal.api.enums.v1.TaskQueueType */
-const TASKS = { workflow: 1, activity: 2 } as const;
 /** google.rpc.Code */
 const NOT_FOUND = 5;
 
 type Environment = Record<string, string | undefined>;
 
-/** Without a server, or without the namespace in it, there is nothing further to ask it. */
-export async function checkTemporal(env: Environment, timeoutMs: number): Promise<Finding[]> {
+/**
+ * Without a server, or without the namespace in it, there is nothing further to ask it.
+ *
+ * @param pool - the inbox's database, whose workflows are looked at; null when it cannot be worked with
+ */
+export async function checkTemporal(
+  env: Environment,
+  timeoutMs: number,
+  pool: Pool | null,
+): Promise<Finding[]> {
   let connection: Connection | undefined;
   let namespace = '';
   try {
@@ -54,7 +60,19 @@ export async function checkTemporal(env: Environment, timeoutMs: number): Promis
       ...(await Promise.all([
         ask('retention', DENIED, () => lookAtRetention(open, namespace)),
         ask('search attributes', DENIED, () => lookAtSearchAttributes(open, namespace)),
-        ask('workers', DENIED, () => lookForWorkers(open, namespace, readSettings(env).taskQueue)),
+        ask('workers', DENIED, async () => {
+          const inbox = pool && (await inboxIdOf(pool));
+          return lookForWorkers(open, namespace, readSettings(env).taskQueue, inbox);
+        }),
+        ...(pool
+          ? [
+              check('workflows', timeoutMs * 2, DENIED, async () => {
+                const { taskQueue } = readSettings(env);
+                const client = new Client({ connection: open, namespace });
+                return checkWorkflows(pool, { client, taskQueue, inbox: await inboxIdOf(pool) }, timeoutMs);
+              }),
+            ]
+          : []),
       ])),
     ];
   } finally {
@@ -93,45 +111,36 @@ async function lookAtRetention(connection: Connection, namespace: string): Promi
 }
 
 async function lookAtSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {
-  const missing = await missingSearchAttributes(connection, namespace);
-  if (missing.length === 0) return well('are registered');
-  return bad(
-    `not registered as Keyword: ${missing.join(', ')}`,
-    'run `inbox setup`, then restart the workers; until then commands cannot be found by them',
-  );
+  try {
+    const found = describeProblems(await inspectSearchAttributes(connection, namespace), namespace);
+    if (!found) return well('are registered');
+    const meanwhile = 'workers notice within a minute; until then commands cannot be found by these';
+    return bad(found.problem, `${found.remedy}; ${meanwhile}`);
+  } catch (error) {
+    if (!isDenied(error)) throw error;
+    return bad(
+      `could not be listed: ${messageOf(error)}`,
+      'let this client list search attributes (the operator service), or register InboxStatus, CommandType, CorrelationId ' +
+        'and FailureGroup as Keyword by other means; workers that cannot list them work without them',
+    );
+  }
 }
 
 async function lookForWorkers(
   connection: Connection,
   namespace: string,
   taskQueue: string,
+  inbox: string | null,
 ): Promise<Verdict> {
-  const [workflow, activity] = await Promise.all(
-    [TASKS.workflow, TASKS.activity].map((type) => pollers(connection, namespace, taskQueue, type)),
-  );
-  if (workflow!.length > 0 && activity!.length > 0) {
-    return well(`${workflow!.length} on task queue ${taskQueue}: ${workflow!.join(', ')}`);
-  }
-  const lacking = [workflow!.length === 0 && 'workflow tasks', activity!.length === 0 && 'activities'];
+  const pollers = await findPollers(connection, namespace, taskQueue, inbox);
+  const { workflow, activity } = pollers;
+  const intruders = describeIntruders(pollers, taskQueue);
+  if (intruders) return bad(intruders.problem, intruders.remedy);
+  if (workflow.length > 0 && activity.length > 0)
+    return well(`${workflow.length} polled task queue ${taskQueue} in the last 90 s: ${workflow.join(', ')}`);
+  const lacking = [workflow.length === 0 && 'workflow tasks', activity.length === 0 && 'activities'];
   return bad(
     `nobody takes ${lacking.filter(Boolean).join(' or ')} from task queue ${taskQueue}`,
     'start `inbox worker <module>` with the same INBOX_TASK_QUEUE, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE',
   );
-}
-
-async function pollers(
-  connection: Connection,
-  namespace: string,
-  taskQueue: string,
-  taskQueueType: number,
-): Promise<string[]> {
-  const answer = await connection.workflowService.describeTaskQueue({
-    namespace,
-    taskQueue: { name: taskQueue },
-    taskQueueType,
-  });
-  const alive = (answer.pollers ?? []).filter(
-    ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLER_COUNTS_MS,
-  );
-  return [...new Set(alive.map(({ identity }) => identity ?? ''))];
 }

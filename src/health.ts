@@ -4,6 +4,10 @@
  * @module
  */
 import type { Finding } from './finding.ts';
+import type { Pool } from 'pg';
+import { readDatabaseUrl } from './config.ts';
+import { createPool } from './database.ts';
+import { inboxIdOf } from './inbox-id.ts';
 import { checkDatabase } from './health-database.ts';
 import { checkTemporal } from './health-temporal.ts';
 
@@ -24,6 +28,51 @@ export interface HealthOptions {
 export async function checkHealth({ env = process.env, timeoutMs = 5_000 }: HealthOptions = {}): Promise<
   Finding[]
 > {
-  const found = await Promise.all([checkDatabase(env, timeoutMs), checkTemporal(env, timeoutMs)]);
-  return found.flat();
+  const pool = openPool(env, timeoutMs);
+  try {
+    const [database, temporal] = await Promise.all([
+      checkDatabase(env, timeoutMs),
+      canRead(pool).then((usable) => checkTemporal(env, timeoutMs, usable)),
+    ]);
+    return [...explainLate(database, temporal), ...temporal];
+  } finally {
+    await pool?.end();
+  }
+}
+
+/** For what concerns both servers. Null when there is no usable DATABASE_URL, which the check of the database says. */
+function openPool(env: Record<string, string | undefined>, timeoutMs: number): Pool | null {
+  try {
+    const limits = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs };
+    return createPool({
+      connectionString: readDatabaseUrl(env),
+      max: 2,
+      applicationName: 'inbox doctor',
+      ...limits,
+    });
+  } catch {
+    return null;
+  }
+}
+
+/** Null when Postgres does not answer, or has no inbox of this release. */
+async function canRead(pool: Pool | null): Promise<Pool | null> {
+  if (pool === null) return null;
+  return inboxIdOf(pool).then(
+    () => pool,
+    () => null,
+  );
+}
+
+const MOVED_BY_WORKFLOWS = ['pending entries', 'failed entries', 'processing entries', 'records'];
+
+/** Starting more workers does not help messages whose workflow is in the way. */
+function explainLate(database: Finding[], temporal: Finding[]): Finding[] {
+  const workflows = temporal.find(({ name }) => name === 'workflows');
+  if (!workflows || workflows.ok) return database;
+  return database.map((finding) =>
+    finding.ok || !MOVED_BY_WORKFLOWS.includes(finding.name)
+      ? finding
+      : { ...finding, whatToDo: `first what the check \`workflows\` says: ${workflows.whatToDo}` },
+  );
 }

@@ -33,6 +33,7 @@ export {
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
+  WorkflowIdTakenError,
 } from './errors.ts';
 export type { PublishErrorOptions } from './errors.ts';
 export type { Finding } from './finding.ts';

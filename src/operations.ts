@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { discard, replay } from './operations/act.ts';
+export { discard, replay, whyPending } from './operations/act.ts';
 export type { ActionAnswer, Operator } from './operations/act.ts';
 export { deadLetters, deadLettersOf, failureGroups, list, show, stats } from './operations/look.ts';
 export type { DeadLetterQuery, EntryStory, InboxStats, StatsOptions } from './operations/look.ts';

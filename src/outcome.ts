@@ -19,11 +19,19 @@ export interface CommandFacts {
   initialIntervalMs: number;
   backoffCoefficient: number;
   maximumIntervalMs: number;
-  /** Whether the namespace has the inbox's search attributes: an unknown one would fail the workflow task. */
+  /** Whether the namespace has all of the inbox's search attributes: an unknown one would fail the workflow task. */
   searchAttributes: boolean;
+  /** Those that it has. Older releases did not say. */
+  usableSearchAttributes?: string[];
 }
 
-export interface AttemptInput {
+/** In the input of every activity that a workflow with an inbox in its memo calls. */
+export interface Origin {
+  /** The id of the inbox that the workflow belongs to. Only that inbox's workers may run the activity. */
+  inbox?: string;
+}
+
+export interface AttemptInput extends Origin {
   /** The workflow's argument, where it is not known to be in Postgres already. Not checked yet. */
   envelope?: unknown;
   /**
@@ -54,11 +62,11 @@ export interface FailureNews {
   retryCount: number;
 }
 
-export interface ReplayInput {
+export interface ReplayInput extends Origin {
   request: ReplayRequest;
 }
 
-export interface DiscardInput {
+export interface DiscardInput extends Origin {
   request: DiscardRequest;
 }
 
@@ -72,9 +80,9 @@ export type OperatorOutcome =
   /** The dead letter that was meant is resolved; the one that is open now came after it. */
   | { kind: 'superseded' };
 
-export type CampaignInput = CampaignArgument;
+export interface CampaignInput extends CampaignArgument, Origin {}
 
-export interface CampaignChangeInput extends CampaignArgument {
+export interface CampaignChangeInput extends CampaignInput {
   /** stop: because too many failed. */
   change: 'pause' | 'resume' | 'abort' | 'stop' | 'finish';
   /** Who asks for it, and why. Not checked: it comes with a signal. */

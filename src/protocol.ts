@@ -13,6 +13,9 @@ export const DEFAULT_TASK_QUEUE = 'inbox';
 export const ALERT_WORKFLOW_TYPE = 'deliverAlert';
 export const alertWorkflowId = (alertId: string): string => `inbox-alert:${alertId}`;
 
+/** Memo field of every workflow that the inbox starts: the id of its database, from `inbox.identity`. */
+export const INBOX_MEMO = 'inbox';
+
 export const REPLAY_SIGNAL = 'replay';
 export const DISCARD_SIGNAL = 'discard';
 export const STATUS_QUERY = 'status';
@@ -132,6 +135,7 @@ export const FAILURE = {
   staleAttempt: 'StaleAttempt',
   attemptRunning: 'AttemptStillRunning',
   inboxUnavailable: 'InboxUnavailable',
+  wrongInbox: 'WrongInbox',
   unknownCampaign: 'UnknownCampaign',
   alertUndelivered: 'AlertUndelivered',
   alertGivenUp: 'AlertGivenUp',

@@ -20,6 +20,7 @@ import {
   takeOverdueEntries,
 } from './store/starts.ts';
 import type { EntryToStart, OverdueKind } from './store/starts.ts';
+import { TakenIds } from './taken-ids.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface ReconcilerOptions extends Starter {
@@ -66,12 +67,14 @@ class OverdueReconciler implements Reconciler {
     failed: new Floors(FULL_LOOK_LIMITS),
     handedOver: new Floors(FULL_LOOK_LIMITS),
   };
+  readonly #taken: TakenIds;
   #stopped = false;
   #campaignsAt = Number.NEGATIVE_INFINITY;
   mended = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#taken = new TakenIds(options.log);
   }
 
   async run(): Promise<void> {
@@ -118,7 +121,9 @@ class OverdueReconciler implements Reconciler {
     );
     const there = entries.filter((_, index) => outcomes[index]!.status === 'fulfilled');
     const failed = outcomes.flatMap((outcome, index) =>
-      outcome.status === 'rejected' ? [{ error: outcome.reason as unknown, ...entries[index]! }] : [],
+      outcome.status === 'rejected' && !this.#taken.report(outcome.reason)
+        ? [{ error: outcome.reason as unknown, ...entries[index]! }]
+        : [],
     );
     if (failed.length > 0) {
       const { error, messageId } = failed[0]!;
@@ -145,7 +150,11 @@ class OverdueReconciler implements Reconciler {
     if (this.#stopped || performance.now() < this.#campaignsAt + campaignsEveryMs) return;
     this.#campaignsAt = performance.now();
     try {
-      for (const campaignId of await listRunningCampaigns(pool)) await this.#mendCampaign(campaignId);
+      for (const campaignId of await listRunningCampaigns(pool)) {
+        await this.#mendCampaign(campaignId).catch((error: unknown) => {
+          if (!this.#taken.report(error)) throw error;
+        });
+      }
     } catch (error) {
       log.warn('the reconciler could not look at campaigns; trying again', { error });
     }

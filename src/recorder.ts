@@ -13,6 +13,7 @@ import { recordEntry, withinStartLimit } from './starter.ts';
 import type { Starter } from './starter.ts';
 import type { EntryToRecord } from './store/starts.ts';
 import { noteWorkflowsStarted, releaseUnrecordedEntries, takeUnrecordedEntries } from './store/starts.ts';
+import { TakenIds } from './taken-ids.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RecorderOptions extends Starter {
@@ -52,12 +53,14 @@ export class Recorder {
   #noting: Promise<void> | null = null;
   /** Whether the table holds some that nobody is about to start: then others go behind them. */
   #owed = false;
+  readonly #taken: TakenIds;
   #failures = 0;
   #paused = false;
   #stopped = false;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
+    this.#taken = new TakenIds(options.log);
   }
 
   /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
@@ -159,6 +162,7 @@ export class Recorder {
       this.#started.push(messageId);
       this.#noting ??= this.#noteAll().finally(() => (this.#noting = null));
     } catch (error) {
+      if (this.#taken.report(error)) return;
       if (this.#failures === 0) {
         const problem = 'a completed command could not be recorded in Temporal; it is tried again';
         this.#options.log.warn(problem, { messageId, commandType, error });

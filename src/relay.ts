@@ -19,6 +19,7 @@ import { PENDING_CHANNEL } from './store/send.ts';
 import { Floors } from './floors.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Look } from './store/starts.ts';
+import { TakenIds } from './taken-ids.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -68,11 +69,13 @@ class PendingRelay implements Relay {
   readonly #slots = new Map<string, number>();
   /** Starts of what was sent in this process. */
   readonly #starting = new Set<Promise<void>>();
+  readonly #taken: TakenIds;
   #stopped = false;
   #failures = 0;
 
   constructor(options: RelayOptions) {
     this.#options = options;
+    this.#taken = new TakenIds(options.log);
   }
 
   async run(): Promise<void> {
@@ -208,6 +211,8 @@ class PendingRelay implements Relay {
           if (started === 'running') this.#slots.delete(entry.messageId);
         } catch (error) {
           this.#slots.delete(entry.messageId);
+          // It keeps its lease and is tried again after that; no other start has to wait for it.
+          if (this.#taken.report(error)) return;
           failed.push(entry.messageId);
           if (failed.length === 1)
             this.#options.log.warn('the relay could not start workflows; trying again', { error });

@@ -1,72 +1,97 @@
 /**
- * How a workflow is asked for something: by a signal that starts it where it is gone, terminated, deleted or timed out.
+ * Starts and signals of the inbox's own workflows, checked and limited in time.
  *
  * @module
  */
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
-import type { Client } from '@temporalio/client';
-import { CAMPAIGN_PRIORITY, CAMPAIGN_WORKFLOW_TYPE, campaignWorkflowId, WORKFLOW_TYPE } from './protocol.ts';
+import {
+  ALERT_WORKFLOW_TYPE,
+  alertWorkflowId,
+  CAMPAIGN_PRIORITY,
+  CAMPAIGN_WORKFLOW_TYPE,
+  campaignWorkflowId,
+  WORKFLOW_TYPE,
+} from './protocol.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from './protocol.ts';
+import type { AlertToStart } from './store/alerts.ts';
+import { withinLimit } from './time-limit.ts';
+import { signalOrStart, startUnlessThere } from './workflow-owner.ts';
+import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
-export interface Asker {
-  client: Client;
-  taskQueue: string;
-}
+export type Asker = WorkflowOwner;
 
-/** @throws what the client throws when Temporal cannot be reached or refuses the signal */
-export async function askCommand(
-  { client, taskQueue }: Asker,
+/**
+ * Signals a command's workflow, and starts it first when it is gone: terminated, deleted or timed out.
+ *
+ * @throws WorkflowIdTakenError when a foreign workflow has the message_id as its ID, which is never signaled; what the client
+ *   throws when Temporal cannot be reached or refuses the signal, an Error when it does not answer within 10 s
+ */
+export function askCommand(
+  asker: Asker,
   messageId: string,
   signal: string,
   request: ReplayRequest,
 ): Promise<void> {
-  await client.workflow.signalWithStart(WORKFLOW_TYPE, {
-    workflowId: messageId,
-    taskQueue,
-    signal,
-    signalArgs: [request],
-  });
+  const workflow = { type: WORKFLOW_TYPE, options: { workflowId: messageId, args: [] } };
+  return withinLimit(
+    `the ${signal} of ${messageId}`,
+    () => signalOrStart(asker, workflow, signal, request),
+    asker,
+  );
 }
 
-/** @throws what the client throws when Temporal cannot be reached or refuses the signal */
-export async function askCampaign(
-  { client, taskQueue }: Asker,
+/** @throws as {@link askCommand} */
+export function askCampaign(
+  asker: Asker,
   campaignId: string,
   signal: string,
   request: OperatorNote,
 ): Promise<void> {
-  const argument: CampaignArgument = { campaignId };
-  await client.workflow.signalWithStart(CAMPAIGN_WORKFLOW_TYPE, {
-    workflowId: campaignWorkflowId(campaignId),
-    taskQueue,
-    args: [argument],
-    signal,
-    signalArgs: [request],
-    priority: CAMPAIGN_PRIORITY,
-  });
+  const what = `the ${signal} of campaign ${campaignId}`;
+  return withinLimit(what, () => signalOrStart(asker, campaignWorkflow(campaignId), signal, request), asker);
 }
 
 /**
- * Whether it had to be started: false where it is at work.
+ * Whether the workflow had to be started: false when it is at work.
  *
- * @throws what the client throws when Temporal cannot be reached or refuses the start
+ * @throws as {@link askCommand}
  */
-export async function startCampaignWorkflow(
-  { client, taskQueue }: Asker,
-  campaignId: string,
-): Promise<boolean> {
+export async function startCampaignWorkflow(asker: Asker, campaignId: string): Promise<boolean> {
+  const what = `the start of campaign ${campaignId}`;
+  const started = await withinLimit(what, () => startUnlessThere(asker, campaignWorkflow(campaignId)), asker);
+  return started !== null;
+}
+
+function campaignWorkflow(campaignId: string): OwnWorkflow {
   const argument: CampaignArgument = { campaignId };
-  try {
-    await client.workflow.start(CAMPAIGN_WORKFLOW_TYPE, {
+  return {
+    type: CAMPAIGN_WORKFLOW_TYPE,
+    options: {
       workflowId: campaignWorkflowId(campaignId),
-      taskQueue,
       args: [argument],
       staticSummary: 'bulk replay',
       priority: CAMPAIGN_PRIORITY,
-    });
-    return true;
-  } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return false;
-    throw error;
-  }
+    },
+  };
+}
+
+/**
+ * Starts the workflow of an alert, unless it is at work.
+ *
+ * @throws as {@link askCommand}
+ */
+export async function startAlertWorkflow(
+  asker: Asker,
+  { id, failureGroup, count }: AlertToStart,
+): Promise<void> {
+  // A run that has ended (terminated, cancelled) is no reason not to go on: the row decides.
+  const workflow: OwnWorkflow = {
+    type: ALERT_WORKFLOW_TYPE,
+    options: {
+      workflowId: alertWorkflowId(id),
+      args: [id],
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      staticSummary: `${count} × ${failureGroup}`,
+    },
+  };
+  await withinLimit(`the start of alert ${id}`, () => startUnlessThere(asker, workflow), asker);
 }

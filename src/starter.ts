@@ -4,20 +4,21 @@
  *
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client, WorkflowStartOptions } from '@temporalio/client';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import type { SearchAttributePair } from '@temporalio/common';
 import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from './protocol.ts';
 import type { CompletedEnvelope } from './protocol.ts';
+import { usableOf } from './search-attributes.ts';
+import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from './store/starts.ts';
+import { ANSWER_LIMIT_MS, withinLimit } from './time-limit.ts';
+import { grpcCodeOf } from './workflow-description.ts';
+import { startUnlessThere } from './workflow-owner.ts';
+import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
-export interface Starter {
-  client: Client;
-  taskQueue: string;
-  /** Whether the namespace has the inbox's search attributes: an unknown one fails the start. */
-  searchAttributes: boolean;
+export interface Starter extends WorkflowOwner {
+  /** Which of the inbox's search attributes the namespace has: any other would fail the start. */
+  searchAttributes: AttributeChoice;
   /** Default true; only the connection of a worker can be asked for it. */
   eager?: boolean;
 }
@@ -30,15 +31,21 @@ export type Started = 'eager' | 'queued' | 'running';
 
 const COMMAND_TYPE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, SearchAttributeType.KEYWORD);
 const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, SearchAttributeType.KEYWORD);
+/** google.rpc.Code */
+const INVALID_ARGUMENT = 3;
 
-/** @throws what the client throws when Temporal cannot be reached or refuses the start */
+/**
+ * @throws WorkflowIdTakenError when a foreign workflow with this ID is running; what the client throws when Temporal cannot
+ *   be reached or refuses the start
+ */
 export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
   // A run that has ended (terminated, cancelled, timed out) is no reason not to go on: the row decides.
   return start(starter, entry, { args: [], workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
 }
 
 /**
- * Of an entry that is Completed: its workflow ends at once. Where there was one, that is the record.
+ * For an entry that is Completed: its workflow ends at once. If our workflow was there before, that is the record; a foreign
+ * workflow with this ID is none, and one that is running delays the record until it has ended.
  *
  * @throws as {@link startEntry}
  */
@@ -48,46 +55,48 @@ export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Sta
   return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'REJECT_DUPLICATE' });
 }
 
-/** Of one start; below the lease of the entry, which is given back then. */
-const START_LIMIT_MS = 10_000;
-
-/** Rejects when there is no answer for too long: one start that hangs must not keep all others waiting. */
-export async function withinStartLimit<T>(messageId: string, work: () => Promise<T>): Promise<T> {
-  const answered = new AbortController();
-  const tooLong = sleep(START_LIMIT_MS, undefined, { signal: answered.signal }).then(() => {
-    throw new Error(`Temporal did not answer the start of ${messageId} for ${START_LIMIT_MS} ms`);
-  });
-  try {
-    return await Promise.race([tooLong, work()]);
-  } finally {
-    answered.abort();
-  }
+/** Rejects when Temporal takes too long: one start that hangs must not keep all others waiting. */
+export function withinStartLimit<T>(messageId: string, work: () => Promise<T>): Promise<T> {
+  return withinLimit(`the start of ${messageId}`, work, { ms: ANSWER_LIMIT_MS });
 }
 
 async function start(
   starter: Starter,
   entry: EntryToStart,
-  options: Required<Pick<WorkflowStartOptions, 'args' | 'workflowIdReusePolicy'>>,
+  options: Pick<OwnWorkflow['options'], 'args' | 'workflowIdReusePolicy'>,
 ): Promise<Started> {
-  try {
-    const handle = await starter.client.workflow.start(WORKFLOW_TYPE, {
-      ...options,
-      workflowId: entry.messageId,
-      taskQueue: starter.taskQueue,
-      workflowIdConflictPolicy: 'FAIL',
-      requestEagerStart: starter.eager ?? true,
-      staticSummary: entry.commandType,
-      ...(starter.searchAttributes && { typedSearchAttributes: attributesOf(entry) }),
+  const usable = usableOf(starter.searchAttributes);
+  const attributes = attributesOf(entry, usable);
+  const startWith = (typedSearchAttributes: TypedSearchAttributes | null) =>
+    startUnlessThere(starter, {
+      type: WORKFLOW_TYPE,
+      options: {
+        ...options,
+        workflowId: entry.messageId,
+        requestEagerStart: starter.eager ?? true,
+        staticSummary: entry.commandType,
+        ...(typedSearchAttributes && { typedSearchAttributes }),
+      },
     });
-    return handle.eagerlyStarted ? 'eager' : 'queued';
-  } catch (error) {
-    if (error instanceof WorkflowExecutionAlreadyStartedError) return 'running';
-    throw error;
-  }
+  const started = await startWith(attributes).catch(async (error: unknown) => {
+    if (!attributes || grpcCodeOf(error) !== INVALID_ARGUMENT) throw error;
+    // Perhaps an attribute was removed after the worker looked. A command must not wait for its search attributes.
+    const without = await startWith(null);
+    usable.refused?.(error);
+    return without;
+  });
+  if (started === null) return 'running';
+  return started.eager ? 'eager' : 'queued';
 }
 
-function attributesOf({ commandType, correlationId }: EntryToStart): TypedSearchAttributes {
-  const pairs: SearchAttributePair[] = [{ key: COMMAND_TYPE, value: commandType }];
-  if (correlationId) pairs.push({ key: CORRELATION_ID, value: correlationId });
-  return new TypedSearchAttributes(pairs);
+/** Null for none. */
+function attributesOf(
+  { commandType, correlationId }: EntryToStart,
+  usable: UsableAttributes,
+): TypedSearchAttributes | null {
+  const pairs: SearchAttributePair[] = [];
+  if (usable.has(SEARCH_ATTRIBUTES.commandType)) pairs.push({ key: COMMAND_TYPE, value: commandType });
+  if (correlationId && usable.has(SEARCH_ATTRIBUTES.correlationId))
+    pairs.push({ key: CORRELATION_ID, value: correlationId });
+  return pairs.length === 0 ? null : new TypedSearchAttributes(pairs);
 }

@@ -4,7 +4,6 @@
  * @module
  */
 import { setMaxListeners } from 'node:events';
-import { hostname } from 'node:os';
 import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection } from '@temporalio/worker';
@@ -21,6 +20,7 @@ import { readDirectUrl, readSettings } from './config.ts';
 import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import { ExpressLane } from './express-lane.ts';
+import { LiveAttributes } from './live-attributes.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
 import { keepPlans } from './plans.ts';
@@ -28,8 +28,10 @@ import { createReconciler } from './reconciler.ts';
 import { Recorder } from './recorder.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
-import { missingSearchAttributes } from './search-attributes.ts';
 import { identifyDatabase } from './store/backends.ts';
+import { readInboxId } from './store/identity.ts';
+import { TemporalWatch } from './temporal-watch.ts';
+import { workerIdentity } from './worker-identity.ts';
 import { loadWorkflowBundle } from './workflow-bundle.ts';
 import { WorkerPresence } from './worker-presence.ts';
 
@@ -77,20 +79,18 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   const pools = createPools(options.databaseUrl, settings);
   try {
     await checkSchema(pools.records);
-    const missing = await missingSearchAttributes(options.connection, namespace);
-    if (missing.length > 0) {
-      const problem = `search attributes are not registered in namespace ${namespace}, so commands cannot be found by them`;
-      log.warn(`${problem}; \`inbox setup\` registers them`, { missing: missing.join(',') });
-    }
+    const inbox = await readInboxId(pools.records);
+    const searchAttributes = new LiveAttributes({ connection: options.connection, namespace, log });
+    await searchAttributes.look();
     const shutdown = new AbortController();
     // One listener for each attempt in flight: many, and no leak.
     setMaxListeners(0, shutdown.signal);
-    const identity = `${process.pid}@${hostname()}`;
-    const searchAttributes = missing.length === 0;
+    const identity = workerIdentity(inbox);
     const starter = {
       // Of the worker's own connection: only so can a start be eager.
       client: new Client({ connection: options.connection, namespace }),
       taskQueue: settings.taskQueue,
+      inbox,
       searchAttributes,
       pool: pools.records,
       log,
@@ -99,6 +99,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       registry,
       ...pools,
       asker: starter,
+      inbox,
       maxPayloadBytes: settings.maxPayloadBytes,
       worker: identity,
       buildId: options.buildId ?? null,
@@ -138,6 +139,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       },
       log,
     });
+    const watch = new TemporalWatch({
+      connection: options.connection,
+      namespace,
+      taskQueue: settings.taskQueue,
+      inbox,
+      attributes: searchAttributes,
+      log,
+    });
     const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
     const alerts = createAlertLoop({
       ...starter,
@@ -152,7 +161,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       workflowBundle: await loadWorkflowBundle(),
       activities: createActivities(
         { ...dependencies, attemptEnded: (messageId) => relay.attemptEnded(messageId) },
-        { records: pools.records, deliveries, giveUpMs: settings.alertGiveUpMs, log },
+        { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, log },
       ),
       ...slots(settings),
       shutdownGraceTime: settings.shutdownGraceMs,
@@ -161,11 +170,18 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     });
     return {
       async run() {
-        const watch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
+        const shutdownWatch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
         const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
         // The relay ends when the last attempt has; until then there may be something to record.
         const relaying = relay.run().finally(() => recorder.stop());
-        const loops = Promise.all([relaying, recorder.run(), reconciler.run(), alerts.run(), presence.run()]);
+        const loops = Promise.all([
+          relaying,
+          recorder.run(),
+          reconciler.run(),
+          alerts.run(),
+          presence.run(),
+          watch.run(),
+        ]);
         try {
           await worker.run();
         } finally {
@@ -173,8 +189,9 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
           reconciler.stop();
           alerts.stop();
           presence.stop();
+          watch.stop();
           await loops;
-          clearInterval(watch);
+          clearInterval(shutdownWatch);
           stopLooking();
           await closePools(pools);
         }

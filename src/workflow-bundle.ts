@@ -20,6 +20,7 @@ export interface WorkflowBundle {
 
 const FILE = fileURLToPath(new URL('../workflows/bundle.txt', import.meta.url));
 const WORKFLOWS = fileURLToPath(new URL('../workflows/index.js', import.meta.url));
+const CONVERTER = fileURLToPath(new URL('../workflows/payload-converter.js', import.meta.url));
 /** Of the compiled package: all that the workflows may import is in these two. */
 const COMPILED = [new URL('../workflows/', import.meta.url), new URL('.', import.meta.url)];
 /** What of the SDK is in the bundle, or makes it. */
@@ -55,7 +56,12 @@ export async function buildWorkflowBundle(): Promise<void> {
 function bundleWorkflows(): Promise<WorkflowBundle> {
   // Webpack's progress is no news to whoever runs a worker. Preloaded: our modules hold no state of a workflow, and to
   // evaluate them anew for each one took a quarter of a worker's CPU.
-  return bundleWorkflowCode({ workflowsPath: WORKFLOWS, preloadModules: [WORKFLOWS], logger: SILENT });
+  return bundleWorkflowCode({
+    workflowsPath: WORKFLOWS,
+    payloadConverterPath: CONVERTER,
+    preloadModules: [WORKFLOWS],
+    logger: SILENT,
+  });
 }
 
 /** The first line of the file: of what the code was made, and that all of it is there. */

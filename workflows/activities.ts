@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
+import { proxyActivities, proxyLocalActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
-import type { CommandFacts } from '../src/outcome.ts';
-import { CAMPAIGN_PRIORITY, ORDINARY_PRIORITY } from '../src/protocol.ts';
+import type { CommandFacts, Origin } from '../src/outcome.ts';
+import { CAMPAIGN_PRIORITY, INBOX_MEMO, ORDINARY_PRIORITY } from '../src/protocol.ts';
 import { DEFAULT_RETRY_POLICY } from '../src/retry.ts';
 
 /** Around the attempt's own limit: connecting, claiming and recording take their time when Postgres is slow. */
@@ -24,6 +24,12 @@ type CampaignWork = Pick<Activities, 'lookAtCampaign' | 'replayItems'>;
 type CampaignChanges = Pick<Activities, 'changeCampaign'>;
 /** For whom it is done: what is done for a campaign gives way to everything else. */
 export type Lane = 'ordinary' | 'campaign';
+
+/** For the input of every activity: the inbox that started this workflow, when its memo says. */
+export function origin(): Origin {
+  const inbox = workflowInfo().memo?.[INBOX_MEMO];
+  return typeof inbox === 'string' ? { inbox } : {};
+}
 
 /** In the workflow task itself, once: a local activity that backs off would hold its slot all the while. */
 export function firstAttempt(summary: string): FirstAttempt {

@@ -6,9 +6,9 @@
  *
  * @module
  */
-import { alertActivities } from './activities.ts';
+import { alertActivities, origin } from './activities.ts';
 
 /** @throws ApplicationFailure of type AlertGivenUp, or InvalidAlert for what is no id of an alert */
 export async function deliverAlert(alertId: unknown): Promise<void> {
-  await alertActivities().tellOfDeadLetters(alertId);
+  await alertActivities().tellOfDeadLetters(alertId, origin());
 }

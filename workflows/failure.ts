@@ -21,6 +21,8 @@ export interface Setback {
   facts: CommandFacts | null;
   failure: FailureNews | null;
   nextRetryAt: string | null;
+  /** Why nothing was tried, where the attempt said so. */
+  problem?: string;
 }
 
 /**
@@ -45,10 +47,13 @@ export function readFailure(error: unknown): Death | Setback {
     case 'refused':
       throw ApplicationFailure.nonRetryable(failure!.message, failure!.type ?? FAILURE.invalidEnvelope);
     case 'unavailable':
+      return { ...UNKNOWN, problem: failure!.message };
     case undefined:
-      return { kind: 'setback', facts: null, failure: null, nextRetryAt: null };
+      return UNKNOWN;
   }
 }
+
+const UNKNOWN: Setback = { kind: 'setback', facts: null, failure: null, nextRetryAt: null };
 
 /** What no activity can be given, such as JSON that is nested so deeply that it cannot be written again. */
 export function cannotPassOn(error: unknown): string {

@@ -20,11 +20,12 @@ import type { Json } from '../src/json.ts';
 import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
-import { activitiesFor, firstAttempt, operatorActivities } from './activities.ts';
+import { activitiesFor, firstAttempt, operatorActivities, origin } from './activities.ts';
 import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
 import { discardSignal, replaySignal, statusQuery } from './messages.ts';
 import { OperatorRequests } from './operator-requests.ts';
+import { undecodable } from './payload-converter.ts';
 import { Story } from './story.ts';
 
 /**
@@ -39,6 +40,7 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => story.report());
+  refuseUndecodable(envelope);
   const recorded = recordOf(envelope);
   if (recorded) {
     story.completedBefore(recorded.at);
@@ -59,12 +61,35 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   }
 }
 
+function refuseUndecodable(envelope: unknown): void {
+  const problem = undecodable(envelope);
+  if (problem === null) return;
+  throw ApplicationFailure.nonRetryable(`the argument ${problem}`, FAILURE.invalidEnvelope);
+}
+
+/** Longer than any time in ISO 8601. */
+const MAX_TIME_LENGTH = 40;
+
 /** Null: there is a command to be handled. */
 function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {
   const { completed, payload } = (envelope ?? {}) as Partial<CompletedEnvelope & { payload: unknown }>;
   if (payload !== undefined || typeof completed?.at !== 'string' || completed.result === undefined)
     return null;
+  if (completed.at.length > MAX_TIME_LENGTH || !canBeWritten(completed.result)) {
+    const problem = 'the argument is no record of a completed command: its time or its result cannot be used';
+    throw ApplicationFailure.nonRetryable(problem, FAILURE.invalidEnvelope);
+  }
   return completed;
+}
+
+/** JSON that is nested too deeply can be read but not written; returning it would fail every workflow task. */
+function canBeWritten(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 type Settled = { kind: 'completed'; result: Json } | Death;
@@ -83,7 +108,7 @@ async function untilSettled(
   } catch (error) {
     if (!isCancellation(error)) throw error;
     const outcome = await CancellationScope.nonCancellable(() =>
-      settle(operatorActivities('cancelled by a person').deadLetterCancelled()),
+      settle(operatorActivities('cancelled by a person').deadLetterCancelled(origin())),
     );
     if (outcome?.kind === 'completed') return outcome;
     if (outcome?.kind === 'dead') story.died(outcome);
@@ -92,7 +117,9 @@ async function untilSettled(
 }
 
 async function attempts(input: Pick<AttemptInput, 'envelope'>, story: Story): Promise<Settled> {
-  const first = await settle(firstAttempt(story.firstSummary()).firstAttempt({ ...input, lane: 'first' }));
+  const first = await settle(
+    firstAttempt(story.firstSummary()).firstAttempt({ ...input, ...origin(), lane: 'first' }),
+  );
   if (first.kind === 'completed' || first.kind === 'dead') return first;
   return first.kind === 'longRunning' ? long(first.facts, input, story) : again(first, input, story);
 }
@@ -103,7 +130,7 @@ async function attempts(input: Pick<AttemptInput, 'envelope'>, story: Story): Pr
  */
 async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
   const activities = activitiesFor(facts, story.campaignSummary(facts), 'campaign');
-  return final(await settle(activities.retry({ lane: 'retry' })));
+  return final(await settle(activities.retry({ ...origin(), lane: 'retry' })));
 }
 
 async function long(
@@ -113,7 +140,7 @@ async function long(
 ): Promise<Settled> {
   story.longRunning(facts);
   const activities = activitiesFor(facts, `${facts.commandType}: long-running`);
-  return final(await settle(activities.longRunningAttempt({ ...input, lane: 'longRunning' })));
+  return final(await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning' })));
 }
 
 async function again(
@@ -125,7 +152,7 @@ async function again(
   // Once claimed, the entry is in Postgres and the payload need not go through the history again.
   const rest = setback.facts ? {} : input;
   const activities = activitiesFor(setback.facts, story.retrySummary(setback));
-  return final(await settle(activities.retry({ ...rest, lane: 'retry' })));
+  return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry' })));
 }
 
 /** An ordinary activity ends only when the command is settled: Temporal retries all else. */
@@ -160,10 +187,16 @@ async function untilReplayed(
     const next = requests.take();
     if (!next) continue;
     const { kind, request } = next;
+    const problem = undecodable(request);
+    if (problem !== null) {
+      story.rejected(death, kind, `the argument ${problem}`);
+      continue;
+    }
     const lane = typeof request.campaign === 'string' ? 'campaign' : 'ordinary';
     const activities = operatorActivities(describe(kind, request), lane);
+    const input = { request, ...origin() };
     const outcome = await (
-      kind === 'replay' ? activities.replayDeadLetter({ request }) : activities.discardDeadLetter({ request })
+      kind === 'replay' ? activities.replayDeadLetter(input) : activities.discardDeadLetter(input)
     ).catch(rejectUnusable);
     if (outcome.kind === 'rejected') {
       story.rejected(death, kind, outcome.problem);

@@ -19,11 +19,12 @@ import {
 } from '@temporalio/workflow';
 import { nextStep, settledOf } from '../src/campaign.ts';
 import type { CampaignLook } from '../src/campaign.ts';
-import type { CampaignChangeInput } from '../src/outcome.ts';
+import type { CampaignChangeInput, CampaignInput } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { CampaignArgument, OperatorNote } from '../src/protocol.ts';
-import { campaignActivities, campaignChanges } from './activities.ts';
+import { campaignActivities, campaignChanges, origin } from './activities.ts';
 import { CampaignStory } from './campaign-story.ts';
+import { undecodable } from './payload-converter.ts';
 import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './messages.ts';
 
 /** So many rounds make a history of about a thousand events: a timeline that can be read, and is replayed quickly. */
@@ -146,7 +147,7 @@ class CampaignRun {
     if (this.#requests.length > 0) return look;
     const round = campaignActivities(this.#story.roundSummary(look));
     this.#asked = new Trigger<void>();
-    const rounding = round.replayItems({ campaignId: this.#campaignId });
+    const rounding = round.replayItems(this.#input());
     // A change of state is not kept waiting by the round: the round sees it in Postgres, and ends.
     await Promise.race([rounding, this.#asked]);
     const request = this.#requests.shift();
@@ -169,10 +170,7 @@ class CampaignRun {
   }
 
   async #lookAgain(summary: string): Promise<CampaignLook> {
-    return this.#learn(
-      await campaignActivities(summary).lookAtCampaign({ campaignId: this.#campaignId }),
-      false,
-    );
+    return this.#learn(await campaignActivities(summary).lookAtCampaign(this.#input()), false);
   }
 
   /** The timer's only use is its summary. */
@@ -188,13 +186,22 @@ class CampaignRun {
     await condition(() => this.#requests.length > 0, ms, { summary: this.#story.restSummary(look) });
   }
 
-  #carryOut({ change, note }: Request): Promise<CampaignLook> {
+  #input(): CampaignInput {
+    return { campaignId: this.#campaignId, ...origin() };
+  }
+
+  async #carryOut({ change, note }: Request): Promise<CampaignLook> {
+    const problem = undecodable(note);
+    if (problem !== null) {
+      this.#story.refused(change, `the argument ${problem}`);
+      return this.#lookAgain('how the campaign stands');
+    }
     return this.#change({ change, ...(note !== undefined && { request: note }) });
   }
 
-  async #change(what: Omit<CampaignChangeInput, 'campaignId'>): Promise<CampaignLook> {
+  async #change(what: Omit<CampaignChangeInput, 'campaignId' | 'inbox'>): Promise<CampaignLook> {
     const activities = campaignChanges(this.#story.changeSummary(what));
-    const { look, problem } = await activities.changeCampaign({ campaignId: this.#campaignId, ...what });
+    const { look, problem } = await activities.changeCampaign({ ...this.#input(), ...what });
     this.#story.refused(what.change, problem);
     return this.#learn(look, true);
   }

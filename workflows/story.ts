@@ -60,7 +60,7 @@ export class Story {
   }
 
   retrySummary({ facts, failure }: Setback): string {
-    if (!facts || !failure) return 'attempt, as soon as Postgres answers';
+    if (!facts || !failure) return 'attempt, as soon as it can be made';
     const next = failure.retryCount + 1;
     const attempts =
       next < facts.maximumAttempts ? `attempts ${next} to ${facts.maximumAttempts}` : `attempt ${next}`;
@@ -77,13 +77,12 @@ export class Story {
     this.#status = 'Processing';
   }
 
-  failed({ facts, failure, nextRetryAt }: Setback): void {
+  failed({ facts, failure, nextRetryAt, problem }: Setback): void {
     this.#status = 'Failed';
     this.#nextRetryAt = nextRetryAt;
     if (!facts || !failure) {
-      setCurrentDetails(
-        'The inbox could not reach Postgres. The command is tried as soon as it can; nothing is lost.',
-      );
+      const why = problem === undefined ? 'the worker could not reach Postgres' : quote(problem);
+      setCurrentDetails(`The command could not be tried yet:\n\n> ${why}\n\nIt is tried again by itself.`);
       return;
     }
     this.#learn(facts);
@@ -187,14 +186,16 @@ export class Story {
 
   /** An upsert is an event and a visibility write, and fails the workflow task where the attribute is not registered. */
   #tag(): void {
-    if (!this.#facts?.searchAttributes) return;
-    const { commandType, correlationId } = this.#facts;
-    upsertSearchAttributes([
+    if (!this.#facts) return;
+    const { commandType, correlationId, searchAttributes, usableSearchAttributes } = this.#facts;
+    const usable = usableSearchAttributes ?? (searchAttributes ? Object.values(SEARCH_ATTRIBUTES) : []);
+    const pairs = [
       { key: KEYS.status, value: this.#status },
       { key: KEYS.commandType, value: keywordText(commandType) },
       ...(correlationId ? [{ key: KEYS.correlationId, value: keywordText(correlationId) }] : []),
       ...(this.#failureGroup ? [{ key: KEYS.failureGroup, value: keywordText(this.#failureGroup) }] : []),
-    ]);
+    ].filter(({ key }) => usable.includes(key.name));
+    if (pairs.length > 0) upsertSearchAttributes(pairs);
   }
 }
 

@@ -6,7 +6,7 @@ import type { BulkDiscard } from '../operations.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { confirm, showPreview } from './confirm.ts';
 import { withServers } from './context.ts';
-import { answer, isJson, note, print } from './output.ts';
+import { answer, isJson, note, print, printable } from './output.ts';
 import { canRedraw } from './terminal.ts';
 
 export interface DiscardSetOptions {
@@ -52,6 +52,12 @@ function report(done: BulkDiscard): void {
     throw new InboxError(
       `${done.pending} requests are with Temporal, but no worker has taken them up yet, and ${done.left} were not asked ` +
         'for; the requests are done as soon as a worker runs on this task queue',
+    );
+  }
+  if (done.taken > 0) {
+    throw new InboxError(
+      `${done.taken} were not asked for, because another workflow of the namespace has their message_id as its workflow ID; ` +
+        `\`inbox show\` says which, for example of ${printable(done.takenExample ?? '')}`,
     );
   }
   if (done.left > 0) throw new InboxError(`${done.left} are left; the same command goes on with them`);

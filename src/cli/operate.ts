@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { InboxError } from '../errors.ts';
-import { discard, replay, restore } from '../operations.ts';
+import { discard, replay, restore, whyPending } from '../operations.ts';
 import type { ActionAnswer } from '../operations.ts';
-import { missingSearchAttributes } from '../search-attributes.ts';
+import { inspectSearchAttributes } from '../search-attributes.ts';
 import { defaultActor, withServers } from './context.ts';
+import type { Servers } from './context.ts';
 import { discardSet } from './discard-set.ts';
 import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
@@ -33,7 +34,9 @@ export function addReplay(program: Command): void {
       if (filter !== null) return replaySet(command, filter, options);
       const payload = await payloadOf(options);
       return withServers((servers) =>
-        eachOf(messageIds, 'replayed', (id) => replay(servers, id, { ...noteOf(options), ...payload })),
+        eachOf(servers, messageIds, 'replayed', (id) =>
+          replay(servers, id, { ...noteOf(options), ...payload }),
+        ),
       );
     });
 }
@@ -49,7 +52,7 @@ export function addDiscard(program: Command): void {
       const filter = chosenBy(command, messageIds, options);
       if (filter !== null) return discardSet(command, filter, options);
       return withServers((servers) =>
-        eachOf(messageIds, 'discarded', (id) => discard(servers, id, noteOf(options))),
+        eachOf(servers, messageIds, 'discarded', (id) => discard(servers, id, noteOf(options))),
       );
     });
 }
@@ -63,9 +66,14 @@ export function addRestore(program: Command): void {
     .description('open discarded dead letters again, so that they can be replayed')
     .action((messageIds: string[], options: Options) =>
       withServers(async (servers) => {
-        const missing = await missingSearchAttributes(servers.client.connection, servers.namespace);
-        const starter = { ...servers, searchAttributes: missing.length === 0 };
-        return eachOf(messageIds, 'restored', (id) => restore(starter, id, noteOf(options)));
+        const { connection } = servers.client;
+        // Where they cannot be listed, it goes without them.
+        const searchAttributes = await inspectSearchAttributes(connection, servers.namespace).then(
+          ({ usable }) => new Set(usable),
+          () => false,
+        );
+        const starter = { ...servers, searchAttributes };
+        return eachOf(servers, messageIds, 'restored', (id) => restore(starter, id, noteOf(options)));
       }),
     );
 }
@@ -92,6 +100,7 @@ interface Outcome {
 
 /** One after the other; one that cannot be done does not keep the others from it. */
 async function eachOf(
+  servers: Servers,
   messageIds: string[],
   done: string,
   act: (messageId: string) => Promise<ActionAnswer>,
@@ -100,7 +109,7 @@ async function eachOf(
   let failed = 0;
   for (const messageId of messageIds) {
     try {
-      checkDone(messageId, await act(messageId));
+      await checkDone(servers, messageId, await act(messageId));
       outcomes.push({ messageId, outcome: done });
       if (!isJson()) print(`${printable(messageId)} ${done}`);
     } catch (error) {
@@ -122,10 +131,10 @@ async function eachOf(
   );
 }
 
-function checkDone(messageId: string, outcome: ActionAnswer): void {
+async function checkDone(servers: Servers, messageId: string, outcome: ActionAnswer): Promise<void> {
   if (outcome !== 'pending') return;
+  const why = await whyPending(servers, messageId);
   throw new InboxError(
-    `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker has taken it up yet; it will be ` +
-      'done as soon as one runs on this task queue',
+    `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker of this inbox has taken it up yet; ${why}`,
   );
 }

@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
+import type { WorkflowCondition } from '../workflow-condition.ts';
 import { MOST_KIN } from '../store/kinship.ts';
+import { lookAtWorkflow } from './workflow-line.ts';
 import { withPool } from './context.ts';
 import { answer, print, printable, printFields, printTable } from './output.ts';
 
@@ -16,12 +18,17 @@ export function addShow(program: Command): void {
     .action((messageId: string, options: { stack?: boolean }) =>
       withPool(async (pool) => {
         const story = await show(pool, messageId);
-        answer(story, () => printStory(story, options.stack ?? false));
+        const workflow = await lookAtWorkflow(pool, story.entry);
+        answer({ ...story, workflow }, () => printStory(story, options.stack ?? false, workflow));
       }),
     );
 }
 
-function printStory({ entry, failures, story, kin, flow }: EntryStory, withStacks: boolean): void {
+function printStory(
+  { entry, failures, story, kin, flow }: EntryStory,
+  withStacks: boolean,
+  workflow: WorkflowCondition | null,
+): void {
   printFields([
     ['message id', entry.messageId],
     ['command type', entry.commandType],
@@ -39,6 +46,7 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
       `${entry.retryCount}${entry.generation > 0 ? ` since replay ${entry.generation}` : ''}`,
     ],
     ['error', entry.error],
+    ['workflow', workflow && describeCondition(workflow)],
     ['correlation id', entry.correlationId],
     ['causation id', entry.causationId],
     ['metadata', entry.prunedAt ? null : entry.metadata],
@@ -57,6 +65,10 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
     print(
       `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
     );
+}
+
+function describeCondition({ finding, remedy }: WorkflowCondition): string {
+  return remedy === null ? finding : `${finding}. Remedy: ${remedy}`;
 }
 
 const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);

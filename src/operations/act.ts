@@ -7,12 +7,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { checkJson, DEFAULT_MAX_PAYLOAD_BYTES } from '../envelope.ts';
+import { messageOf } from '../error-message.ts';
 import { NotADeadLetterError, RequestRefusedError } from '../errors.ts';
-import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY } from '../protocol.ts';
+import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY, WORKFLOW_TYPE } from '../protocol.ts';
 import type { DiscardRequest, ReplayRequest, StatusReport } from '../protocol.ts';
+import { inboxIdOf } from '../inbox-id.ts';
 import { askCommand } from '../requests.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { findLastDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
+import { describeWorkflow } from '../workflow-description.ts';
+import { isOurs, takenBy } from '../workflow-owner.ts';
+import type { WorkflowOwner } from '../workflow-owner.ts';
+import { withinLimit } from '../time-limit.ts';
+import { conditionOf } from '../workflow-condition.ts';
 import { existing } from './look.ts';
 
 /** `pending`: the signal is with Temporal, but no worker had taken it up when the wait ended. */
@@ -29,7 +36,8 @@ export interface Operator {
 /**
  * Gives a dead letter new attempts, whatever state its workflow is in: also one that was terminated or deleted.
  *
- * @throws UnknownMessageError, NotADeadLetterError; RequestRefusedError when the payload fails the command's schema
+ * @throws UnknownMessageError, NotADeadLetterError; RequestRefusedError when the payload fails the command's schema;
+ *   WorkflowIdTakenError when another workflow of the namespace has the message_id as its ID
  */
 export function replay(
   operator: Operator,
@@ -43,7 +51,7 @@ export function replay(
 /**
  * Gives a dead letter up: its entry stays DeadLetter, resolved.
  *
- * @throws UnknownMessageError, NotADeadLetterError
+ * @throws UnknownMessageError, NotADeadLetterError, WorkflowIdTakenError
  */
 export function discard(
   operator: Operator,
@@ -60,9 +68,40 @@ async function act(
   request: ReplayRequest,
 ): Promise<ActionAnswer> {
   const letter = await openDeadLetter(operator.pool, messageId);
+  const owner = await ownerOf(operator);
+  await refuseTaken(owner, messageId);
   const refusedBefore = (await refusals(operator.client, messageId)).count;
-  await askCommand(operator, messageId, signal, request);
+  await askCommand(owner, messageId, signal, request);
   return resolved(operator, letter, refusedBefore);
+}
+
+/** The operator as the owner of the workflows of this inbox. */
+export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<WorkflowOwner> {
+  return { client, taskQueue, inbox: await inboxIdOf(pool) };
+}
+
+/**
+ * Before anything is changed or asked.
+ *
+ * @throws WorkflowIdTakenError when a foreign workflow with this ID is running
+ */
+export async function refuseTaken(owner: WorkflowOwner, messageId: string): Promise<void> {
+  const { client } = owner;
+  const look = () => describeWorkflow(client, messageId);
+  const found = await withinLimit(`whose workflow ${messageId} is`, look, { client });
+  if (found?.isRunning && !isOurs(found, WORKFLOW_TYPE, owner)) throw takenBy(found);
+}
+
+/** Why a request was not taken up when the wait for it ended, and what to do. Never rejects. */
+export async function whyPending(operator: Operator, messageId: string): Promise<string> {
+  try {
+    const { kind, finding, remedy } = await conditionOf(await ownerOf(operator), messageId);
+    if (kind === 'none') return 'its workflow has ended in the meantime: look at the message again';
+    if (kind === 'running') return 'workers poll its task queue, and one will take it up';
+    return remedy === null ? finding : `${finding}: ${remedy}`;
+  } catch (error) {
+    return `Temporal could not be asked why (${messageOf(error)})`;
+  }
 }
 
 /** Until Postgres says that the dead letter is resolved, or the workflow that the request was refused. */

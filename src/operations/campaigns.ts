@@ -27,6 +27,7 @@ import type { GroupPreview } from '../store/dead-letter-preview.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import type { AuditLine } from '../store/reports.ts';
 import { isUuid } from '../text.ts';
+import { ownerOf } from './act.ts';
 import type { ActionAnswer, Operator } from './act.ts';
 
 export const DEFAULT_PLAN: CampaignPlan = { canary: 5, rate: 20, concurrency: 10, stopAbove: 0.1 };
@@ -83,7 +84,7 @@ export async function startCampaign(
   const campaign = await createCampaign(operator.pool, { ...parsed.data, filter });
   if (!campaign) throw new CampaignError(null, 'no open dead letter fits the filter; nothing was started');
   try {
-    await startCampaignWorkflow(operator, campaign.id);
+    await startCampaignWorkflow(await ownerOf(operator), campaign.id);
   } catch (error) {
     throw new CampaignError(
       campaign.id,
@@ -184,7 +185,7 @@ async function change(
 ): Promise<ActionAnswer> {
   const { state } = await existing(operator.pool, id);
   if (!from.includes(state)) throw new CampaignError(id, `is ${state}; nothing was changed`);
-  await askCampaign(operator, id, signal, note);
+  await askCampaign(await ownerOf(operator), id, signal, note);
   const deadline = Date.now() + (operator.waitMs ?? 10_000);
   for (;;) {
     const now = await existing(operator.pool, id);

@@ -6,9 +6,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DISCARD_SIGNAL } from '../protocol.ts';
 import type { OperatorNote } from '../protocol.ts';
+import { WorkflowIdTakenError } from '../errors.ts';
 import { askCommand } from '../requests.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { countResolutions, listOpenDeadLetters } from '../store/dead-letter-preview.ts';
+import { ownerOf } from './act.ts';
 import type { Operator } from './act.ts';
 
 export interface DiscardAllOptions extends OperatorNote {
@@ -26,6 +28,10 @@ export interface BulkDiscard {
   skipped: number;
   /** Asked for, and not taken up by a worker when the wait ended. */
   pending: number;
+  /** Not asked for, because a foreign workflow has the message_id as its workflow ID. */
+  taken: number;
+  /** The message_id of one of those. */
+  takenExample: string | null;
   /** Not asked for, because nothing was taken up any more, or it was told to end. */
   left: number;
 }
@@ -42,28 +48,38 @@ export async function discardAll(
     discarded: 0,
     skipped: 0,
     pending: 0,
+    taken: 0,
+    takenExample: null,
     left: letters.length,
   };
   onProgress?.({ ...done });
+  const owner = await ownerOf(operator);
   for (let from = 0; from < letters.length; from += concurrency) {
     if (signal?.aborted) break;
     const batch = letters.slice(from, from + concurrency);
-    await Promise.all(
+    const answers = await Promise.allSettled(
       batch.map(({ id, messageId }) =>
-        askCommand(operator, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
+        askCommand(owner, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
       ),
     );
+    for (const answer of answers) {
+      if (answer.status === 'fulfilled') continue;
+      if (!(answer.reason instanceof WorkflowIdTakenError)) throw answer.reason;
+      done.taken += 1;
+      done.takenExample ??= answer.reason.workflowId;
+    }
+    const asked = batch.filter((_, index) => answers[index]!.status === 'fulfilled');
     const { discarded, open } = await resolved(
       operator,
-      batch.map(({ id }) => id),
+      asked.map(({ id }) => id),
     );
     done.discarded += discarded;
     done.pending += open;
-    done.skipped += batch.length - discarded - open;
+    done.skipped += asked.length - discarded - open;
     done.left -= batch.length;
     onProgress?.({ ...done });
     // Nobody works here: asking for more would only pile them up.
-    if (open === batch.length) break;
+    if (open > 0 && open === asked.length) break;
   }
   return done;
 }

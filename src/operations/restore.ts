@@ -4,15 +4,17 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@temporalio/client';
 import { parseNote } from '../../activities/requests.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError, NotADeadLetterError, RequestRefusedError } from '../errors.ts';
 import type { OperatorNote } from '../protocol.ts';
-import { startEntry } from '../starter.ts';
+import { startEntry, withinStartLimit } from '../starter.ts';
 import type { Starter } from '../starter.ts';
 import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts';
 import type { EntryToStart } from '../store/starts.ts';
+import { withinLimit } from '../time-limit.ts';
+import { describeWorkflow } from '../workflow-description.ts';
+import { ownerOf, refuseTaken } from './act.ts';
 import type { ActionAnswer, Operator } from './act.ts';
 import { existing } from './look.ts';
 
@@ -24,7 +26,7 @@ const UNKNOWN_ACTOR = 'operations';
  * keeps who had discarded it and why.
  *
  * @throws UnknownMessageError, InvalidMessageError; NotADeadLetterError when it is not a discarded one, or its payload was pruned;
- *   RequestRefusedError for an actor or a reason that cannot be stored; InboxError when it is open again, but no workflow waits with it
+ *   WorkflowIdTakenError when another workflow of the namespace has the message_id as its ID; RequestRefusedError for an actor or a reason that cannot be stored; InboxError when it is open again, but no workflow waits with it
  */
 export async function restore(
   operator: Operator & Pick<Starter, 'searchAttributes'>,
@@ -34,9 +36,11 @@ export async function restore(
   const entry = await existing(operator.pool, messageId);
   const note = parseNote({ actor: actor || UNKNOWN_ACTOR, reason });
   if ('problem' in note) throw new RequestRefusedError(messageId, note.problem);
+  const owner = await ownerOf(operator);
+  await refuseTaken(owner, messageId);
   const resolution = { messageId, ...note, deadLetterId: null };
   if (!(await restoreDeadLetter(operator.pool, resolution))) throw await refusal(operator, messageId);
-  const waits = await untilItWaits(operator, entry).catch((error: unknown) => {
+  const waits = await untilItWaits({ ...operator, ...owner }, entry).catch((error: unknown) => {
     throw openAgain(messageId, `could not be started (${messageOf(error)})`);
   });
   if (!waits)
@@ -55,23 +59,22 @@ function openAgain(messageId: string, workflow: string): InboxError {
  * Starts its workflow. The one that was discarded may only be about to end, and then there is none: Postgres hears of a discard
  * before Temporal does. False when the wait is over.
  */
-async function untilItWaits(
-  operator: Operator & Pick<Starter, 'searchAttributes'>,
-  entry: EntryToStart,
-): Promise<boolean> {
+async function untilItWaits(operator: Operator & Starter, entry: EntryToStart): Promise<boolean> {
   const deadline = Date.now() + (operator.waitMs ?? 10_000);
   for (;;) {
-    if ((await startEntry({ ...operator, eager: false }, entry)) !== 'running') return true;
-    if (await isIdle(operator.client, entry.messageId)) return true;
+    const start = () => startEntry({ ...operator, eager: false }, entry);
+    if ((await withinStartLimit(entry.messageId, start)) !== 'running') return true;
+    if (await isIdle(operator, entry.messageId)) return true;
     if (Date.now() > deadline) return false;
     await sleep(100);
   }
 }
 
 /** Running, and with nothing under way that could end it: an activity and the task that hears of it follow without a gap. */
-async function isIdle(client: Client, messageId: string): Promise<boolean> {
-  const { status, raw } = await client.workflow.getHandle(messageId).describe();
-  return status.name === 'RUNNING' && !raw.pendingWorkflowTask && (raw.pendingActivities ?? []).length === 0;
+async function isIdle({ client }: Operator, messageId: string): Promise<boolean> {
+  const look = () => describeWorkflow(client, messageId);
+  const found = await withinLimit(`what workflow ${messageId} does`, look, { client });
+  return found !== null && found.isRunning && found.taskAttempt === 0 && found.activities.length === 0;
 }
 
 async function refusal({ pool }: Operator, messageId: string): Promise<NotADeadLetterError> {

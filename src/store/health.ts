@@ -110,3 +110,31 @@ async function one(db: Queryable, sql: string, ...parameters: unknown[]): Promis
   const { rows } = await db.query<Waiting>(sql, parameters);
   return rows[0]!;
 }
+
+export interface LateEntry {
+  messageId: string;
+  status: string;
+}
+
+/** Entries that wait this long for their workflow, or for the end of an attempt, are late. */
+const LATE_AFTER_MS = 20_000;
+
+const LATE = (condition: string, time: string) => `
+  (select message_id, status::text, ${time} as since from inbox.entries
+   where ${condition} and ${time} < now() - ${LATE_AFTER_MS}::float8 * interval '1 millisecond' order by ${time} limit $1)`;
+
+/** Messages that a workflow should be moving, or soon: the oldest of each kind, at most `limit` in all. */
+export async function listLate(db: Queryable, limit: number): Promise<LateEntry[]> {
+  const { rows } = await db.query<LateEntry>(
+    `select message_id as "messageId", min(status) as status
+     from (${LATE(`status = 'Pending'`, 'received_at')}
+           union all ${LATE(`status = 'Failed'`, 'next_retry_at')}
+           union all ${LATE(`status = 'Processing'`, 'claimed_at')}
+           union all (select message_id, status::text, null from inbox.entries
+                      where needs_workflow and status <> 'Completed' limit $1)
+           union all ${LATE(`needs_workflow and status = 'Completed'`, 'processed_at')}) as late
+     group by message_id order by min(since) limit $1`,
+    [limit],
+  );
+  return rows;
+}

@@ -9,6 +9,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createAttempt } from '../../activities/attempt.ts';
+import { NO_ATTRIBUTES } from '../../src/search-attributes.ts';
 import type { HandlerContext } from '../../src/command.ts';
 import { setCrashHook } from '../../src/crash-points.ts';
 import type { CrashPoint } from '../../src/crash-points.ts';
@@ -296,7 +297,8 @@ class Run {
       maxPayloadBytes: 1_000_000,
       worker: 'elsewhere',
       buildId: null,
-      searchAttributes: false,
+      searchAttributes: NO_ATTRIBUTES,
+      inbox: 'test',
       shutdown: new AbortController().signal,
       log: createLog('error', () => {}),
     });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { usableOf } from '../../src/search-attributes.ts';
 import { createCampaignActivities } from '../../activities/campaign.ts';
 import { createLog } from '../../src/log.ts';
 import { DEFAULT_PLAN } from '../../src/operations.ts';
@@ -41,7 +42,7 @@ describe('two rounds of a campaign at once', () => {
       maxPayloadBytes: 1_000,
       worker: 'test',
       buildId: null,
-      searchAttributes: false,
+      searchAttributes: usableOf(false),
       shutdown: new AbortController().signal,
       log: createLog('error', () => {}),
     });

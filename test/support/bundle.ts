@@ -11,5 +11,13 @@ const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log()
 /** Bundles a compiled module, by its path from dist/. */
 export async function bundle(path: string): Promise<{ code: string }> {
   const workflowsPath = fileURLToPath(new URL(`../../${path}`, import.meta.url));
-  return bundleWorkflowCode({ workflowsPath, preloadModules: [workflowsPath], logger: SILENT });
+  const payloadConverterPath = fileURLToPath(
+    new URL('../../workflows/payload-converter.js', import.meta.url),
+  );
+  return bundleWorkflowCode({
+    workflowsPath,
+    payloadConverterPath,
+    preloadModules: [workflowsPath],
+    logger: SILENT,
+  });
 }

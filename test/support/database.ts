@@ -28,6 +28,8 @@ export async function createTestDatabase(kind: 'migrated' | 'empty' = 'migrated'
   }
   const url = databaseUrl(serverUrl, name);
   const pool = createPool({ connectionString: url, max: 10, applicationName: 'inbox tests' });
+  // A copy of a database is another inbox.
+  if (kind === 'migrated') await pool.query('update inbox.identity set id = gen_random_uuid()');
   return {
     url,
     pool,

@@ -12,7 +12,7 @@ import { campaignWorkflowId } from '../../src/protocol.ts';
 
 const ROWS_AT_MOST = 40;
 const WORKFLOWS_AT_MOST = 10;
-const LOG_LINES = 50;
+const LOG_LINES = 200;
 
 export interface RecentLog {
   log: CommandLog;

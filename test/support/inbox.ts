@@ -48,6 +48,8 @@ export interface TestInbox {
     databaseUrl?: string,
     onDeadLetter?: DeadLetterHook,
   ): Promise<TestWorker>;
+  /** The last lines that its workers logged. */
+  logs(): string[];
   close(): Promise<void>;
 }
 
@@ -109,6 +111,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
       workers.push(running);
       return running;
     },
+    logs: () => logs.flatMap(({ lines }) => lines),
     async close() {
       removeDiagnostics();
       await Promise.all(workers.map((worker) => worker.stop()));

@@ -50,6 +50,7 @@ begin
       ('inbox_worker', 'select, insert, update, delete', 'alerts'),
       ('inbox_worker', 'select, insert, update, delete', 'dry_run'),
       ('inbox_worker', 'select, insert, update, delete', 'workers'),
+      ('inbox_worker', 'select', 'identity'),
       ('inbox_worker', 'select, insert, update', 'outbox_lease'),
       ('inbox_worker', 'select, insert, update, delete', 'outbox_parked'),
       -- Looking at everything; retention, which empties rows and deletes replayed dead letters and published events.
@@ -69,8 +70,10 @@ begin
       ('inbox_operator', 'select, delete', 'alerts'),
       ('inbox_operator', 'select, insert', 'dry_run'),
       ('inbox_operator', 'select', 'workers'),
+      ('inbox_operator', 'select', 'identity'),
       ('inbox_reader', 'select', 'migrations'),
       ('inbox_reader', 'select', 'workers'),
+      ('inbox_reader', 'select', 'identity'),
       ('inbox_reader', 'select', 'outbox_lease'),
       ('inbox_reader', 'select', 'retention'),
       ('inbox_reader', 'select', 'retention_left'),

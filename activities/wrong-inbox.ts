@@ -1,0 +1,48 @@
+/**
+ * Keeps a worker from acting for another inbox that shares its namespace and task queue.
+ *
+ * @module
+ */
+import { activityInfo } from '@temporalio/activity';
+import type { Origin } from '../src/outcome.ts';
+import { FAILURE } from '../src/protocol.ts';
+import { unavailable } from './answers.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+
+/** The right worker polls the same queue; it is only a matter of a few tries. */
+const TRY_AGAIN_MS = { from: 100, to: 1_000 };
+const WARN_EVERY_MS = 60_000;
+
+/**
+ * Throws for an activity of another inbox's workflow: Temporal gives it to a worker again, until one of that inbox takes it. No
+ * attempt is used up.
+ */
+export function createGuard({
+  inbox,
+  log,
+  asker,
+}: Pick<ActivityDependencies, 'inbox' | 'log' | 'asker'>): (origin: Origin | undefined) => void {
+  let warnAgainAt = Number.NEGATIVE_INFINITY;
+  let count = 0;
+  return (origin) => {
+    const theirs = origin?.inbox;
+    if (typeof theirs !== 'string' || theirs === inbox) return;
+    const { taskQueue } = asker;
+    count += 1;
+    if (performance.now() >= warnAgainAt) {
+      warnAgainAt = performance.now() + WARN_EVERY_MS;
+      const problem = 'this worker got activities of another inbox, and left them to its workers';
+      const remedy = 'give each inbox its own INBOX_TASK_QUEUE';
+      const messageId = activityInfo().workflowExecution?.workflowId;
+      log.warn(problem, { count, messageId, inbox, otherInbox: theirs.slice(0, 100), taskQueue, remedy });
+      count = 0;
+    }
+    const { from, to } = TRY_AGAIN_MS;
+    throw unavailable(
+      FAILURE.wrongInbox,
+      `a worker of inbox ${inbox} got an activity of inbox ${theirs.slice(0, 100)}: give each inbox its own INBOX_TASK_QUEUE ` +
+        `(both use ${taskQueue}). A worker of the right inbox takes it as soon as Temporal asks one`,
+      Math.round(from + (to - from) * Math.random()),
+    );
+  };
+}

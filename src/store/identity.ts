@@ -1,0 +1,12 @@
+/**
+ * `inbox.identity`: which inbox a database holds.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+
+/** The id of the inbox, a uuid that does not change when the database moves. */
+export async function readInboxId(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ id: string }>('select id::text from inbox.identity');
+  return rows[0]!.id;
+}
