@@ -21,7 +21,7 @@ export interface WorkflowOwner {
 /** A workflow to start, or to find running. */
 export interface OwnWorkflow {
   type: string;
-  options: Omit<WorkflowStartOptions<Workflow>, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
+  options: Omit<WorkflowStartOptions, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
     args: unknown[];
   };
 }

@@ -42,6 +42,7 @@ describe('two rounds of a campaign at once', () => {
       maxPayloadBytes: 1_000,
       worker: 'test',
       buildId: null,
+      inbox: '00000000-0000-0000-0000-000000000000',
       searchAttributes: usableOf(false),
       shutdown: new AbortController().signal,
       log: createLog('error', () => {}),
