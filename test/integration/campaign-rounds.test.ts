@@ -5,6 +5,7 @@ import { usableOf } from '../../src/search-attributes.ts';
 import { createCampaignActivities } from '../../activities/campaign.ts';
 import { createLog } from '../../src/log.ts';
 import { DEFAULT_PLAN } from '../../src/operations.ts';
+import type { CampaignInput } from '../../src/outcome.ts';
 import { createRegistry } from '../../src/registry.ts';
 import { createCampaign } from '../../src/store/campaigns.ts';
 import { DeadSet, mend } from '../support/campaign.ts';
@@ -33,7 +34,7 @@ describe('two rounds of a campaign at once', () => {
       filter: { failureGroup: set.group },
     });
     const { pool, client, taskQueue } = inbox;
-    const { replayItems } = createCampaignActivities({
+    const activities = createCampaignActivities({
       registry: createRegistry([mend]),
       claims: pool,
       attempts: pool,
@@ -52,7 +53,7 @@ describe('two rounds of a campaign at once', () => {
     await lock.query('begin');
     await lock.query('select from inbox.campaigns where id = $1 for update', [campaign!.id]);
     const rounds = environments.map((environment) =>
-      environment.run(replayItems, { campaignId: campaign!.id }),
+      environment.run((input: CampaignInput) => activities.replayItems(input), { campaignId: campaign!.id }),
     );
     await eventually('both have looked, and wait for their turn', async () => {
       const waiting = await rows(
