@@ -53,8 +53,8 @@ export async function inspectSearchAttributes(
   for (const name of ATTRIBUTE_NAMES) {
     const type = customAttributes?.[name];
     if (type === undefined || type === null) state.missing.push(name);
-    else if (Number(type) === KEYWORD) state.usable.push(name);
-    else state.conflicting.push({ name, type: TYPES[Number(type)] ?? String(type) });
+    else if ((type as number) === KEYWORD) state.usable.push(name);
+    else state.conflicting.push({ name, type: TYPES[type as number] ?? String(type) });
   }
   return state;
 }
