@@ -70,7 +70,7 @@ export async function performAttempt(
 ): Promise<Completed | NotCompleted | Interrupted> {
   const command = dependencies.registry.get(entry.commandType);
   const limit = new AttemptLimit(0, context, dependencies.shutdown);
-  limit.beginWithin(BEGIN_LIMIT_MS);
+  limit.beginWithin(Math.max(command?.timeoutMs ?? 0, BEGIN_LIMIT_MS));
   const run: Run = { limit, watch: new ConnectionWatch(client), locked: null };
   let broken: Error | true | undefined;
   try {
@@ -136,6 +136,7 @@ async function perform(
   const { limit } = run;
   const work = async () => {
     await crashPoint('after-claim', messageId);
+    limit.beginWithin(BEGIN_LIMIT_MS);
     const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
     const transaction = new HandlerTransaction(client);
     const handle = async () => {
@@ -213,9 +214,12 @@ async function endTransaction(
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  const reset = resetSession({ everything: true, carried: carriedOf(client) });
+  const carried = carriedOf(client);
+  const reset = resetSession({ everything: true, carried });
   forgetPrepared(client);
-  return client.query(`rollback; ${reset}`).then(
+  // As with COMMIT: behind a pooler it has to be one message.
+  const statements = carried === null ? ['rollback', reset] : [`rollback; ${reset}`];
+  return together(client, () => Promise.all(statements.map((text) => client.query(text)))).then(
     () => undefined,
     (error: Error) => error,
   );
