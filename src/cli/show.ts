@@ -55,7 +55,7 @@ function printStory({ entry, failures, story, kin, flow }: EntryStory, withStack
   printKin(entry.messageId, kin);
   if (flow > 0)
     print(
-      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
+      `\n${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
     );
 }
 

@@ -32,7 +32,7 @@ const DANGEROUS = [
 ];
 // eslint-disable-next-line no-control-regex
 const CONTROL =
-  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u200b-\u200d\u2060\u00ad\ufeff\u034f\u3164\u2800\u2028\ufe0f]/;
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2060\u00ad\ufeff\u3164\u2800\u2028]|\u200b|\u200c|\u200d|\u034f|\ufe0f/;
 
 /** What the call writes to stdout. */
 function written(work: () => void): string {
