@@ -108,6 +108,14 @@ describe('the command line', () => {
     });
   });
 
+  const colored = async (more: Record<string, string>) => {
+    const args = ['list', '--status', 'DeadLetter'];
+    const { screen } = await runOnTerminal(args, { columns: 80, env: { ...env(), ...more } });
+    assert.match(screen, /DeadLetter/);
+    // eslint-disable-next-line no-control-regex
+    return /\u001b\[/.test(screen);
+  };
+
   describe('on a terminal', { skip: noTerminal() }, () => {
     for (const columns of [45, 80]) {
       it(`fits ${columns} columns`, async () => {
@@ -133,14 +141,6 @@ describe('the command line', () => {
         }
       });
     }
-
-    const colored = async (more: Record<string, string>) => {
-      const args = ['list', '--status', 'DeadLetter'];
-      const { screen } = await runOnTerminal(args, { columns: 80, env: { ...env(), ...more } });
-      assert.match(screen, /DeadLetter/);
-      // eslint-disable-next-line no-control-regex
-      return /\u001b\[/.test(screen);
-    };
 
     it('shows colors unless NO_COLOR or TERM=dumb forbid it', async () => {
       assert.deepEqual(
