@@ -27,7 +27,7 @@ export function parseWhen(text: string): Date {
   return when;
 }
 
-const FIRST = Date.UTC(0, 0) + 1;
+const FIRST = Date.parse('0001-01-01T00:00:00Z');
 const LAST = Date.UTC(10_000, 0);
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?\s*(Z|[+-]\d\d:?\d\d)?)?$/i;
 

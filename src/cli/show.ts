@@ -63,7 +63,7 @@ function printStory(
   printKin(entry.messageId, kin);
   if (flow > 0)
     print(
-      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
+      `\n${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
     );
 }
 

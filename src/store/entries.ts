@@ -240,9 +240,9 @@ const COMPLETE = statement(
      where message_id = $1 and attempt = $2 and status::text = 'Processing' and pg_current_xact_id()::text = $3
      returning message_id, reply_to),
    emitted as (
-     insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
+     insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id, created_at)
      select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
-            e.event -> 'payload', e.event -> 'metadata', completed.message_id
+            e.event -> 'payload', e.event -> 'metadata', completed.message_id, clock_timestamp()
      from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
      order by e.place)
    select pg_notify(reply_to, message_id) from completed where reply_to is not null

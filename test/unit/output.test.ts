@@ -30,10 +30,9 @@ const DANGEROUS = [
   'a\u{e0041}b',
   '1\ufe0f',
 ];
-/** Characters that must not reach a terminal as they are; a line break may. */
-const HIDDEN = String.raw`\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u200b-\u200d`;
-const INVISIBLE = String.raw`\u2060\u00ad\ufeff\u034f\u3164\u2800\u2028\ufe0f`;
-const CONTROL = new RegExp(`[${HIDDEN}${INVISIBLE}]`);
+const CONTROL =
+  // eslint-disable-next-line no-control-regex
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2060\u00ad\ufeff\u3164\u2800\u2028]|\u200b|\u200c|\u200d|\u034f|\ufe0f/;
 
 /** What the call writes to stdout. */
 function written(work: () => void): string {
