@@ -10,6 +10,7 @@ import { isPermissionDenied, isUndefinedTable } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
 import { packageFile } from '../package.ts';
+import { hideSecrets } from '../secrets.ts';
 import { addAudit } from './audit.ts';
 import { addCampaigns } from './campaigns.ts';
 import { addDeadLetters } from './dead-letters.ts';
@@ -68,7 +69,7 @@ async function main(): Promise<number> {
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
-    note(describe(error));
+    note(hideSecrets(describe(error)));
     return 1;
   }
 }

@@ -71,7 +71,8 @@ describe('a workflow ID that another workflow uses', () => {
     );
   }
 
-  const errors = () => fixture.logs().filter((line) => line.includes('another workflow uses the workflow ID'));
+  const errors = () =>
+    fixture.logs().filter((line) => line.includes('another workflow uses the workflow ID'));
 
   for (const type of ['OrderSaga', WORKFLOW_TYPE]) {
     it(`is not taken for ours when its type is ${type}, and the command continues once it has ended`, async () => {
@@ -85,7 +86,10 @@ describe('a workflow ID that another workflow uses', () => {
       await theirs.terminate('done');
       await fixture.reaches(id, 'Completed');
       assert.equal(errors().filter((line) => line.includes(id)).length, 1);
-      assert.match(errors().find((line) => line.includes(id))!, new RegExp(`workflowType=${type} .*taskQueue=sagas-`));
+      assert.match(
+        errors().find((line) => line.includes(id))!,
+        new RegExp(`workflowType=${type} .*taskQueue=sagas-`),
+      );
     });
   }
 
@@ -123,7 +127,10 @@ describe('a workflow ID that another workflow uses', () => {
     await fixture.reaches(id, 'DeadLetter');
     const taken = (error: unknown) => {
       assert.ok(error instanceof WorkflowIdTakenError, String(error));
-      assert.match(error.message, /type OrderSaga, task queue sagas-.*terminate that workflow or let it finish/);
+      assert.match(
+        error.message,
+        /type OrderSaga, task queue sagas-.*terminate that workflow or let it finish/,
+      );
       return true;
     };
     await assert.rejects(discard(fixture, id, {}), taken);
