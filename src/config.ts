@@ -7,9 +7,13 @@ import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { z } from 'zod';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
+import { checkHeader, readVariables } from './environment.ts';
+import type { Environment } from './environment.ts';
+import { messageOf } from './error-message.ts';
 import { ConfigurationError } from './errors.ts';
 import { DEFAULT_TASK_QUEUE } from './protocol.ts';
 import { toMilliseconds } from './registry.ts';
+import { hideInMessages, isSecretHeader } from './secrets.ts';
 import { parseWebhook, webhookProblems } from './webhook-settings.ts';
 import type { WebhookSettings } from './webhook-settings.ts';
 
@@ -109,17 +113,16 @@ function webhookOf(values: z.output<typeof known>) {
 /** What must not be repeated in an error's message. */
 const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
 
-type Environment = Record<string, string | undefined>;
-
 /** @throws ConfigurationError naming every variable that is wrong */
 export function readSettings(env: Environment = process.env): InboxSettings {
-  const parsed = settings.safeParse(env);
+  const values = readVariables(env, /^INBOX_/);
+  const parsed = settings.safeParse(values);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]);
       return SECRETS.includes(name)
         ? `${name} ${issue.message}`
-        : `${name} (${JSON.stringify(env[name])}) ${issue.message}`;
+        : `${name} (${JSON.stringify(values[name])}) ${issue.message}`;
     });
     throw new ConfigurationError(problems.join('; '));
   }
@@ -159,8 +162,8 @@ export function readDirectUrl(env: Environment = process.env): string | null {
 }
 
 function readUrl(env: Environment, name: string): string | null {
-  const url = env[name];
-  if (!url) return null;
+  const url = readVariables({ [name]: env[name] }, /./)[name];
+  if (url === undefined) return null;
   if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is no postgres:// URL`);
   return url;
 }
@@ -171,8 +174,7 @@ function readUrl(env: Environment, name: string): string | null {
  * @throws ConfigurationError where neither says an address
  */
 export function readTemporal(env: Environment = process.env): ClientConnectConfig & { namespace: string } {
-  const variables = Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  const config = loadClientConnectConfig({ overrideEnvVars: Object.fromEntries(variables) });
+  const config = loadTemporalConfig(env);
   if (!config.connectionOptions.address) {
     throw new ConfigurationError(
       'TEMPORAL_ADDRESS is not set, and no Temporal profile gives an address: set it to host:port of the Temporal ' +
@@ -180,4 +182,49 @@ export function readTemporal(env: Environment = process.env): ClientConnectConfi
     );
   }
   return { ...config, namespace: config.namespace ?? 'default' };
+}
+
+function loadTemporalConfig(env: Environment): ClientConnectConfig {
+  const others = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('TEMPORAL_'),
+  );
+  const variables = { ...Object.fromEntries(others), ...readVariables(env, /^TEMPORAL_/) };
+  let config: ClientConnectConfig;
+  try {
+    config = loadClientConnectConfig({ overrideEnvVars: variables });
+  } catch (error) {
+    throw new ConfigurationError(`the settings for Temporal cannot be used: ${problemOf(error)}`);
+  }
+  return { ...config, connectionOptions: cleanConnection(config.connectionOptions) };
+}
+
+/** A parser's message repeats the line, which may be that of the API key. */
+function problemOf(error: unknown): string {
+  const { line } = error as { line?: unknown };
+  if (typeof line === 'number') return `the profile file is no valid TOML (line ${line})`;
+  return messageOf(error);
+}
+
+type Connecting = ClientConnectConfig['connectionOptions'];
+
+/** What a profile file says, like what variables say. */
+function cleanConnection(options: Connecting): Connecting {
+  const { apiKey, metadata } = options;
+  const headers = Object.entries(metadata ?? {}).map(([name, value]) => {
+    const clean = typeof value === 'string' ? value.trim() : value;
+    if (typeof clean === 'string') {
+      if (isSecretHeader(name)) hideInMessages(clean);
+      checkHeader(`the gRPC header ${name}`, clean);
+    }
+    return [name, clean] as const;
+  });
+  if (typeof apiKey === 'string') {
+    hideInMessages(apiKey.trim());
+    checkHeader("Temporal's API key", apiKey.trim());
+  }
+  return {
+    ...options,
+    ...(typeof apiKey === 'string' && { apiKey: apiKey.trim() }),
+    ...(metadata !== undefined && { metadata: Object.fromEntries(headers) }),
+  };
 }

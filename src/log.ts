@@ -6,6 +6,7 @@
  */
 import type { CommandLog } from './command.ts';
 import { errorFields } from './database-errors.ts';
+import { hideSecrets } from './secrets.ts';
 import { escapeControls } from './text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -15,7 +16,8 @@ const LEVELS: LogLevel[] = ['debug', 'info', 'warn', 'error'];
 export function createLog(minimum: LogLevel = 'info', write: (line: string) => void = toStderr): CommandLog {
   const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
     if (LEVELS.indexOf(level) < LEVELS.indexOf(minimum)) return;
-    write(`${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} ${message}${describe(fields ?? {})}`);
+    const line = `${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} ${message}${describe(fields ?? {})}`;
+    write(hideSecrets(line));
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }

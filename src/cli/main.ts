@@ -5,6 +5,7 @@
  * @module
  */
 import { CommanderError } from 'commander';
+import { hideSecrets } from '../secrets.ts';
 import { describeError } from './describe-error.ts';
 import { complain, printable, useJson } from './output.ts';
 import { createProgram } from './program.ts';
@@ -33,7 +34,7 @@ async function main(): Promise<number> {
 }
 
 function fail(error: unknown): void {
-  const message = describeError(error);
+  const message = hideSecrets(describeError(error));
   const name = error instanceof Error ? error.name : 'Error';
   const lines = message.split('\n').map((line) => printable(line));
   complain(`inbox: ${lines.join('\n')}`, { error: { name, message } });

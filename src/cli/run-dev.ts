@@ -23,8 +23,9 @@ export async function runDev(module: string | undefined, dir: string | undefined
   const onSignal = () => interrupted.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   // Often left over from the settings that an earlier one wrote.
-  if (process.env['DATABASE_URL']) note('Postgres is that of DATABASE_URL; unset it for an embedded one');
-  if (process.env['TEMPORAL_ADDRESS'])
+  if (process.env['DATABASE_URL']?.trim())
+    note('Postgres is that of DATABASE_URL; unset it for an embedded one');
+  if (process.env['TEMPORAL_ADDRESS']?.trim())
     note('Temporal is that of TEMPORAL_ADDRESS; unset it for an embedded one');
   const servers = await startServers({ persistentDir, usualPorts: true, log: note });
   try {

@@ -25,7 +25,7 @@ const SCHEMA = ['database', 'database settings', 'connection', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
 const STUCK = ['pending entries', 'failed entries', 'processing entries', 'records', 'dead letters'];
 const ENTRIES = [...STUCK, 'outbox', 'command types', 'vacuum', 'alerts'];
-const TEMPORAL = ['temporal', 'namespace', 'retention', 'search attributes', 'workers'];
+const TEMPORAL = ['temporal', 'namespace', 'retention', 'search attributes', 'workers', 'workflows'];
 
 const names = (findings: Finding[]) => findings.map(({ name }) => name);
 const sick = (findings: Finding[]) => findings.filter(({ ok }) => !ok);

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readDatabaseUrl, readDirectUrl, readSettings } from '../../src/config.ts';
+import { readDatabaseUrl, readDirectUrl, readSettings, readTemporal } from '../../src/config.ts';
 import { ConfigurationError } from '../../src/errors.ts';
 
 function refused(work: () => unknown): string {
@@ -62,14 +65,12 @@ describe('settings', () => {
   });
 
   for (const [name, value, problem] of [
-    ['INBOX_TASK_QUEUE', '', 'is empty'],
     ['INBOX_TASK_QUEUE', 'x'.repeat(201), 'is longer than 200'],
     ['INBOX_MAX_PAYLOAD_BYTES', '1048577', 'is above 1048576'],
     ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is no number'],
     ['INBOX_CONCURRENCY', '0', 'is below 1'],
     ['INBOX_CONCURRENCY', '-3', 'is below 1'],
     ['INBOX_CONCURRENCY', '1.5', 'is no whole number'],
-    ['INBOX_CONCURRENCY', '', 'is below 1'],
     ['INBOX_CONCURRENCY', '1001', 'is above 1000'],
     ['INBOX_EXPRESS_CONCURRENCY', '0', 'is below 1'],
     ['INBOX_RETRY_CONCURRENCY', 'many', 'is no number'],
@@ -89,6 +90,53 @@ describe('settings', () => {
       assert.ok(message.startsWith(`${name} (${JSON.stringify(value)}) ${problem}`), message);
     });
   }
+
+  it('that are set to nothing are not set, as in Compose', () => {
+    const names = [
+      'TASK_QUEUE',
+      'MAX_PAYLOAD_BYTES',
+      'CONCURRENCY',
+      'EXPRESS_CONCURRENCY',
+      'RETRY_CONCURRENCY',
+      'SHUTDOWN_GRACE',
+      'WATCHDOG',
+      'ALERT_URL',
+      'ALERT_SECRET',
+      'ALERT_ALLOW_HTTP',
+      'ALERT_WINDOW',
+      'ALERT_GIVE_UP',
+    ];
+    for (const nothing of ['', ' ', '\r\n']) {
+      const env = Object.fromEntries(names.map((name) => [`INBOX_${name}`, nothing]));
+      assert.deepEqual(readSettings(env), readSettings({}));
+    }
+  });
+
+  it('are taken without whitespace and byte order marks around them', () => {
+    const { taskQueue, concurrency, shutdownGraceMs, webhook } = readSettings({
+      INBOX_TASK_QUEUE: '\ufeffbank\r\n',
+      INBOX_CONCURRENCY: ' 8\n',
+      INBOX_SHUTDOWN_GRACE: '5s\r',
+      INBOX_ALERT_URL: 'https://hooks.example.com/x\n',
+      INBOX_ALERT_SECRET: `${SECRET}\n${OLD_SECRET}\n`,
+    });
+    assert.deepEqual([taskQueue, concurrency, shutdownGraceMs], ['bank', 8, 5_000]);
+    assert.deepEqual(webhook, { url: 'https://hooks.example.com/x', secrets: [SECRET, OLD_SECRET] });
+  });
+
+  it('in quotes are refused, as an env file of Docker keeps them', () => {
+    for (const value of ['"bank"', "'bank'"]) {
+      assert.match(
+        refused(() => readSettings({ INBOX_TASK_QUEUE: value })),
+        /^INBOX_TASK_QUEUE is in quotes/,
+      );
+    }
+  });
+
+  it('with a line break inside are refused', () => {
+    const message = refused(() => readSettings({ INBOX_TASK_QUEUE: 'bank\nINBOX_CONCURRENCY=4' }));
+    assert.match(message, /^INBOX_TASK_QUEUE has a line break/);
+  });
 
   it('of the webhook that are empty are not set', () => {
     assert.equal(readSettings({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
@@ -191,5 +239,75 @@ describe('INBOX_DIRECT_URL', () => {
     const message = refused(() => readDirectUrl({ INBOX_DIRECT_URL: 'mysql://user:secret@host/inbox' }));
     assert.match(message, /INBOX_DIRECT_URL is no postgres:\/\/ URL/);
     assert.doesNotMatch(message, /secret/);
+  });
+});
+
+describe('URLs and keys from files', () => {
+  it('are taken without the line break at their end', () => {
+    const url = 'postgres://a:b@h/d';
+    assert.equal(readDatabaseUrl({ DATABASE_URL: `${url}\n` }), url);
+    assert.equal(readDatabaseUrl({ DATABASE_URL: `\ufeff${url}\r\n` }), url);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: `${url}\n` }), url);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: '\n' }), null);
+    const { connectionOptions, namespace } = readTemporal({
+      TEMPORAL_ADDRESS: ' temporal:7233\r\n',
+      TEMPORAL_NAMESPACE: 'bank\n',
+      TEMPORAL_API_KEY: 'canary-key-4711\n',
+      TEMPORAL_TLS: '',
+      TEMPORAL_GRPC_META_AUTHORIZATION: 'canary-header-4711\n',
+    });
+    assert.deepEqual(
+      [connectionOptions.address, namespace, connectionOptions.apiKey],
+      ['temporal:7233', 'bank', 'canary-key-4711'],
+    );
+    assert.deepEqual(connectionOptions.metadata, { authorization: 'canary-header-4711' });
+  });
+
+  it('set to nothing leave the default', () => {
+    const env = {
+      TEMPORAL_ADDRESS: 'h:7233',
+      TEMPORAL_NAMESPACE: '',
+      TEMPORAL_API_KEY: '',
+      TEMPORAL_TLS: '',
+    };
+    const { connectionOptions, namespace } = readTemporal(env);
+    assert.deepEqual(
+      [namespace, connectionOptions.apiKey, connectionOptions.tls],
+      ['default', undefined, undefined],
+    );
+  });
+
+  for (const [what, env] of [
+    ['a line break inside', { TEMPORAL_API_KEY: 'canary-key\nmore' }],
+    ['a character that no header has', { TEMPORAL_API_KEY: 'canary-key-\u00fc' }],
+    ['quotes', { TEMPORAL_API_KEY: '"canary-key"' }],
+    ['a header with a line break', { TEMPORAL_GRPC_META_AUTHORIZATION: 'canary\nx' }],
+  ] as const) {
+    it(`refuse ${what}, and do not repeat it`, () => {
+      const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'h:7233', ...env }));
+      assert.match(message, /^(TEMPORAL_API_KEY|TEMPORAL_GRPC_META_AUTHORIZATION) (is in quotes|has a )/);
+      assert.doesNotMatch(message, /canary/);
+    });
+  }
+
+  it('do not repeat a database URL in quotes', () => {
+    const message = refused(() => readDatabaseUrl({ DATABASE_URL: '"postgres://a:canary@h/d"' }));
+    assert.match(message, /^DATABASE_URL is in quotes/);
+    assert.doesNotMatch(message, /canary/);
+  });
+
+  it('do not repeat the line of a profile file that is no TOML', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'inbox-config-'));
+    try {
+      const file = join(folder, 'temporal.toml');
+      await writeFile(file, '[profile.default]\napi_key = "canary-key-4711\n');
+      const message = refused(() => readTemporal({ TEMPORAL_CONFIG_FILE: file }));
+      assert.match(message, /^the settings for Temporal cannot be used/);
+      assert.doesNotMatch(message, /canary/);
+      await writeFile(file, '[profile.default]\naddress = "h:1"\napi_key = "canary-key-4711\\n"\n');
+      assert.equal(readTemporal({ TEMPORAL_CONFIG_FILE: file }).connectionOptions.apiKey, 'canary-key-4711');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 });
