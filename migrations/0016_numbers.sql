@@ -77,7 +77,7 @@ begin
     when command_type ~ control then 'command_type has a control character'
     when payload is null then 'payload is missing'
     when octet_length(payload_text) > 1048576
-      then format('payload takes %s bytes in Postgres; the limit is 1048576', octet_length(payload_text))
+      then format('payload is %s bytes as Postgres stores it; the limit is 1048576', octet_length(payload_text))
     when correlation_id = '' then 'correlation_id is empty'
     when length(correlation_id) > 255 then 'correlation_id is longer than 255 characters'
     when correlation_id ~ control then 'correlation_id has a control character'
@@ -86,7 +86,7 @@ begin
     when causation_id ~ control then 'causation_id has a control character'
     when metadata is null or jsonb_typeof(metadata) <> 'object' then 'metadata is not an object'
     when octet_length(metadata_text) > 65536
-      then format('metadata takes %s bytes in Postgres; the limit is 65536', octet_length(metadata_text))
+      then format('metadata is %s bytes as Postgres stores it; the limit is 65536', octet_length(metadata_text))
     -- Level 0 is the value itself, and one more here for the array around the two.
     when octet_length(payload_text) + octet_length(metadata_text) >= 402
       and jsonb_path_exists(jsonb_build_array(payload, metadata),
