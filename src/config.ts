@@ -19,7 +19,7 @@ import type { WebhookSettings } from './webhook-settings.ts';
 
 export interface InboxSettings {
   taskQueue: string;
-  /** Of a payload and of a result, as JSON in UTF-8. */
+  /** Limit of a payload and of a result, in bytes of its jsonb's text. */
   maxPayloadBytes: number;
   /** First attempts at the same time in one worker. */
   concurrency: number;

@@ -4,9 +4,10 @@
  * @module
  */
 import { z } from 'zod';
+import { isLongerThan } from './characters.ts';
 import { InvalidMessageError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
-import { findJsonProblem } from './json.ts';
+import { findJsonProblem, storedBytes } from './json.ts';
 import type { NewEntry } from './store/entries.ts';
 
 export const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576;
@@ -23,15 +24,17 @@ const text = z
   .refine((value) => !/[\p{Cc}\p{Cs}]/u.test(value), {
     error: 'has a control character or a lone surrogate',
   });
-const traceId = text
-  .min(1, 'is empty')
-  .max(MAX_TRACE_ID_LENGTH, `is longer than ${MAX_TRACE_ID_LENGTH} characters`)
+const upTo = (limit: number) =>
+  text
+    .min(1, 'is empty')
+    .refine((value) => !isLongerThan(value, limit), { error: `is longer than ${limit} characters` });
+const traceId = upTo(MAX_TRACE_ID_LENGTH)
   .nullish()
   .transform((value) => value ?? null);
 
 const envelope = z.object(
   {
-    commandType: text.min(1, 'is empty').max(MAX_TYPE_LENGTH, `is longer than ${MAX_TYPE_LENGTH} characters`),
+    commandType: upTo(MAX_TYPE_LENGTH),
     payload: z.unknown().refine((value) => value !== undefined, 'is missing'),
     correlationId: traceId,
     causationId: traceId,
@@ -68,7 +71,7 @@ function messageIdProblem(messageId: unknown): string | null {
 /**
  * Turns whatever a sender gave into an entry.
  *
- * @param maxPayloadBytes - of the payload as JSON in UTF-8
+ * @param maxPayloadBytes - limit of the payload, as Postgres stores it
  * @throws InvalidMessageError naming the field and what is wrong with it
  */
 export function parseEnvelope(messageId: unknown, input: unknown, maxPayloadBytes: number): NewEntry {
@@ -90,15 +93,27 @@ export function parseEnvelope(messageId: unknown, input: unknown, maxPayloadByte
 }
 
 /**
- * Checks that a value is JSON that Postgres and JavaScript hold without loss, and not too big.
+ * Checks that a value is JSON that Postgres and JavaScript hold without loss, and not too large.
  *
+ * @param maxBytes - limit of its size as Postgres stores it, as text of a jsonb
  * @throws InvalidMessageError
  */
 export function checkJson(value: unknown, field: string, maxBytes: number): Json {
   const problem = findJsonProblem(value, field);
   if (problem) throw new InvalidMessageError(problem.path, problem.problem);
-  const bytes = Buffer.byteLength(JSON.stringify(value));
+  const bytes = sizeOf(value, field, maxBytes);
   if (bytes > maxBytes)
-    throw new InvalidMessageError(field, `has ${bytes} bytes as JSON; at most ${maxBytes} are taken`);
+    throw new InvalidMessageError(field, `is ${bytes} bytes as Postgres stores it; the limit is ${maxBytes}`);
   return value as Json;
+}
+
+function sizeOf(value: unknown, field: string, maxBytes: number): number {
+  try {
+    return storedBytes(value, maxBytes);
+  } catch (error) {
+    // Longer than a string can be.
+    if (error instanceof RangeError)
+      throw new InvalidMessageError(field, `is too large; the limit is ${maxBytes} bytes`);
+    throw error;
+  }
 }

@@ -34,7 +34,7 @@ export interface InboxOptions {
   directUrl?: string | null;
   /** The commands this service knows; only their settings are checked. Handlers run in workers. */
   commands?: readonly CommandDefinition[];
-  /** Of a payload as JSON in UTF-8. Default and limit 1 MiB. */
+  /** Limit of a payload, in bytes of its jsonb's text. Default and maximum 1 MiB. */
   maxPayloadBytes?: number;
   log?: CommandLog;
 }

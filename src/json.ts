@@ -1,5 +1,6 @@
 /**
- * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss.
+ * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss. inbox.check_message has the same
+ * rules in SQL.
  *
  * @module
  */
@@ -121,4 +122,36 @@ function checkToJson(value: { toJSON?: unknown }, path: string): JsonProblem | n
 function className(value: object): string {
   const { constructor } = Object.getPrototypeOf(value) as { constructor?: { name?: unknown } };
   return typeof constructor?.name === 'string' && constructor.name ? constructor.name : 'class instance';
+}
+
+/**
+ * The size of a value as Postgres stores it, in bytes of its jsonb's text: with a space after each colon and comma, and
+ * without exponents. `5e-324` has 326 bytes there.
+ *
+ * @param value - one without a problem: see {@link findJsonProblem}
+ * @returns the exact size if it is near or above `limit`; otherwise that of the JSON text, which is smaller
+ */
+export function storedBytes(value: unknown, limit: number): number {
+  const text = JSON.stringify(value);
+  const bytes = Buffer.byteLength(text);
+  // There are at most half as many separators as there are bytes. Exponents may also be part of a string.
+  if (bytes * 1.5 <= limit && !text.includes('e-')) return bytes;
+  return bytes + addedByJsonb(value);
+}
+
+function addedByJsonb(value: unknown): number {
+  if (typeof value === 'number') return addedToNumber(value);
+  if (typeof value !== 'object' || value === null) return 0;
+  const parts = Object.values(value).filter((part) => part !== undefined);
+  const commas = Math.max(0, parts.length - 1);
+  const colons = Array.isArray(value) ? 0 : parts.length;
+  return parts.reduce<number>((sum, part) => sum + addedByJsonb(part), commas + colons);
+}
+
+/** `-1.5e-7` is `-0.00000015` in jsonb. Numbers that JavaScript writes with a positive exponent are refused. */
+function addedToNumber(value: number): number {
+  const text = String(Math.abs(value));
+  const [digits = '', exponent] = text.split('e-');
+  if (exponent === undefined) return 0;
+  return 1 + Number(exponent) + digits.replace('.', '').length - text.length;
 }

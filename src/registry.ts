@@ -5,6 +5,7 @@
  */
 import { msToNumber } from '@temporalio/common/lib/time.js';
 import { z } from 'zod';
+import { isLongerThan } from './characters.ts';
 import type { CommandDefinition, Duration } from './command.ts';
 import { InvalidCommandError } from './errors.ts';
 import type { RetryOptions, RetryPolicy } from './retry.ts';
@@ -85,7 +86,7 @@ const settings = z.object({
   type: z
     .string()
     .min(1, 'is empty')
-    .max(200, 'is longer than 200 characters')
+    .refine((value) => !isLongerThan(value, 200), 'is longer than 200 characters')
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
   timeout: duration.optional(),
   longRunning: z.boolean('is true or false').optional(),

@@ -13,7 +13,7 @@ import { byHand, custom, forged, rewrite } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 import { ALERT_BUGS } from './seeded-alert-bugs.ts';
 
-const FENCE = `attempt = $2 and status = 'Processing'`;
+const FENCE = `attempt = $2 and status::text = 'Processing'`;
 const LOCK = 'for update of entries';
 const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
 const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
@@ -71,7 +71,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       const failed = new WeakSet<object>();
       return custom('a commit', async ({ application, connection, text, send }, done) => {
         if (application !== 'inbox attempts') return send();
-        if (text.includes('with completed as')) {
+        // The inbox's own role is taken up again before, where the handler did more than queries.
+        if (text.includes('with completed as') || text.startsWith('reset session authorization')) {
           return send().catch(() => {
             failed.add(connection);
             return forged('SELECT', 1);
@@ -137,7 +138,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       rewrite(
         'inbox claims',
         ['next_retry_at = null', 'next_retry_at = null, processed_at = null, result = null'],
-        [`('Pending', 'Failed') and e.fingerprint`, `('Pending', 'Failed', 'Completed') and e.fingerprint`],
+        [`(e.status = 'Pending' or `, `(e.status in ('Pending', 'Completed') or `],
       ),
   },
   {
@@ -212,7 +213,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
           returning *`,
         ],
       );
-      const attempts = rewrite('inbox attempts', ['completed.message_id\n', `completed.message_id || '?'\n`]);
+      const attempts = rewrite('inbox attempts', [
+        'completed.message_id, clock',
+        `completed.message_id || '?', clock`,
+      ]);
       return {
         get untouched() {
           return new Set([...records.untouched, ...attempts.untouched]);
@@ -269,10 +273,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'an attempt whose worker was lost is not counted as failed',
     breaks: ['6c'],
     seed: () =>
-      rewrite('inbox claims', [
-        `status in ('Pending', 'Failed')`,
-        `status in ('Pending', 'Failed', 'Processing')`,
-      ]),
+      rewrite('inbox claims', [`(e.status = 'Pending' or `, `(e.status in ('Pending', 'Processing') or `]),
   },
   {
     name: 'next_retry_at stays when the retry begins',
@@ -308,18 +309,18 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       rewrite(
         'inbox records',
         [
-          `where message_id = $1 and resolution is null and ($5::uuid is null or id = $5)
+          `where message_id = $1 and coalesce(resolution, '') = '' and ($5::uuid is null or id = $5)
        returning id, message_id, generation`,
           `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
         ],
-        [` and e.status = 'DeadLetter'`, ''],
+        [` and e.status::text = 'DeadLetter'`, ''],
       ),
   },
   {
     name: 'replay resolves the dead letter, and leaves its entry dead',
     breaks: ['7c', '8'],
     stuck: REPLAYED,
-    seed: () => rewrite('inbox records', [` and e.status = 'DeadLetter'`, ` and e.status = 'Pending'`]),
+    seed: () => rewrite('inbox records', [` and e.status::text = 'DeadLetter'`, ` and e.status = 'Pending'`]),
   },
   {
     name: 'a dead letter whose workflow is gone is taken for a discarded one',
