@@ -51,10 +51,10 @@ export async function inspectSearchAttributes(
   });
   const state: AttributeState = { usable: [], missing: [], conflicting: [] };
   for (const name of ATTRIBUTE_NAMES) {
-    const type = customAttributes?.[name];
+    const type: number | null | undefined = customAttributes?.[name];
     if (type === undefined || type === null) state.missing.push(name);
-    else if (Number(type) === KEYWORD) state.usable.push(name);
-    else state.conflicting.push({ name, type: TYPES[Number(type)] ?? String(type) });
+    else if (type === KEYWORD) state.usable.push(name);
+    else state.conflicting.push({ name, type: TYPES[type] ?? String(type) });
   }
   return state;
 }

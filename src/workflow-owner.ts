@@ -5,7 +5,7 @@
  * @module
  */
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
-import type { Client, Workflow, WorkflowStartOptions } from '@temporalio/client';
+import type { Client, WorkflowStartOptions } from '@temporalio/client';
 import { InboxError, WorkflowIdTakenError } from './errors.ts';
 import { INBOX_MEMO } from './protocol.ts';
 import { describeWorkflow, isDenied } from './workflow-description.ts';
@@ -21,7 +21,7 @@ export interface WorkflowOwner {
 /** A workflow to start, or to find running. */
 export interface OwnWorkflow {
   type: string;
-  options: Omit<WorkflowStartOptions<Workflow>, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
+  options: Omit<WorkflowStartOptions, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
     args: unknown[];
   };
 }

@@ -22,6 +22,7 @@ export function undecodable(value: unknown): string | null {
 /** Loaded by the SDK under this name. */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, context) => defaultPayloadConverter.toPayload(value, context),
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the interface has it
   fromPayload: <T>(payload: Payload, context?: Parameters<PayloadConverter['fromPayload']>[1]): T => {
     try {
       return defaultPayloadConverter.fromPayload<T>(payload, context);

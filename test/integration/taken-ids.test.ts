@@ -42,6 +42,19 @@ const dead = defineCommand({
   },
 });
 
+async function signalsOf(handle: WorkflowHandle): Promise<string[]> {
+  const { events } = await handle.fetchHistory();
+  return (events ?? []).flatMap(({ workflowExecutionSignaledEventAttributes: signaled }) =>
+    signaled ? [signaled.signalName ?? ''] : [],
+  );
+}
+
+function taken(error: unknown): boolean {
+  assert.ok(error instanceof WorkflowIdTakenError, String(error));
+  assert.match(error.message, /type OrderSaga, task queue sagas-.*terminate that workflow or let it finish/);
+  return true;
+}
+
 describe('a workflow ID that another workflow uses', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -62,13 +75,6 @@ describe('a workflow ID that another workflow uses', () => {
       workflowId: fixture.id(name),
       taskQueue: `sagas-${fixture.taskQueue}`,
     });
-  }
-
-  async function signalsOf(handle: WorkflowHandle): Promise<string[]> {
-    const { events } = await handle.fetchHistory();
-    return (events ?? []).flatMap(({ workflowExecutionSignaledEventAttributes: signaled }) =>
-      signaled ? [signaled.signalName ?? ''] : [],
-    );
   }
 
   const errors = () =>
@@ -125,14 +131,6 @@ describe('a workflow ID that another workflow uses', () => {
     const theirs = await squat('dead');
     await inbox.send({ messageId: id, type: 'ExpressDead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
-    const taken = (error: unknown) => {
-      assert.ok(error instanceof WorkflowIdTakenError, String(error));
-      assert.match(
-        error.message,
-        /type OrderSaga, task queue sagas-.*terminate that workflow or let it finish/,
-      );
-      return true;
-    };
     await assert.rejects(discard(fixture, id, {}), taken);
     await assert.rejects(replay(fixture, id, {}), taken);
     const all = await discardAll(fixture, { commandType: 'ExpressDead' });

@@ -33,6 +33,8 @@ const fixable = defineCommand({
   },
 });
 
+const tenOf = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
+
 describe('two inboxes on one task queue', () => {
   let one: TestInbox;
   let two: TestInbox;
@@ -64,8 +66,6 @@ describe('two inboxes on one task queue', () => {
     return ids;
   }
 
-  const names = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
-
   it('have different ids', () => {
     assert.notEqual(oneId, twoId);
   });
@@ -73,8 +73,8 @@ describe('two inboxes on one task queue', () => {
   it('each handle their own commands, with their retries, in the usual time', async () => {
     const began = Date.now();
     const [ofOne, ofTwo] = await Promise.all([
-      send(one, 'Flaky', { fail: 2 }, names('one')),
-      send(two, 'Flaky', { fail: 2 }, names('two')),
+      send(one, 'Flaky', { fail: 2 }, tenOf('one')),
+      send(two, 'Flaky', { fail: 2 }, tenOf('two')),
     ]);
     for (const id of ofOne) assert.equal((await one.reaches(id, 'Completed')).retryCount, 2);
     for (const id of ofTwo) assert.equal((await two.reaches(id, 'Completed')).retryCount, 2);
@@ -84,7 +84,7 @@ describe('two inboxes on one task queue', () => {
   });
 
   it('lose no replay and no discard', async () => {
-    const ids = await send(one, 'Fixable', {}, names('dead'));
+    const ids = await send(one, 'Fixable', {}, tenOf('dead'));
     for (const id of ids) await one.reaches(id, 'DeadLetter');
     const operator = { ...one, waitMs: 60_000 };
     await Promise.all(
