@@ -85,7 +85,7 @@ export function refusal(type: string, message: string): ApplicationFailure {
 
 /** Another attempt of the same command runs, or ran meanwhile; the next look at the row will tell. */
 export function overtaken(attempt: number): ApplicationFailure {
-  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, 1_000);
+  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, lookAgainMs());
 }
 
 /**
@@ -113,13 +113,22 @@ export async function reaching<T>(work: Promise<T>): Promise<T> {
 function databaseUnavailable(error: unknown): ApplicationFailure {
   const why = messageOf(error);
   if (isLockNotAvailable(error)) {
-    return unavailable(FAILURE.attemptRunning, `an earlier attempt still holds the row: ${why}`, 1_000);
+    return unavailable(
+      FAILURE.attemptRunning,
+      `an earlier attempt still holds the row: ${why}`,
+      lookAgainMs(),
+    );
   }
   return unavailable(
     FAILURE.inboxUnavailable,
     `Postgres could not be worked with: ${why}`,
     unavailableDelayMs(),
   );
+}
+
+/** Doubles from a second to 5: another attempt may run for hours, and nothing is to be done until it ends. */
+function lookAgainMs(): number {
+  return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 5_000);
 }
 
 /** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */

@@ -32,11 +32,11 @@ export function createAttempt(dependencies: ActivityDependencies) {
     const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
-      return longRunning ?? attemptOnce(dependencies, messageId, envelope, input.lane);
+      return longRunning ?? attemptOnce(dependencies, messageId, envelope);
     }
     return withHeartbeat(async () => {
       if (input.lane === 'retry' && activityInfo().attempt === 1) await carryOver(dependencies, messageId);
-      return attemptOnce(dependencies, messageId, envelope, input.lane);
+      return attemptOnce(dependencies, messageId, envelope);
     });
   };
 }
@@ -72,7 +72,6 @@ async function attemptOnce(
   dependencies: ActivityDependencies,
   messageId: string,
   envelope: NewEntry | null,
-  lane: AttemptInput['lane'],
 ): Promise<AttemptOutcome> {
   // Before the claim: an attempt that cannot have a connection must not be counted as one.
   const client = await reaching(acquire(dependencies.attempts));
@@ -80,7 +79,7 @@ async function attemptOnce(
   try {
     await claimsUndone(dependencies.records, messageId);
     await crashPoint('before-claim', messageId);
-    claimed = await claim(dependencies, messageId, envelope, lane);
+    claimed = await claim(dependencies, messageId, envelope);
   } catch (error) {
     client.release();
     throw error;

@@ -7,7 +7,7 @@
 import { activityInfo, Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { failureShare, nextStep, pace, percent } from '../src/campaign.ts';
-import type { CampaignLook } from '../src/campaign.ts';
+import type { CampaignLook, CampaignStep } from '../src/campaign.ts';
 import { withTransaction } from '../src/database.ts';
 import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/outcome.ts';
 import { FAILURE, REPLAY_SIGNAL } from '../src/protocol.ts';
@@ -63,8 +63,7 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
         const current = await look(dependencies, campaignId);
         const step = nextStep(current);
         if (current.state !== 'Running' || step.kind === 'stop' || step.kind === 'finish') return current;
-        const limit = step.kind === 'ask' ? step.limit : 0;
-        const { asked, skipped } = await reaching(take(dependencies, current, limit, unheardMs));
+        const { asked, skipped } = await reaching(take(dependencies, current, step, unheardMs));
         unheardMs = UNHEARD_MS;
         await ask(dependencies, taken, current, asked);
         if (skipped > 0) continue;
@@ -111,17 +110,24 @@ function idleMs({ rate }: CampaignLook): number {
   return Math.max(IDLE_MS, pace(rate).windowMs + LOOK_INTERVAL_MS);
 }
 
-/** Notes them as asked for before they are: a rate that is exceeded because of a crash would be no limit. */
+/**
+ * Notes them as asked for before they are: a rate that is exceeded because of a crash would be no limit. How many places are
+ * free is counted again under the lock: a round whose worker counts as lost may still be at work beside this one.
+ */
 function take(
   { records }: ActivityDependencies,
   { id, rate }: CampaignLook,
-  limit: number,
+  step: CampaignStep,
   unheardMs: number,
 ): Promise<{ asked: ItemToAsk[]; skipped: number }> {
   return withTransaction(records, async (tx) => {
     if (!(await lockRunningCampaign(tx, id))) return { asked: [], skipped: 0 };
     const again = await takeUnheardItems(tx, id, unheardMs);
-    const next = limit > 0 ? await takeItems(tx, id, limit, pace(rate)) : { asked: [], skipped: 0 };
+    if (step.kind !== 'ask') return { asked: again, skipped: 0 };
+    const current = await lookAtCampaign(tx, id);
+    const now = current ? nextStep(current) : step;
+    if (now.kind !== 'ask') return { asked: again, skipped: 0 };
+    const next = await takeItems(tx, id, now.limit, pace(rate));
     return { asked: [...again, ...next.asked], skipped: next.skipped };
   });
 }

@@ -5,7 +5,6 @@
  */
 import { inboxFailure, splitErrorText } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
-import type { AttemptInput } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import { findLastDeadLetter } from '../src/store/dead-letters.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
@@ -33,8 +32,9 @@ import { recordFailure } from './record-failure.ts';
 export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; result: Json };
 
 /**
- * A workflow's first attempt leaves an entry alone whose next attempt is not due: it belongs to a workflow that was
- * started for a command which had failed before, and the waiting is to be seen in the Web UI.
+ * Starts the next attempt if it is due. A Failed entry whose time has not come is left alone, whatever asks for the attempt:
+ * a workflow that was started for a command which had failed before, an activity that Temporal starts again because its
+ * worker died, or one that was reset or unpaused. The row says when the next attempt is due, and the Web UI shows the wait.
  *
  * @throws ApplicationFailure when nothing is to be run: refused, dead already, not due, or an earlier attempt turned out
  *   lost.
@@ -43,7 +43,6 @@ export async function claim(
   dependencies: ActivityDependencies,
   messageId: string,
   envelope: NewEntry | null,
-  lane: AttemptInput['lane'],
 ): Promise<Claim> {
   const { claims, registry } = dependencies;
   if (envelope && !registry.has(envelope.commandType)) {
@@ -54,7 +53,7 @@ export async function claim(
   const entry = await reaching(
     envelope
       ? insertAndClaimEntry(claims, envelope)
-      : claimEntry(claims, messageId, { onlyDue: lane === 'first', types: [...registry.keys()] }),
+      : claimEntry(claims, messageId, { onlyDue: true, types: [...registry.keys()] }),
   );
   return entry ? { kind: 'claimed', entry } : explain(dependencies, messageId, envelope);
 }

@@ -83,8 +83,8 @@ export class ConnectionWatch {
 
   readonly #onCommandComplete = ({ text }: { text: string }): void => {
     if (!PLAIN_COMMANDS.test(text)) this.#touchedSession = true;
-    // DEALLOCATE ALL: our own statements are gone as well.
-    if (/^(?:DEALLOCATE|DISCARD)/.test(text)) forgetPrepared(this.#client);
+    // Our own statements are gone as well.
+    if (text === 'DEALLOCATE ALL') forgetPrepared(this.#client);
   };
 
   readonly #onErrorMessage = (error: Error): void => {

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { CommandLog, HandlerContext, OutboxEvent, Transaction } from '../src/command.ts';
+import type { CommandLog, HandlerContext, OutboxEvent } from '../src/command.ts';
 import { checkJson } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
+import { checkEvent } from '../src/event-limits.ts';
 import { inboxFailure } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { FAILURE } from '../src/protocol.ts';
@@ -13,7 +14,10 @@ import type { RegisteredCommand } from '../src/registry.ts';
 import { sendMessages } from '../src/send.ts';
 import type { Message } from '../src/send.ts';
 import type { Entry, StoredEvent } from '../src/store/entries.ts';
+import { AttemptScope } from './attempt-scope.ts';
+import { watchStrayErrors } from './stray-errors.ts';
 import { ReportedFailure } from './transaction.ts';
+import type { HandlerTransaction } from './transaction.ts';
 
 export interface HandlerLimits {
   maxPayloadBytes: number;
@@ -28,22 +32,35 @@ export interface Handled {
 
 /**
  * @throws ReportedFailure for a payload that fails the schema, and for events and results that are not JSON; else what
- *   the handler throws.
+ *   the handler throws, or what it caught or left behind where that must not be lost.
  */
 export async function runHandler(
   command: RegisteredCommand,
   entry: Entry,
-  tx: Transaction,
+  transaction: HandlerTransaction,
   signal: AbortSignal,
   log: CommandLog,
   limits: HandlerLimits,
 ): Promise<Handled> {
-  const payload = await parsePayload(command, entry.payload);
+  watchStrayErrors();
   const events: StoredEvent[] = [];
-  const context: HandlerContext<unknown> = {
+  const scope = new AttemptScope(entry.messageId, log);
+  signal.addEventListener('abort', () => scope.close(), { once: true });
+  const tx = transaction.facade;
+  transaction.onQuery = (work) => scope.track('tx.query', work);
+  const send = async (message: Message) => {
+    const caused = {
+      correlationId: entry.correlationId ?? entry.messageId,
+      causationId: entry.messageId,
+      ...message,
+    };
+    const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
+    limits.onSend?.(caused);
+    return sent!;
+  };
+  const context: Omit<HandlerContext<unknown>, 'payload'> = {
     messageId: entry.messageId,
     type: entry.commandType,
-    payload,
     metadata: entry.metadata,
     correlationId: entry.correlationId,
     causationId: entry.causationId,
@@ -51,22 +68,38 @@ export async function runHandler(
     attempt: entry.retryCount + 1,
     generation: entry.generation,
     tx,
-    emit: (event) => void events.push(storedEvent(event, limits)),
+    emit(event) {
+      try {
+        if (!scope.isOpen) throw new Error('emit was called after its handler had returned');
+        events.push(storedEvent(event, limits));
+      } catch (error) {
+        scope.note(error);
+        throw error;
+      }
+    },
     signal,
-    send: async (message) => {
-      const caused = {
-        correlationId: entry.correlationId ?? entry.messageId,
-        causationId: entry.messageId,
-        ...message,
-      };
-      const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
-      limits.onSend?.(caused);
-      return sent!;
+    send(message) {
+      const sending = send(message);
+      scope.track('send', sending);
+      sending.catch((error: unknown) => scope.note(error));
+      return sending;
     },
     log,
   };
-  const result: unknown = await command.definition.handle(context);
+  const result: unknown = await scope.run(async () => {
+    const payload = await parsePayload(command, entry.payload);
+    return command.definition.handle({ ...context, payload });
+  });
+  transaction.throwIfRefused();
+  if (transaction.hasOpenNested) throw leftOpen();
   return { result: storedResult(result, limits), events };
+}
+
+function leftOpen(): ReportedFailure {
+  const problem =
+    'the handler returned while a transaction that it had begun inside its own was open; everything was rolled back. ' +
+    'Await it, and end it with COMMIT or ROLLBACK';
+  return new ReportedFailure(inboxFailure(FAILURE.forgottenAwait, problem, true));
 }
 
 /** @throws ReportedFailure, unrecoverable, that names each field at fault and never the value in it. */
@@ -89,7 +122,7 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
   const { aggregateType, aggregateId, type, payload, metadata = {} } = event;
   const stored = { aggregatetype: aggregateType, aggregateid: aggregateId, type, payload, metadata };
   try {
-    checkJson(stored, 'event', limits.maxPayloadBytes);
+    checkEvent(stored, limits.maxPayloadBytes);
   } catch (error) {
     if (error instanceof InvalidMessageError) throw invalid(error.message);
     throw error;

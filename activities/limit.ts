@@ -50,6 +50,11 @@ export class AttemptLimit {
     this.#start(timeoutMs, () => new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
   }
 
+  /** The attempt is over, its handler perhaps not: one that was overtaken would never learn of it. */
+  abandon(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
   end(): void {
     clearTimeout(this.#timer);
     this.#context?.cancellationSignal.removeEventListener('abort', this.#onCancellation);

@@ -8,7 +8,7 @@ import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../src/crash-points.ts';
 import { cut } from '../src/connection.ts';
-import { isPooled } from '../src/connection-state.ts';
+import { carriedOf } from '../src/connection-state.ts';
 import { commit, together } from '../src/database.ts';
 import { messageOf } from '../src/error-message.ts';
 import { inboxFailure, reportFailure } from '../src/failure.ts';
@@ -20,7 +20,7 @@ import { FAILURE } from '../src/protocol.ts';
 import type { RegisteredCommand } from '../src/registry.ts';
 import { terminateTransaction } from '../src/store/backends.ts';
 import { completeEntry, MAX_INTERRUPTIONS } from '../src/store/entries.ts';
-import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session.ts';
+import { releaseSessionLocks, resetSession, resumeOwnRole } from '../src/store/session-reset.ts';
 import type { Entry, LockedAttempt, RecordMark } from '../src/store/entries.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -70,7 +70,7 @@ export async function performAttempt(
 ): Promise<Completed | NotCompleted | Interrupted> {
   const command = dependencies.registry.get(entry.commandType);
   const limit = new AttemptLimit(0, context, dependencies.shutdown);
-  limit.beginWithin(BEGIN_LIMIT_MS);
+  limit.beginWithin(Math.max(command?.timeoutMs ?? 0, BEGIN_LIMIT_MS));
   const run: Run = { limit, watch: new ConnectionWatch(client), locked: null };
   let broken: Error | true | undefined;
   try {
@@ -79,6 +79,7 @@ export async function performAttempt(
   } catch (error) {
     const outcome = judge(run, command, error);
     broken = await endTransaction(dependencies, client, run);
+    limit.abandon(outcome.error);
     return outcome;
   } finally {
     limit.end();
@@ -135,6 +136,7 @@ async function perform(
   const { limit } = run;
   const work = async () => {
     await crashPoint('after-claim', messageId);
+    limit.beginWithin(BEGIN_LIMIT_MS);
     const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
     const transaction = new HandlerTransaction(client);
     const handle = async () => {
@@ -142,7 +144,7 @@ async function perform(
       if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
-      return runHandler(command, entry, transaction.facade, limit.signal, log, dependencies);
+      return runHandler(command, entry, transaction, limit.signal, log, dependencies);
     };
     try {
       // The handler's first statement is on its way behind the lock, not after its answer. Where the attempt turns out to be
@@ -179,13 +181,16 @@ async function complete(
   done: Parameters<typeof completeEntry>[1],
 ): Promise<void> {
   const everything = watch.touchedSession;
-  const pooled = isPooled(client);
+  const carried = carriedOf(client);
+  const reset = resetSession({ everything, carried });
   const answers = await together(client, () =>
     Promise.allSettled([
       ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
-      commit(client, resetSession({ everything, pooled })),
-      ...(everything || pooled ? [] : [releaseSessionLocks(client)]),
+      // Behind a pooler it has to be one message: the next one may reach another server.
+      ...(carried === null
+        ? [commit(client), client.query(reset), ...(everything ? [] : [releaseSessionLocks(client)])]
+        : [commit(client, reset)]),
     ]),
   );
   // The first is the cause; COMMIT only says that there is one.
@@ -209,9 +214,12 @@ async function endTransaction(
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  const reset = resetSession({ everything: true, pooled: isPooled(client) });
+  const carried = carriedOf(client);
+  const reset = resetSession({ everything: true, carried });
   forgetPrepared(client);
-  return client.query(`rollback; ${reset}`).then(
+  // As with COMMIT: behind a pooler it has to be one message.
+  const statements = carried === null ? ['rollback', reset] : [`rollback; ${reset}`];
+  return together(client, () => Promise.all(statements.map((text) => client.query(text)))).then(
     () => undefined,
     (error: Error) => error,
   );

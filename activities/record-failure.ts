@@ -6,14 +6,14 @@
 import type { ApplicationFailure } from '@temporalio/common';
 import type { FailureReport } from '../src/failure.ts';
 import { errorText, failureGroup } from '../src/failure.ts';
-import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted } from '../src/retry.ts';
+import { retryDelayMs, DEFAULT_RETRY_POLICY, isExhausted } from '../src/retry.ts';
 import type { Entry } from '../src/store/entries.ts';
 import type { FailedAttempt } from '../src/store/failures.ts';
 import { recordDeadLetter, recordTransientFailure } from '../src/store/failures.ts';
 import { deadLetterFailure, factsOf, transientFailure } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
-/** A handler may ask for any delay; beyond this it is a mistake, and Temporal's timers have limits too. */
+/** A handler may ask for any delay; beyond 30 days it is a mistake, and Temporal's timers have limits, too. */
 const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
 /**
@@ -31,7 +31,7 @@ export async function recordFailure(
   if (!report.retryable) return bury(dependencies, entry, report, 'unrecoverable', handOver);
   if (isExhausted(policy, entry.retryCount + 1))
     return bury(dependencies, entry, report, 'exhausted', handOver);
-  const delayMs = Math.min(report.delayMs ?? backoffDelayMs(policy, entry.retryCount + 1), MAX_DELAY_MS);
+  const delayMs = Math.min(report.delayMs ?? retryDelayMs(policy, entry.retryCount + 1), MAX_DELAY_MS);
   const failed = await recordTransientFailure(
     dependencies.records,
     describe(dependencies, entry, report),

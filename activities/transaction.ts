@@ -7,11 +7,18 @@ import type { PoolClient } from 'pg';
 import type { Transaction } from '../src/command.ts';
 import { isTransactionAborted, RolledBackError, sqlState, together } from '../src/database.ts';
 import { beginOf } from '../src/connection-state.ts';
+import { messageOfError } from '../src/error-text.ts';
 import type { FailureReport } from '../src/failure.ts';
 import { inboxFailure } from '../src/failure.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { LockedAttempt } from '../src/store/entries.ts';
 import { lockAttempt, TRANSACTION_ENDED } from '../src/store/entries.ts';
+import { transactionStatement } from '../src/transaction-control.ts';
+import type { TransactionStatement } from '../src/transaction-control.ts';
+import { clientFacade } from './client-facade.ts';
+import { endsTransactionError, NestedTransactions } from './nested-transactions.ts';
+import { answer, isPortal, readQueryCall, refuse } from './query-call.ts';
+import type { QueryCall } from './query-call.ts';
 
 /** A failure that the inbox found itself, on its way to being recorded. */
 export class ReportedFailure extends Error {
@@ -31,32 +38,91 @@ export class StaleAttemptError extends Error {
 }
 
 /**
- * What the handler sees of the connection. It is dead once closed; a rejected query that nobody awaits does not end
- * the process; and the first error is remembered, because a handler that swallows it has lost its transaction.
+ * What the handler sees of the connection. It is dead once closed; a rejected query that nobody awaits does not end the
+ * process; and the first error is remembered, because a handler that swallows it has lost its transaction. A transaction
+ * that is begun through it is a savepoint of the attempt's.
  */
 export class HandlerTransaction {
   readonly facade: Transaction;
+  readonly #query: (...args: unknown[]) => unknown;
+  readonly #nested = new NestedTransactions();
+  readonly #pipelined: boolean;
+  /** Told of each query, so that a forgotten await is noticed. */
+  onQuery: (work: Promise<unknown>) => void = () => {};
   #open = true;
   #firstError: Error | null = null;
+  /** Set once it tried to end the attempt's transaction, whether or not it caught the refusal. */
+  #refusal: Error | null = null;
 
   constructor(client: PoolClient) {
-    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
-    this.facade = {
-      query: ((...args: unknown[]) => {
-        if (!this.#open) return refused('tx was used after its handler had returned');
-        const answer = query(...args);
-        if (answer instanceof Promise) answer.catch((error: Error) => (this.#firstError ??= error));
-        return answer;
-      }) as Transaction['query'],
-    };
+    this.#query = client.query.bind(client);
+    this.#pipelined = (client as { pipeline?: boolean }).pipeline === true;
+    this.facade = clientFacade((...args) => this.#run(readQueryCall(args)));
+  }
+
+  /** Whether a nested transaction was begun and not ended. */
+  get hasOpenNested(): boolean {
+    return this.#nested.depth > 0;
   }
 
   close(): void {
     this.#open = false;
   }
 
+  /** @throws what the handler was refused: it must not end well, even if it caught that. */
+  throwIfRefused(): void {
+    if (this.#refusal) throw this.#refusal;
+  }
+
+  #run(call: QueryCall): unknown {
+    if (!this.#open) return refuse(call, new Error('tx was used after its handler had returned'));
+    const statement = call.text === null ? null : transactionStatement(call.text);
+    if (call.submittable) return this.#submit(call, statement);
+    if (!statement) return answer(call, this.#watch(this.#query(...call.args) as Promise<unknown>));
+    try {
+      const { text, failed } = this.#nested.replace(statement);
+      const result = this.#query(text) as Promise<unknown>;
+      result.catch(failed);
+      // Two statements have two results.
+      const first = result.then((results) => (Array.isArray(results) ? (results[0] as unknown) : results));
+      return answer(call, this.#watch(first));
+    } catch (error) {
+      if (statement.kind !== 'begin') this.#refuse(error as Error);
+      return refuse(call, error as Error);
+    }
+  }
+
+  #submit(call: QueryCall, statement: TransactionStatement | null): unknown {
+    if (call.text === null || statement) {
+      const what = call.text === null ? 'a query whose text cannot be read' : `${call.text} as an object`;
+      return refuse(call, this.#refuse(endsTransactionError(what)));
+    }
+    if (this.#pipelined && isPortal(call.submittable!)) {
+      const problem =
+        'tx sends queries without waiting for the answers before, so cursors and streams do not work on it';
+      return refuse(call, new Error(`${problem}: read with LIMIT, page by page`));
+    }
+    return this.#query(...call.args);
+  }
+
+  #watch(work: Promise<unknown>): Promise<unknown> {
+    work.then(
+      // What succeeds shows that the transaction, or its last savepoint, is sound.
+      () => (this.#firstError = null),
+      (error: Error) => (this.#firstError ??= error),
+    );
+    this.onQuery(work);
+    return work;
+  }
+
+  #refuse(error: Error): Error {
+    this.#refusal ??= error;
+    return error;
+  }
+
   /** What is behind Postgres's words: the statement that really failed, or a handler that ended the transaction. */
   explain(error: unknown): unknown {
+    if (this.#refusal) return this.#refusal;
     if (sqlState(error) === TRANSACTION_ENDED) {
       return new ReportedFailure(inboxFailure(FAILURE.transactionEnded, ENDED_BY_HANDLER, false));
     }
@@ -65,18 +131,11 @@ export class HandlerTransaction {
     return new ReportedFailure(
       inboxFailure(
         FAILURE.transactionAborted,
-        `a statement of the handler had failed, and nothing after it could be kept: ${this.#firstError.message}`,
+        `a statement of the handler had failed, and nothing after it could be kept: ${messageOfError(this.#firstError)}`,
         true,
       ),
     );
   }
-}
-
-/** One that nobody awaits must not end the process either. */
-export function refused(problem: string): Promise<never> {
-  const answer = Promise.reject(new Error(problem));
-  answer.catch(() => {});
-  return answer;
 }
 
 /**

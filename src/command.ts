@@ -15,6 +15,12 @@ export type Duration = number | string;
 /**
  * The one transaction of an attempt: a `pg` client without the calls that would end the transaction or the connection.
  * It is dead after the handler returned.
+ *
+ * BEGIN makes a savepoint, and the COMMIT or ROLLBACK after it releases it or rolls back to it, so that the transactions of
+ * an ORM are nested in that of the attempt. A COMMIT or ROLLBACK without a BEGIN is rejected, and the command becomes a dead
+ * letter (`TransactionEnded`).
+ *
+ * Drizzle, Kysely and Knex work on it: docs/commands.md shows how.
  */
 export type Transaction = Pick<ClientBase, 'query'>;
 
@@ -49,14 +55,17 @@ export interface HandlerContext<Payload> {
   /** How often the command was replayed. */
   generation: number;
   tx: Transaction;
-  /** Adds an event to the outbox, in the order of the calls. Throws when it is not JSON: a dead letter at once. */
+  /**
+   * Adds an event to the outbox, in the order of the calls. Throws when it is not JSON: a dead letter at once, also where
+   * the handler catches that. What a nested transaction emits stays when only that one is rolled back.
+   */
   emit: (event: OutboxEvent) => void;
-  /** Aborted when the attempt times out, is cancelled or its worker shuts down for good. */
+  /** Aborted when the attempt fails, times out, is overtaken or cancelled, or its worker shuts down for good. */
   signal: AbortSignal;
   /**
    * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Its correlationId
    * is that of this command (its message_id where it has none) and its causationId this command's message_id, unless
-   * the message says otherwise.
+   * the message says otherwise. If it fails, the attempt fails, also where the handler catches that or does not await it.
    */
   send: (message: Message) => Promise<Sent>;
   log: CommandLog;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ClientBase } from 'pg';
-import { BEGIN } from './connection-settings.ts';
+import { BEGIN, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { noteSession } from './connection-state.ts';
 import { ServerConnectionTimeoutError } from './database-errors.ts';
@@ -34,7 +34,16 @@ export async function prepareSession(
   if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
   const needed = pooled ? settings : differing;
   const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
-  noteSession(client, { pooled, begin });
+  noteSession(client, { pooled, begin, ...(pooled && { carried: carriedBy(client) }) });
+}
+
+function carriedBy(client: ClientBase): string {
+  const { application_name: name } = (
+    client as unknown as { connectionParameters: { application_name?: string } }
+  ).connectionParameters;
+  return Object.entries({ ...STARTUP_SETTINGS, ...(name && { application_name: name }) })
+    .map(([setting, value]) => `set ${setting} = ${client.escapeLiteral(value)}`)
+    .join('; ');
 }
 
 /**

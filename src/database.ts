@@ -78,7 +78,7 @@ export function createPool(options: PoolOptions): Pool {
   const { settings, settingsFor = 'session' } = options;
   const ready = new Set<ClientBase>();
   if (settings) {
-    config.onConnect = async (client: ClientBase) => {
+    const prepare = async (client: ClientBase) => {
       try {
         await prepareSession(client, settings, settingsFor, connectTimeoutMs / 2);
       } catch (error) {
@@ -86,6 +86,9 @@ export function createPool(options: PoolOptions): Pool {
         throw error;
       }
     };
+    // The pool waits for it, which its types do not say.
+    // oxlint-disable-next-line typescript/no-misused-promises
+    config.onConnect = prepare;
   }
   const pool = new Pool(config);
   // An error of a connection that is not running a statement has nobody to go to, idle or checked out: without a
@@ -104,8 +107,8 @@ export function createPool(options: PoolOptions): Pool {
 /** pg sends no client_encoding by itself. */
 class InboxClient extends Client {
   getStartupConf(): Record<string, string> {
-    const { getStartupConf } = Client.prototype as unknown as { getStartupConf(): Record<string, string> };
-    return { ...getStartupConf.call(this), ...STARTUP_SETTINGS };
+    const plain = Client.prototype as unknown as { getStartupConf: (this: Client) => Record<string, string> };
+    return { ...plain.getStartupConf.call(this), ...STARTUP_SETTINGS };
   }
 }
 

@@ -31,7 +31,10 @@ export class UnrecoverableError extends Error {
   }
 }
 
-/** Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. */
+/**
+ * Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. More than 30 days
+ * are 30 days; a delay that is negative or no duration leaves the choice to the retry policy.
+ */
 export class RetryAfterError extends Error {
   override readonly name = 'RetryAfterError';
 
@@ -180,6 +183,18 @@ export class UnknownCampaignError extends InboxError {
   }
 }
 
+/** No event with this id is in the state that the request needs. */
+export class UnknownEventError extends InboxError {
+  override readonly name = 'UnknownEventError';
+
+  constructor(
+    readonly eventId: string,
+    readonly problem: string,
+  ) {
+    super(`event ${JSON.stringify(eventId)} ${problem}; \`inbox outbox list\` shows the parked events`);
+  }
+}
+
 /** The campaign cannot be made, or is not in a state in which this can be done. */
 export class CampaignError extends InboxError {
   override readonly name = 'CampaignError';
@@ -193,12 +208,41 @@ export class CampaignError extends InboxError {
   }
 }
 
+/** What a publisher knows about the events of a batch that failed. */
+export interface PublishErrorOptions {
+  cause?: unknown;
+  /**
+   * Ids of events that the broker rejects, each for its own sake, with the reason. Their aggregates are parked. Every other
+   * event counts as published, except later events of these aggregates, which must not have been sent; give `published` where
+   * that is not so.
+   */
+  rejected?: readonly { id: string; problem: string }[];
+  /** Ids of the events that the broker has stored. The others come again. */
+  published?: readonly string[];
+  /** The broker cannot be reached, or takes nothing at all: the relay backs off as a whole and parks nothing. */
+  unavailable?: boolean;
+}
+
 /**
- * Thrown by a publisher: the broker did not take the events. Of other errors the log has the name alone; this one's
- * message is logged, so it must say what to do, and have nothing in it of what the events carry.
+ * Thrown by a publisher: the broker did not store all events. Its message is logged and stored, unlike that of other errors,
+ * so it must say what to do and must not contain what the events carry.
+ *
+ * @example
+ * throw new PublishError('1 of 200 events was rejected', { rejected: [{ id: event.id, problem: 'larger than 1 MB' }] });
  */
 export class PublishError extends InboxError {
   override readonly name = 'PublishError';
+  readonly rejected: readonly { id: string; problem: string }[];
+  /** Null: all that is not rejected or behind a rejected event; nothing if none is rejected. */
+  readonly published: readonly string[] | null;
+  readonly unavailable: boolean;
+
+  constructor(message: string, options: PublishErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.rejected = options.rejected ?? [];
+    this.published = options.published ?? null;
+    this.unavailable = options.unavailable ?? false;
+  }
 }
 
 /** The database's schema does not fit this version of the package. */

@@ -6,7 +6,10 @@
 import { createHash } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import { msOptionalToNumber } from '@temporalio/common/lib/time.js';
-import { sqlState } from './database.ts';
+import { errorChain, isError, looseCause, readText, safely, sqlStateOf } from './error-chain.ts';
+import { decisionIn, rootCause, stackOf, typeOf } from './error-meaning.ts';
+import type { Decision } from './error-meaning.ts';
+import { cutParameters, messageOfError } from './error-text.ts';
 import { RetryAfterError, UnrecoverableError } from './errors.ts';
 import type { FAILURE } from './protocol.ts';
 import { toMilliseconds } from './registry.ts';
@@ -21,31 +24,95 @@ export interface FailureReport {
   retryable: boolean;
   /** The delay that the handler asked for, in ms; null means that the retry policy decides. */
   delayMs: number | null;
+  /** What the failure group is made of, where that is not the message: the cause without what was said around it. */
+  groupText?: string;
 }
 
 const MAX_ERROR_BYTES = 4_000;
 const MAX_TYPE_BYTES = 200;
 const MAX_STACK_BYTES = 16_000;
+/** Of what each wrapper says: the cause must not be lost behind a long statement. */
+const MAX_CONTEXT_BYTES = 500;
 
-/** Reads any thrown value; nothing a handler throws can make this throw. */
+/**
+ * Reads any thrown value; nothing a handler throws can make this throw. Type, message and failure group come from the
+ * deepest cause that says something, so that a wrapper such as an ORM's error does not hide it. An error that decides
+ * what happens next (such as {@link UnrecoverableError}) keeps its meaning inside a wrapper.
+ */
 export function reportFailure(thrown: unknown): FailureReport {
   // A proxy may refuse even to be asked what it is.
   return safely(() => reportAny(thrown)) ?? report('NotAnError', 'threw what cannot be read', null, true);
 }
 
 function reportAny(thrown: unknown): FailureReport {
-  if (!(thrown instanceof Error)) return report('NotAnError', `threw ${describeThrown(thrown)}`, null, true);
-  const stack = safely(() => thrown.stack);
-  const message = readText(thrown, 'message');
-  if (thrown instanceof UnrecoverableError) return report(thrown.type, message, stack, false);
-  if (thrown instanceof RetryAfterError) return retryAfter(thrown, message, stack);
-  if (thrown instanceof ApplicationFailure) {
-    const delayMs = usableDelay(safely(() => msOptionalToNumber(thrown.nextRetryDelay ?? undefined)));
-    return { ...report(thrown.type ?? thrown.name, message, stack, !thrown.nonRetryable), delayMs };
+  if (!isError(thrown)) return report('NotAnError', `threw ${describeThrown(thrown)}`, null, true);
+  const chain = errorChain(thrown);
+  const stack = stackOf(chain);
+  const decision = decisionIn(chain);
+  if (decision) return reportDecision(decision, chain, stack);
+  const root = rootCause(chain);
+  const outer = chain.slice(0, chain.indexOf(root)).map(messageOfError);
+  const message = `${sayingOf(root)}${reportedAs(outer, messageOfError(root))}`;
+  const failure = report(typeOf(root, root !== thrown), message, stack, true);
+  const groupText = groupTextOf(root);
+  return groupText === failure.message ? failure : { ...failure, groupText };
+}
+
+/** Unlike the causes it may have, such an error says what is to happen. */
+function reportDecision(decision: Decision, chain: readonly object[], stack: string | null): FailureReport {
+  const own = messageOfError(decision);
+  const root = rootCause(chain.slice(chain.indexOf(decision)));
+  const cause = root === decision ? '' : `${typeOf(root, true)}: ${sayingOf(root)}`;
+  const message = [own, cause === '' ? '' : `(cause: ${cause})`].filter(Boolean).join(' ');
+  if (decision instanceof RetryAfterError) {
+    const failure = { ...report('RetryAfter', message, stack, true), delayMs: retryAfterMs(decision) };
+    return root === decision ? failure : { ...failure, groupText: `${own} ${groupTextOf(root)}` };
   }
-  const state = sqlState(thrown);
-  if (state) return report(`SQLSTATE ${state}`, message, stack, true);
-  return report(nameOf(thrown), message, stack, true);
+  const failure = reportTyped(decision, message, stack);
+  return cause === '' ? failure : { ...failure, groupText: own };
+}
+
+function reportTyped(
+  decision: Exclude<Decision, RetryAfterError>,
+  message: string,
+  stack: string | null,
+): FailureReport {
+  if (decision instanceof ApplicationFailure) {
+    const delayMs = usableDelay(safely(() => msOptionalToNumber(decision.nextRetryDelay ?? undefined)));
+    return { ...report(decision.type ?? decision.name, message, stack, !decision.nonRetryable), delayMs };
+  }
+  const type = decision instanceof UnrecoverableError ? decision.type : decision.name;
+  return report(type, message, stack, false);
+}
+
+/** The error's message with what its `cause` says if that is no error, but a text or an object with a code. */
+function sayingOf(error: object): string {
+  const cause = looseCause(error);
+  const text =
+    typeof cause === 'string' ? cause : typeof cause === 'object' && cause ? readText(cause, 'code') : '';
+  return text === '' ? messageOfError(error) : `${messageOfError(error)} (cause: ${text})`;
+}
+
+/** What dead letters are grouped by: of a violated constraint its name, too, because each is a problem of its own. */
+function groupTextOf(error: object): string {
+  const constraint = sqlStateOf(error) === null ? '' : readText(error, 'constraint');
+  // Partitions of one table have numbers in their names.
+  const text = limitMessage(sayingOf(error));
+  return constraint === '' ? text : `${text} in ${constraint.replace(/\d+/g, '')}`;
+}
+
+/** What the wrappers say, outermost first, where they add something. */
+function reportedAs(outer: readonly string[], root: string): string {
+  const said = outer
+    .filter((text, at) => addsTo(root, text) && outer.indexOf(text) === at)
+    .map((text) => limitBytes(text, MAX_CONTEXT_BYTES));
+  return said.length === 0 ? '' : ` (reported as: ${said.join(' > ')})`;
+}
+
+/** TypeORM's message, for example, is that of its cause with `error: ` in front. */
+function addsTo(root: string, text: string): boolean {
+  if (root === '' || !text.includes(root)) return text !== '';
+  return !/^\w*:?\s*$/.test(text.replace(root, ''));
 }
 
 /** A failure that the inbox itself finds. */
@@ -75,14 +142,22 @@ export function splitErrorText(text: string): Pick<FailureReport, 'type' | 'mess
  */
 export function failureGroup(
   commandType: string,
-  { type, message }: Pick<FailureReport, 'type' | 'message'>,
+  { type, message, groupText = message }: Pick<FailureReport, 'type' | 'message' | 'groupText'>,
 ): string {
-  const cause = createHash('sha256').update(normalise(message)).digest('hex').slice(0, 8);
+  const cause = createHash('sha256').update(normalise(groupText, type)).digest('hex').slice(0, 8);
   return `${limitBytes(commandType, 120)}/${limitBytes(type, 120)}/${cause}`;
 }
 
-function normalise(message: string): string {
-  return message
+/** `Key (id)=(a b) already exists`, `Failing row contains (1, a b)`: values may contain anything. */
+const KEY_VALUES = /(\([^()]*\))=\(.*\)/gs;
+const FAILING_ROW = /(Failing row contains) \(.*\)/gs;
+/** `invalid input syntax for type integer: "…"`: a value at the end, with quotes of its own. */
+const LAST_VALUE = /: ".*"$/s;
+
+function normalise(message: string, type: string): string {
+  return (type.startsWith('SQLSTATE ') ? message.replace(LAST_VALUE, ': ?') : cutParameters(message))
+    .replace(KEY_VALUES, '$1=?')
+    .replace(FAILING_ROW, '$1 ?')
     .replace(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi, '?')
     .replace(/"[^"]*"|'[^']*'|`[^`]*`/g, '?')
     .replace(/=\S+/g, '=?')
@@ -90,20 +165,25 @@ function normalise(message: string): string {
     .replace(/\s+/g, ' ');
 }
 
+/** So that type and message fit into {@link errorText}. */
+function limitMessage(message: string): string {
+  return limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2);
+}
+
 /** Type and stack are typed as text where they come from, but a handler may be JavaScript. */
 function report(type: unknown, message: string, stack: unknown, retryable: boolean): FailureReport {
   const cleanType = typeof type === 'string' ? limitBytes(cleanText(type), MAX_TYPE_BYTES) : '';
   return {
     type: cleanType || 'Error',
-    message: limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2),
+    message: limitMessage(message),
     stack: typeof stack === 'string' ? limitBytes(cleanText(stack), MAX_STACK_BYTES) : null,
     retryable,
     delayMs: null,
   };
 }
 
-function retryAfter(error: RetryAfterError, message: string, stack: unknown): FailureReport {
-  return { ...report('RetryAfter', message, stack, true), delayMs: usableDelay(toMilliseconds(error.delay)) };
+function retryAfterMs(error: RetryAfterError): number | null {
+  return usableDelay(safely(() => toMilliseconds(error.delay)));
 }
 
 /** A delay that is none leaves the choice to the retry policy. */
@@ -111,27 +191,7 @@ function usableDelay(delayMs: number | null | undefined): number | null {
   return typeof delayMs === 'number' && Number.isFinite(delayMs) && delayMs >= 0 ? delayMs : null;
 }
 
-/** Many classes set no `name`, so that of the class tells more than `Error`. */
-function nameOf(error: Error): unknown {
-  const name = readText(error, 'name');
-  return name && name !== 'Error' ? name : safely(() => error.constructor.name);
-}
-
 function describeThrown(thrown: unknown): string {
   const text = safely(() => (typeof thrown === 'string' ? thrown : JSON.stringify(thrown)));
   return `${typeof thrown}: ${text ?? '(cannot be shown)'}`;
-}
-
-/** Typed as text, but a foreign class may hold anything there. */
-function readText(error: Error, property: 'message' | 'name'): string {
-  return safely(() => String(error[property] as unknown)) ?? '';
-}
-
-/** Getters of foreign errors may throw. */
-function safely<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch {
-    return undefined;
-  }
 }

@@ -29,11 +29,13 @@ export {
   RetryAfterError,
   SchemaError,
   UnknownCampaignError,
+  UnknownEventError,
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
   WorkflowIdTakenError,
 } from './errors.ts';
+export type { PublishErrorOptions } from './errors.ts';
 export type { Finding } from './finding.ts';
 export { checkHealth } from './health.ts';
 export type { HealthOptions } from './health.ts';

@@ -5,13 +5,13 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { CommandLog } from './command.ts';
-import { isPermissionDenied, withTransaction } from './database.ts';
+import { isDeadlock, isLockNotAvailable, isPermissionDenied, withTransaction } from './database.ts';
 import { messageOf } from './error-message.ts';
 import { SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
 import { readMigrations, statementsOf } from './migration-files.ts';
 import type { Migration } from './migration-files.ts';
-import { untilUnlocked, watchingBlockers } from './migration-locks.ts';
+import { BlockerWatch, LockedOutError, untilUnlocked } from './migration-locks.ts';
 import { compareSchema } from './schema-state.ts';
 import type { SchemaState } from './schema-state.ts';
 import {
@@ -103,24 +103,24 @@ async function applyNext(
   { name }: Migration,
   lockTimeoutMs: number,
 ): Promise<Migration | null> {
+  const watch = new BlockerWatch(pool, lockTimeoutMs / 2);
   try {
-    return await watchingBlockers(pool, `migration ${name}`, lockTimeoutMs / 2, (blockedAs) =>
-      withTransaction(pool, (tx) => applyInTransaction(tx, known, lockTimeoutMs, blockedAs)),
-    );
+    return await withTransaction(pool, async (tx) => {
+      await beginMigration(tx);
+      watch.start(await pinMigrationSettings(tx, lockTimeoutMs));
+      await lockMigrations(tx);
+      return applyInTransaction(tx, known);
+    });
   } catch (error) {
-    throw explain(error, name);
+    const holders = await watch.stop();
+    if (!isLockNotAvailable(error) && !isDeadlock(error)) throw explain(error, name);
+    throw new LockedOutError(`migration ${name} waits for a lock`, holders, { cause: error });
+  } finally {
+    await watch.stop();
   }
 }
 
-async function applyInTransaction(
-  tx: PoolClient,
-  known: readonly Migration[],
-  lockTimeoutMs: number,
-  blockedAs: (pid: number) => void,
-): Promise<Migration | null> {
-  await beginMigration(tx);
-  blockedAs(await pinMigrationSettings(tx, lockTimeoutMs));
-  await lockMigrations(tx);
+async function applyInTransaction(tx: PoolClient, known: readonly Migration[]): Promise<Migration | null> {
   await becomeOwner(tx);
   await createMigrationTable(tx);
   const [next] = compareSchema(known, await appliedMigrations(tx)).missing;

@@ -6,7 +6,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
-import { isDeadlock, isLockNotAvailable } from './database.ts';
 import { MigrationBlockedError } from './errors.ts';
 import { findBlockingSessions } from './store/blockers.ts';
 import type { BlockingSession } from './store/blockers.ts';
@@ -18,8 +17,9 @@ export class LockedOutError extends Error {
   constructor(
     readonly what: string,
     readonly holders: readonly BlockingSession[],
+    options: { cause: unknown },
   ) {
-    super(what);
+    super(what, options);
   }
 }
 
@@ -40,12 +40,14 @@ export interface Patience {
  */
 export async function untilUnlocked<T>(attempt: () => Promise<T>, { waitMs, log }: Patience): Promise<T> {
   const began = performance.now();
+  let holders: readonly BlockingSession[] = [];
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof LockedOutError)) throw error;
-      const blockedBy = describeSessions(error.holders);
+      if (error.holders.length > 0) holders = error.holders;
+      const blockedBy = describeSessions(holders);
       const leftMs = waitMs - (performance.now() - began);
       if (leftMs <= 0) {
         throw new MigrationBlockedError(
@@ -62,41 +64,40 @@ export async function untilUnlocked<T>(attempt: () => Promise<T>, { waitMs, log 
 }
 
 /**
- * Runs `work`, which waits for locks in the session with the pid it passes on, and notes meanwhile who blocks that session:
- * once the wait has failed, Postgres no longer knows.
- *
- * @throws LockedOutError when `work` waited for a lock for too long, or until a deadlock; anything else that it throws
+ * Notes who blocks a session while it waits for locks: once the wait has failed, Postgres no longer knows. On a pool that has
+ * no second connection to look with, it finds nothing.
  */
-export async function watchingBlockers<T>(
-  pool: Pool,
-  what: string,
-  everyMs: number,
-  work: (blockedAs: (pid: number) => void) => Promise<T>,
-): Promise<T> {
-  let pid: number | null = null;
-  let holders: BlockingSession[] = [];
-  // One look at a time. On a pool with a single connection it waits until `work` has given that back, and finds nothing.
-  let looking: Promise<void> | null = null;
-  const look = async (blocked: number) => {
-    const found = await findBlockingSessions(pool, blocked).catch(() => []);
-    if (found.length > 0) holders = found;
-    looking = null;
-  };
-  const timer = setInterval(() => {
-    if (pid !== null) looking ??= look(pid);
-  }, everyMs);
-  try {
-    return await work((own) => {
-      pid = own;
-    });
-  } catch (error) {
-    clearInterval(timer);
-    await looking;
-    if (!isLockNotAvailable(error) && !isDeadlock(error)) throw error;
-    throw Object.assign(new LockedOutError(`${what} waits for a lock`, holders), { cause: error });
-  } finally {
-    clearInterval(timer);
-    await looking;
+export class BlockerWatch {
+  readonly #pool: Pool;
+  readonly #everyMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  #looking: Promise<void> | undefined;
+  #holders: BlockingSession[] = [];
+
+  constructor(pool: Pool, everyMs: number) {
+    this.#pool = pool;
+    this.#everyMs = everyMs;
+  }
+
+  /** `pid` is that of the session on the server. */
+  start(pid: number): void {
+    this.#timer = setInterval(() => {
+      // One look at a time: it may have to wait for a connection.
+      this.#looking ??= this.#look(pid);
+    }, this.#everyMs);
+  }
+
+  /** After the watched session's connection went back to the pool: a look may wait for that one. */
+  async stop(): Promise<readonly BlockingSession[]> {
+    clearInterval(this.#timer);
+    if (this.#looking) await this.#looking;
+    return this.#holders;
+  }
+
+  async #look(pid: number): Promise<void> {
+    const found = await findBlockingSessions(this.#pool, pid).catch(() => []);
+    if (found.length > 0) this.#holders = found;
+    this.#looking = undefined;
   }
 }
 

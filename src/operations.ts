@@ -25,5 +25,7 @@ export type { BulkDiscard, DiscardAllOptions } from './operations/discard-all.ts
 export { dryRun } from './operations/dry-run.ts';
 export type { DryRunFailure, DryRunOptions, DryRunResult } from './operations/dry-run.ts';
 export { restore } from './operations/restore.ts';
+export { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from './operations/outbox.ts';
+export type { ParkedEvent } from './operations/outbox.ts';
 export { auditTrail } from './operations/audit.ts';
 export type { AuditFilter, AuditTrailLine } from './operations/audit.ts';

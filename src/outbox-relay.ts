@@ -1,8 +1,8 @@
 /**
  * Publishes `inbox.outbox`: in order for each aggregate, at least once, and out of the way of commands.
  *
- * One connection holds the lock, reads and marks. A relay that lost its connection has lost the lock with it, and can
- * mark nothing that its successor is working on.
+ * One relay at a time has the lease. Every statement with which it writes checks the lease, and a relay that has lost it tells
+ * its publisher to stop. No statement relies on anything that a connection remembers, so that any pooler may be in between.
  *
  * @module
  */
@@ -12,8 +12,9 @@ import { createPool, sqlState } from './database.ts';
 import { ConfigurationError, SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
 import { checkSchema } from './migrate.ts';
+import { LeaseLostError, OutboxLease } from './outbox-lease.ts';
 import { backoff, OutboxSession, pause } from './outbox-session.ts';
-import type { RelaySettings } from './outbox-session.ts';
+import type { RelaySettings, RelaySignals } from './outbox-session.ts';
 import type { Publish } from './publisher.ts';
 import { toMilliseconds } from './registry.ts';
 
@@ -21,12 +22,16 @@ export interface OutboxRelayOptions {
   /** Postgres, with the inbox's schema in it. */
   databaseUrl: string;
   publish: Publish;
-  /** Events at most in one batch, 1 to 10,000. Default 200. */
+  /** The most events in one batch, 1 to 10,000. Default 200. */
   batchSize?: number;
-  /** After it a batch counts as failed, and its signal is aborted. Default 30 s. */
+  /** After this time a batch has failed, and its signal is aborted. Default 30 s. */
   publishTimeout?: Duration;
-  /** The longest wait after a failure; the first is 200 ms, each further one twice the last. Default 30 s. */
+  /** The longest wait while the broker takes nothing; the first is 200 ms, each further one twice the last. Default 30 s. */
   maximumBackoff?: Duration;
+  /** The longest wait between two tries of a rejected event; the first is 1 s, each further one twice the last. Default 5 min. */
+  maximumParkedBackoff?: Duration;
+  /** How long after its last sign of life another relay takes over, 1 s to 5 min. It is renewed three times as often. Default 15 s. */
+  lease?: Duration;
   log?: CommandLog;
 }
 
@@ -37,18 +42,20 @@ export interface OutboxRelay {
    * @throws SchemaError when the database was not migrated
    */
   run(): Promise<void>;
-  /** Lets the batch in flight end, for up to 5 s; its end is that of `run`. */
+  /** Lets the batch under way end, for up to 5 s; then `run` ends, and another relay may publish at once. */
   stop(): void;
 }
 
 const STOP_GRACE_MS = 5_000;
-const OWN_QUERY_TIMEOUT_MS = 20_000;
-const IDLE_MARGIN_MS = 10_000;
+const QUERY_TIMEOUT_MS = 20_000;
+/** How soon the end of another relay is noticed. */
+const LEASE_POLL_MS = 1_000;
+const HOUR_MS = 3_600_000;
 
 /**
- * A relay for the outbox of this database. Any number may run; one of them publishes.
+ * A relay for the outbox of this database. Any number may run; one of them publishes. It uses one connection.
  *
- * @throws ConfigurationError for settings that make no sense
+ * @throws ConfigurationError for invalid settings
  * @example
  * const relay = createOutboxRelay({ databaseUrl, publish: async (events) => send(events) });
  * process.once('SIGTERM', () => relay.stop());
@@ -56,14 +63,23 @@ const IDLE_MARGIN_MS = 10_000;
  */
 export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const settings = readOptions(options);
+  const leaseMs = readDuration('lease', options.lease ?? '15s', 1_000, 300_000);
   const stopping = new AbortController();
   const cut = new AbortController();
   return {
     async run() {
-      const pool = createRelayPool(options.databaseUrl, settings);
+      const pool = createPool({
+        connectionString: options.databaseUrl,
+        max: 1,
+        // Not the name that earlier releases used: they are recognized by it.
+        applicationName: 'inbox outbox',
+        queryTimeoutMs: QUERY_TIMEOUT_MS,
+      });
+      const lease = new OutboxLease(pool, leaseMs);
       try {
-        await runSessions(pool, settings, { stopping: stopping.signal, cut: cut.signal });
+        await runSessions(pool, lease, settings, { stopping: stopping.signal, cut: cut.signal });
       } finally {
+        await lease.release();
         await pool.end();
       }
     },
@@ -84,65 +100,48 @@ function readOptions(options: OutboxRelayOptions): RelaySettings {
   return {
     publish: options.publish,
     batchSize,
-    publishTimeoutMs: readDuration('publishTimeout', options.publishTimeout ?? '30s'),
-    maximumBackoffMs: readDuration('maximumBackoff', options.maximumBackoff ?? '30s'),
+    publishTimeoutMs: readDuration('publishTimeout', options.publishTimeout ?? '30s', 1, HOUR_MS),
+    maximumBackoffMs: readDuration('maximumBackoff', options.maximumBackoff ?? '30s', 1, HOUR_MS),
+    maximumParkedBackoffMs: readDuration(
+      'maximumParkedBackoff',
+      options.maximumParkedBackoff ?? '5m',
+      1,
+      HOUR_MS,
+    ),
     log: options.log ?? createLog(),
   };
 }
 
-function readDuration(name: string, value: Duration): number {
+function readDuration(name: string, value: Duration, leastMs: number, mostMs: number): number {
   const ms = toMilliseconds(value);
-  if (ms !== null && ms >= 1 && ms <= 3_600_000) return ms;
+  if (ms !== null && ms >= leastMs && ms <= mostMs) return ms;
   throw new ConfigurationError(
-    `outbox relay: ${name} is ${JSON.stringify(value)}; give a duration of at most an hour, such as '30s'`,
+    `outbox relay: ${name} is ${JSON.stringify(value)}; give a duration from ${leastMs} ms to ${mostMs} ms, such as '30s'`,
   );
 }
 
-function createRelayPool(connectionString: string, settings: RelaySettings): Pool {
-  return createPool({
-    connectionString,
-    max: 1,
-    applicationName: 'inbox outbox relay',
-    queryTimeoutMs: OWN_QUERY_TIMEOUT_MS,
-    settings: {
-      statement_timeout: '15s',
-      lock_timeout: '5s',
-      // What a crash of Postgres can lose are marks: those events are published again, as after any crash.
-      synchronous_commit: 'off',
-      // A relay that is stopped or cut off must give way to another one. The server finds a dead network in 25 s, and
-      // a frozen process after the longest time in which a live one has nothing to say.
-      idle_session_timeout: `${settings.publishTimeoutMs + settings.maximumBackoffMs + IDLE_MARGIN_MS}ms`,
-      tcp_keepalives_idle: '10',
-      tcp_keepalives_interval: '5',
-      tcp_keepalives_count: '3',
-      // Keepalives are not sent while an answer is under way.
-      tcp_user_timeout: '25s',
-    },
-  });
-}
-
-/** Runs sessions, each on a connection of its own, until it is stopped. */
+/** Waits for the lease and publishes while it has it, until it is stopped. */
 async function runSessions(
   pool: Pool,
+  lease: OutboxLease,
   settings: RelaySettings,
-  signals: { stopping: AbortSignal; cut: AbortSignal },
+  signals: RelaySignals,
 ): Promise<void> {
   let failures = 0;
   while (!signals.stopping.aborted) {
     const started = performance.now();
     try {
       await checkSchema(pool);
-      const client = await pool.connect();
-      const lost = new AbortController();
-      client.once('end', () => lost.abort(new Error('the connection to Postgres ended')));
-      try {
-        await new OutboxSession(client, settings, { ...signals, lost: lost.signal }).run();
-      } finally {
-        // Closed, not returned: the lock goes with it.
-        client.release(true);
-      }
+      while (!signals.stopping.aborted && !(await lease.take())) await pause(LEASE_POLL_MS, signals.stopping);
+      if (signals.stopping.aborted) return;
+      await new OutboxSession(pool, lease, settings, signals).run();
     } catch (error) {
       if (error instanceof SchemaError) throw error;
+      if (error instanceof LeaseLostError) {
+        settings.log.warn('outbox relay lost its lease, waits until it gets it again');
+        continue;
+      }
+      await lease.release();
       failures = performance.now() - started > settings.maximumBackoffMs ? 1 : failures + 1;
       const delayMs = backoff(settings, failures);
       const sqlstate = sqlState(error) ?? undefined;

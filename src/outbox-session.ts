@@ -1,21 +1,29 @@
 /**
- * One connection of the outbox relay: waits for its turn, then publishes batch after batch.
+ * What the outbox relay does while it has the lease: publishes batch after batch, and beside them what is parked.
  *
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import type { CommandLog } from './command.ts';
-import { PublishError } from './errors.ts';
+import { limitedCall } from './outbox-call.ts';
+import { Delivery, problemOf } from './outbox-delivery.ts';
+import type { Failed } from './outbox-delivery.ts';
+import type { OutboxLease } from './outbox-lease.ts';
+import { Parking } from './outbox-parking.ts';
+import { LookBudget, OutboxWindow } from './outbox-window.ts';
 import type { Publish, PublishedEvent } from './publisher.ts';
 import { backoffDelayMs } from './retry.ts';
-import { findUnpublished, markPublished, tryLockOutbox } from './store/outbox.ts';
+import { findOutboxWriters } from './store/outbox-lease.ts';
+import { findAllUnpublished, findUnpublished, markPublished } from './store/outbox.ts';
+import type { BatchLimits } from './store/outbox.ts';
 
 export interface RelaySettings {
   publish: Publish;
   batchSize: number;
   publishTimeoutMs: number;
   maximumBackoffMs: number;
+  maximumParkedBackoffMs: number;
   log: CommandLog;
 }
 
@@ -23,129 +31,249 @@ export interface RelaySignals {
   stopping: AbortSignal;
   /** The grace time after stopping is over. */
   cut: AbortSignal;
-  /** The connection, and with it the lock, is gone. */
-  lost: AbortSignal;
 }
 
-/** From 50 ms after a batch that was not full to 1 s while there is nothing. NOTIFY would serialise commits. */
+/** From 50 ms after a batch that was not full to 1 s while there is nothing. NOTIFY would serialize commits. */
 const SHORTEST_POLL_MS = 50;
 const LONGEST_POLL_MS = 1_000;
-/** How soon another relay's end is noticed. */
-const LOCK_POLL_MS = 1_000;
+/** How often to look for parked events that are due, and for gaps that can be forgotten. */
+const CHECK_MS = 1_000;
 /** Of payloads in memory at once, compressed: events may have 1 MiB each. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
-/** What the relay does with one connection. */
-export class OutboxSession {
-  readonly #client: PoolClient;
-  readonly #settings: RelaySettings;
-  readonly #signals: RelaySignals;
+/** Above so many ranges below the floor, further lanes are merged later. */
+const MOST_REOPENED = 1_000;
+/** A look without a floor is given up after this time. What is above the floor is published nevertheless. */
+const FULL_LOOK_LIMIT_MS = 3_000;
+/** A look reads at most this many times its usual size. */
+const MOST_WIDER = 10;
 
-  constructor(client: PoolClient, settings: RelaySettings, signals: RelaySignals) {
-    this.#client = client;
+/** One time of having the lease. */
+export class OutboxSession {
+  readonly #pool: Pool;
+  readonly #lease: OutboxLease;
+  readonly #settings: RelaySettings;
+  readonly #stopping: AbortSignal;
+  /** Aborted when this session ends, for whatever reason. */
+  readonly #ending = new AbortController();
+  readonly #delivery: Delivery;
+  readonly #parking: Parking;
+  readonly #limits: BatchLimits;
+  #window = new OutboxWindow();
+  readonly #fullLooks = new LookBudget();
+  #lastSuccessAt = performance.now();
+  /** Ends a pause between looks early. */
+  #wake = new AbortController();
+  #tryEnded = new AbortController();
+  #error: { thrown: unknown } | null = null;
+
+  constructor(pool: Pool, lease: OutboxLease, settings: RelaySettings, { stopping, cut }: RelaySignals) {
+    this.#pool = pool;
+    this.#lease = lease;
     this.#settings = settings;
-    this.#signals = signals;
+    this.#stopping = stopping;
+    const { publish, publishTimeoutMs, batchSize, maximumParkedBackoffMs, log } = settings;
+    const call = limitedCall(publish, publishTimeoutMs, () => [lease.lost, cut, this.#ending.signal]);
+    this.#limits = { events: batchSize, bytes: MAX_BATCH_BYTES };
+    this.#delivery = new Delivery((events) => {
+      lease.check();
+      return call(events);
+    });
+    this.#parking = new Parking({
+      pool,
+      lease,
+      call,
+      limits: this.#limits,
+      maximumBackoffMs: maximumParkedBackoffMs,
+      log,
+      stopping: this.#stopped,
+      pause: (ms) => this.#pause(ms, false),
+      onSuccess: () => {
+        const { failures } = this.#delivery;
+        this.#delivery.succeeded();
+        return this.#succeeded(failures);
+      },
+      onEnd: () => {
+        this.#wake.abort();
+        this.#tryEnded.abort();
+      },
+      onError: (error) => this.#fail(error),
+    });
   }
 
-  /** Until it is stopped; throws what Postgres threw. */
+  /**
+   * Until it is stopped.
+   *
+   * @throws LeaseLostError; anything that Postgres throws
+   */
   async run(): Promise<void> {
-    if (!(await this.#takeTurn())) return;
-    const { stopping } = this.#signals;
-    const { log, batchSize } = this.#settings;
-    log.info('outbox relay publishes');
-    let size = batchSize;
-    let failures = 0;
+    this.#settings.log.info('outbox relay publishes');
+    try {
+      await this.#parking.load();
+      this.#window = new OutboxWindow(this.#lease.position);
+      const retrying = this.#retry().catch((error: unknown) => this.#fail(error));
+      await this.#publish().catch((error: unknown) => this.#fail(error));
+      if (!this.#error) await Promise.all([retrying, this.#parking.settled()]);
+    } finally {
+      this.#ending.abort(new Error('the relay has ended its session'));
+      await this.#parking.settled();
+    }
+    if (this.#error) throw this.#error.thrown;
+  }
+
+  readonly #stopped = () => this.#stopping.aborted || this.#ending.signal.aborted || this.#lease.lost.aborted;
+
+  /** The first error ends everything. */
+  #fail(thrown: unknown): void {
+    this.#error ??= { thrown };
+    this.#ending.abort(thrown);
+    this.#wake.abort();
+  }
+
+  async #publish(): Promise<void> {
     let pollMs = SHORTEST_POLL_MS;
-    while (!stopping.aborted) {
-      const events = await findUnpublished(this.#client, size, MAX_BATCH_BYTES);
-      if (events.length === 0) {
-        await pause(pollMs, stopping);
+    let gapsCheckedAt = 0;
+    while (!this.#stopped()) {
+      this.#wake = new AbortController();
+      await this.#parking.mergeRecovered((merged) => {
+        this.#window.reopen(merged);
+        this.#lease.position = this.#window.settled;
+        return this.#window.ranges.length < MOST_REOPENED;
+      });
+      if (this.#window.hasGaps && performance.now() >= gapsCheckedAt + CHECK_MS) {
+        this.#window.closeGaps(await findOutboxWriters(this.#pool));
+        gapsCheckedAt = performance.now();
+      }
+      const found = await this.#look();
+      this.#lease.check();
+      const failure = found.length > 0 ? await this.#handle(found) : null;
+      if (failure && !this.#stopped()) await this.#backOff(failure, found.length);
+      else if (found.length === 0) {
+        await this.#pause(pollMs);
         pollMs = Math.min(pollMs * 2, LONGEST_POLL_MS);
         continue;
-      }
+      } else if (found.length < this.#limits.events) await this.#pause(SHORTEST_POLL_MS);
       pollMs = SHORTEST_POLL_MS;
-      const failure = await this.#publish(events);
-      if (failure === null) {
-        await markPublished(this.#client, events);
-        if (failures > 0) log.info('outbox relay publishes again');
-        failures = 0;
-        if (events.length < size) await pause(SHORTEST_POLL_MS, stopping);
-        size = Math.min(size * 2, batchSize);
-      } else if (!stopping.aborted) {
-        failures += 1;
-        // One event at a time until something gets through: what precedes the event at fault is not held back by it,
-        // and the log comes to name it.
-        size = 1;
-        await this.#backOff(events, failures, failure.error);
-      }
+      this.#lease.position = this.#window.settled;
     }
+    this.#lease.lost.throwIfAborted();
   }
 
-  /** Waits until no other relay publishes; false when this one was stopped before. */
-  async #takeTurn(): Promise<boolean> {
-    const { stopping } = this.#signals;
-    while (!stopping.aborted) {
-      if (await tryLockOutbox(this.#client)) return true;
-      await pause(LOCK_POLL_MS, stopping);
+  async #look(): Promise<PublishedEvent[]> {
+    // Where single events fail, the one that shows that the broker is there may be further on.
+    const { failures, probes } = this.#delivery;
+    const wider = failures === 0 ? 1 : Math.min(Math.max(1, probes / this.#limits.events), MOST_WIDER);
+    const limits = {
+      events: Math.ceil(this.#limits.events * wider),
+      bytes: Math.ceil(MAX_BATCH_BYTES * wider),
+    };
+    const began = performance.now();
+    if (!this.#fullLooks.isDue(began)) {
+      return findUnpublished(this.#pool, this.#window.floor, this.#window.ranges, limits);
     }
-    return false;
+    const found = await findAllUnpublished(this.#pool, limits, FULL_LOOK_LIMIT_MS);
+    this.#fullLooks.ended(began, performance.now());
+    if (found?.length === 0) this.#window.sawAll([]);
+    // Many below the floor: somebody reset the sequence, or wants old events published again.
+    if (found && found.length >= limits.events && found.at(-1)!.position <= this.#window.floor) {
+      this.#window = new OutboxWindow(Math.min(this.#window.settled, found[0]!.position - 1));
+    }
+    return found ?? this.#look();
   }
 
-  /** Null, or why the publisher failed. Throws when the connection to Postgres ended meanwhile. */
-  async #publish(events: readonly PublishedEvent[]): Promise<{ error: unknown } | null> {
-    const { lost, cut } = this.#signals;
-    const { publish, publishTimeoutMs } = this.#settings;
-    const limit = new AbortController();
-    const abort = () => limit.abort(lost.aborted ? lost.reason : cut.reason);
-    const timer = setTimeout(
-      () => limit.abort(new PublishError(`the publisher took longer than ${publishTimeoutMs} ms`)),
-      publishTimeoutMs,
-    );
-    // Not AbortSignal.any: in Node 20 each call would stay in the memory of a signal that lives as long as these.
-    for (const signal of [lost, cut]) signal.addEventListener('abort', abort, { once: true });
-    if (lost.aborted || cut.aborted) abort();
-    try {
-      await unlessAborted(limit.signal, () => publish(events, limit.signal));
+  /** Publishes, marks and parks; the failure that makes it back off, if any. */
+  async #handle(found: readonly PublishedEvent[]): Promise<Failed | null> {
+    const held = found.filter((event) => this.#parking.isParked(event));
+    const batch = held.length === 0 ? found : found.filter((event) => !this.#parking.isParked(event));
+    if (held.length > 0) await this.#parking.hold(held);
+    if (batch.length === 0) {
+      this.#window.advance(positions(found), new Set());
       return null;
-    } catch (error) {
-      if (lost.aborted) throw lost.reason;
-      return { error };
-    } finally {
-      clearTimeout(timer);
-      for (const signal of [lost, cut]) signal.removeEventListener('abort', abort);
+    }
+    const failuresBefore = this.#delivery.failures;
+    const outcome = await this.#delivery.deliver(batch, this.#stopped);
+    const { published, rejected } = outcome;
+    const unresolved = new Set(batch);
+    if (published.length > 0) {
+      this.#lease.expect(
+        await markPublished(
+          this.#pool,
+          this.#lease.holder,
+          published.map(({ id }) => id),
+        ),
+      );
+      for (const event of published) unresolved.delete(event);
+    }
+    for (const each of rejected) {
+      for (const event of await this.#parking.park(each, batch)) unresolved.delete(event);
+    }
+    this.#window.advance(positions(found), new Set(positions(unresolved)));
+    if (published.length > 0 && !outcome.failure) await this.#succeeded(failuresBefore);
+    return outcome.failure;
+  }
+
+  async #succeeded(failuresBefore: number): Promise<void> {
+    const now = performance.now();
+    if (failuresBefore > 0) {
+      this.#settings.log.info('outbox relay publishes again');
+      await this.#parking.revive(now - this.#lastSuccessAt);
+    }
+    this.#lastSuccessAt = now;
+  }
+
+  async #retry(): Promise<void> {
+    while (!this.#stopped()) {
+      this.#tryEnded = new AbortController();
+      // A broker that takes nothing need not be asked for these.
+      if (!this.#delivery.away) await this.#parking.startDue();
+      await pause(CHECK_MS, this.#stopping, this.#ending.signal, this.#lease.lost, this.#tryEnded.signal);
     }
   }
 
-  async #backOff(events: readonly PublishedEvent[], failures: number, error: unknown): Promise<void> {
+  async #backOff({ event, error }: Failed, events: number): Promise<void> {
+    const { failures } = this.#delivery;
     const delayMs = backoff(this.#settings, failures);
+    const named = error instanceof Error ? error : undefined;
+    const problem = problemOf(error);
     this.#settings.log.warn('outbox relay could not publish, tries again', {
-      eventId: events[0]!.id,
-      events: events.length,
+      eventId: event.id,
+      events,
       failures,
       delayMs,
-      error,
-      problem: error instanceof PublishError ? error.message : undefined,
+      error: named,
+      problem: problem === named?.name ? undefined : problem,
     });
-    await pause(delayMs, this.#signals.stopping);
+    await this.#pause(delayMs, false);
+  }
+
+  /** Also ends when a parked aggregate has recovered. */
+  async #pause(ms: number, untilWoken = true): Promise<void> {
+    const signals = [this.#stopping, this.#ending.signal, this.#lease.lost];
+    await pause(ms, ...signals, ...(untilWoken ? [this.#wake.signal] : []));
   }
 }
 
+function positions(events: Iterable<PublishedEvent>): number[] {
+  return Array.from(events, ({ position }) => position);
+}
+
 /** From 200 ms, twice as long each time. */
-export function backoff({ maximumBackoffMs }: RelaySettings, failures: number): number {
+export function backoff(
+  { maximumBackoffMs }: Pick<RelaySettings, 'maximumBackoffMs'>,
+  failures: number,
+): number {
   const policy = { maximumAttempts: 0, initialIntervalMs: 200, backoffCoefficient: 2 };
   return backoffDelayMs({ ...policy, maximumIntervalMs: maximumBackoffMs }, failures);
 }
 
-/** Ends early, and well, when it is time to stop. */
-export async function pause(ms: number, stopping: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal: stopping }).catch(() => {});
-}
-
-/** The work's outcome, or the signal's reason if that comes first; a publisher that does not listen is left behind. */
-async function unlessAborted(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
-  signal.throwIfAborted();
-  const aborted = new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
-  await Promise.race([(async () => work())(), aborted]);
+/** Ends early, without an error, when one of the signals is aborted. */
+export async function pause(ms: number, ...signals: AbortSignal[]): Promise<void> {
+  const end = new AbortController();
+  const abort = () => end.abort();
+  for (const signal of signals) {
+    signal.addEventListener('abort', abort, { once: true });
+    if (signal.aborted) abort();
+  }
+  await sleep(ms, undefined, { signal: end.signal }).catch(() => {});
+  for (const signal of signals) signal.removeEventListener('abort', abort);
 }

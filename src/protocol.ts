@@ -130,6 +130,8 @@ export const FAILURE = {
   invalidEvent: 'InvalidEvent',
   transactionEnded: 'TransactionEnded',
   transactionAborted: 'TransactionAborted',
+  unsupportedTransaction: 'UnsupportedTransaction',
+  forgottenAwait: 'ForgottenAwait',
   staleAttempt: 'StaleAttempt',
   attemptRunning: 'AttemptStillRunning',
   inboxUnavailable: 'InboxUnavailable',

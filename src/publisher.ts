@@ -24,8 +24,12 @@ export interface PublishedEvent {
 }
 
 /**
- * Resolves when the broker has taken every event, in this order as far as events of one aggregate are concerned. When it
- * throws, the whole batch comes again. It must end when the signal is aborted.
+ * Resolves when the broker has stored every event, in this order as far as events of one aggregate are concerned. It must
+ * end when the signal is aborted. It may be called while an earlier call has not returned, for events of other aggregates:
+ * that is how the relay tries rejected events again without delaying the rest.
+ *
+ * When it throws a `PublishError` that says which events were rejected or published, the relay goes by that. Any other error
+ * makes it publish smaller batches, down to single events, to find the one at fault.
  */
 export type Publish = (events: readonly PublishedEvent[], signal: AbortSignal) => Promise<void>;
 

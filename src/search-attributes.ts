@@ -51,10 +51,10 @@ export async function inspectSearchAttributes(
   });
   const state: AttributeState = { usable: [], missing: [], conflicting: [] };
   for (const name of ATTRIBUTE_NAMES) {
-    const type: number | null | undefined = customAttributes?.[name];
+    const type = customAttributes?.[name];
     if (type === undefined || type === null) state.missing.push(name);
-    else if (type === KEYWORD) state.usable.push(name);
-    else state.conflicting.push({ name, type: TYPES[type] ?? String(type) });
+    else if ((type as number) === KEYWORD) state.usable.push(name);
+    else state.conflicting.push({ name, type: TYPES[type as number] ?? String(type) });
   }
   return state;
 }

@@ -24,12 +24,29 @@ export function limitBytes(text: string, maxBytes: number): string {
 }
 
 /**
- * Control characters and those that turn the direction of writing, as `\\u001b`: neither a colour code in an error's
- * text nor a cursor movement may reach the terminal of whoever is on call. What is inside a JSON text keeps its meaning.
+ * What a terminal would obey or not show at all: control characters, line and paragraph separators, and everything that
+ * Unicode renders as nothing (zero-width characters, marks of the writing direction, soft hyphens, fillers, tags).
+ */
+const HIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffb]/gu;
+/** Parts of an emoji that are invisible by themselves: the joiner of 👩‍💻, and the selector of ☎️ and 1️⃣. */
+const INSIDE_EMOJI =
+  /(?<=\p{Extended_Pictographic}\p{Emoji_Modifier}?\ufe0f?)\u200d(?=\p{Extended_Pictographic})|(?<=\p{Extended_Pictographic})\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)/gu;
+
+/**
+ * Control and invisible characters as `\\u001b`. Error texts and ids come from outside: they must not color the terminal or
+ * move its cursor, and two ids that differ must look different. Inside of a JSON text the escapes keep its meaning.
  */
 export function escapeControls(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Cs}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  const kept = new Set([...text.matchAll(INSIDE_EMOJI)].map(({ index }) => index));
+  return text.replace(HIDDEN, (character: string, index: number) =>
+    kept.has(index) ? character : escapeUnits(character),
   );
+}
+
+/** A character beyond U+FFFF is two escapes, as in JSON. */
+function escapeUnits(character: string): string {
+  return character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('');
 }

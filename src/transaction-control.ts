@@ -1,5 +1,5 @@
 /**
- * Reads SQL as far as it takes to see that a statement in it ends the transaction.
+ * Reads SQL as far as it takes to see whether a statement in it begins or ends a transaction.
  *
  * @module
  */
@@ -9,15 +9,61 @@ const SPACE = /(?:\s|--[^\n\r]*)+/y;
 const DOLLAR_QUOTE = /\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/iy;
 const WORD = /[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/iy;
 
+/** A COMMIT that is the end of a nested transaction, and so on, each as the only statement of its text. */
+export type TransactionStatement =
+  /** `unsupported`: what it asks for and a savepoint cannot be, such as `serializable`. */
+  | { kind: 'begin'; unsupported: string | null }
+  | { kind: 'commit' }
+  | { kind: 'rollback' }
+  /** It would end the transaction, whatever was begun before. */
+  | { kind: 'ending'; what: string };
+
+/** Enough for BEGIN with every clause. */
+const MAX_WORDS = 16;
+
 const ENDING =
   /^(?:(?:commit|end|abort|prepare transaction)(?= |$)|rollback(?= |$)(?! (?:(?:work|transaction) )?to(?: |$)))/;
+const BEGIN = /^(?:begin(?: work| transaction)?|start transaction)(?= |$)/;
+const COMMIT = /^(?:commit|end)(?: work| transaction)?(?: and no chain)?$/;
+const ROLLBACK = /^(?:rollback|abort)(?: work| transaction)?(?: and no chain)?$/;
+/** What the attempt's transaction is anyway. In Postgres READ UNCOMMITTED is READ COMMITTED. */
+const HONORED = / isolation level read (?:un)?committed| read write| (?:not )?deferrable/g;
 
 /**
  * Whether one of the statements in the text is COMMIT, END, ROLLBACK (but TO a savepoint), ABORT or PREPARE TRANSACTION. The
  * END of a function's BEGIN ATOMIC is taken for one, too.
  */
 export function endsTransaction(sql: string): boolean {
-  let beginning: string[] | null = [];
+  return beginnings(sql).some((words) => ENDING.test(words));
+}
+
+/** How the text begins or ends a transaction; null where it does neither, as nearly every text. */
+export function transactionStatement(sql: string): TransactionStatement | null {
+  if (!/begin|start|commit|end|rollback|abort|prepare/i.test(sql)) return null;
+  const statements = beginnings(sql);
+  const found = statements.find((words) => ENDING.test(words) || BEGIN.test(words));
+  if (found === undefined) return null;
+  const what = found.toUpperCase().slice(0, 60);
+  if (statements.length > 1) return { kind: 'ending', what: `${what} among other statements` };
+  if (COMMIT.test(found)) return { kind: 'commit' };
+  if (ROLLBACK.test(found)) return { kind: 'rollback' };
+  if (!BEGIN.test(found)) return { kind: 'ending', what };
+  const clauses = found.replace(BEGIN, '').replace(HONORED, '').trim();
+  return { kind: 'begin', unsupported: clauses === '' ? null : clauses.replace(/^isolation level /, '') };
+}
+
+/** The first words of each statement, in lower case and with single spaces. */
+function beginnings(sql: string): string[] {
+  const found: string[] = [];
+  let words: string[] = [];
+  let begun = false;
+  let inBeginning = true;
+  const endStatement = () => {
+    if (begun) found.push(words.join(' '));
+    words = [];
+    begun = false;
+    inBeginning = true;
+  };
   for (let at = 0; at < sql.length;) {
     const space = match(SPACE, sql, at);
     if (space !== null) {
@@ -25,28 +71,23 @@ export function endsTransaction(sql: string): boolean {
     } else if (sql.startsWith('/*', at)) {
       at = afterComment(sql, at);
     } else if (sql[at] === ';') {
-      if (isEnding(beginning)) return true;
-      beginning = [];
+      endStatement();
       at += 1;
     } else {
+      begun = true;
       const word = /^e'/i.test(sql.slice(at, at + 2)) ? null : match(WORD, sql, at);
       if (word === null) {
-        if (isEnding(beginning)) return true;
-        beginning = null;
+        // The clauses of BEGIN may have commas between them.
+        if (sql[at] !== ',') inBeginning = false;
         at = afterSign(sql, at);
       } else {
-        // PREPARE TRANSACTION and ROLLBACK WORK TO need three.
-        if (beginning && beginning.length < 3) beginning.push(word.toLowerCase());
+        if (inBeginning && words.length < MAX_WORDS) words.push(word.toLowerCase());
         at += word.length;
       }
     }
   }
-  return isEnding(beginning);
-}
-
-/** `words`: those at the beginning of a statement; null once something else came and was looked at. */
-function isEnding(words: readonly string[] | null): boolean {
-  return words !== null && ENDING.test(words.join(' '));
+  endStatement();
+  return found;
 }
 
 function match(pattern: RegExp, sql: string, at: number): string | null {

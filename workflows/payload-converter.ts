@@ -22,7 +22,8 @@ export function undecodable(value: unknown): string | null {
 /** Loaded by the SDK under this name. */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, context) => defaultPayloadConverter.toPayload(value, context),
-  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the interface has it
+  // The type of the interface, whose caller says what it expects.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   fromPayload: <T>(payload: Payload, context?: Parameters<PayloadConverter['fromPayload']>[1]): T => {
     try {
       return defaultPayloadConverter.fromPayload<T>(payload, context);

@@ -12,6 +12,7 @@ import {
   condition,
   continueAsNew,
   isCancellation,
+  patched,
   setHandler,
   Trigger,
   workflowInfo,
@@ -33,6 +34,7 @@ const LONGEST_REST_MS = 15_000;
 /** After an abort the outcomes of what was under way are still written down, but not waited for without end. */
 const LOOKS_AFTER_ABORT = 10;
 const LONG_WAIT = '365 days';
+const TRUST_CHANGE_PATCH = 'campaign-trusts-change';
 
 interface Request {
   change: 'pause' | 'resume' | 'abort';
@@ -149,8 +151,17 @@ class CampaignRun {
     // A change of state is not kept waiting by the round: the round sees it in Postgres, and ends.
     await Promise.race([rounding, this.#asked]);
     const request = this.#requests.shift();
-    if (request) await this.#carryOut(request);
-    return this.#learn(await rounding, request !== undefined);
+    const changed = request ? await this.#carryOut(request) : null;
+    return this.#learn(this.#latest(await rounding, changed), request !== undefined);
+  }
+
+  /**
+   * The round and the change ran at the same time, so the round may have looked before the change. A state that differs is
+   * that of before: after a resume it says Paused, and the workflow would wait for another resume.
+   */
+  #latest(rounded: CampaignLook, changed: CampaignLook | null): CampaignLook {
+    if (changed === null || changed.state === rounded.state) return rounded;
+    return patched(TRUST_CHANGE_PATCH) ? changed : rounded;
   }
 
   async #lookLater(look: CampaignLook): Promise<CampaignLook> {

@@ -1,10 +1,9 @@
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { auditTrail } from '../operations.ts';
 import type { AuditFilter, AuditTrailLine } from '../operations.ts';
-import { toMilliseconds } from '../registry.ts';
 import { withPool } from './context.ts';
-import { cut, note, printJson, printTable } from './output.ts';
+import { parseLimit, parseUuid, parseWhen, WHEN, wholeNumber } from './option-values.ts';
+import { answer, note, printTable } from './output.ts';
 
 interface Options extends Omit<AuditFilter, 'messageId' | 'campaignId'> {
   message?: string;
@@ -16,65 +15,52 @@ export function addAudit(program: Command): void {
   program
     .command('audit')
     .description('what operators did, newest first')
-    .option('--actor <name>', 'done by this one')
-    .option('--message <id>', 'to this message')
-    .option('--campaign <id>', 'to this campaign')
+    .option('--actor <name>', 'done by this operator')
+    .option('--message <id>', 'done to this message')
+    .option('--campaign <id>', 'done to this campaign', parseUuid)
     .option('--action <name>', 'such as replay or discard')
-    .option(
-      '--since <time>',
-      'at or after it: 2026-03-01, 2026-03-01T09:30Z, or 24h for so long ago',
-      parseTime,
-    )
-    .option('--until <time>', 'before it', parseTime)
-    .option('--before <id>', 'the next page: lines before the one with this id', parseWhole)
-    .option('--limit <n>', 'at most so many', parseWhole, 50)
-    .option('--json', 'JSON on stdout')
-    .action(({ message, campaign, json = false, ...filter }: Options) =>
+    .option('--since <when>', `at or after it: ${WHEN}`, parseWhen)
+    .option('--until <when>', 'before it', parseWhen)
+    .option('--before <id>', 'the next page: lines older than the one with this id', wholeNumber(1, MAX_ID))
+    .option('--limit <n>', 'how many at most', parseLimit, 50)
+    .action(({ message, campaign, ...filter }: Options) =>
       withPool(async (pool) => {
         const lines = await auditTrail(pool, {
-          ...filter,
+          ...withoutJson(filter),
           ...(message !== undefined && { messageId: message }),
           ...(campaign !== undefined && { campaignId: campaign }),
         });
-        if (json) printJson(lines);
-        else printLines(lines, filter.limit);
+        answer(lines, () => printLines(lines, filter.limit));
       }),
     );
 }
 
+const MAX_ID = 999_999_999_999_999;
+
+/** Without `json`, which is no part of the filter. */
+function withoutJson({ json: _json, ...filter }: Omit<Options, 'message' | 'campaign'>): AuditFilter {
+  return filter;
+}
+
 function printLines(lines: AuditTrailLine[], limit: number): void {
   printTable(
-    ['ID', 'AT', 'ACTOR', 'ACTION', 'MESSAGE OR CAMPAIGN', 'REASON'],
+    [
+      'ID',
+      { head: 'AT', short: 'AGE' },
+      'ACTOR',
+      'ACTION',
+      'MESSAGE OR CAMPAIGN',
+      { head: 'REASON', fit: 'cut' },
+    ],
     lines.map((line) => [
       line.id,
       line.at,
       line.actor,
       line.action,
       line.messageId ?? `campaign ${line.campaignId}`,
-      cut(line.reason, 60),
+      line.reason,
     ]),
   );
   const last = lines.at(-1);
   if (last && lines.length === limit) note(`more: --before ${last.id}`);
-}
-
-function parseTime(text: string): Date {
-  const ago = /^\d+ ?[a-z]+$/i.test(text) ? toMilliseconds(text) : null;
-  const time = ago === null ? parseDate(text) : new Date(Date.now() - ago);
-  if (Number.isNaN(time.getTime())) {
-    throw new InvalidArgumentError(
-      'It is a time such as 2026-03-01T09:30Z, or how long ago, such as 24h or 7d.',
-    );
-  }
-  return time;
-}
-
-/** Only ISO: what else Date takes, it reads in a way of its own. */
-function parseDate(text: string): Date {
-  return new Date(/^\d{4}-\d{2}-\d{2}/.test(text) ? text : Number.NaN);
-}
-
-function parseWhole(text: string): number {
-  if (!/^[1-9]\d{0,14}$/.test(text)) throw new InvalidArgumentError('It is a whole number from 1 on.');
-  return Number(text);
 }

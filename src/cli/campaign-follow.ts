@@ -9,26 +9,26 @@ import type { CampaignLook } from '../campaign.ts';
 import { failureShare, figuresText, isCanary, settledOf } from '../campaign.ts';
 import { InboxError } from '../errors.ts';
 import { followCampaign } from '../operations.ts';
-import { note, print, printable, printJson } from './output.ts';
+import { answer, isJson, note, print, printable } from './output.ts';
+import { canRedraw } from './terminal.ts';
 
 /** Between two lines where there is no terminal for a bar. */
 const LINE_INTERVAL_MS = 5_000;
 
 /** @throws InboxError when it did not get to its end: paused, aborted, or left by Ctrl-C */
-export async function follow(pool: Pool, id: string, { json }: { json?: boolean }): Promise<void> {
+export async function follow(pool: Pool, id: string): Promise<void> {
   const leave = new AbortController();
   const onSignal = () => leave.abort();
   // The second one ends the process at once, which is no harm to the campaign either.
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
-  const display = process.stderr.isTTY ? showBar() : showLines();
+  const display = canRedraw(process.stderr) && !isJson() ? showBar() : showLines();
   try {
     const look = await followCampaign(pool, id, { onProgress: display.update, signal: leave.signal });
     display.stop();
     if (look.state === 'Running') {
       throw new InboxError(`campaign ${id} goes on; \`inbox campaigns follow ${id}\` follows it again`);
     }
-    if (json) printJson(look);
-    else print(`${look.state}: ${figuresText(look)}`);
+    answer(look, () => print(`${look.state}: ${figuresText(look)}`));
     if (look.state !== 'Finished') throw new InboxError(ending(look));
   } finally {
     display.stop();

@@ -6,7 +6,7 @@ import { abortCampaign, listCampaigns, pauseCampaign, resumeCampaign, showCampai
 import type { OperatorNote } from '../protocol.ts';
 import { follow } from './campaign-follow.ts';
 import { defaultActor, withPool, withServers } from './context.ts';
-import { age, cut, print, printFields, printJson, printTable } from './output.ts';
+import { answer, print, printFields, printTable } from './output.ts';
 
 interface NoteOptions {
   actor: string;
@@ -22,22 +22,19 @@ export function addCampaigns(program: Command): void {
     .command('show')
     .argument('<id>')
     .description('one campaign: its figures, what failed last, what was done to it')
-    .option('--json', 'JSON on stdout')
-    .action((id: string, { json }: { json?: boolean }) =>
+    .action((id: string) =>
       withPool(async (pool) => {
         const story = await showCampaign(pool, id);
-        if (json) printJson(story);
-        else printStory(story);
+        answer(story, () => printStory(story));
       }),
     );
   campaigns
     .command('follow')
     .argument('<id>')
     .description('until it is paused or over; Ctrl-C leaves it running')
-    .option('--json', 'JSON on stdout, at its end')
-    .action((id: string, options: { json?: boolean }) => withPool((pool) => follow(pool, id, options)));
+    .action((id: string) => withPool((pool) => follow(pool, id)));
   addChange(campaigns, 'pause', 'replay nothing more until it is resumed', 'paused', pauseCampaign);
-  addChange(campaigns, 'resume', 'go on, with a new canary', 'goes on', resumeCampaign);
+  addChange(campaigns, 'resume', 'go on, with a new canary', 'resumed', resumeCampaign);
   addChange(campaigns, 'abort', 'end it; what is left stays a dead letter', 'aborted', abortCampaign);
 }
 
@@ -45,24 +42,34 @@ function addList(campaigns: Command): void {
   campaigns
     .command('list', { isDefault: true })
     .description('the newest first')
-    .option('--json', 'JSON on stdout')
-    .action(({ json }: { json?: boolean }) =>
+    .action(() =>
       withPool(async (pool) => {
         const found = await listCampaigns(pool);
-        if (json) return printJson(found);
-        printTable(
-          ['ID', 'STARTED', 'BY', 'STATE', 'TOTAL', 'COMPLETED', 'FAILED', 'SKIPPED', 'REASON'],
-          found.map((campaign) => [
-            campaign.id,
-            age(campaign.createdAt),
-            campaign.actor,
-            campaign.state,
-            campaign.total,
-            campaign.completed,
-            campaign.failed,
-            campaign.skipped,
-            cut(campaign.reason, 40),
-          ]),
+        answer(found, () =>
+          printTable(
+            [
+              'ID',
+              { head: 'STARTED', short: 'AGE' },
+              'BY',
+              'STATE',
+              'TOTAL',
+              'COMPLETED',
+              'FAILED',
+              'SKIPPED',
+              { head: 'REASON', fit: 'cut' },
+            ],
+            found.map((campaign) => [
+              campaign.id,
+              campaign.createdAt,
+              campaign.actor,
+              campaign.state,
+              campaign.total,
+              campaign.completed,
+              campaign.failed,
+              campaign.skipped,
+              campaign.reason,
+            ]),
+          ),
         );
       }),
     );
@@ -85,14 +92,14 @@ function addChange(
     .option('--reason <text>', 'why, for the audit')
     .action((id: string, { actor, reason }: NoteOptions) =>
       withServers(async (servers) => {
-        const answer = await change(servers, id, { actor, ...(reason !== undefined && { reason }) });
-        if (answer === 'pending') {
+        const outcome = await change(servers, id, { actor, ...(reason !== undefined && { reason }) });
+        if (outcome === 'pending') {
           throw new InboxError(
             `the request for campaign ${id} is with Temporal, but no worker has taken it up yet; it will be done as soon ` +
               'as one runs on this task queue',
           );
         }
-        print(`${id} ${done}`);
+        answer({ id, outcome: done }, () => print(`${id} ${done}`));
       }),
     );
 }
@@ -119,13 +126,13 @@ function printStory({ campaign, look, failures, audit }: CampaignStory): void {
   if (failures.length > 0) {
     print('\nFailed last');
     printTable(
-      ['MESSAGE ID', 'FAILURE GROUP', 'ERROR'],
-      failures.map((failure) => [failure.messageId, failure.failureGroup, cut(failure.error, 60)]),
+      ['MESSAGE ID', 'FAILURE GROUP', { head: 'ERROR', fit: 'cut' }],
+      failures.map((failure) => [failure.messageId, failure.failureGroup, failure.error]),
     );
   }
   print('\nWhat was done to it');
   printTable(
-    ['AT', 'ACTION', 'ACTOR', 'REASON'],
+    [{ head: 'AT', short: 'AGE' }, 'ACTION', 'ACTOR', { head: 'REASON', fit: 'wrap' }],
     audit.map((line) => [line.at, line.action, line.actor, line.reason]),
   );
 }

@@ -6,17 +6,19 @@
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import type { ReplayPreview } from '../operations.ts';
-import { age, cut, note, printable, tableText } from './output.ts';
+import { age, isJson, note, printable, tableText } from './output.ts';
+import { viewOf } from './terminal.ts';
 
 const GROUPS_SHOWN = 20;
 
-/** What would be done, on stderr: stdout is for the answer. */
+/** What would be done, on stderr: stdout is for the answer. A program has `inbox dead-letters groups --json` for it. */
 export function showPreview({ total, oldest, newest, groups }: ReplayPreview): void {
   if (total === 0) return note('no open dead letter fits the filter');
+  if (isJson()) return;
   note(`${total} open dead letters, the oldest ${age(oldest!)} and the newest ${age(newest!)} old`);
   note(
     tableText(
-      ['FAILURE GROUP', 'TYPE', 'COUNT', 'OLDEST', 'EXAMPLE', 'ERROR'],
+      ['FAILURE GROUP', 'TYPE', 'COUNT', 'OLDEST', 'EXAMPLE', { head: 'ERROR', fit: 'cut' }],
       groups
         .slice(0, GROUPS_SHOWN)
         .map((group) => [
@@ -25,8 +27,9 @@ export function showPreview({ total, oldest, newest, groups }: ReplayPreview): v
           group.count,
           age(group.oldest),
           group.example,
-          cut(group.error, 60),
+          group.error,
         ]),
+      viewOf(process.stderr),
     ),
   );
   if (groups.length > GROUPS_SHOWN) note(`and ${groups.length - GROUPS_SHOWN} groups more`);

@@ -76,7 +76,10 @@ export async function connectTemporal(): Promise<{ connection: Connection; names
 /** The error for a Temporal server that does not answer. */
 export function unreachable(address: string | undefined, error: unknown): UnreachableError {
   const why = error instanceof Error ? error.message : String(error);
-  return new UnreachableError(`no Temporal server answers at ${address}: ${why}; check TEMPORAL_ADDRESS`);
+  return new UnreachableError(
+    `no Temporal server answers at ${address}: ${why}; check that it runs, TEMPORAL_ADDRESS (host:port, without a scheme), ` +
+      'and the TLS settings',
+  );
 }
 
 /** Who is at the keyboard, for the audit: INBOX_ACTOR where many people share one system user, such as in a container. */

@@ -7,14 +7,13 @@ import type { ResolutionState } from '../store/dead-letter-reports.ts';
 import { withPool } from './context.ts';
 import { filterOf, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
-import { parseLimit, parseUuid } from './list.ts';
-import { age, cut, note, print, printFields, printJson, printTable } from './output.ts';
+import { parseLimit, parseUuid } from './option-values.ts';
+import { age, answer, note, print, printFields, printTable } from './output.ts';
 
 interface Options extends FilterOptions {
   status: ResolutionState;
   limit: number;
   before?: string;
-  json?: boolean;
 }
 
 export function addDeadLetters(program: Command): void {
@@ -25,23 +24,29 @@ export function addDeadLetters(program: Command): void {
     .description('dead letters, newest first')
     .option('--before <id>', 'the next page: those before the dead letter with this id', parseUuid)
     .action((options: Options) =>
-      withPool(async (pool) => printList(await deadLetters(pool, queryOf(options)), options)),
+      withPool(async (pool) => {
+        const letters = await deadLetters(pool, queryOf(options));
+        answer(letters, () => printList(letters, options));
+      }),
     );
   queryOptions(command.command('groups'))
     .description('dead letters by their cause, the most frequent first')
     .action((options: Options) =>
-      withPool(async (pool) => printGroups(await failureGroups(pool, queryOf(options)), options)),
+      withPool(async (pool) => {
+        const groups = await failureGroups(pool, queryOf(options));
+        answer(groups, () => printGroups(groups));
+      }),
     );
   command
     .command('show <id>')
     .description('every dead letter of one message, with its payload; or the one with this id')
-    .option('--json', 'JSON on stdout')
-    .action((id: string, { json }: { json?: boolean }) =>
+    .action((id: string) =>
       withPool(async (pool) => {
         const letters = await deadLettersOf(pool, id);
-        if (json) return printJson(letters);
-        if (letters.length === 0) return note('it was never a dead letter');
-        for (const letter of letters) printLetter(letter);
+        answer(letters, () => {
+          if (letters.length === 0) note('it was never a dead letter');
+          for (const letter of letters) printLetter(letter);
+        });
       }),
     );
 }
@@ -51,8 +56,7 @@ function queryOptions(command: Command): Command {
     .addOption(
       new Option('--status <status>', 'what was done about them').choices(RESOLUTION_STATES).default('open'),
     )
-    .option('--limit <n>', 'at most so many', parseLimit, 100)
-    .option('--json', 'JSON on stdout');
+    .option('--limit <n>', 'how many at most', parseLimit, 100);
 }
 
 function queryOf(options: Options): DeadLetterQuery {
@@ -63,35 +67,40 @@ function queryOf(options: Options): DeadLetterQuery {
 type Letters = Awaited<ReturnType<typeof deadLetters>>;
 type Groups = Awaited<ReturnType<typeof failureGroups>>;
 
-function printList(letters: Letters, { json, limit }: Options): void {
-  if (json) return printJson(letters);
+function printList(letters: Letters, { limit }: Options): void {
   printTable(
-    ['MESSAGE ID', 'TYPE', 'DEAD SINCE', 'ATTEMPTS', 'RESOLVED', 'ERROR'],
+    [
+      'MESSAGE ID',
+      'TYPE',
+      { head: 'DEAD SINCE', short: 'AGE' },
+      'ATTEMPTS',
+      'RESOLVED',
+      { head: 'ERROR', fit: 'cut' },
+    ],
     letters.map((letter) => [
       letter.messageId,
       letter.commandType,
       letter.deadAt,
       letter.retryCount,
       letter.resolution ?? '',
-      cut(letter.error, 70),
+      letter.error,
     ]),
   );
   const last = letters.at(-1);
   if (last && letters.length === limit) note(`more: --before ${last.id}`);
 }
 
-function printGroups(groups: Groups, { json }: Options): void {
-  if (json) return printJson(groups);
+function printGroups(groups: Groups): void {
   printTable(
-    ['FAILURE GROUP', 'COUNT', 'FIRST', 'LAST', 'BUILDS', 'EXAMPLE', 'ERROR'],
+    ['FAILURE GROUP', 'COUNT', 'FIRST', 'LAST', 'BUILDS', 'EXAMPLE', { head: 'ERROR', fit: 'cut' }],
     groups.map((group) => [
       group.failureGroup,
       group.count,
       age(group.firstDeadAt),
       age(group.lastDeadAt),
-      cut(group.buildIds.map((id) => id ?? '-').join(', '), 30),
+      group.buildIds.map((id) => id ?? '-').join(', '),
       group.example.messageId,
-      cut(group.example.error, 60),
+      group.example.error,
     ]),
   );
 }

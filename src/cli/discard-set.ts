@@ -6,29 +6,30 @@ import type { BulkDiscard } from '../operations.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { confirm, showPreview } from './confirm.ts';
 import { withServers } from './context.ts';
-import { note, print, printable, printJson } from './output.ts';
+import { answer, isJson, note, print, printable } from './output.ts';
+import { canRedraw } from './terminal.ts';
 
 export interface DiscardSetOptions {
   actor: string;
   reason?: string;
   yes?: boolean;
-  json?: boolean;
 }
 
 /** Shows what would be discarded, asks, and does it. */
 export async function discardSet(
   command: Command,
   filter: DeadLetterFilter,
-  { actor, reason, yes, json }: DiscardSetOptions,
+  { actor, reason, yes }: DiscardSetOptions,
 ): Promise<void> {
   const stop = new AbortController();
   const onSignal = () => stop.abort();
   await withServers(async (servers) => {
     const preview = await previewReplay(servers.pool, filter);
     showPreview(preview);
-    if (preview.total === 0) return;
+    const nothing = { total: preview.total, discarded: 0, skipped: 0, pending: 0, left: preview.total };
+    if (preview.total === 0) return answer(nothing, () => {});
     if (!(await confirm(command, `Give these ${preview.total} up for good?`, yes ?? false))) {
-      return note('nothing was discarded');
+      return answer(nothing, () => note('nothing was discarded'));
     }
     process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
     const bar = showBar();
@@ -41,13 +42,12 @@ export async function discardSet(
       bar.stop();
       process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     });
-    report(done, json ?? false);
+    report(done);
   });
 }
 
-function report(done: BulkDiscard, json: boolean): void {
-  if (json) printJson(done);
-  else print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`);
+function report(done: BulkDiscard): void {
+  answer(done, () => print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`));
   if (done.pending > 0) {
     throw new InboxError(
       `${done.pending} requests are with Temporal, but no worker has taken them up yet, and ${done.left} were not asked ` +
@@ -64,7 +64,7 @@ function report(done: BulkDiscard, json: boolean): void {
 }
 
 function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {
-  if (!process.stderr.isTTY) return { update() {}, stop() {} };
+  if (!canRedraw(process.stderr) || isJson()) return { update() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     format: '{bar} {percentage}%  {value} of {total}',

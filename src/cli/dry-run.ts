@@ -6,16 +6,15 @@ import { dryRun } from '../operations.ts';
 import type { DryRunResult } from '../operations.ts';
 import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
-import { parseLimit } from './list.ts';
 import { loadCommands } from './load-commands.ts';
-import { cut, note, print, printJson, printTable } from './output.ts';
-import { checkPayloadGoesWith, payloadOf } from './payload-option.ts';
+import { parseLimit } from './option-values.ts';
+import { answer, cut, note, print, printTable } from './output.ts';
+import { checkPayloadGoesWith, PAYLOAD_FORMS, payloadOf } from './payload-option.ts';
 
 interface Options extends FilterOptions {
   commands: string;
   payload?: string;
   limit: number;
-  json?: boolean;
 }
 
 const ORDER: DryRunResult['outcome'][] = ['completes', 'refused', 'fails'];
@@ -32,9 +31,13 @@ export function addDryRun(program: Command): void {
         'as for `inbox worker`: its exports are commands',
       ).makeOptionMandatory(),
     )
-    .option('--payload <json>', 'instead of the payload of the one')
-    .option('--limit <n>', 'of what the options choose, at most so many, the oldest first', parseLimit, 1_000)
-    .option('--json', 'JSON on stdout')
+    .option('--payload <json>', `tries this payload instead of the stored one: ${PAYLOAD_FORMS}`)
+    .option(
+      '--limit <n>',
+      'how many of those that the options choose at most, the oldest first',
+      parseLimit,
+      1_000,
+    )
     .action(async (messageIds: string[], options: Options) => {
       const filter = chosenBy(command, messageIds, options);
       checkPayloadGoesWith(command, messageIds, options.payload);
@@ -42,23 +45,21 @@ export function addDryRun(program: Command): void {
         databaseUrl: readDatabaseUrl(),
         commands: (await loadCommands(options.commands)).commands,
         ...(filter === null ? { messageIds } : { filter, limit: options.limit }),
-        ...payloadOf(options),
+        ...(await payloadOf(options)),
         maxPayloadBytes: readSettings().maxPayloadBytes,
       });
       // Before the verdict, which is about these alone.
       if (filter !== null && results.length === options.limit)
         note(`the ${options.limit} oldest were tried; there may be more: --limit`);
-      report(results, options.json ?? false);
+      report(results);
     });
 }
 
-function report(results: DryRunResult[], json: boolean): void {
+function report(results: DryRunResult[]): void {
   const completes = results.filter(({ outcome }) => outcome === 'completes').length;
-  if (json) {
-    printJson(results);
-  } else {
+  answer(results, () => {
     printTable(
-      ['MESSAGE ID', 'WOULD', 'WITH'],
+      ['MESSAGE ID', { head: 'WOULD', paint: colorOf }, { head: 'WITH', fit: 'wrap' }],
       // What needs a person stands last, where it is still seen after many.
       results
         .toSorted((a, b) => ORDER.indexOf(a.outcome) - ORDER.indexOf(b.outcome))
@@ -66,11 +67,15 @@ function report(results: DryRunResult[], json: boolean): void {
     );
     printGroups(results);
     print(`\n${completes} of ${results.length} would complete; nothing was changed`);
-  }
+  });
   if (results.length === 0) throw new InboxError('no open dead letter fits');
   if (completes < results.length) {
     throw new InboxError(`${results.length - completes} of ${results.length} would not complete`);
   }
+}
+
+function colorOf(would: string): 'green' | 'red' {
+  return would === 'complete' ? 'green' : 'red';
 }
 
 function wordsOf(result: DryRunResult): [would: string, as: string] {
@@ -80,12 +85,12 @@ function wordsOf(result: DryRunResult): [would: string, as: string] {
       const sends = result.sends.map(({ type, messageId }) => `send ${type} ${messageId}`);
       return [
         'complete',
-        [...events, ...sends, `result ${cut(JSON.stringify(result.result), 60)}`].join('; '),
+        [...events, ...sends, `result ${cut(JSON.stringify(result.result), 200)}`].join('; '),
       ];
     }
     case 'fails': {
       const { type, message, retryable } = result.failure;
-      return [retryable ? 'fail, and retry' : 'fail', cut(`${type}: ${message}`, 120)];
+      return [retryable ? 'fail, and retry' : 'fail', `${type}: ${message}`];
     }
     case 'refused':
       return ['not be run', result.problem];

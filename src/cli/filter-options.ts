@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import { toMilliseconds } from '../registry.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { parseWhen, WHEN } from './option-values.ts';
 
 export interface FilterOptions {
   group?: string;
@@ -23,8 +22,8 @@ export function filterOptions(command: Command): Command {
     .option('--group <failure-group>', 'those with the same cause, such as Pay/AccountClosed/1a2b3c4d')
     .option('--type <type>', 'those of this command type')
     .option('--error-type <type>', 'those that failed with this type of error')
-    .option('--since <when>', 'those that died since: a time, or so long ago, such as 2h', parseWhen)
-    .option('--until <when>', 'those that died before: a time, or so long ago', parseWhen)
+    .option('--since <when>', `those that died at or after: ${WHEN}`, parseWhen)
+    .option('--until <when>', 'those that died before', parseWhen)
     .option('--correlation <id>', 'those of one flow')
     .option('--text <part>', 'those whose error has this in it');
 }
@@ -57,14 +56,4 @@ export function chosenBy(
     });
   }
   return filter;
-}
-
-/** `2h` is two hours ago; a bare number would be anything. */
-export function parseWhen(text: string): Date {
-  const ago = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? toMilliseconds(text) : null;
-  const when = ago === null ? new Date(/^\d+$/.test(text) ? Number.NaN : text) : new Date(Date.now() - ago);
-  if (Number.isNaN(when.getTime())) {
-    throw new InvalidArgumentError('It is a time such as 2026-03-01T02:00Z, or a duration ago such as 2h.');
-  }
-  return when;
 }

@@ -3,12 +3,15 @@
  *
  * @module
  */
-import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { isDeadlock } from '../database.ts';
+import { messageOf } from '../error-message.ts';
 import { InboxError, InvalidMessageError } from '../errors.ts';
 import type { Inbox } from '../inbox.ts';
 import type { Message } from '../send.ts';
+import { LineSplitter } from './line-splitter.ts';
+import type { Line } from './line-splitter.ts';
+import { wrongFormat } from './text-input.ts';
 
 export interface Tally {
   accepted: number;
@@ -17,19 +20,16 @@ export interface Tally {
 }
 
 export interface LineEvents {
-  /** This line was passed over: the file can be mended and sent again, what was accepted is then a duplicate. */
+  /** This line was passed over: the file can be corrected and sent again, what was accepted is then a duplicate. */
   refused: (line: number, error: InboxError) => void;
-  /** So many more lines have their answer. */
-  sent: (lines: number) => void;
+  /** So many more lines have their answer; the last of them has this number. */
+  sent: (lines: number, last: number, tally: Tally) => void;
 }
 
-/** In characters: payloads may have 1 MiB each, and a batch is one parameter of one statement. */
-const MAX_BATCH_LENGTH = 4_194_304;
-
-interface Line {
-  number: number;
-  text: string;
-}
+/** In bytes: payloads may have 1 MiB each, and a batch is one parameter of one statement. */
+const MAX_BATCH_BYTES = 4_194_304;
+/** What tells the formats apart that are not text. */
+const LONGEST_MARK = 6;
 
 interface NumberedMessage {
   line: number;
@@ -41,7 +41,8 @@ interface NumberedMessage {
  * slow pipe at once.
  *
  * @param size - lines in one transaction at most
- * @throws what the database throws: the lines after that would fare no better
+ * @throws InvalidMessageError when the input is no text in UTF-8 at all; what the database throws: the lines after that would fare
+ *   no better
  */
 export async function sendLines(
   inbox: Inbox,
@@ -50,30 +51,67 @@ export async function sendLines(
   events: LineEvents,
 ): Promise<Tally> {
   const tally: Tally = { accepted: 0, duplicate: 0, refused: 0 };
-  const lines = Readable.from(numbered(input), { highWaterMark: size });
-  for await (const first of lines) {
-    const batch = [first as Line];
-    let length = batch[0]!.text.length;
-    while (batch.length < size && length < MAX_BATCH_LENGTH) {
-      const next = lines.read() as Line | null;
-      if (next === null) break;
-      batch.push(next);
-      length += next.text.length;
-    }
+  const send = async (batch: readonly Line[]) => {
     const refusals = await sendBatch(inbox, batch, tally);
     for (const { line, error } of refusals.sort((a, b) => a.line - b.line)) events.refused(line, error);
     tally.refused += refusals.length;
-    events.sent(batch.length);
+    events.sent(batch.length, batch.at(-1)!.number, tally);
+  };
+  let batch: Line[] = [];
+  let bytes = 0;
+  for await (const line of linesOf(input)) {
+    if (line !== null) {
+      batch.push(line);
+      bytes += line.bytes;
+    }
+    const full = batch.length >= size || bytes >= MAX_BATCH_BYTES;
+    if (batch.length === 0 || !(full || line === null)) continue;
+    await send(batch);
+    batch = [];
+    bytes = 0;
   }
   return tally;
 }
 
-async function* numbered(input: Readable): AsyncGenerator<Line> {
-  let number = 0;
-  for await (const text of createInterface({ input, crlfDelay: Infinity })) {
-    number += 1;
-    if (text.trim() !== '') yield { number, text };
+/** Null wherever nothing more has come in yet, and at the end. */
+async function* linesOf(input: Readable): AsyncGenerator<Line | null> {
+  const splitter = new LineSplitter();
+  for await (const chunk of fromFirstBytes(input)) {
+    yield* splitter.push(chunk);
+    if (input.readableLength === 0) yield null;
   }
+  yield* splitter.end();
+  yield null;
+}
+
+/** Waits until it can tell what the input is; what has less bytes is text. */
+async function* fromFirstBytes(input: Readable): AsyncGenerator<Buffer> {
+  let start: Buffer | null = Buffer.alloc(0);
+  for await (const chunk of chunksOf(input)) {
+    if (start === null) {
+      yield chunk;
+      continue;
+    }
+    start = Buffer.concat([start, chunk]);
+    if (start.length < LONGEST_MARK) continue;
+    yield checkedStart(start);
+    start = null;
+  }
+  if (start !== null && start.length > 0) yield checkedStart(start);
+}
+
+async function* chunksOf(input: Readable): AsyncGenerator<Buffer> {
+  try {
+    yield* input as AsyncIterable<Buffer>;
+  } catch (error) {
+    throw new InvalidMessageError('the input', `cannot be read: ${messageOf(error)}`);
+  }
+}
+
+function checkedStart(start: Buffer): Buffer {
+  const wrong = wrongFormat(start);
+  if (wrong !== null) throw new InvalidMessageError('line 1', `cannot be read: the input ${wrong}`);
+  return start;
 }
 
 interface Refusal {
@@ -84,8 +122,9 @@ interface Refusal {
 async function sendBatch(inbox: Inbox, batch: readonly Line[], tally: Tally): Promise<Refusal[]> {
   const messages: NumberedMessage[] = [];
   const refusals: Refusal[] = [];
-  for (const { number, text } of batch) {
+  for (const { number, text, problem } of batch) {
     try {
+      if (problem) throw problem;
       messages.push({ line: number, message: parseLine(text) });
     } catch (error) {
       refusals.push(refusal(number, error));
@@ -121,7 +160,8 @@ function refusal(line: number, error: unknown): Refusal {
 function parseLine(text: string): Message {
   const value = parseJson('the line', text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new InvalidMessageError('the line', 'is no JSON object with messageId, type and payload');
+    const hint = Array.isArray(value) ? "; an array's elements, one a line: jq -c '.[]'" : '';
+    throw new InvalidMessageError('the line', `is not a JSON object with messageId, type and payload${hint}`);
   }
   return value as Message;
 }
@@ -131,6 +171,6 @@ export function parseJson(field: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new InvalidMessageError(field, `is no JSON: ${(error as Error).message}`);
+    throw new InvalidMessageError(field, `is not JSON: ${(error as Error).message}`);
   }
 }

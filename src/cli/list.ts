@@ -4,17 +4,19 @@ import { list } from '../operations.ts';
 import { STATUSES } from '../protocol.ts';
 import type { EntryStatus } from '../protocol.ts';
 import type { EntryFilter } from '../store/reports.ts';
-import { isUuid } from '../text.ts';
 import { withPool } from './context.ts';
-import { cut, note, printJson, printTable } from './output.ts';
+import { parseLimit, parseUuid, parseWhen, WHEN } from './option-values.ts';
+import { answer, note, printTable } from './output.ts';
+import type { Paint } from './terminal.ts';
 
 interface Options {
   status?: EntryStatus;
   type?: string;
   correlation?: string;
+  since?: Date;
+  until?: Date;
   before?: string;
   limit: number;
-  json?: boolean;
 }
 
 export function addList(program: Command): void {
@@ -23,57 +25,63 @@ export function addList(program: Command): void {
     .description('entries, newest first')
     .option('--status <status>', `one of ${STATUSES.join(', ')}`, parseStatus)
     .option('--type <type>', 'command type')
-    .option('--correlation <id>', 'correlation_id')
+    .option('--correlation <id>', 'one flow: this correlation_id, and the command whose message_id it is')
+    .option('--since <when>', `received at or after: ${WHEN}`, parseWhen)
+    .option('--until <when>', 'received before', parseWhen)
     .option('--before <id>', "the next page: entries before the one with this entry's id", parseUuid)
-    .option('--limit <n>', 'at most so many', parseLimit, 20)
-    .option('--json', 'JSON on stdout')
+    .option('--limit <n>', 'how many at most', parseLimit, 20)
     .action((options: Options) =>
-      withPool(async (pool) => printEntries(await list(pool, filterOf(options)), options)),
+      withPool(async (pool) => {
+        const entries = await list(pool, filterOf(options));
+        answer(entries, () => printEntries(entries, options));
+      }),
     );
 }
 
-function filterOf({ status, type, correlation, before, limit }: Options): EntryFilter {
+function filterOf({ status, type, correlation, since, until, before, limit }: Options): EntryFilter {
   return {
     limit,
     ...(status && { status }),
     ...(type && { commandType: type }),
     ...(correlation && { correlationId: correlation }),
+    ...(since && { since }),
+    ...(until && { until }),
     ...(before && { before }),
   };
 }
 
-function printEntries(entries: Awaited<ReturnType<typeof list>>, { json, limit }: Options): void {
-  if (json) return printJson(entries);
+function printEntries(entries: Awaited<ReturnType<typeof list>>, { limit }: Options): void {
   printTable(
-    ['MESSAGE ID', 'TYPE', 'STATUS', 'RECEIVED', 'ATTEMPT', 'ERROR'],
+    [
+      'MESSAGE ID',
+      'TYPE',
+      { head: 'STATUS', paint: colorOf },
+      { head: 'RECEIVED', short: 'AGE' },
+      'ATTEMPT',
+      { head: 'ERROR', fit: 'cut' },
+    ],
     entries.map((entry) => [
       entry.messageId,
       entry.commandType,
       entry.status,
       entry.receivedAt,
       entry.attempt,
-      cut(entry.error, 60),
+      entry.error,
     ]),
   );
   const last = entries.at(-1);
   if (last && entries.length === limit) note(`more: --before ${last.id}`);
 }
 
+const COLORS: Record<string, Paint> = { DeadLetter: 'red', Failed: 'yellow', Completed: 'green' };
+
+/** The same everywhere. */
+export function colorOf(status: string): Paint | null {
+  return COLORS[status] ?? null;
+}
+
 export function parseStatus(text: string): EntryStatus {
   const status = STATUSES.find((known) => known.toLowerCase() === text.toLowerCase());
-  if (!status) throw new InvalidArgumentError(`It is one of ${STATUSES.join(', ')}.`);
+  if (!status) throw new InvalidArgumentError(`Give one of ${STATUSES.join(', ')}.`);
   return status;
-}
-
-export function parseUuid(text: string): string {
-  if (!isUuid(text)) throw new InvalidArgumentError('It is no uuid.');
-  return text;
-}
-
-export function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 10_000) {
-    throw new InvalidArgumentError('It is a whole number from 1 to 10000.');
-  }
-  return limit;
 }

@@ -1,9 +1,10 @@
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { migrate } from '../migrate.ts';
+import type { MigrationReport } from '../migrate.ts';
 import { toMilliseconds } from '../registry.ts';
 import { withAnySchema } from './context.ts';
-import { print } from './output.ts';
+import { answer, print } from './output.ts';
 
 export interface MigrateCliOptions {
   /** In ms. */
@@ -16,7 +17,10 @@ export function addMigrate(program: Command): void {
       .command('migrate')
       .description("bring the database's schema to this version; safe to run twice, and by two at once"),
   ).action(({ wait }: MigrateCliOptions) =>
-    withAnySchema(async (pool) => reportMigrations(await migrate(pool, undefined, waitOption(wait)))),
+    withAnySchema(async (pool) => {
+      const report = await migrate(pool, undefined, waitOption(wait));
+      answer(migrationsAsJson(report), () => reportMigrations(report));
+    }),
   );
 }
 
@@ -33,7 +37,15 @@ export function waitOption(wait: number | undefined): { waitMs?: number } {
   return wait === undefined ? {} : { waitMs: wait };
 }
 
-export function reportMigrations({ applied, version, newer }: Awaited<ReturnType<typeof migrate>>): void {
+export function migrationsAsJson({ applied, version, newer }: MigrationReport): {
+  applied: string[];
+  version: number;
+  newer: string[];
+} {
+  return { applied: applied.map(({ name }) => name), version, newer: newer.map(({ name }) => name) };
+}
+
+export function reportMigrations({ applied, version, newer }: MigrationReport): void {
   for (const { name } of applied) print(`applied ${name}`);
   const nothing = applied.length === 0 ? ', nothing to do' : '';
   const ahead = newer.length === 0 ? '' : ', newer than this package and compatible with it';

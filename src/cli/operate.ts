@@ -8,8 +8,8 @@ import type { Servers } from './context.ts';
 import { discardSet } from './discard-set.ts';
 import { chosenBy, filterOptions } from './filter-options.ts';
 import type { FilterOptions } from './filter-options.ts';
-import { checkPayloadGoesWith, payloadOf } from './payload-option.ts';
-import { note, print, printable } from './output.ts';
+import { answer, complain, isJson, print, printable } from './output.ts';
+import { checkPayloadGoesWith, PAYLOAD_FORMS, payloadOf } from './payload-option.ts';
 import { planOptions, replaySet } from './replay-set.ts';
 import type { SetOptions } from './replay-set.ts';
 
@@ -22,17 +22,17 @@ export function addReplay(program: Command): void {
   const command = planOptions(operatorOptions(program.command('replay')));
   command
     .description(
-      'give dead letters new attempts, after their cause was mended: these, or, as a campaign, all that …',
+      'give dead letters new attempts, after their cause was fixed: by message id, or as a campaign all that the options choose',
     )
     .option(
       '--payload <json>',
-      'replaces the payload of the one; checked against the schema, and the old one is kept',
+      `replaces the payload of one message: ${PAYLOAD_FORMS}; checked against the schema, and the old one is kept`,
     )
     .action(async (messageIds: string[], options: Options & SetOptions & { payload?: string }) => {
       const filter = chosenBy(command, messageIds, options);
       checkPayloadGoesWith(command, messageIds, options.payload);
       if (filter !== null) return replaySet(command, filter, options);
-      const payload = payloadOf(options);
+      const payload = await payloadOf(options);
       return withServers((servers) =>
         eachOf(servers, messageIds, 'replayed', (id) =>
           replay(servers, id, { ...noteOf(options), ...payload }),
@@ -44,10 +44,11 @@ export function addReplay(program: Command): void {
 export function addDiscard(program: Command): void {
   const command = operatorOptions(program.command('discard'));
   command
-    .description('give dead letters up, these or all that …; their entries stay, resolved')
+    .description(
+      'discard dead letters, by message id or all that the options choose; their entries stay, resolved',
+    )
     .option('--yes', 'without asking')
-    .option('--json', 'JSON on stdout')
-    .action(async (messageIds: string[], options: Options & { yes?: boolean; json?: boolean }) => {
+    .action(async (messageIds: string[], options: Options & { yes?: boolean }) => {
       const filter = chosenBy(command, messageIds, options);
       if (filter !== null) return discardSet(command, filter, options);
       return withServers((servers) =>
@@ -90,37 +91,50 @@ function noteOf({ actor, reason }: Options): { actor: string; reason?: string } 
   return reason === undefined ? { actor } : { actor, reason };
 }
 
+/** What `--json` says of each. */
+interface Outcome {
+  messageId: string;
+  outcome: string;
+  error?: { name: string; message: string };
+}
+
 /** One after the other; one that cannot be done does not keep the others from it. */
 async function eachOf(
   servers: Servers,
   messageIds: string[],
-  what: string,
+  done: string,
   act: (messageId: string) => Promise<ActionAnswer>,
 ): Promise<void> {
+  const outcomes: Outcome[] = [];
   let failed = 0;
   for (const messageId of messageIds) {
     try {
-      await report(servers, messageId, what, await act(messageId));
+      await checkDone(servers, messageId, await act(messageId));
+      outcomes.push({ messageId, outcome: done });
+      if (!isJson()) print(`${printable(messageId)} ${done}`);
     } catch (error) {
-      if (messageIds.length === 1 || !(error instanceof InboxError)) throw error;
+      if (!(error instanceof InboxError)) throw error;
+      const { name, message } = error;
+      outcomes.push({ messageId, outcome: 'failed', error: { name, message } });
       failed += 1;
-      note(`inbox: ${printable(error.message)}`);
+      if (messageIds.length > 1)
+        complain(`inbox: ${printable(message)}`, { messageId, error: { name, message } });
+      else if (!isJson()) throw error;
     }
   }
-  if (failed > 0) throw new InboxError(`${failed} of ${messageIds.length} were not ${what}`);
+  answer(outcomes, () => {});
+  if (failed === 0) return;
+  throw new InboxError(
+    outcomes.length === 1
+      ? outcomes[0]!.error!.message
+      : `${failed} of ${messageIds.length} were not ${done}`,
+  );
 }
 
-async function report(
-  servers: Servers,
-  messageId: string,
-  what: string,
-  answer: ActionAnswer,
-): Promise<void> {
-  if (answer === 'pending') {
-    const why = await whyPending(servers, messageId);
-    throw new InboxError(
-      `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker of this inbox has taken it up yet; ${why}`,
-    );
-  }
-  print(`${printable(messageId)} ${what}`);
+async function checkDone(servers: Servers, messageId: string, outcome: ActionAnswer): Promise<void> {
+  if (outcome !== 'pending') return;
+  const why = await whyPending(servers, messageId);
+  throw new InboxError(
+    `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker of this inbox has taken it up yet; ${why}`,
+  );
 }

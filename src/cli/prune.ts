@@ -1,21 +1,20 @@
 import cliProgress from 'cli-progress';
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import { InboxError } from '../errors.ts';
-import { toMilliseconds } from '../registry.ts';
+import { ConfigurationError, InboxError } from '../errors.ts';
 import { prune } from '../retention.ts';
 import type { PruneReport } from '../retention.ts';
 import type { PruneProgress, PruneStep } from '../retention-walk.ts';
 import { withPool } from './context.ts';
-import { printFields, printJson } from './output.ts';
+import { parseAge, wholeNumber } from './option-values.ts';
+import { answer, isJson, printFields } from './output.ts';
+import { canRedraw } from './terminal.ts';
 
 interface Options {
-  olderThan: number;
+  olderThan?: number;
   outboxOlderThan?: number;
   deadLettersOlderThan?: number;
   batch: number;
   dryRun?: boolean;
-  json?: boolean;
 }
 
 const STEPS: Record<PruneStep, string> = {
@@ -26,12 +25,12 @@ const STEPS: Record<PruneStep, string> = {
 };
 
 export function addPrune(program: Command): void {
-  program
-    .command('prune')
-    .description('take the data of what is over; message ids stay, so a duplicate stays a duplicate')
-    .requiredOption(
+  const command = program.command('prune');
+  command
+    .description('delete the data of what is over; message ids stay, so a duplicate stays a duplicate')
+    .option(
       '--older-than <age>',
-      'payload, metadata and result of entries completed longer ago',
+      'payload, metadata and result of entries completed longer ago, such as 30d (default: INBOX_RETENTION)',
       parseAge,
     )
     .option('--outbox-older-than <age>', 'also delete outbox rows published longer ago', parseAge)
@@ -40,13 +39,31 @@ export function addPrune(program: Command): void {
       'also delete dead letters replayed, and empty those discarded, longer ago',
       parseAge,
     )
-    .option('--batch <n>', 'rows at once', parseBatch, 1_000)
+    .option('--batch <n>', 'rows at once', wholeNumber(1, 10_000), 1_000)
     .option('--dry-run', 'count what would go, and change nothing')
-    .option('--json', 'JSON on stdout')
-    .action(runPrune);
+    .action((options: Options) => runPrune(options, options.olderThan ?? retentionSetting(command)));
 }
 
-async function runPrune(options: Options): Promise<void> {
+/** What is deleted stays deleted, so there is no age that nobody has chosen. */
+function retentionSetting(command: Command): number {
+  const text = process.env['INBOX_RETENTION']?.trim();
+  if (!text) {
+    command.error(
+      'error: prune deletes data, so it has no default age: give one, as in `inbox prune --older-than 30d`, or set ' +
+        'INBOX_RETENTION=30d; add --dry-run to see first what would go',
+      { exitCode: 2 },
+    );
+  }
+  try {
+    return parseAge(text);
+  } catch {
+    throw new ConfigurationError(
+      `INBOX_RETENTION (${JSON.stringify(text)}) is not a duration with a unit, such as 30d`,
+    );
+  }
+}
+
+async function runPrune(options: Options, completedOlderThanMs: number): Promise<void> {
   const stop = new AbortController();
   let stoppedBy = '';
   const onSignal = (signal: NodeJS.Signals) => {
@@ -59,7 +76,7 @@ async function runPrune(options: Options): Promise<void> {
   try {
     const report = await withPool((pool) =>
       prune(pool, {
-        completedOlderThanMs: options.olderThan,
+        completedOlderThanMs,
         ...(options.outboxOlderThan !== undefined && { outboxOlderThanMs: options.outboxOlderThan }),
         ...(options.deadLettersOlderThan !== undefined && {
           deadLettersOlderThanMs: options.deadLettersOlderThan,
@@ -71,7 +88,7 @@ async function runPrune(options: Options): Promise<void> {
       }),
     );
     bar.stop();
-    printReport(report, options);
+    answer(report, () => printReport(report, options));
     if (report.interrupted) {
       throw new InboxError(`stopped by ${stoppedBy} before all was done; the next run goes on from here`);
     }
@@ -81,8 +98,7 @@ async function runPrune(options: Options): Promise<void> {
   }
 }
 
-function printReport(report: PruneReport, { outboxOlderThan, deadLettersOlderThan, json }: Options): void {
-  if (json) return printJson(report);
+function printReport(report: PruneReport, { outboxOlderThan, deadLettersOlderThan }: Options): void {
   const verb = report.dryRun ? 'would be ' : '';
   printFields([
     [STEPS.entries, `${report.entries} ${verb}emptied`],
@@ -97,7 +113,7 @@ function printReport(report: PruneReport, { outboxOlderThan, deadLettersOlderTha
 
 /** On a terminal only: a nightly run's log has no use for it. */
 function showBar(): { update: (progress: PruneProgress) => void; stop: () => void } {
-  if (!process.stderr.isTTY) return { update() {}, stop() {} };
+  if (!canRedraw(process.stderr) || isJson()) return { update() {}, stop() {} };
   const bar = new cliProgress.SingleBar({
     stream: process.stderr,
     format: '{bar} {percentage}%  {step}  {count}',
@@ -112,19 +128,4 @@ function showBar(): { update: (progress: PruneProgress) => void; stop: () => voi
     update: ({ step, counts, fraction }) => bar.update(fraction, { step: STEPS[step], count: counts[step] }),
     stop: () => bar.stop(),
   };
-}
-
-/** A bare number would be milliseconds, and `--older-than 30` would take everything. */
-function parseAge(text: string): number {
-  const ms = /^\d.*[a-z]$/i.test(text.trim()) ? toMilliseconds(text.trim()) : null;
-  if (ms === null) throw new InvalidArgumentError('It is a number with a unit, such as 30d, 12h or 1y.');
-  return ms;
-}
-
-function parseBatch(text: string): number {
-  const batch = Number(text);
-  if (!Number.isInteger(batch) || batch < 1 || batch > 10_000) {
-    throw new InvalidArgumentError('It is a whole number from 1 to 10000.');
-  }
-  return batch;
 }

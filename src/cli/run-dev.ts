@@ -11,7 +11,7 @@ import { writeEnvironmentFile } from '../dev/environment-file.ts';
 import { defaultDevDir, startServers } from '../dev/servers.ts';
 import { migrate } from '../migrate.ts';
 import { createInboxWorker } from '../worker.ts';
-import { note } from './output.ts';
+import { answer, note } from './output.ts';
 import { installRuntime, workerLog } from '../runtime.ts';
 import { loadCommands } from './load-commands.ts';
 import type { LoadedModule } from './load-commands.ts';
@@ -36,6 +36,8 @@ export async function runDev(module: string | undefined, dir: string | undefined
     note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
     note(`Data      ${persistentDir}; delete it to start anew`);
     note(`In another terminal, take the settings over:\n  . ${environment}`);
+    const { databaseUrl, temporalAddress, uiUrl } = servers;
+    answer({ databaseUrl, temporalAddress, uiUrl, folder: persistentDir, environment }, () => {});
     if (loaded) await work(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
     else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
   } finally {

@@ -4,7 +4,7 @@
  * @module
  */
 import { NativeConnection } from '@temporalio/worker';
-import { readDatabaseUrl, readTemporal } from '../config.ts';
+import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
 import { InboxError } from '../errors.ts';
 import { createOutboxRelay } from '../outbox-relay.ts';
 import type { Publisher } from '../publisher.ts';
@@ -12,6 +12,7 @@ import { installRuntime, workerLog } from '../runtime.ts';
 import { createInboxWorker } from '../worker.ts';
 import { unreachable } from './context.ts';
 import { loadCommands } from './load-commands.ts';
+import { answer } from './output.ts';
 import { loadPublisher } from './publisher.ts';
 
 export interface WorkerFlags {
@@ -37,6 +38,8 @@ export async function runWorker(
     const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
     const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
+    const types = commands.map(({ type }) => type);
+    answer({ commands: types, namespace, taskQueue: readSettings().taskQueue }, () => {});
     started();
     const relay = publisher && startRelay(databaseUrl, publisher);
     try {

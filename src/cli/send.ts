@@ -1,18 +1,18 @@
-import { open } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import { SingleBar } from 'cli-progress';
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
 import { readSettings } from '../config.ts';
 import { InboxError, InvalidMessageError } from '../errors.ts';
 import { createInbox } from '../inbox.ts';
 import type { Inbox } from '../inbox.ts';
-import type { Json } from '../json.ts';
 import type { Message } from '../send.ts';
 import { withPool } from './context.ts';
-import { parseJson, sendLines } from './lines.ts';
+import { sendLines } from './lines.ts';
 import type { Tally } from './lines.ts';
-import { note, print, printable, printJson } from './output.ts';
+import { wholeNumber } from './option-values.ts';
+import { answer, complain, isJson, note, print, printable } from './output.ts';
+import { PAYLOAD_FORMS, readPayload } from './payload-option.ts';
+import { canRedraw } from './terminal.ts';
+import { openInput } from './text-input.ts';
 
 interface Options {
   id?: string;
@@ -21,7 +21,6 @@ interface Options {
   correlation?: string;
   causation?: string;
   concurrency: number;
-  json?: boolean;
 }
 
 export function addSend(program: Command): void {
@@ -30,14 +29,23 @@ export function addSend(program: Command): void {
     .argument('[type]', 'command type of the one command to send')
     .description('send one command, or one a line (NDJSON: messageId, type, payload, …) from a file or stdin')
     .option('--id <message-id>', "the sender's idempotency key")
-    .option('--payload <json>', "the command's data")
+    .option('--payload <json>', `the command's data: ${PAYLOAD_FORMS}`)
     .option('--correlation <id>', 'correlation_id')
     .option('--causation <id>', 'causation_id')
-    .option('--file <path>', 'NDJSON file; - is stdin')
-    .option('--concurrency <n>', 'how many lines are on their way at a time', parseConcurrency, 200)
-    .option('--json', 'JSON on stdout')
+    .option('--file <path>', 'NDJSON file in UTF-8; - is stdin')
+    .option(
+      '--concurrency <n>',
+      'how many lines to send in one transaction at most',
+      wholeNumber(1, 1_000),
+      200,
+    )
     .action(async (type: string | undefined, options: Options) => {
-      if (options.file !== undefined) return sendMany(options.file, options);
+      if (options.file !== undefined) {
+        if (type !== undefined || options.id !== undefined || options.payload !== undefined) {
+          program.error('error: with --file, type, id and payload are in its lines', { exitCode: 2 });
+        }
+        return sendMany(options.file, options.concurrency);
+      }
       if (type === undefined || options.id === undefined || options.payload === undefined) {
         program.error('error: send takes a type with --id and --payload, or --file', { exitCode: 2 });
       }
@@ -45,55 +53,73 @@ export function addSend(program: Command): void {
     });
 }
 
-function parseConcurrency(text: string): number {
-  const concurrency = Number(text);
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 1_000) {
-    throw new InvalidArgumentError('It is a whole number from 1 to 1000.');
-  }
-  return concurrency;
-}
-
 async function sendOne(type: string, messageId: string, payload: string, options: Options): Promise<void> {
   const message: Message = {
     messageId,
     type,
-    payload: parseJson('--payload', payload) as Json,
+    payload: await readPayload(payload),
     correlationId: options.correlation ?? null,
     causationId: options.causation ?? null,
   };
-  const { answer } = await withInbox((inbox) => inbox.send(message));
-  if (options.json) printJson({ messageId, answer });
-  else print(`${printable(messageId)} ${answer}`);
+  const sent = await withInbox((inbox) => inbox.send(message));
+  answer({ messageId, answer: sent.answer }, () => print(`${printable(messageId)} ${sent.answer}`));
 }
 
-async function sendMany(file: string, { concurrency, json }: Options): Promise<void> {
-  const input = file === '-' ? process.stdin : await openFile(file);
-  const bar = process.stderr.isTTY
-    ? new SingleBar({ format: '{value} sent, {duration_formatted}', stream: process.stderr })
-    : null;
-  bar?.start(0, 0);
-  const tally = await withInbox((inbox) =>
-    sendLines(inbox, input, concurrency, {
-      refused: (line, error) => note(`line ${line}: ${printable(error.message)}`),
-      sent: (lines) => bar?.increment(lines),
-    }),
-  ).finally(() => bar?.stop());
-  report(tally, json ?? false);
-}
+async function sendMany(file: string, concurrency: number): Promise<void> {
+  const input = await openInput(file, '--file');
+  const of = file === '-' ? '' : ` of ${printable(file)}`;
+  const bar =
+    canRedraw(process.stderr) && !isJson()
+      ? new SingleBar({ format: '{value} sent, {duration_formatted}', stream: process.stderr })
+      : null;
+  let sent: { last: number; tally: Tally } | null = null;
+  const tally = await trySending().catch((error: unknown) => {
+    sayHowFar(sent, of);
+    if (error instanceof InvalidMessageError && of !== '') {
+      throw new InvalidMessageError(error.field, `${error.problem} (${file})`);
+    }
+    throw error;
+  });
+  if (file === '-' && tally.accepted + tally.duplicate + tally.refused === 0)
+    note('stdin was empty: nothing was sent');
+  report(tally);
 
-function report(tally: Tally, json: boolean): void {
-  if (json) printJson(tally);
-  else print(`${tally.accepted} accepted, ${tally.duplicate} duplicate, ${tally.refused} refused`);
-  if (tally.refused > 0) throw new InboxError(`${tally.refused} lines were refused; the others are sent`);
-}
-
-/** Opened before it is read: a stream that cannot open its file tells nobody who reads it line by line. */
-async function openFile(path: string): Promise<Readable> {
-  try {
-    return (await open(path)).createReadStream();
-  } catch (error) {
-    throw new InvalidMessageError('--file', `cannot be opened: ${(error as Error).message}`);
+  async function trySending(): Promise<Tally> {
+    bar?.start(0, 0);
+    return withInbox((inbox) =>
+      sendLines(inbox, input, concurrency, {
+        refused: (line, { name, message }) =>
+          complain(`line ${line}${of}: ${printable(message)}`, { file, line, error: { name, message } }),
+        sent: (lines, last, so) => {
+          bar?.increment(lines);
+          sent = { last, tally: so };
+        },
+      }),
+    ).finally(() => bar?.stop());
   }
+}
+
+/** What stops a file in its middle leaves the question of what to do with the rest. */
+function sayHowFar(sent: { last: number; tally: Tally } | null, of: string): void {
+  if (sent === null || sent.tally.refused + sent.tally.accepted + sent.tally.duplicate === 0) return;
+  note(
+    `sent up to line ${sent.last}${of}: ${inWords(sent.tally)}. Sending all of it again is safe: what was accepted is then a duplicate`,
+  );
+}
+
+function report(tally: Tally): void {
+  answer(tally, () => print(inWords(tally)));
+  if (tally.refused === 0) return;
+  const lines = tally.refused === 1 ? 'line was' : 'lines were';
+  const { accepted, duplicate } = tally;
+  throw new InboxError(
+    `${tally.refused} ${lines} refused; the others are sent (${accepted} accepted, ${duplicate} duplicate). Correct and send them ` +
+      'again: what was accepted is then a duplicate',
+  );
+}
+
+function inWords({ accepted, duplicate, refused }: Tally): string {
+  return `${accepted} accepted, ${duplicate} duplicate, ${refused} refused`;
 }
 
 async function withInbox<T>(work: (inbox: Inbox) => Promise<T>): Promise<T> {

@@ -7,9 +7,9 @@ import { describeProblems, registerSearchAttributes } from '../search-attributes
 import type { Registration } from '../search-attributes.ts';
 import { isDenied } from '../workflow-description.ts';
 import { connectTemporal, withAnySchema } from './context.ts';
-import { addWait, reportMigrations, waitOption } from './migrate.ts';
+import { addWait, migrationsAsJson, reportMigrations, waitOption } from './migrate.ts';
 import type { MigrateCliOptions } from './migrate.ts';
-import { note, print } from './output.ts';
+import { answer, isJson, note, print } from './output.ts';
 
 export function addSetup(program: Command): void {
   addWait(
@@ -19,19 +19,31 @@ export function addSetup(program: Command): void {
         'migrate the database, look for its roles, and register the search attributes with Temporal',
       ),
   ).action(async ({ wait }: MigrateCliOptions) => {
-    await withAnySchema(async (pool) => {
-      reportMigrations(await migrate(pool, undefined, waitOption(wait)));
-      const roles = await checkRoles(pool);
+    const { migrations, roles } = await withAnySchema(async (pool) => {
+      const report = await migrate(pool, undefined, waitOption(wait));
+      if (!isJson()) reportMigrations(report);
+      const verdict = await checkRoles(pool);
       // Everything works without them, as the owner: so it is no failure of the setup.
-      if (roles.whatToDo === null) print(`roles: ${roles.finding}`);
-      else note(`roles ${roles.finding}; ${roles.whatToDo}`);
+      if (verdict.whatToDo !== null) note(`roles ${verdict.finding}; ${verdict.whatToDo}`);
+      else if (!isJson()) print(`roles: ${verdict.finding}`);
+      return { migrations: migrationsAsJson(report), roles: verdict };
     });
     const { connection, namespace } = await connectTemporal();
     try {
       const registration = await registerSearchAttributes(connection, namespace).catch((error: unknown) => {
         throw notRegistered(namespace, messageOf(error), isDenied(error) ? DENIED : null);
       });
-      report(registration, namespace);
+      const problem = problemOf(registration, namespace);
+      if (problem !== null) throw problem;
+      const { registered } = registration;
+      answer({ migrations, roles, searchAttributes: { namespace, registered } }, () =>
+        print(
+          `search attributes in namespace ${namespace} ` +
+            (registered.length === 0
+              ? 'are all registered, nothing to do'
+              : `registered: ${registered.join(', ')}`),
+        ),
+      );
     } finally {
       await connection.close();
     }
@@ -42,19 +54,15 @@ const DENIED =
   'this login may not list or register search attributes, or the server does not offer it: let an administrator register ' +
   'InboxStatus, CommandType, CorrelationId and FailureGroup as Keyword (on Temporal Cloud with the namespace editor or tcld)';
 
-/** @throws InboxError when not all of them can be used */
-function report(registration: Registration, namespace: string): void {
+/** Why not all of them can be used; null when they can. */
+function problemOf(registration: Registration, namespace: string): InboxError | null {
   const { registered, error } = registration;
-  if (registered.length > 0)
-    print(`search attributes in namespace ${namespace} registered: ${registered.join(', ')}`);
   const found = describeProblems(registration, namespace);
-  if (!found) {
-    if (registered.length === 0)
-      print(`search attributes in namespace ${namespace} are all registered, nothing to do`);
-    return;
-  }
-  if (error === null) throw notRegistered(namespace, found.problem, found.remedy);
-  throw notRegistered(
+  if (!found) return null;
+  if (registered.length > 0)
+    note(`search attributes in namespace ${namespace} registered: ${registered.join(', ')}`);
+  if (error === null) return notRegistered(namespace, found.problem, found.remedy);
+  return notRegistered(
     namespace,
     `${found.problem} (${messageOf(error)})`,
     isDenied(error) ? DENIED : found.remedy,

@@ -5,7 +5,7 @@ import type { WorkflowCondition } from '../workflow-condition.ts';
 import { MOST_KIN } from '../store/kinship.ts';
 import { lookAtWorkflow } from './workflow-line.ts';
 import { withPool } from './context.ts';
-import { print, printable, printFields, printJson, printTable } from './output.ts';
+import { answer, print, printable, printFields, printTable } from './output.ts';
 
 export function addShow(program: Command): void {
   program
@@ -15,13 +15,11 @@ export function addShow(program: Command): void {
       "an entry's whole story: the entry, its failed attempts, its dead letters, what operators did",
     )
     .option('--stack', 'with the stacks of the failures')
-    .option('--json', 'JSON on stdout')
-    .action((messageId: string, options: { stack?: boolean; json?: boolean }) =>
+    .action((messageId: string, options: { stack?: boolean }) =>
       withPool(async (pool) => {
         const story = await show(pool, messageId);
         const workflow = await lookAtWorkflow(pool, story.entry);
-        if (options.json) printJson({ ...story, workflow });
-        else printStory(story, options.stack ?? false, workflow);
+        answer({ ...story, workflow }, () => printStory(story, options.stack ?? false, workflow));
       }),
     );
 }
@@ -57,7 +55,7 @@ function printStory(
   ]);
   print('\nWhat happened');
   printTable(
-    ['AT', 'WHAT', ''],
+    [{ head: 'AT', short: 'AGO' }, 'WHAT', { head: '', fit: 'wrap' }],
     story.map(({ at, what, text }) => [at, what, text]),
   );
   if (withStacks)
@@ -65,7 +63,7 @@ function printStory(
   printKin(entry.messageId, kin);
   if (flow > 0)
     print(
-      `\n${flow} other messages of this flow: inbox list --correlation ${printable(entry.correlationId)}`,
+      `\n${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
     );
 }
 

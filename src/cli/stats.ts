@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import { duration } from '../finding.ts';
 import { stats } from '../operations.ts';
+import type { InboxStats } from '../operations.ts';
+import { colorOf } from './list.ts';
 import { withPool } from './context.ts';
-import { age, print, printFields, printJson, printTable } from './output.ts';
+import { age, answer, print, printFields, printTable } from './output.ts';
 
 export function addStats(program: Command): void {
   program
@@ -11,56 +13,58 @@ export function addStats(program: Command): void {
       'entries by type and status, what came and failed lately, and open dead letters by what failed',
     )
     .option('--exact', 'count every entry, where the Completed ones of many would be estimated (~)')
-    .option('--json', 'JSON on stdout')
-    .action(({ exact, json }: { exact?: boolean; json?: boolean }) =>
+    .action(({ exact }: { exact?: boolean }) =>
       withPool(async (pool) => {
-        const answer = await stats(pool, { exact: exact ?? false });
-        if (json) return printJson(answer);
-        printTable(
-          ['TYPE', 'STATUS', 'COUNT', 'OLDEST'],
-          answer.entries.map(({ commandType, status, count, oldest: since, estimated }) => [
-            commandType,
-            status,
-            estimated ? `~${count}` : count,
-            since && age(since),
-          ]),
-        );
-        print('\nIn the last');
-        printTable(
-          ['MINUTES', 'RECEIVED', 'OF THESE COMPLETED', 'FAILED ATTEMPTS', 'DEAD LETTERS'],
-          answer.rates.map((rate) => [
-            rate.minutes,
-            rate.received,
-            rate.completed,
-            rate.failed,
-            rate.deadLettered,
-          ]),
-        );
-        const { pending, failed, openDeadLetter } = answer.oldest;
-        print('');
-        printFields([
-          ['oldest Pending', pending && age(pending)],
-          ['oldest Failed', failed && age(failed)],
-          ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
-        ]);
-        if (answer.unknownTypes.length > 0) {
-          print('\nWaiting for a worker that knows their type');
-          printTable(
-            ['TYPE', 'COUNT', 'OLDEST', 'EXAMPLE'],
-            answer.unknownTypes.map(({ commandType, count, oldestMs, example }) => [
-              commandType,
-              count,
-              duration(oldestMs),
-              example,
-            ]),
-          );
-        }
-        if (answer.openDeadLetters.length === 0) return;
-        print('\nOpen dead letters');
-        printTable(
-          ['ERROR', 'TYPE', 'COUNT', 'EXAMPLE'],
-          answer.openDeadLetters.map((row) => [row.errorType, row.commandType, row.count, row.example]),
-        );
+        const found = await stats(pool, { exact: exact ?? false });
+        answer(found, () => printStats(found));
       }),
     );
+}
+
+/** Null, and no line, when there are none. */
+function parkedText({ aggregates, since }: InboxStats['parked']): string | null {
+  return aggregates === 0 ? null : `${aggregates}, the first for ${age(since!)}; see \`inbox outbox list\``;
+}
+
+function printStats(found: InboxStats): void {
+  printTable(
+    ['TYPE', { head: 'STATUS', paint: colorOf }, 'COUNT', 'OLDEST'],
+    found.entries.map(({ commandType, status, count, oldest: since, estimated }) => [
+      commandType,
+      status,
+      estimated ? `~${count}` : count,
+      since && age(since),
+    ]),
+  );
+  print('\nIn the last');
+  printTable(
+    ['MINUTES', 'RECEIVED', 'OF THESE COMPLETED', 'FAILED ATTEMPTS', 'DEAD LETTERS'],
+    found.rates.map((rate) => [rate.minutes, rate.received, rate.completed, rate.failed, rate.deadLettered]),
+  );
+  const { pending, failed, openDeadLetter } = found.oldest;
+  print('');
+  printFields([
+    ['oldest Pending', pending && age(pending)],
+    ['oldest Failed', failed && age(failed)],
+    ['oldest open dead letter', openDeadLetter && age(openDeadLetter)],
+    ['parked aggregates', parkedText(found.parked)],
+  ]);
+  if (found.unknownTypes.length > 0) {
+    print('\nWaiting for a worker that knows their type');
+    printTable(
+      ['TYPE', 'COUNT', 'OLDEST', { head: 'EXAMPLE', fit: 'whole' }],
+      found.unknownTypes.map(({ commandType, count, oldestMs, example }) => [
+        commandType,
+        count,
+        duration(oldestMs),
+        example,
+      ]),
+    );
+  }
+  if (found.openDeadLetters.length === 0) return;
+  print('\nOpen dead letters');
+  printTable(
+    ['ERROR', 'TYPE', 'COUNT', { head: 'EXAMPLE', fit: 'whole' }],
+    found.openDeadLetters.map((row) => [row.errorType, row.commandType, row.count, row.example]),
+  );
 }

@@ -7,8 +7,8 @@ import type { Pool, PoolClient } from 'pg';
 import { runHandler } from '../../activities/handler.ts';
 import type { Handled } from '../../activities/handler.ts';
 import { aborted, AttemptLimit } from '../../activities/limit.ts';
-import { HandlerTransaction, refused, ReportedFailure } from '../../activities/transaction.ts';
-import type { CommandLog, Transaction } from '../command.ts';
+import { HandlerTransaction, ReportedFailure } from '../../activities/transaction.ts';
+import type { CommandLog } from '../command.ts';
 import { failureGroup, inboxFailure, reportFailure } from '../failure.ts';
 import type { FailureReport } from '../failure.ts';
 import type { Json } from '../json.ts';
@@ -19,7 +19,6 @@ import type { Message } from '../send.ts';
 import { terminateBackend } from '../store/backends.ts';
 import { beginDryRun, checkDeferredConstraints, endDryRun, isInDryRun } from '../store/dry-run.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
-import { endsTransaction } from '../transaction-control.ts';
 
 export interface Trial {
   command: RegisteredCommand;
@@ -84,49 +83,21 @@ async function handle(
   const { messageId } = entry;
   run.backend = await beginDryRun(client, messageId, command.timeoutMs);
   const transaction = new HandlerTransaction(client);
-  const guard = new EndingGuard(transaction.facade);
   try {
     const limits = { maxPayloadBytes, onSend: (message: Message) => void sends.push(message) };
-    const handled = await runHandler(command, entry, guard.facade, signal, log, limits);
+    const handled = await runHandler(command, entry, transaction, signal, log, limits);
     transaction.close();
-    if (guard.tripped || (await hasEnded(client, messageId))) throw ended();
+    if (await hasEnded(client, messageId)) throw ended();
     await checkDeferredConstraints(client);
     return handled;
   } catch (error) {
     transaction.close();
-    if (guard.tripped || (await hasEnded(client, messageId))) throw ended();
+    if (await hasEnded(client, messageId)) throw ended();
     throw transaction.explain(error);
   }
 }
 
-/**
- * Keeps back what would end the transaction. Postgres refuses the COMMIT of a dry run, but after a ROLLBACK a handler could
- * begin a transaction of its own, and commit that one.
- */
-class EndingGuard {
-  readonly facade: Transaction;
-  tripped = false;
-
-  constructor(inner: Transaction) {
-    const query = inner.query as (...args: unknown[]) => unknown;
-    this.facade = {
-      query: ((...args: unknown[]) => {
-        if (!mayEnd(args[0])) return query(...args);
-        this.tripped = true;
-        return refused('a dry run sends neither COMMIT nor ROLLBACK');
-      }) as Transaction['query'],
-    };
-  }
-}
-
-/** What has a `submit` writes to the connection itself: a cursor has its text, of others nothing is known. */
-function mayEnd(query: unknown): boolean {
-  if (typeof query === 'string') return endsTransaction(query);
-  const { text, submit } = (query ?? {}) as { text?: unknown; submit?: unknown };
-  return typeof text === 'string' ? endsTransaction(text) : typeof submit === 'function';
-}
-
-/** In case something got past the guard. A transaction that has failed ends with the dry run. */
+/** In case something got past {@link HandlerTransaction}. A transaction that has failed ends with the dry run. */
 async function hasEnded(client: PoolClient, messageId: string): Promise<boolean> {
   return isInDryRun(client, messageId).then(
     (there) => !there,

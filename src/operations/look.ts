@@ -19,6 +19,8 @@ import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
 import { countFlow, findEvents, findKin } from '../store/kinship.ts';
 import type { EmittedEvent, Kin } from '../store/kinship.ts';
+import { summarizeParked } from '../store/outbox-lag.ts';
+import type { ParkedSummary } from '../store/outbox-lag.ts';
 import { findOldest, readRates } from '../store/rates.ts';
 import type { Oldest, Rates } from '../store/rates.ts';
 import { countOpenDeadLetters, listAudit, listEntries } from '../store/reports.ts';
@@ -57,6 +59,8 @@ export interface InboxStats {
   workers: LiveWorker[];
   /** Open commands of types that none of them knows. */
   unknownTypes: UnknownType[];
+  /** Aggregates of which the broker rejects an event. */
+  parked: ParkedSummary;
 }
 
 /** Entries, newest first. */
@@ -130,15 +134,16 @@ export interface StatsOptions {
 }
 
 export async function stats(pool: Pool, { exact = false }: StatsOptions = {}): Promise<InboxStats> {
-  const [entries, openDeadLetters, rates, oldest, workers, unknownTypes] = await Promise.all([
+  const [entries, openDeadLetters, rates, oldest, workers, unknownTypes, parked] = await Promise.all([
     exact ? countEntries(pool) : countCheaply(pool),
     countOpenDeadLetters(pool),
     readRates(pool),
     findOldest(pool),
     listLiveWorkers(pool),
     findUnknownTypes(pool),
+    summarizeParked(pool),
   ]);
-  return { entries, openDeadLetters, rates, oldest, workers, unknownTypes };
+  return { entries, openDeadLetters, rates, oldest, workers, unknownTypes, parked };
 }
 
 async function countCheaply(pool: Pool): Promise<StatusCount[]> {

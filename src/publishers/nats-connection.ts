@@ -45,6 +45,7 @@ export class Connections {
   readonly #libraries: Libraries;
   readonly #options: NatsConnectionChoice;
   #own: NatsConnection | null = null;
+  #connecting: Promise<NatsConnection> | null = null;
 
   constructor(libraries: Libraries, options: NatsConnectionChoice) {
     this.#libraries = libraries;
@@ -59,6 +60,12 @@ export class Connections {
   async get(): Promise<NatsConnection> {
     if (this.#options.connection) return this.#options.connection;
     if (this.#own && !this.#own.isClosed()) return this.#own;
+    // Calls at the same time share one attempt.
+    this.#connecting ??= this.#connect().finally(() => (this.#connecting = null));
+    return this.#connecting;
+  }
+
+  async #connect(): Promise<NatsConnection> {
     const { host, ...options } = connectionOptions(this.#options.servers!);
     try {
       this.#own = await this.#libraries.connect(options);
@@ -66,15 +73,16 @@ export class Connections {
     } catch (error) {
       throw new PublishError(
         `NATS does not let us in at ${host}: ${error instanceof Error ? error.message : 'unknown'}`,
-        { cause: error },
+        { cause: error, unavailable: true },
       );
     }
   }
 
-  async drop(): Promise<void> {
-    const connection = this.#own;
+  /** Closes our own connection, if it is still this one; without an argument, whichever it is. */
+  async drop(connection: NatsConnection | null = this.#own): Promise<void> {
+    if (connection === null || connection !== this.#own) return;
     this.#own = null;
-    await connection?.close();
+    await connection.close();
   }
 }
 
@@ -93,6 +101,9 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
     timeout: CONNECT_TIMEOUT_MS,
     // The relay backs off and tries again; what the library kept for a reconnect would be sent twice.
     reconnect: false,
+    // A network that went silent is found out within half a minute.
+    pingInterval: 10_000,
+    maxPingOut: 2,
     ...(username ? { user: username, pass: password } : {}),
     ...(protocol === 'tls:' ? { tls: {} } : {}),
   };

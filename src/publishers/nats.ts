@@ -5,11 +5,12 @@
  */
 import type { JetStreamClient } from '@nats-io/jetstream';
 import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
-import { PublishError } from '../errors.ts';
 import type { PublishedEvent, Publisher } from '../publisher.ts';
 import { Connections, loadLibraries } from './nats-connection.ts';
 import type { Libraries, NatsConnectionChoice } from './nats-connection.ts';
-import { defaultSubject, headerValue } from './nats-subject.ts';
+import { explain, summarize } from './nats-failure.ts';
+import type { NatsFailure } from './nats-failure.ts';
+import { defaultSubject, headerValue, subjectProblem } from './nats-subject.ts';
 
 export { subjectToken } from './nats-subject.ts';
 
@@ -39,21 +40,26 @@ export async function natsPublisher(options: NatsPublisherOptions): Promise<Nats
   return {
     async publish(events, signal) {
       const connection = await connections.get();
-      try {
-        await publishAll(libraries, connection, events, options, signal);
-      } catch (error) {
-        // What it holds back for a broker that is away would arrive after its repeat.
-        await connections.drop();
-        throw error;
-      }
+      const { published, failed } = await publishAll(libraries, connection, events, options, signal);
+      signal.throwIfAborted();
+      if (published.length === events.length) return;
+      const error = summarize(published, failed, connection.isClosed());
+      // What the connection holds back for a broker that is away would arrive after its repeat.
+      if (published.length === 0 && error.rejected.length === 0) await connections.drop(connection);
+      throw error;
     },
     close: () => connections.drop(),
   };
 }
 
+interface Attempted {
+  published: string[];
+  failed: NatsFailure[];
+}
+
 /**
  * The events of one aggregate go one after the other, each when the one before is stored: were they all under way at
- * once, one could fail and the next be taken. Aggregates go side by side.
+ * once, one could fail and the next be stored. Aggregates go side by side, and one that fails does not stop the others.
  */
 async function publishAll(
   libraries: Libraries,
@@ -61,7 +67,7 @@ async function publishAll(
   events: readonly PublishedEvent[],
   options: NatsPublisherOptions,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Attempted> {
   const client = libraries.jetstream(connection, { timeout: ACK_TIMEOUT_MS });
   const aggregates = new Map<string, PublishedEvent[]>();
   for (const event of events) {
@@ -70,40 +76,43 @@ async function publishAll(
     if (before) before.push(event);
     else aggregates.set(key, [event]);
   }
-  let failed = false;
-  const outcomes = await Promise.allSettled(
+  const attempted: Attempted = { published: [], failed: [] };
+  await Promise.all(
     [...aggregates.values()].map(async (own) => {
       for (const event of own) {
-        if (failed) return;
-        try {
-          signal.throwIfAborted();
-          await publishOne(libraries, client, event, options);
-        } catch (error) {
-          failed = true;
-          throw error;
+        if (signal.aborted || connection.isClosed()) return;
+        const failure = await publishOne(libraries, client, event, options);
+        if (failure) {
+          attempted.failed.push(failure);
+          return;
         }
+        attempted.published.push(event.id);
       }
     }),
   );
-  const failure = outcomes.find((outcome) => outcome.status === 'rejected');
-  if (failure) throw failure.reason;
+  return attempted;
 }
 
+/** Null when it is stored. */
 async function publishOne(
   libraries: Libraries,
   client: JetStreamClient,
   event: PublishedEvent,
   { subject: subjectOf = defaultSubject, stream }: NatsPublisherOptions,
-): Promise<void> {
-  const subject = subjectOf(event);
+): Promise<NatsFailure | null> {
+  let subject = '';
   try {
+    subject = subjectOf(event);
+    const problem = subjectProblem(subject);
+    if (problem) return { event, kind: 'rejected', problem };
     await client.publish(subject, JSON.stringify(event.payload), {
       msgID: event.id,
       headers: describe(libraries, event),
       ...(stream === undefined ? {} : { expect: { streamName: stream } }),
     });
+    return null;
   } catch (error) {
-    throw explain(libraries, error, event, subject);
+    return { event, ...explain(libraries, error, subject, ACK_TIMEOUT_MS) };
   }
 }
 
@@ -120,26 +129,4 @@ function describe({ headers }: Libraries, event: PublishedEvent): MsgHdrs {
   set('Inbox-Correlation-Id', event.correlationId);
   if (Object.keys(event.metadata).length > 0) set('Inbox-Metadata', JSON.stringify(event.metadata));
   return all;
-}
-
-/** In words that may be logged, where the error is one of NATS: it knows nothing of the payload. */
-function explain(
-  { errors, JetStreamApiError }: Libraries,
-  error: unknown,
-  event: PublishedEvent,
-  subject: string,
-): unknown {
-  const refuse = (problem: string) => new PublishError(`event ${event.id}: ${problem}`, { cause: error });
-  const cause = error instanceof Error ? error.cause : undefined;
-  if (cause instanceof errors.RequestError && cause.isNoResponders()) {
-    return refuse(`no JetStream stream takes the subject ${subject}; \`nats stream add\` makes one`);
-  }
-  if (error instanceof errors.InvalidArgumentError) {
-    return refuse(
-      `NATS refuses it: ${error.message}; max_payload of the server must be above that of the inbox`,
-    );
-  }
-  if (error instanceof errors.TimeoutError) return refuse(`not acknowledged within ${ACK_TIMEOUT_MS} ms`);
-  if (error instanceof JetStreamApiError) return refuse(`JetStream refuses it: ${error.message}`);
-  return error;
 }

@@ -82,13 +82,15 @@ const INSERT_AND_CLAIM = statement(
    values ($1, $2, $3, $4, $5, $6, inbox.fingerprint($2, $3), 'Processing', 1, now())
    on conflict (message_id) do update
    set status = 'Processing', attempt = e.attempt + 1, claimed_at = now(), next_retry_at = null
-   where e.status in ('Pending', 'Failed') and e.fingerprint = excluded.fingerprint
+   where (e.status = 'Pending' or e.status = 'Failed' and e.next_retry_at <= now())
+     and e.fingerprint = excluded.fingerprint
    returning ${ENTRY_COLUMNS}`,
 );
 
 /**
  * Starts the next attempt of a message that came with its workflow: inserts the entry where it is missing, in the same
- * statement. Null when the entry is there with another fingerprint, or not waiting for an attempt.
+ * statement. Null when the entry is there with another fingerprint, not waiting for an attempt, or waiting for one that is not
+ * due.
  */
 export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
   const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [
@@ -115,7 +117,7 @@ export async function findWaitingEntry(
   messageId: string,
 ): Promise<(Entry & { nextRetryAt: Date; error: string; waitMs: number }) | null> {
   const { rows } = await db.query<Entry & { nextRetryAt: Date; error: string; waitMs: number }>(
-    `select ${ENTRY_COLUMNS}, ceil(extract(epoch from next_retry_at - now()) * 1000)::integer as "waitMs"
+    `select ${ENTRY_COLUMNS}, ceil(extract(epoch from next_retry_at - now()) * 1000)::float8 as "waitMs"
      from inbox.entries where message_id = $1 and status::text = 'Failed' and next_retry_at > now()`,
     [messageId],
   );
@@ -149,14 +151,15 @@ export interface LockedAttempt {
 }
 
 const LOCK = statement(
-  `select pg_current_xact_id()::text as xid, pg_backend_pid() as pid,
-     set_config('statement_timeout', $3, true) as "statementTimeout",
-     set_config('idle_in_transaction_session_timeout', $3, true) as "idleTimeout",
-     set_config('lock_timeout', '0', true) as "lockTimeout",
-     case when current_setting('transaction_timeout', true) <> '0' then set_config('transaction_timeout', '0', true) end,
-     case when current_setting('synchronous_commit') = 'off' then set_config('synchronous_commit', 'on', true) end
+  `select pg_current_xact_id()::text as xid, pg_backend_pid() as pid
    from inbox.entries
    where message_id = $1 and attempt = $2 and status::text = 'Processing'
+     and (select set_config('lock_timeout', $3, true) || set_config('statement_timeout', $3, true) ||
+                 set_config('idle_in_transaction_session_timeout', $3, true) ||
+                 case when current_setting('transaction_timeout', true) <> '0'
+                   then set_config('transaction_timeout', '0', true) else '' end ||
+                 case when current_setting('synchronous_commit') = 'off'
+                   then set_config('synchronous_commit', 'on', true) else '' end) is not null
    for update of entries`,
 );
 
@@ -165,6 +168,11 @@ const LOCK = statement(
  * stale. Its answer is the beginning of the attempt. Sets the transaction's limits (ms) in the same round trip, so that no
  * statement outlives the attempt, a vanished worker's lock is let go, and no limit or durability of a role or database applies
  * instead. `transaction_timeout` exists since Postgres 17.
+ *
+ * The limits are a condition that names no column, which Postgres evaluates once and before it looks for the row: they also
+ * hold for a stale attempt, which finds none, and the lock's own limit holds for this statement. Without them a stale
+ * attempt would wait for as long as its successor runs, and the handler's first statement, which is on its way already,
+ * would have no limit at all.
  */
 export async function lockAttempt(
   tx: Queryable,
@@ -206,6 +214,7 @@ export async function giveBackAttempt(
     `update inbox.entries
      set status = case when retry_count > 0 then 'Failed' else 'Pending' end::inbox.entry_status,
        next_retry_at = case when retry_count > 0 then now() end,
+       given_back = given_back + 1,
        interruptions = interruptions + case when $3::boolean then 1 else 0 end,
        relayed_at = now() - $4::float8 * interval '1 millisecond'
      where message_id = $1 and attempt = $2 and status::text = 'Processing' and (not $3::boolean or interruptions < $5)`,
@@ -231,9 +240,9 @@ const COMPLETE = statement(
      where message_id = $1 and attempt = $2 and status::text = 'Processing' and pg_current_xact_id()::text = $3
      returning message_id, reply_to),
    emitted as (
-     insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id)
+     insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id, created_at)
      select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
-            e.event -> 'payload', e.event -> 'metadata', completed.message_id
+            e.event -> 'payload', e.event -> 'metadata', completed.message_id, clock_timestamp()
      from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
      order by e.place)
    select pg_notify(reply_to, message_id) from completed where reply_to is not null

@@ -51,16 +51,16 @@ export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> 
   return rows;
 }
 
-/** Other messages of its flow. */
+/** Other messages of its flow, which has the message_id of the command that began it as its correlation_id. */
 export async function countFlow(
   db: Queryable,
   messageId: string,
   correlationId: string | null,
 ): Promise<number> {
-  if (correlationId === null) return 0;
   const { rows } = await db.query<{ count: number }>(
-    `select count(*)::float8 as count from inbox.entries where correlation_id = $1 and message_id <> $2`,
-    [correlationId, messageId],
+    `select count(*)::float8 as count from inbox.entries
+     where (correlation_id = $1 or message_id = $1) and message_id <> $2`,
+    [correlationId ?? messageId, messageId],
   );
   return rows[0]!.count;
 }

@@ -1,54 +1,115 @@
 /**
- * `inbox.outbox`: what the relay reads and marks. Events are inserted by the statements that complete or bury a command.
+ * `inbox.outbox`: what the relay reads and marks. Events are inserted by the statements that complete a command or record its
+ * death.
+ *
+ * Statements that address events by id compare `published_at` in a way that no partial index can serve: while a session holds
+ * a snapshot open, `outbox_waiting` is full of dead entries, and the planner, whose statistics call it empty, prefers it.
  *
  * @module
  */
+import type { Pool } from 'pg';
+import { sqlState, withTransaction } from '../database.ts';
 import type { Queryable } from '../database.ts';
+import type { PositionRange } from '../outbox-window.ts';
 import type { PublishedEvent } from '../publisher.ts';
+import { LEASE, LEASE_HELD } from './outbox-lease.ts';
 
-/** Of the advisory lock that the relay which publishes holds. The number is arbitrary; it must only be ours. */
-export const OUTBOX_LOCK = 8071829304690;
-
-/**
- * Takes the outbox for this connection, for as long as it lives: one relay publishes at a time. It does not wait, since
- * a statement that waits holds a snapshot, and with that keeps vacuum from cleaning up behind every other one.
- */
-export async function tryLockOutbox(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ locked: boolean }>('select pg_try_advisory_lock($1) as locked', [
-    OUTBOX_LOCK,
-  ]);
-  return rows[0]!.locked;
+/** How many events to read at most, and (after the first) how many bytes, as they are stored, compressed. */
+export interface BatchLimits {
+  events: number;
+  bytes: number;
 }
 
+export const UNPUBLISHED = `coalesce(o.published_at, '-infinity') = '-infinity'`;
+
+/** The first events, with what their commands are correlated to; `next` selects rows of inbox.outbox. */
+const batch = (next: string, limit: number, bytes: number) => `
+  select o.id, o.position::float8 as position, o.aggregatetype as "aggregateType", o.aggregateid as "aggregateId",
+         o.type, o.payload, o.metadata, o.message_id as "messageId", e.correlation_id as "correlationId",
+         o.created_at as "createdAt"
+  from (
+    select *, row_number() over (order by position) as place,
+           sum(pg_column_size(payload) + pg_column_size(metadata) + pg_column_size(aggregateid)
+             + pg_column_size(aggregatetype) + pg_column_size(type)) over (order by position) as bytes
+    from (${next} order by position limit $${limit}) as next) as o
+  left join inbox.entries e on e.message_id = o.message_id
+  where o.place = 1 or o.bytes <= $${bytes}
+  order by o.position`;
+
+const LANE = 'select * from inbox.outbox where published_at is null and parked';
+
 /**
- * The next events in order of position, at most so many, and (after the first) at most so many bytes of payload as it
- * is stored, compressed. Never by `position > last`: a transaction may commit after another that took a higher position.
+ * The next events that are not parked, in order of position: those above the floor, and those in the given ranges below it,
+ * where a transaction that commits late may have left some.
  */
 export async function findUnpublished(
   db: Queryable,
-  limit: number,
-  maxBytes: number,
+  floor: number,
+  ranges: readonly PositionRange[],
+  limits: BatchLimits,
 ): Promise<PublishedEvent[]> {
   const { rows } = await db.query<PublishedEvent>(
-    `select o.id, o.position::float8 as position, o.aggregatetype as "aggregateType", o.aggregateid as "aggregateId",
-            o.type, o.payload, o.metadata, o.message_id as "messageId", e.correlation_id as "correlationId",
-            o.created_at as "createdAt"
-     from (
-       select *, row_number() over (order by position) as place,
-              sum(pg_column_size(payload)) over (order by position) as bytes
-       from (select * from inbox.outbox where published_at is null order by position limit $1) as next) as o
-     left join inbox.entries e on e.message_id = o.message_id
-     where o.place = 1 or o.bytes <= $2
-     order by o.position`,
-    [limit, maxBytes],
+    batch(
+      `select * from (
+         (select late.* from unnest($2::bigint[], $3::bigint[]) as r (low, high)
+          cross join lateral (${LANE} = 0 and position between r.low and r.high order by position limit $4) as late)
+         union all
+         (${LANE} = 0 and position > $1 order by position limit $4)) as found`,
+      4,
+      5,
+    ),
+    [floor, ranges.map(({ low }) => low), ranges.map(({ high }) => high), limits.events, limits.bytes],
   );
   return rows;
 }
 
-/** One statement a batch: after it none of these events is read again. */
-export async function markPublished(db: Queryable, events: readonly PublishedEvent[]): Promise<void> {
-  await db.query(
-    'update inbox.outbox set published_at = now() where id = any($1::uuid[]) and published_at is null',
-    [events.map(({ id }) => id)],
+/**
+ * The same without a floor: all there are. It finds what the floor hides, such as events of which `published_at` was reset by
+ * hand.
+ *
+ * @returns null when it took longer than the limit, because dead entries pile up
+ */
+export async function findAllUnpublished(
+  pool: Pool,
+  limits: BatchLimits,
+  limitMs: number,
+): Promise<PublishedEvent[] | null> {
+  try {
+    return await withTransaction(pool, async (tx) => {
+      await tx.query(`select set_config('statement_timeout', $1, true)`, [String(limitMs)]);
+      return findUnpublished(tx, -1, [], limits);
+    });
+  } catch (error) {
+    if (sqlState(error) === '57014') return null;
+    throw error;
+  }
+}
+
+/** The next events of a parked aggregate, above a position. */
+export async function findParkedEvents(
+  db: Queryable,
+  parkedId: string,
+  above: number,
+  limits: BatchLimits,
+): Promise<PublishedEvent[]> {
+  const { rows } = await db.query<PublishedEvent>(batch(`${LANE} = $1 and position > $2`, 3, 4), [
+    parkedId,
+    above,
+    limits.events,
+    limits.bytes,
+  ]);
+  return rows;
+}
+
+/** After it none of these events is read again. False, and nothing is changed, when the lease is lost. */
+export async function markPublished(db: Queryable, holder: string, ids: readonly string[]): Promise<boolean> {
+  const { rows } = await db.query<{ held: boolean }>(
+    `with ${LEASE(1)},
+     marked as (
+       update inbox.outbox o set published_at = now()
+       where id = any ($2::uuid[]) and ${UNPUBLISHED} and exists (select from lease))
+     select ${LEASE_HELD}`,
+    [holder, ids],
   );
+  return rows[0]!.held;
 }

@@ -7,25 +7,38 @@ import type { Queryable } from '../database.ts';
 import type { EntryStatus } from '../protocol.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
+import { ID_AT } from './ids.ts';
 
 export interface EntryFilter {
   status?: EntryStatus;
   commandType?: string;
+  /** A flow: entries with this correlation_id, and the one whose message_id it is, which began it. */
   correlationId?: string;
+  /** Received at or after. */
+  since?: Date;
+  /** Received before. */
+  until?: Date;
   /** Entries older than the one with this id: the next page. */
   before?: string;
   /** At most so many, newest first. */
   limit: number;
 }
 
-/** Newest first by id, which grows with the time of receipt: no index of its own, and paging without offsets. */
+/**
+ * Newest first by id, which grows with the time of receipt: no index of its own, and paging without offsets. An id is made
+ * after its transaction began, which is when the entry counts as received, and within a day of it.
+ */
 export async function listEntries(db: Queryable, filter: EntryFilter): Promise<Entry[]> {
   const { rows } = await db.query<Entry>(
     `select ${ENTRY_COLUMNS} from inbox.entries
      where ($1::inbox.entry_status is null or status = $1)
        and ($2::text is null or command_type = $2)
-       and ($3::text is null or correlation_id = $3)
+       and ($3::text is null or correlation_id = $3 or message_id = $3)
        and ($4::uuid is null or id < $4)
+       and ($6::timestamptz is null
+         or received_at >= $6 and id >= ${ID_AT(`greatest($6::timestamptz - interval '1 second', '1970-01-01')`)})
+       and ($7::timestamptz is null
+         or received_at < $7 and id < ${ID_AT(`greatest($7::timestamptz, '1970-01-01') + interval '1 day'`)})
      order by id desc limit $5`,
     [
       filter.status ?? null,
@@ -33,6 +46,8 @@ export async function listEntries(db: Queryable, filter: EntryFilter): Promise<E
       filter.correlationId ?? null,
       filter.before ?? null,
       filter.limit,
+      filter.since ?? null,
+      filter.until ?? null,
     ],
   );
   return rows;

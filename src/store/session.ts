@@ -6,7 +6,6 @@
 import type { ClientBase } from 'pg';
 import type { PinnedSettings, PinnedValue } from '../connection-settings.ts';
 import type { Queryable } from '../database.ts';
-import { run, statement } from '../prepared.ts';
 
 export interface SessionFacts {
   /** The backend is not the one that this connection was told of: a pooler is in between. */
@@ -77,37 +76,3 @@ function columns(settings: PinnedSettings): [string[], string[], string[]] {
 }
 
 const valueOf = (value: PinnedValue) => (typeof value === 'string' ? value : value.value);
-
-/**
- * Behind COMMIT in one message, after every attempt: settings, role and temporary tables, which functions that a handler calls can
- * leave behind, too. Costs Postgres 5 % of an express command; DISCARD ALL costs three times that, and prepared statements with
- * it.
- */
-const ALWAYS = ['reset all', 'reset role', 'discard temp'];
-const RELEASE_LOCKS = 'select pg_catalog.pg_advisory_unlock_all()';
-/** Where a handler sent more than queries, everything that a session can have. */
-const EVERYTHING = ['reset session authorization', ...ALWAYS, 'close all', 'unlisten *', RELEASE_LOCKS];
-
-/**
- * Statements that leave a session as it was when it began; sent in one message with the end of the transaction, so that behind
- * a pooler they reach the same server.
- *
- * @param everything - also what no function leaves behind by accident; the statements that the connection has prepared go, too
- */
-export function resetSession({ everything, pooled }: { everything: boolean; pooled: boolean }): string {
-  // A pooler keeps account of what its servers have prepared.
-  if (everything) return [...EVERYTHING, ...(pooled ? [] : ['deallocate all'])].join('; ');
-  return [...ALWAYS, ...(pooled ? [RELEASE_LOCKS] : [])].join('; ');
-}
-
-const RELEASE_SESSION_LOCKS = statement(RELEASE_LOCKS);
-
-/** Advisory locks of the session, as a prepared statement: it is needed after every attempt. */
-export async function releaseSessionLocks(db: Queryable): Promise<void> {
-  await run(db, RELEASE_SESSION_LOCKS, []);
-}
-
-/** Whatever role a handler took, the inbox writes as the login; and within the attempt's time. */
-export function resumeOwnRole(timeoutMs: number): string {
-  return `reset session authorization; reset role; set local statement_timeout = ${Math.ceil(timeoutMs)}`;
-}

@@ -85,10 +85,10 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select message_id, attempt from inbox.failures group by message_id, attempt having count(*) > 1`,
   },
   {
-    name: '6c every attempt but a completed one has failed',
+    name: '6c every attempt but a completed one has failed, or was given back',
     sql: `select e.message_id, e.attempt, count(f.id) from inbox.entries e left join inbox.failures f using (message_id)
           where e.status in ('Completed', 'DeadLetter')
-          group by e.id having e.attempt <> count(f.id) + (e.status = 'Completed')::integer`,
+          group by e.id having e.attempt <> count(f.id) + e.given_back + (e.status = 'Completed')::integer`,
   },
   {
     name: '7a Failed exactly while next_retry_at is set',

@@ -8,8 +8,9 @@ import {
   addBacklog,
   allPublished,
   countUnpublished,
+  emptyOutbox,
   oneTo,
-  publishingBackend,
+  publishingRelay,
   relayBackends,
 } from '../support/outbox.ts';
 import { startRelayProcess } from '../support/relay-process.ts';
@@ -34,7 +35,7 @@ describe('an outbox relay that is killed', () => {
     await database.drop();
   });
   beforeEach(async () => {
-    await database.pool.query('truncate inbox.outbox');
+    await emptyOutbox(database.pool);
     stream = `S${(streams += 1)}`;
   });
   afterEach(async () => {
@@ -51,6 +52,12 @@ describe('an outbox relay that is killed', () => {
     const started = startRelayProcess(database.url, nats.url, env);
     processes.push(started);
     return started;
+  }
+
+  /** Waits until this relay has the lease: one that was killed just before may still seem to have it. */
+  async function publishes(relay: RelayProcess): Promise<string> {
+    await eventually('it publishes', () => relay.log().includes('outbox relay publishes'));
+    return (await publishingRelay(database.pool))!;
   }
 
   const stored = async () => (await nats.read(stream)).map((message) => message.json<number>());
@@ -108,10 +115,10 @@ describe('an outbox relay that is killed', () => {
   it('gives way to one that waits', async () => {
     await addStream(2 * MINUTE);
     const first = another();
-    const backend = await eventually('the first publishes', () => publishingBackend(database.pool));
+    const holder = await publishes(first);
     another();
     await eventually('the second waits', async () => (await relayBackends(database.pool)).length === 2);
-    assert.equal(await publishingBackend(database.pool), backend);
+    assert.equal(await publishingRelay(database.pool), holder);
     first.kill('SIGKILL');
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
@@ -121,20 +128,44 @@ describe('an outbox relay that is killed', () => {
   it('or only stopped, gives way too, and waits its turn when it goes on', async () => {
     await addStream(2 * MINUTE);
     const frozen = another();
-    const backend = await eventually('the first publishes', () => publishingBackend(database.pool));
+    const holder = await publishes(frozen);
     frozen.kill('SIGSTOP');
     const second = another();
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
-    const successor = await publishingBackend(database.pool);
-    assert.notEqual(successor, backend);
+    const successor = await publishingRelay(database.pool);
+    assert.notEqual(successor, holder);
     frozen.kill('SIGCONT');
-    await eventually('the first has noticed', () => frozen.log().includes('lost Postgres'));
+    await eventually('the first has noticed', () => frozen.log().includes('lost its lease'));
     await eventually('it waits', async () => (await relayBackends(database.pool)).length === 2);
-    assert.equal(await publishingBackend(database.pool), successor);
+    assert.equal(await publishingRelay(database.pool), successor);
     second.kill('SIGKILL');
     await addBacklog(database.pool, 10);
     await allPublished(database.pool);
     assert.deepEqual(await stored(), [...oneTo(10), ...oneTo(10)]);
   });
+
+  it('or only stopped with a batch under way, neither marks nor publishes when it goes on', async () => {
+    await addStream(100_000_000);
+    await addBacklog(database.pool, 50);
+    const frozen = another({ FREEZE: 'published' });
+    await eventually('its batch is stored', async () => (await nats.count(stream)) === 20);
+    const stopped = Date.now();
+    await eventually('the duplicate window has passed', () => Date.now() - stopped > 500);
+    const second = another();
+    await allPublished(database.pool);
+    const marks = await marked();
+    frozen.kill('SIGCONT');
+    await eventually('the first has noticed', () => frozen.log().includes('lost its lease'));
+    second.kill('SIGTERM');
+    await second.ended;
+    // The first has its turn again only now.
+    await addBacklog(database.pool, 5);
+    await allPublished(database.pool);
+    assert.deepEqual(await stored(), [...oneTo(20), ...oneTo(50), ...oneTo(5)]);
+    assert.deepEqual((await marked()).slice(0, 50), marks);
+  });
+
+  const marked = async () =>
+    (await database.pool.query('select published_at from inbox.outbox order by position')).rows;
 });

@@ -129,8 +129,8 @@ describe('the audit', () => {
         assert.equal((await audit(...args)).code, 2, args.join(' '));
       }
       const refused = await audit('--limit', '10001');
-      assert.deepEqual([refused.code, refused.stdout], [1, '']);
-      assert.match(refused.stderr, /limit is above 10000/);
+      assert.deepEqual([refused.code, refused.stdout], [2, '']);
+      assert.match(refused.stderr, /whole number from 1 to 10000/);
     });
 
     it('is written by INBOX_ACTOR where that is set', async () => {

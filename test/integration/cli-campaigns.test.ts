@@ -77,7 +77,7 @@ describe('campaigns on the command line', () => {
 
     behaviours.delete(set.group);
     const resumed = await cli.run(['campaigns', 'resume', id, '--actor', 'bob', '--reason', 'mended now']);
-    assert.deepEqual(resumed, { code: 0, stdout: `${id} goes on\n`, stderr: '' });
+    assert.deepEqual(resumed, { code: 0, stdout: `${id} resumed\n`, stderr: '' });
     const followed = await cli.run(['campaigns', 'follow', id]);
     assert.match(followed.stdout, /^Finished: 20 of 20 settled: 17 completed, 3 failed\n$/);
     const { audit } = await cli.json<CampaignStory>('campaigns', 'show', id);
@@ -138,7 +138,7 @@ describe('campaigns on the command line', () => {
     ]) {
       assert.equal((await cli.run(args)).code, 2, args.join(' '));
     }
-    assert.equal((await cli.run(['replay', '--group', group, '--rate', '0', '--yes'])).code, 1);
+    assert.equal((await cli.run(['replay', '--group', group, '--rate', '0', '--yes'])).code, 2);
     assert.equal((await cli.run(['replay', '--group', 'nobody', '--yes'])).code, 0);
   });
 

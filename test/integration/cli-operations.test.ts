@@ -78,6 +78,26 @@ describe('the command line for operators', () => {
       assert.deepEqual(await listed(...of, '--before', next), [ids[0]]);
     });
 
+    it('list a flow with the command that began it, and what came within a time', async () => {
+      const root = inbox.id('root');
+      await (await inbox.start(root, { commandType: 'Quick', payload: 1 })).result();
+      const child = inbox.id('child');
+      await (await inbox.start(child, { commandType: 'Quick', payload: 1, correlationId: root })).result();
+      assert.deepEqual(await listed('--correlation', root), [child, root]);
+      assert.match(
+        (await cli.run(['show', root])).stdout,
+        new RegExp(`1 other .* inbox list --correlation ${root}\n`),
+      );
+
+      const { receivedAt } = (await inbox.entry(child))!;
+      const of = ['--correlation', root];
+      assert.deepEqual(await listed(...of, '--since', receivedAt.toISOString()), [child]);
+      assert.deepEqual(await listed(...of, '--until', receivedAt.toISOString()), [root]);
+      assert.deepEqual(await listed(...of, '--since', '1h'), [child, root]);
+      assert.deepEqual(await listed(...of, '--since', '0001-01-02', '--until', '9999-12-31'), [child, root]);
+      assert.deepEqual(await listed(...of, '--until', '1h'), []);
+    });
+
     it('show all that is known of an entry', async () => {
       const messageId = await deadLetter('story');
       const story = await cli.json<Story>('show', messageId);
@@ -134,9 +154,21 @@ describe('the command line for operators', () => {
         ['replay', messageId, '--payload', '{"cents":-1}'],
         /the request was refused: payload\.cents/,
       );
-      await cli.fails(['replay', messageId, '--payload', '{x'], /--payload is no JSON/);
+      await cli.fails(['replay', messageId, '--payload', '{x'], /--payload is not JSON/);
       assert.equal((await inbox.entry(messageId))?.status, 'DeadLetter');
-      assert.equal((await cli.run(['replay', messageId, '--payload', '{"cents":7}'])).code, 0);
+      const stdin = await cli.run(['replay', messageId, '--payload', '-', '--json'], {}, '{"cents":7}');
+      assert.deepEqual(JSON.parse(stdin.stdout), [{ messageId, outcome: 'replayed' }]);
+      const again = await cli.run(['replay', messageId, 'nobody', '--json']);
+      assert.equal(again.code, 1);
+      assert.deepEqual(
+        (JSON.parse(again.stdout) as { outcome: string; error: { name: string } }[]).map(
+          ({ outcome, error }) => [outcome, error.name],
+        ),
+        [
+          ['failed', 'NotADeadLetterError'],
+          ['failed', 'UnknownMessageError'],
+        ],
+      );
       assert.deepEqual((await inbox.reaches(messageId, 'Completed')).result, { cents: 7 });
     });
 

@@ -53,6 +53,10 @@ const behaviours: Record<string, Behaviour> = {
   async emitsIncomplete({ emit }) {
     emit({ aggregateType: 'a', type: 'T', payload: 1 } as unknown as OutboxEvent);
   },
+  async emitsTooLarge({ emit, messageId, tx }) {
+    await effect(tx, messageId);
+    emit({ aggregateType: 'a', aggregateId: 'x'.repeat(400_000), type: 'T', payload: 1 });
+  },
   async hangs({ tx, messageId, signal }) {
     await effect(tx, messageId);
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
@@ -164,6 +168,7 @@ describe('a handler that', () => {
 
   for (const [behaviour, problem] of [
     ['emitsNonsense', /^InvalidEvent: emit\(T\): event\.payload\.n is NaN/],
+    ['emitsTooLarge', /^InvalidEvent: emit\(T\): aggregateId is 400,000 bytes; the limit is 255/],
     ['emitsIncomplete', /^InvalidEvent: emit\(T\): aggregateId must be text/],
   ] as const) {
     it(`${behaviour} is a dead letter at once, without effect or event`, async () => {

@@ -185,6 +185,8 @@ describe('giving an attempt back', () => {
     assert.equal(await giveBackAttempt(fixture.pool, messageId, 3, how), true);
     const { status, attempt, nextRetryAt } = (await fixture.entry(messageId))!;
     assert.deepEqual([status, attempt, nextRetryAt], ['Pending', 3, null]);
+    const counted = 'select given_back, interruptions from inbox.entries where message_id = $1';
+    assert.deepEqual(await rows(fixture.pool, counted, [messageId]), [{ given_back: 1, interruptions: 1 }]);
   });
 
   it('makes a retry Failed again, due now, with its old error', async () => {
@@ -212,16 +214,16 @@ describe('giving an attempt back', () => {
   });
 });
 
-describe('a pooler with fewer connections than the worker has', { skip: withoutPgBouncer }, () => {
-  const once = (type: string, express: boolean) =>
-    defineCommand({
-      type,
-      express,
-      schema: z.any(),
-      retry: { maximumAttempts: 1 },
-      handle: ({ tx }) => tx.query('select pg_sleep(0.3)').then(() => 'done'),
-    });
+const once = (type: string, express: boolean) =>
+  defineCommand({
+    type,
+    express,
+    schema: z.any(),
+    retry: { maximumAttempts: 1 },
+    handle: ({ tx }) => tx.query('select pg_sleep(0.3)').then(() => 'done'),
+  });
 
+describe('a pooler with fewer connections than the worker has', { skip: withoutPgBouncer }, () => {
   for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
     for (const type of ['Ordinary', 'Express']) {
       it(`delays attempts and uses up no try: ${poolMode} mode, ${type}`, async () => {

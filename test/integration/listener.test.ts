@@ -18,6 +18,14 @@ import { eventually } from '../support/wait.ts';
 const LISTENING = `select pid from pg_stat_activity
   where datname = current_database() and application_name = 'inbox listener' and query like 'listen %'`;
 
+const fields = (url: URL) => ({
+  host: url.hostname,
+  port: Number(url.port),
+  user: decodeURIComponent(url.username),
+  password: decodeURIComponent(url.password),
+  database: url.pathname.slice(1),
+});
+
 describe('the connection that listens', () => {
   let fixture: TestInbox;
   before(async () => {
@@ -41,13 +49,6 @@ describe('the connection that listens', () => {
       return { ...rest, password, application_name: 'shop' };
     },
   };
-  const fields = (url: URL) => ({
-    host: url.hostname,
-    port: Number(url.port),
-    user: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-    database: url.pathname.slice(1),
-  });
 
   for (const [form, configOf] of Object.entries(forms)) {
     it(`is made like those of a pool with ${form}`, async () => {
@@ -55,9 +56,9 @@ describe('the connection that listens', () => {
       const lines: string[] = [];
       const inbox = await createInbox({ pool, log: createLog('warn', (line) => lines.push(line)) });
       try {
-        const before = (await rows(fixture.pool, LISTENING)).length;
+        const others = (await rows(fixture.pool, LISTENING)).length;
         await inbox.execute({ messageId: fixture.id(form), type: 'Echo', payload: {} });
-        await eventually('it listens', async () => (await rows(fixture.pool, LISTENING)).length > before);
+        await eventually('it listens', async () => (await rows(fixture.pool, LISTENING)).length > others);
         assert.deepEqual(lines, []);
       } finally {
         await inbox.close();

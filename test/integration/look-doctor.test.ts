@@ -5,11 +5,12 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
+import { PublishError } from '../../src/errors.ts';
 import type { Finding } from '../../src/finding.ts';
 import { checkHealth } from '../../src/health.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
-import { addBacklog, publishingBackend, startRelay } from '../support/outbox.ts';
+import { addBacklog, emptyOutbox, parkedRows, publishingRelay, startRelay } from '../support/outbox.ts';
 import { seedEvent } from '../support/seed.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -65,14 +66,39 @@ describe('inbox doctor', () => {
       const [refused] = (await inbox.pool.query<{ id: string }>('select id from inbox.outbox')).rows;
       const relay = startRelay({
         databaseUrl: inbox.database.url,
-        publish: () => Promise.reject(new Error('too large')),
+        publish: () => Promise.reject(new PublishError('the broker is away', { unavailable: true })),
       });
       try {
-        await eventually('the relay has the outbox', () => publishingBackend(inbox.pool));
+        await eventually('the relay has the outbox', () => publishingRelay(inbox.pool));
         const { ok, finding, whatToDo } = (await find('outbox'))!;
         assert.ok(!ok);
-        assert.match(finding, /a relay runs, and does not get them out/);
+        assert.match(finding, /a relay runs \(.+ \d+\), and does not get them out/);
         assert.ok(whatToDo!.includes(refused!.id));
+      } finally {
+        await relay.stop();
+      }
+    });
+
+    it('names a parked aggregate, and what to do about it', async () => {
+      await emptyOutbox(inbox.pool);
+      await addBacklog(inbox.pool, 3);
+      const relay = startRelay({
+        databaseUrl: inbox.database.url,
+        publish: async (events) => {
+          const rejected = events.slice(0, 1).map(({ id }) => ({ id, problem: 'too large' }));
+          throw new PublishError('rejected', { rejected });
+        },
+      });
+      try {
+        const [parked] = await eventually('it is parked', async () => {
+          const found = await parkedRows(inbox.pool);
+          return found.length > 0 && found;
+        });
+        const { ok, finding, whatToDo } = (await find('outbox'))!;
+        assert.ok(!ok);
+        assert.match(finding, /^1 aggregate is parked, the first for \d+ s: the broker rejects event/);
+        assert.ok(finding.includes(parked!.event_id));
+        assert.match(whatToDo!, /inbox outbox list.*release --all.*skip/);
       } finally {
         await relay.stop();
       }

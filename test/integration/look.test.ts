@@ -99,7 +99,7 @@ describe('looking', () => {
     assert.deepEqual(await ids('--until', deadAt.toISOString()), named(['a1']));
     const wrong = await cli.run(['dead-letters', '--since', 'yesterday']);
     assert.equal(wrong.code, 2);
-    assert.match(wrong.stderr, /It is a time such as/);
+    assert.match(wrong.stderr, /Give a time such as/);
   });
 
   it('shows what was resolved only to whoever asks for it', async () => {

@@ -15,6 +15,9 @@ const ONE = migration(1, 'create table inbox.one (id integer)');
 const ALTER = migration(2, 'alter table inbox.one add column two text');
 const MIGRATION_LOCK = '8071829304651';
 
+const pidOf = async (client: PoolClient) =>
+  (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid;
+
 describe('a migration that another session blocks', () => {
   let database: TestDatabase;
   let other: PoolClient;
@@ -42,8 +45,6 @@ describe('a migration that another session blocks', () => {
       `select from pg_locks where locktype = 'relation' and not granted
        and database = (select oid from pg_database where datname = current_database())`,
     );
-  const pidOf = async (client: PoolClient) =>
-    (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid;
 
   it('lets everybody else go on between its tries, and is applied once the session has ended', async () => {
     await other.query('select from inbox.one');
@@ -69,7 +70,7 @@ describe('a migration that another session blocks', () => {
     await other.query('select from inbox.one');
     const pid = await pidOf(other);
     await assert.rejects(
-      migrate(database.pool, [ONE, ALTER], { log, lockTimeoutMs: 100, waitMs: 300 }),
+      migrate(database.pool, [ONE, ALTER], { log, lockTimeoutMs: 300, waitMs: 500 }),
       (error) => {
         assert.ok(error instanceof MigrationBlockedError);
         assert.match(error.message, new RegExp(`^migration 0002_test\\.sql .* blocked by pid ${pid} \\(`));
@@ -89,7 +90,7 @@ describe('a migration that another session blocks', () => {
     it(`does not wait forever for the advisory lock that ${kind} holds`, async () => {
       await other.query(take);
       const pid = await pidOf(other);
-      const impatient = { log, lockTimeoutMs: 100, waitMs: 200 };
+      const impatient = { log, lockTimeoutMs: 300, waitMs: 200 };
       await assert.rejects(migrate(database.pool, [ONE, ALTER], impatient), (error) => {
         assert.ok(error instanceof MigrationBlockedError);
         assert.match(

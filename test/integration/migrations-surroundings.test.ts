@@ -256,7 +256,7 @@ describe('migrating', () => {
       await migrate(pool, [one]);
       await pool.query("begin; lock table inbox.one; prepare transaction 'inbox-migrations'");
       await assert.rejects(
-        migrate(pool, [one, two], { log, lockTimeoutMs: 100, waitMs: 200 }),
+        migrate(pool, [one, two], { log, lockTimeoutMs: 300, waitMs: 200 }),
         /blocked by a prepared transaction \(see pg_prepared_xacts\)/,
       );
       await pool.query("rollback prepared 'inbox-migrations'");

@@ -13,8 +13,10 @@ import {
   addBacklog,
   allPublished,
   countUnpublished,
+  emptyOutbox,
   eventOf,
   oneTo,
+  parkedRows,
   runCommand,
   startRelay,
 } from '../support/outbox.ts';
@@ -39,7 +41,7 @@ describe('the NATS publisher', () => {
     await database.drop();
   });
   beforeEach(async () => {
-    await database.pool.query('truncate inbox.outbox');
+    await emptyOutbox(database.pool);
     await nats.addStream({ name: STREAM, subjects: ['inbox.>'] });
   });
   afterEach(async () => {
@@ -176,6 +178,40 @@ describe('the NATS publisher', () => {
     await eventually('what precedes it is there', async () => (await countUnpublished(database.pool)) === 4);
     assert.equal(await nats.count(STREAM), 3);
     assert.ok(stuck.lines.every((line) => !line.includes('xxx')));
+  });
+
+  it('publishes all others when events are too large for the broker in any part', async () => {
+    const huge = 'x'.repeat(400_000);
+    const rows = [
+      { ...eventOf('payload', huge), metadata: {} },
+      { ...eventOf(huge, 1) },
+      { ...eventOf('metadata', 1), metadata: { huge } },
+      { ...eventOf('type', 1, huge) },
+      { ...eventOf('ok', 1), aggregatetype: huge },
+    ];
+    // As they may be in the table from before there were limits.
+    for (const [n, row] of rows.entries()) await runCommand(database.pool, `huge-${n}`, async () => [row]);
+    await addBacklog(database.pool, 50, 5);
+    await relay();
+    await eventually('they are parked', async () => (await parkedRows(database.pool)).length === rows.length);
+    await addBacklog(database.pool, 50, 5);
+    await eventually('the others are published', async () => {
+      return (await countUnpublished(database.pool)) === rows.length;
+    });
+    assert.equal(await nats.count(STREAM), 100);
+    for (const { error } of await parkedRows(database.pool))
+      assert.ok(!error.includes('xxx') && error.length < 500);
+  });
+
+  it('holds back only the aggregates whose subject no stream takes', async () => {
+    await nats.removeStream(STREAM);
+    await nats.addStream({ name: STREAM, subjects: ['inbox.account.Happened'] });
+    await addBacklog(database.pool, 3);
+    await runCommand(database.pool, 'other', async () => [eventOf('a0', 4, 'Other'), eventOf('b', 1)]);
+    await relay();
+    await eventually('one is parked', async () => (await parkedRows(database.pool)).length === 1);
+    await eventually('the others are there', async () => (await nats.count(STREAM)) === 4);
+    assert.match((await parkedRows(database.pool))[0]!.error, /no JetStream stream takes the subject/);
   });
 
   it('refuses another stream than the one it is told', async () => {

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { PublishError } from '../../src/errors.ts';
 import type { OutboxRelayOptions } from '../../src/outbox-relay.ts';
-import type { PublishedEvent } from '../../src/publisher.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { rows } from '../support/inbox.ts';
@@ -11,8 +10,9 @@ import {
   allPublished,
   byAggregate,
   countUnpublished,
+  emptyOutbox,
   oneTo,
-  publishingBackend,
+  publishingRelay,
   recorder,
   relayBackends,
   startRelay,
@@ -30,7 +30,7 @@ describe('the outbox relay, when something fails', () => {
     database = await createTestDatabase();
   });
   after(() => database.drop());
-  beforeEach(() => database.pool.query('truncate inbox.outbox'));
+  beforeEach(() => emptyOutbox(database.pool));
   afterEach(async () => {
     await Promise.all(relays.map((each) => each.stop()));
     relays = [];
@@ -61,7 +61,7 @@ describe('the outbox relay, when something fails', () => {
     const log = failing.lines.join('\n');
     assert.match(
       log,
-      /could not publish, tries again eventId=[-0-9a-f]{36} events=1 failures=2 delayMs=300 error=TypeError\n/,
+      /could not publish, tries again eventId=[-0-9a-f]{36} events=10 failures=2 delayMs=300 error=TypeError\n/,
     );
     assert.match(log, /publishes again/);
     assert.doesNotMatch(log, new RegExp(CANARY));
@@ -78,10 +78,15 @@ describe('the outbox relay, when something fails', () => {
       database.pool,
       `select id from inbox.outbox where payload = '23'`,
     );
-    const named = `eventId=${bad!.id} events=1 failures=2`;
-    await eventually('the log names it', () => stuck.lines.some((line) => line.includes(named)));
+    await eventually('the log names it', () =>
+      stuck.lines.some(
+        (line) =>
+          line.includes(`parked an aggregate`) &&
+          line.includes(bad!.id) &&
+          line.endsWith('problem="too large"'),
+      ),
+    );
     assert.equal(await countUnpublished(database.pool), 18);
-    assert.ok(stuck.lines.some((line) => line.endsWith('error=PublishError problem="too large"')));
     mended = true;
     await allPublished(database.pool);
     assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(40)]]));
@@ -145,50 +150,78 @@ describe('the outbox relay, when something fails', () => {
     const cut = relay({ publish });
     await addBacklog(database.pool, 1);
     await allPublished(database.pool);
-    const backend = await publishingBackend(database.pool);
-    await database.pool.query('select pg_terminate_backend($1)', [backend]);
+    const holder = await publishingRelay(database.pool);
+    const backends = await relayBackends(database.pool);
+    await database.pool.query('select pg_terminate_backend(pid) from unnest($1::integer[]) as pid', [
+      backends,
+    ]);
     await addBacklog(database.pool, 1);
     await allPublished(database.pool);
-    assert.notEqual(await publishingBackend(database.pool), backend);
+    assert.ok((await relayBackends(database.pool)).every((pid) => !backends.includes(pid)));
+    // The lease is in a table: it outlives the connection.
+    assert.equal(await publishingRelay(database.pool), holder);
     assert.equal(published.length, 2);
-    assert.ok(cut.lines.some((line) => line.includes('lost Postgres, tries again')));
+    assert.ok(cut.lines.every((line) => !line.includes('lost its lease')));
   });
 
-  it('is one of two that publish, until its connection goes: then the other does', async () => {
-    const first = { way: gate(), aborted: gate() };
-    let blocked = true;
-    const seen: { by: string; events: readonly PublishedEvent[] }[] = [];
-    const publishBy = (by: string) => async (events: readonly PublishedEvent[], signal: AbortSignal) => {
-      seen.push({ by, events });
-      if (!blocked) return;
-      blocked = false;
-      signal.addEventListener('abort', () => first.aborted.open());
-      first.way.open();
-      await first.aborted.opened;
-      signal.throwIfAborted();
-    };
-    await addBacklog(database.pool, 10);
-    const one = relay({ publish: publishBy('one'), batchSize: 5, publishTimeout: '10m' });
-    await first.way.opened;
-    const two = relay({ publish: publishBy('two'), batchSize: 5 });
+  it('is one of two that publish; the other one takes over at once when the first is stopped', async () => {
+    const [one, two] = [recorder(), recorder()];
+    const first = relay({ publish: one.publish, lease: '1m' });
+    await eventually('the first has the lease', () => publishingRelay(database.pool));
+    relay({ publish: two.publish, lease: '1m' });
     await eventually('both are there', async () => (await relayBackends(database.pool)).length === 2);
-    assert.deepEqual(
-      seen.map(({ by }) => by),
-      ['one'],
-    );
-
-    await database.pool.query('select pg_terminate_backend($1)', [await publishingBackend(database.pool)]);
-    await first.aborted.opened;
-    await allPublished(database.pool);
-    await two.stop();
     await addBacklog(database.pool, 5);
     await allPublished(database.pool);
-    await one.stop();
+    assert.deepEqual([one.published.length, two.published.length], [5, 0]);
+    const stopped = performance.now();
+    await first.stop();
+    await addBacklog(database.pool, 5);
+    await allPublished(database.pool);
+    assert.deepEqual([one.published.length, two.published.length], [5, 5]);
+    assert.ok(performance.now() - stopped < 10_000, 'it did not wait for the end of the lease');
+  });
 
-    // Whoever was first: what one published and could not mark came once more, and nothing overtook it.
-    const numbers = seen.map(({ events }) => events.map(({ payload }) => payload));
-    assert.deepEqual(numbers, [oneTo(5), oneTo(5), [6, 7, 8, 9, 10], oneTo(5)]);
-    assert.equal(seen[0]!.by, 'one');
-    assert.equal(seen[3]!.by, 'one');
+  it('aborts its batch, and neither marks nor publishes, when another one has the lease', async () => {
+    const aborted = gate();
+    const under = { way: gate() };
+    let released = false;
+    const { published, publish } = recorder(async (_, signal) => {
+      if (released) return;
+      released = true;
+      signal.addEventListener('abort', () => aborted.open());
+      under.way.open();
+      await aborted.opened;
+      signal.throwIfAborted();
+    });
+    await addBacklog(database.pool, 10);
+    const losing = relay({ publish, batchSize: 5, publishTimeout: '10m' });
+    await under.way.opened;
+    await database.pool.query(
+      `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
+    );
+    await aborted.opened;
+    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    assert.deepEqual([published.length, await countUnpublished(database.pool)], [0, 10]);
+    await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
+    await allPublished(database.pool);
+    assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(10)]]));
+  });
+
+  it('marks nothing when it lost the lease without noticing', async () => {
+    let taken = false;
+    const { published, publish } = recorder(async () => {
+      if (taken) return;
+      taken = true;
+      await database.pool.query(
+        `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
+      );
+    });
+    await addBacklog(database.pool, 10);
+    const losing = relay({ publish, batchSize: 5, lease: '5m' });
+    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    assert.deepEqual([published.length, await countUnpublished(database.pool)], [5, 10]);
+    await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
+    await allPublished(database.pool);
+    assert.deepEqual(byAggregate(published), new Map([['a0', [...oneTo(5), ...oneTo(10)]]]));
   });
 });

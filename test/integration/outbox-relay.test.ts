@@ -9,6 +9,7 @@ import {
   addBacklog,
   allPublished,
   byAggregate,
+  emptyOutbox,
   eventOf,
   oneTo,
   recorder,
@@ -28,7 +29,7 @@ describe('the outbox relay', () => {
     await database.pool.query('create table accounts (id text primary key, version integer not null)');
   });
   after(() => database.drop());
-  beforeEach(() => database.pool.query('truncate inbox.outbox'));
+  beforeEach(() => emptyOutbox(database.pool));
   afterEach(async () => {
     await Promise.all(relays.map((each) => each.stop()));
     relays = [];
@@ -42,7 +43,7 @@ describe('the outbox relay', () => {
 
   /** Events a second. */
   async function drain(count: number, batchSize: number): Promise<number> {
-    await database.pool.query('truncate inbox.outbox');
+    await emptyOutbox(database.pool);
     await addBacklog(database.pool, count, 50);
     const calls: number[] = [];
     const { published, publish } = recorder((events) => calls.push(events.length));

@@ -22,6 +22,16 @@ const SETTINGS = [
   'transaction_isolation',
 ];
 
+const TYPES = ['Ordinary', 'Express', 'Recorded'];
+
+const wanted = (synchronousCommit: string) => [
+  { name: 'lock_timeout', setting: '5000' },
+  { name: 'search_path', setting: 'pg_catalog, pg_temp' },
+  { name: 'statement_timeout', setting: '15000' },
+  { name: 'synchronous_commit', setting: synchronousCommit },
+  { name: 'transaction_isolation', setting: 'read committed' },
+];
+
 const define = (type: string, express: CommandDefinition['express'] & {}) =>
   defineCommand({
     type,
@@ -66,7 +76,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       await bouncer.stop();
     });
 
-    for (const type of ['Ordinary', 'Express', 'Recorded']) {
+    for (const type of TYPES) {
       it(`handles ${type} commands under the attempt's limits`, async () => {
         const messageId = fixture.id(`${poolMode}-${type}`);
         const result = await inbox.execute({ messageId, type, payload: { fails: 0 } });
@@ -82,10 +92,9 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
 
     it('handles many commands at once', async () => {
       const ids = Array.from({ length: 60 }, (_, number) => fixture.id(`${poolMode}-many-${number}`));
-      const type = (number: number) => ['Ordinary', 'Express', 'Recorded'][number % 3]!;
       await Promise.all(
         ids.map((messageId, number) =>
-          inbox.execute({ messageId, type: type(number), payload: { fails: 0 } }),
+          inbox.execute({ messageId, type: TYPES[number % 3]!, payload: { fails: 0 } }),
         ),
       );
       assert.deepEqual(
@@ -112,13 +121,6 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
         settings: RECORD_SETTINGS,
       });
       const ask = `select name, setting from pg_settings where name = any ($1) order by name`;
-      const wanted = (synchronousCommit: string) => [
-        { name: 'lock_timeout', setting: '5000' },
-        { name: 'search_path', setting: 'pg_catalog, pg_temp' },
-        { name: 'statement_timeout', setting: '15000' },
-        { name: 'synchronous_commit', setting: synchronousCommit },
-        { name: 'transaction_isolation', setting: 'read committed' },
-      ];
       try {
         assert.deepEqual(await rows(claims, ask, [SETTINGS]), wanted('off'));
         assert.deepEqual(await rows(records, ask, [SETTINGS]), wanted('on'));

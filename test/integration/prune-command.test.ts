@@ -71,6 +71,22 @@ describe('inbox prune', () => {
     assert.equal(kept!.pruned_at, null);
   });
 
+  const run = (retention: string) =>
+    runCli(['prune', '--dry-run'], { DATABASE_URL: database.url, INBOX_RETENTION: retention });
+
+  it('takes the age from INBOX_RETENTION, and refuses one that is none', async () => {
+    assert.match((await run('30d')).stdout, /^entries\s+0 would be emptied\n$/);
+    const wrong = await run('30');
+    assert.deepEqual([wrong.code, wrong.stdout], [1, '']);
+    assert.match(wrong.stderr, /INBOX_RETENTION \("30"\) is not a duration/);
+    const none = await run(' ');
+    assert.equal(none.code, 2);
+    assert.match(
+      none.stderr,
+      /has no default age: .*`inbox prune --older-than 30d`.*INBOX_RETENTION=30d.*--dry-run/,
+    );
+  });
+
   it('fails with what to do where there is no schema', async () => {
     const empty = await createTestDatabase('empty');
     const { code, stderr } = await runCli(['prune', '--older-than', '30d'], { DATABASE_URL: empty.url });

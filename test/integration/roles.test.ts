@@ -31,6 +31,17 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
     inbox_operator: ['select', 'delete'],
     inbox_reader: ['select'],
   },
+  outbox_lease: {
+    inbox_worker: ['select', 'insert', 'update'],
+    inbox_operator: ['select'],
+    inbox_reader: ['select'],
+  },
+  // An operator changes next_try_at, and published_at of events.
+  outbox_parked: {
+    inbox_worker: ['select', 'insert', 'update', 'delete'],
+    inbox_operator: ['select'],
+    inbox_reader: ['select'],
+  },
   audit: { inbox_worker: ['insert'], inbox_operator: ['select', 'insert'], inbox_reader: ['select'] },
   migrations: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   workers: {
@@ -68,6 +79,7 @@ const HIDDEN_FROM_READERS: Record<string, string[]> = {
   failures: ['error', 'stack'],
   dead_letters: ['payload', 'metadata', 'error'],
   outbox: ['payload', 'metadata'],
+  outbox_parked: ['aggregate_key', 'error'],
   audit: ['details'],
   alerts: ['last_error'],
 };

@@ -145,8 +145,7 @@ for (const [mode, source] of places) {
       await pool.end();
       await bouncer?.stop();
       await fixture.pool.query(`alter database ${databaseOf(fixture)} reset all`);
-      await login.pool.end();
-      await fixture.pool.query('drop table public.told');
+      await login.drop();
       await fixture.close();
     });
 

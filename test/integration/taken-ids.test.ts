@@ -49,11 +49,11 @@ async function signalsOf(handle: WorkflowHandle): Promise<string[]> {
   );
 }
 
-function taken(error: unknown): boolean {
+const taken = (error: unknown) => {
   assert.ok(error instanceof WorkflowIdTakenError, String(error));
   assert.match(error.message, /type OrderSaga, task queue sagas-.*terminate that workflow or let it finish/);
   return true;
-}
+};
 
 describe('a workflow ID that another workflow uses', () => {
   let fixture: TestInbox;

@@ -9,7 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { TestInbox } from './inbox.ts';
 import { eventually } from './wait.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
+/** The compiled `inbox`. */
+export const CLI_MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 
 export type CliEnvironment = Record<string, string | undefined>;
 
@@ -30,8 +31,12 @@ export interface CliProcess {
 }
 
 /** Starts `inbox …`; what is undefined in the environment is not set, everything else is as here. */
-export function startCli(args: readonly string[], env: CliEnvironment = {}, input = ''): CliProcess {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+export function startCli(
+  args: readonly string[],
+  env: CliEnvironment = {},
+  input: string | Buffer = '',
+): CliProcess {
+  const child = spawn(process.execPath, [CLI_MAIN, ...args], { env: { ...process.env, ...env } });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -63,7 +68,7 @@ export function runCli(args: readonly string[], env: CliEnvironment = {}): Promi
 
 /** `inbox …` against one inbox. */
 export interface Cli {
-  run(args: readonly string[], more?: CliEnvironment, input?: string): Promise<CliResult>;
+  run(args: readonly string[], more?: CliEnvironment, input?: string | Buffer): Promise<CliResult>;
   /** The answer of a command that worked, and said nothing on stderr. */
   json<T>(...args: string[]): Promise<T>;
   /** The command fails with one line on stderr, which is no stack. */

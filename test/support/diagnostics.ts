@@ -9,7 +9,6 @@ import type { Pool } from 'pg';
 import type { CommandLog } from '../../src/command.ts';
 import { createLog } from '../../src/log.ts';
 import { campaignWorkflowId } from '../../src/protocol.ts';
-import { rows } from './inbox.ts';
 
 const ROWS_AT_MOST = 40;
 const WORKFLOWS_AT_MOST = 10;
@@ -111,6 +110,11 @@ async function describeWorkflow(client: Client, workflowId: string): Promise<obj
     if (error instanceof WorkflowNotFoundError) return { workflowId, status: 'no such workflow' };
     throw error;
   }
+}
+
+async function rows<T extends object>(pool: Pool, sql: string): Promise<T[]> {
+  const { rows: found } = await pool.query<T>(sql);
+  return found;
 }
 
 async function attempt<T>(read: () => Promise<T[]>): Promise<T[] | Error> {

@@ -76,19 +76,23 @@ export async function relayBackends(pool: Pool): Promise<number[]> {
   const found = await rows<{ pid: number }>(
     pool,
     `select pid from pg_stat_activity
-     where datname = current_database() and application_name = 'inbox outbox relay'`,
+     where datname = current_database() and application_name = 'inbox outbox'`,
   );
   return found.map(({ pid }) => pid);
 }
 
-/** The backend that holds the outbox. */
-export async function publishingBackend(pool: Pool): Promise<number | undefined> {
-  const found = await rows<{ pid: number }>(
+/** The relay that has the lease. */
+export async function publishingRelay(pool: Pool): Promise<string | undefined> {
+  const found = await rows<{ holder: string }>(
     pool,
-    `select pid from pg_locks where locktype = 'advisory' and granted
-     and database = (select oid from pg_database where datname = current_database())`,
+    'select holder from inbox.outbox_lease where until > clock_timestamp()',
   );
-  return found[0]?.pid;
+  return found[0]?.holder;
+}
+
+/** Empties the outbox and what is parked, for the next test. */
+export async function emptyOutbox(pool: Pool): Promise<void> {
+  await pool.query('truncate inbox.outbox, inbox.outbox_parked');
 }
 
 /** The numbers that events have as payload, for each aggregate in the order in which they came. */
@@ -120,9 +124,24 @@ export interface TestRelay {
   stop(): Promise<void>;
 }
 
+/** A parked aggregate's rejected event. */
+export interface ParkedRow {
+  event_id: string;
+  attempts: number;
+  error: string;
+}
+
+export const parkedRows = (pool: Pool) =>
+  rows<ParkedRow>(pool, 'select event_id, attempts, error from inbox.outbox_parked order by id');
+
 export function startRelay(options: OutboxRelayOptions): TestRelay {
   const lines: string[] = [];
-  const relay = createOutboxRelay({ log: createLog('debug', (line) => lines.push(line)), ...options });
+  const relay = createOutboxRelay({
+    log: createLog('debug', (line) => lines.push(line)),
+    // Short, so that tests that kill a relay need not wait.
+    lease: '3s',
+    ...options,
+  });
   const running = relay.run();
   // Whoever stops it hears of the error; until then it must not end the process.
   running.catch(() => {});

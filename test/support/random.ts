@@ -8,7 +8,7 @@ import * as fc from 'fast-check';
 import { chooseSeed } from './choose-seed.ts';
 
 const seed = chooseSeed();
-console.log(`random seed ${seed}; TEST_SEED=${seed} repeats it`);
+process.stdout.write(`random seed ${seed}; TEST_SEED=${seed} repeats it\n`);
 fc.configureGlobal({ seed });
 
 /** fast-check with this seed: tests import it from here. */

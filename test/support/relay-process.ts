@@ -1,6 +1,7 @@
 /**
  * A relay to NATS as a process of its own, to be killed: `node relay-process.js <database> <nats>`. With DIE=published it
- * kills itself once JetStream has acknowledged a batch, before Postgres hears of it.
+ * kills itself once JetStream has acknowledged a batch, before Postgres hears of it; with FREEZE=published it stops itself then,
+ * once.
  *
  * @module
  */
@@ -38,14 +39,18 @@ async function main(databaseUrl: string, servers: string): Promise<void> {
   const relay = createOutboxRelay({
     databaseUrl,
     batchSize: 20,
-    // Both short, so that a frozen process is found out soon.
-    publishTimeout: '500ms',
     maximumBackoff: '500ms',
+    lease: '3s',
     async publish(events, signal) {
       await publish(events, signal);
-      if (process.env['DIE'] !== 'published') return;
-      process.kill(process.pid, 'SIGKILL');
-      await new Promise(() => {});
+      if (process.env['DIE'] === 'published') {
+        process.kill(process.pid, 'SIGKILL');
+        await new Promise(() => {});
+      }
+      if (process.env['FREEZE'] === 'published') {
+        delete process.env['FREEZE'];
+        process.kill(process.pid, 'SIGSTOP');
+      }
     },
   });
   await relay.run();

@@ -227,6 +227,21 @@ describe('DATABASE_URL', () => {
   });
 });
 
+describe('INBOX_DIRECT_URL', () => {
+  it('is a postgres:// URL, or not there', () => {
+    const url = 'postgres://user:secret@host/inbox';
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: url }), url);
+    assert.equal(readDirectUrl({}), null);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: '' }), null);
+  });
+
+  it('is never repeated in an error', () => {
+    const message = refused(() => readDirectUrl({ INBOX_DIRECT_URL: 'mysql://user:secret@host/inbox' }));
+    assert.match(message, /INBOX_DIRECT_URL is no postgres:\/\/ URL/);
+    assert.doesNotMatch(message, /secret/);
+  });
+});
+
 describe('URLs and keys from files', () => {
   it('are taken without the line break at their end', () => {
     const url = 'postgres://a:b@h/d';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import * as fc from 'fast-check';
 import { Floors } from '../../src/floors.ts';
+import { fc } from '../support/random.ts';
 
 const LIMITS = { minimumMs: 1_000, maximumMs: 10_000 };
 const row = (commandType: string, at: number) => ({ commandType, at });

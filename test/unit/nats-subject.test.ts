@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PublishedEvent } from '../../src/publisher.ts';
-import { defaultSubject, headerValue, subjectToken } from '../../src/publishers/nats-subject.ts';
+import {
+  defaultSubject,
+  headerValue,
+  subjectProblem,
+  subjectToken,
+} from '../../src/publishers/nats-subject.ts';
 
 describe('subjects and headers of NATS', () => {
   it('leave ordinary names as they are', () => {
@@ -20,6 +25,13 @@ describe('subjects and headers of NATS', () => {
   it('keep tokens short enough for a line of the protocol', () => {
     assert.equal(subjectToken('x'.repeat(5_000)).length, 200);
     assert.ok(subjectToken('😀'.repeat(5_000)).length <= 200);
+  });
+
+  it('are refused where the server would close the connection, or another subject would match', () => {
+    for (const subject of ['a b', 'a\r\nPUB x', 'a..b', '', '.a', 'a.*', 'a.>', 'x'.repeat(2_049)]) {
+      assert.notEqual(subjectProblem(subject), null, subject.slice(0, 10));
+    }
+    for (const subject of ['a.b', 'a*b', 'bank.%2A.ü']) assert.equal(subjectProblem(subject), null);
   });
 
   it('give header values that decode to what they were', () => {

@@ -15,9 +15,24 @@ const DANGEROUS = [
   '\u202egnp.exe',
   '\u2066x\u2069',
   '\ud800',
+  // Shown as nothing at all, so that two ids look the same.
+  'a\u200bb',
+  'a\u200cb',
+  'a\u200db',
+  'a\u2060b',
+  'a\u00adb',
+  'a\ufeffb',
+  'a\u034fb',
+  'a\u3164b',
+  'a\u2800b',
+  'a\u2028b',
+  'a\ufe0fb',
+  'a\u{e0041}b',
+  '1\ufe0f',
 ];
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff]/;
+const CONTROL =
+  // eslint-disable-next-line no-control-regex
+  /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2060\u00ad\ufeff\u3164\u2800\u2028]|\u200b|\u200c|\u200d|\u034f|\ufe0f/;
 
 /** What the call writes to stdout. */
 function written(work: () => void): string {
@@ -71,6 +86,9 @@ describe('terminal output', () => {
 
   it('leaves ordinary text of any language alone', () => {
     assert.equal(printable('Grüße, שלום, 😀, ½'), 'Grüße, שלום, 😀, ½');
+    for (const emoji of ['👩‍💻', '👨‍👩‍👧', '🏳️‍🌈', '☎️', '1️⃣', '🤷🏽‍♀️', '🇩🇪', 'e\u0301', '漢字', 'नि']) {
+      assert.equal(printable(emoji), emoji);
+    }
   });
 
   it('shows nothing for null, ISO 8601 for a time and JSON for the rest', () => {

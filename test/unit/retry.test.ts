@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted } from '../../src/retry.ts';
+import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted, retryDelayMs } from '../../src/retry.ts';
 import type { RetryPolicy } from '../../src/retry.ts';
 import { fc } from '../support/random.ts';
 
@@ -37,6 +37,14 @@ describe('retries', () => {
         assert.ok(next >= delay);
       }),
     );
+  });
+
+  it('are spread over the last quarter of the delay', () => {
+    const delays = [0, 0.5, 1].map((random) => retryDelayMs(DEFAULT_RETRY_POLICY, 3, () => random));
+    assert.deepEqual(delays, [4_000, 3_500, 3_000]);
+    const many = Array.from({ length: 40 }, () => retryDelayMs(DEFAULT_RETRY_POLICY, 9));
+    assert.ok(new Set(many).size > 30);
+    assert.ok(many.every((delay) => delay >= 192_000 && delay <= 256_000));
   });
 
   it('end with the last attempt of the policy', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { endsTransaction } from '../../src/transaction-control.ts';
+import { endsTransaction, transactionStatement } from '../../src/transaction-control.ts';
 import { fc } from '../support/random.ts';
 
 const { array, assert: check, constantFrom, property, string } = fc;
@@ -108,5 +108,42 @@ describe('whether SQL ends the transaction', () => {
     const long = 'x'.repeat(4_000_000);
     assert.equal(endsTransaction(`insert into t values ('${long}'); commit`), true);
     assert.equal(endsTransaction(`insert into t values (E'${long}', $$${long}$$) /* ${long} */`), false);
+  });
+});
+
+const begin = (unsupported: string | null = null) => ({ kind: 'begin', unsupported });
+
+describe('how SQL begins or ends a transaction', () => {
+  for (const [sql, expected] of [
+    ['BEGIN;', begin()],
+    [' begin -- now\n work', begin()],
+    ['start transaction', begin()],
+    ['begin isolation level read committed, read write, not deferrable', begin()],
+    ['begin transaction isolation level repeatable read', begin('repeatable read')],
+    [
+      'start transaction read only, isolation level serializable',
+      begin('read only isolation level serializable'),
+    ],
+    ['commit', { kind: 'commit' }],
+    ['END WORK;', { kind: 'commit' }],
+    ['commit transaction and no chain', { kind: 'commit' }],
+    ['rollback', { kind: 'rollback' }],
+    ['abort transaction', { kind: 'rollback' }],
+    ['commit and chain', { kind: 'ending', what: 'COMMIT AND CHAIN' }],
+    ['rollback and chain', { kind: 'ending', what: 'ROLLBACK AND CHAIN' }],
+    ["commit prepared 'x'", { kind: 'ending', what: 'COMMIT PREPARED' }],
+    ["prepare transaction 'x'", { kind: 'ending', what: 'PREPARE TRANSACTION' }],
+    ['begin; select 1; commit', { kind: 'ending', what: 'BEGIN among other statements' }],
+    ['select 1; rollback', { kind: 'ending', what: 'ROLLBACK among other statements' }],
+  ] as const) {
+    it(`is read from ${sql}`, () => assert.deepEqual(transactionStatement(sql), expected));
+  }
+
+  for (const sql of HARMLESS.filter((text) => text !== 'begin')) {
+    it(`is nothing in ${sql}`, () => assert.equal(transactionStatement(sql), null));
+  }
+
+  it('is found wherever it was found before', () => {
+    for (const sql of ENDING) assert.notEqual(transactionStatement(sql), null, sql);
   });
 });

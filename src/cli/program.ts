@@ -1,0 +1,87 @@
+/**
+ * All commands of `inbox`.
+ *
+ * @module
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { packageFile } from '../package.ts';
+import { addAudit } from './audit.ts';
+import { addCampaigns } from './campaigns.ts';
+import { addDeadLetters } from './dead-letters.ts';
+import { addDev } from './dev.ts';
+import { addDoctor } from './doctor.ts';
+import { addDryRun } from './dry-run.ts';
+import { EXAMPLES } from './examples.ts';
+import { addList } from './list.ts';
+import { addMigrate } from './migrate.ts';
+import { addDiscard, addReplay, addRestore } from './operate.ts';
+import { addOutbox } from './outbox.ts';
+import { addPrune } from './prune.ts';
+import { addSend } from './send.ts';
+import { addSetup } from './setup.ts';
+import { addShow } from './show.ts';
+import { addStats } from './stats.ts';
+import { addWorker } from './worker.ts';
+import { complain, isJson } from './output.ts';
+
+/** Reports wrong usage by throwing commander's CommanderError. */
+export function createProgram(): Command {
+  const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string };
+  const program = new Command('inbox')
+    .description(
+      'A command inbox on Temporal and Postgres. Every command takes --help, and --json for programs.',
+    )
+    .version(version)
+    .exitOverride();
+  if (isJson()) {
+    program.configureOutput({
+      outputError: (text) => complain(text, { error: { name: 'UsageError', message: usageMessage(text) } }),
+    });
+  } else {
+    program.showHelpAfterError('(--help shows how it is used)');
+  }
+  for (const add of [
+    addDev,
+    addMigrate,
+    addSetup,
+    addWorker,
+    addSend,
+    addList,
+    addShow,
+    addStats,
+    addDeadLetters,
+    addReplay,
+    addDiscard,
+    addRestore,
+    addDryRun,
+    addCampaigns,
+    addOutbox,
+    addAudit,
+    addPrune,
+    addDoctor,
+  ]) {
+    add(program);
+  }
+  addJson(program);
+  addExamples(program);
+  return program;
+}
+
+/** To every command that does something. */
+function addJson(command: Command): void {
+  command.commands.forEach(addJson);
+  if (command.commands.length > 0 || command.options.some(({ long }) => long === '--json')) return;
+  command.option('--json', 'print JSON on stdout, and messages as JSON on stderr');
+}
+
+function addExamples(command: Command, path: string[] = []): void {
+  for (const child of command.commands) addExamples(child, [...path, child.name()]);
+  const examples = EXAMPLES[path.join(' ')];
+  if (examples)
+    command.addHelpText('after', `\nExamples:\n${examples.map((line) => `  ${line}`).join('\n')}`);
+}
+
+function usageMessage(text: string): string {
+  return text.trim().replace(/^error: /, '');
+}

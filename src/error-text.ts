@@ -1,0 +1,59 @@
+/**
+ * What an error says, without the data that an ORM adds to it.
+ *
+ * @module
+ */
+import { isError, readText, safely, sqlStateOf } from './error-chain.ts';
+
+/** Drizzle: `Failed query: insert …` and, on a line of its own, every parameter. They may contain line breaks. */
+const DRIZZLE_PARAMETERS = /(Failed query: [\s\S]*?)\nparams: [\s\S]*$/;
+/** Knex and MikroORM put the statement before the message, with the parameters written into it. */
+const STATEMENT = new RegExp(
+  String.raw`^\s*(?:[(/]|--|(?:${[
+    'with|select|insert|update|delete|merge|values|table|call|do|begin|start|commit|rollback|savepoint|release',
+    'alter|create|drop|truncate|lock|set|reset|show|explain|analyze|refresh|grant|revoke|comment|copy|execute',
+    'prepare|deallocate|declare|fetch|move|close|listen|notify',
+  ].join('|')})\b)`,
+  'i',
+);
+
+/** The error's own message, without an ORM's statement parameters. */
+export function messageOfError(error: object): string {
+  const text = isError(error)
+    ? (safely(() => String(error.message as unknown)) ?? '')
+    : readText(error, 'message') || readText(error, 'originalMessage');
+  return withoutParameters(text, error);
+}
+
+function withoutParameters(text: string, error: object): string {
+  if (readText(error, 'name').startsWith('PrismaClient')) return lastParagraph(text);
+  if (sqlStateOf(error) !== null) return withoutStatement(text);
+  return cutParameters(text);
+}
+
+/** Without the list of parameters that Drizzle puts below a statement. */
+export function cutParameters(text: string): string {
+  return text.replace(DRIZZLE_PARAMETERS, '$1');
+}
+
+/** Prisma shows the call with its arguments first, and what is wrong last. */
+function lastParagraph(text: string): string {
+  return (
+    text
+      .trim()
+      .split(/\n\s*\n/)
+      .at(-1)
+      ?.trim() ?? ''
+  );
+}
+
+/** `insert into "t" values ('secret') - duplicate key value …`: Postgres's own message is behind the last hyphen. */
+function withoutStatement(text: string): string {
+  const end = STATEMENT.test(text) ? text.lastIndexOf(' - ') : -1;
+  return end === -1 ? text : text.slice(end + 3);
+}
+
+/** The lines of a stack that name places in the code. */
+export function framesOf(stack: string): string {
+  return /(?:^|\n)(\s+at [\s\S]*)$/.exec(stack)?.[1] ?? '';
+}

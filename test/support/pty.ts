@@ -1,0 +1,36 @@
+/**
+ * A real terminal for a command: `script` of util-linux makes one.
+ *
+ * @module
+ */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { CLI_MAIN } from './cli.ts';
+import type { CliEnvironment } from './cli.ts';
+
+/** Why there is no terminal to be had, or false. In CI it is a failure. */
+export function noTerminal(): string | false {
+  const { stdout } = spawnSync('script', ['--version'], { encoding: 'utf8' });
+  if (/util-linux/.test(stdout ?? '')) return false;
+  assert.equal(process.env['CI'], undefined, 'script of util-linux is missing in CI');
+  return 'script of util-linux is not installed';
+}
+
+const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+/** Runs `inbox …` on a terminal of this width; stdout and stderr are what it showed. */
+export async function runOnTerminal(
+  args: readonly string[],
+  { columns, env = {} }: { columns: number; env?: CliEnvironment },
+): Promise<{ code: number; screen: string }> {
+  const command = [process.execPath, CLI_MAIN, ...args].map(quoted).join(' ');
+  const child = spawn('script', ['-qec', `stty cols ${columns} rows 50; ${command}`, '/dev/null'], {
+    env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let screen = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (screen += text));
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, screen: screen.replaceAll('\r\n', '\n') };
+}

@@ -1,0 +1,111 @@
+/**
+ * Handlers that leave something behind which fails, for a worker in a process of its own: node:test has listeners of its
+ * own for such errors.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import type { HandlerContext } from '../../src/command.ts';
+import { defineCommand } from '../../src/command.ts';
+import { UnrecoverableError } from '../../src/errors.ts';
+
+type Context = HandlerContext<{ behaviour: string }>;
+
+const conflicting = { messageId: 'taken', type: 'Stray', payload: { behaviour: 'another' } };
+const invalid = { messageId: '', type: 'Stray', payload: {} };
+
+async function failsLater(ms: number): Promise<void> {
+  await sleep(ms);
+  throw new Error('went wrong');
+}
+
+/** How long an attempt stays open for what it leaves behind: until that has failed it. */
+const forever = () => new Promise<never>(() => {});
+
+const behaviours: Record<string, (context: Context) => unknown> = {
+  works: () => 'fine',
+  // Never awaited.
+  'sends an invalid message': ({ send }) => void send(invalid),
+  'sends a conflicting message': ({ send }) => void send(conflicting),
+  'sends a valid message': ({ send, messageId }) =>
+    void send({ messageId: `${messageId}-next`, type: 'Stray', payload: { behaviour: 'works' } }),
+  'starts a function that queries': ({ tx }) =>
+    void (async () => {
+      await tx.query('select 1');
+      await tx.query('select * from no_such_table');
+    })(),
+  'queries with a callback': ({ tx }) => tx.query('select pg_sleep(0.01)', () => {}),
+  'rejects at once': () => void Promise.reject(new Error('went wrong')),
+  'rejects while it runs': async () => {
+    void failsLater(1);
+    await forever();
+  },
+  'throws in a callback while it runs': async () => {
+    setTimeout(() => {
+      throw new Error('went wrong');
+    }, 1);
+    await forever();
+  },
+  'throws in a callback of a query': async ({ tx }) => {
+    tx.query('select 1', () => {
+      throw new Error('went wrong');
+    });
+    await forever();
+  },
+  'rejects with something final': async () => {
+    void Promise.reject(new UnrecoverableError('Broke'));
+    await forever();
+  },
+  'rejects with undefined': async () => {
+    // eslint-disable-next-line prefer-promise-reject-errors
+    void Promise.reject();
+    await forever();
+  },
+  // Caught.
+  'catches an invalid message': ({ send }) => send(invalid).catch(() => 'fine'),
+  'catches a conflict and throws': async ({ send }) => {
+    await send(conflicting).catch(() => {
+      throw new Error('not sent');
+    });
+  },
+  'catches an invalid event': ({ emit }) => {
+    try {
+      emit({ aggregateType: 'a', aggregateId: '1', type: 'T', payload: Number.NaN });
+    } catch {
+      return 'fine';
+    }
+  },
+  // After the attempt has ended.
+  'rejects afterwards': () => void failsLater(200),
+  'throws in a callback afterwards': () =>
+    void setTimeout(() => {
+      throw new Error('went wrong');
+    }, 200),
+  'emits afterwards': ({ emit }) =>
+    void setTimeout(() => emit({ aggregateType: 'a', aggregateId: '1', type: 'Late', payload: 1 }), 200),
+  'queries afterwards': ({ tx }) =>
+    void sleep(200).then(async () => {
+      await tx.query('select 1');
+    }),
+};
+
+export const stray = defineCommand({
+  type: 'Stray',
+  schema: z.object({ behaviour: z.string() }),
+  retry: { maximumAttempts: 2, initialInterval: '10ms' },
+  timeout: '5s',
+  handle: async (context) => behaviours[context.payload.behaviour]!(context),
+});
+
+export const strayExpress = defineCommand({ ...stray, type: 'StrayExpress', express: true });
+
+/** What is no handler's must end the process as ever. */
+process.on('SIGUSR2', () => {
+  if (process.env['FOREIGN_ERROR'] === 'rejection') void failsLater(0);
+  else throw new Error('went wrong');
+});
+if (process.env['OWN_LISTENER']) {
+  process.on('unhandledRejection', () => process.stderr.write('own listener\n'));
+  process.on('uncaughtException', () => process.stderr.write('own listener\n'));
+}
