@@ -73,7 +73,7 @@ describe('search attributes', () => {
       const { code, stdout, stderr } = await cli.run(['setup'], { TEMPORAL_NAMESPACE: namespace });
       assert.equal(code, 1, run);
       assert.doesNotMatch(stdout, /registered:.*CorrelationId/);
-      if (run === 'first') assert.match(stdout, /registered: InboxStatus, CommandType, FailureGroup/);
+      if (run === 'first') assert.match(stderr, /registered: InboxStatus, CommandType, FailureGroup/);
       assert.match(stderr, /CorrelationId is registered as Text, and the inbox needs Keyword/);
       assert.match(stderr, /search-attribute remove .*--name CorrelationId/);
     }
