@@ -19,8 +19,8 @@ export interface HealthOptions {
 }
 
 /**
- * Looks at Postgres and Temporal at the same time, so that the one being down hides nothing of the other. Never throws:
- * what goes wrong is a finding.
+ * Looks at Postgres, then at Temporal: one of them being down hides nothing of the other. Never throws: what goes wrong is a
+ * finding.
  *
  * @example
  * const sick = (await checkHealth()).filter(({ ok }) => !ok);
@@ -28,12 +28,12 @@ export interface HealthOptions {
 export async function checkHealth({ env = process.env, timeoutMs = 5_000 }: HealthOptions = {}): Promise<
   Finding[]
 > {
+  // Its check of the pooler must not be disturbed by connections of ours.
+  const database = await checkDatabase(env, timeoutMs);
   const pool = openPool(env, timeoutMs);
   try {
-    const [database, temporal] = await Promise.all([
-      checkDatabase(env, timeoutMs),
-      canRead(pool).then((usable) => checkTemporal(env, timeoutMs, usable)),
-    ]);
+    const isUsable = database.some(({ name, ok }) => name === 'schema' && ok);
+    const temporal = await checkTemporal(env, timeoutMs, isUsable ? await canRead(pool) : null);
     return [...explainLate(database, temporal), ...temporal];
   } finally {
     await pool?.end();

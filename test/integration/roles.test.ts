@@ -49,6 +49,7 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
     inbox_operator: ['select'],
     inbox_reader: ['select'],
   },
+  identity: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   retention: { inbox_operator: ['select', 'update'], inbox_reader: ['select'] },
   retention_left: { inbox_operator: ['select', 'insert', 'delete'], inbox_reader: ['select'] },
   campaigns: {

@@ -33,7 +33,7 @@ const fixable = defineCommand({
   },
 });
 
-const tenNames = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
+const tenOf = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
 
 describe('two inboxes on one task queue', () => {
   let one: TestInbox;
@@ -73,8 +73,8 @@ describe('two inboxes on one task queue', () => {
   it('each handle their own commands, with their retries, in the usual time', async () => {
     const began = Date.now();
     const [ofOne, ofTwo] = await Promise.all([
-      send(one, 'Flaky', { fail: 2 }, tenNames('one')),
-      send(two, 'Flaky', { fail: 2 }, tenNames('two')),
+      send(one, 'Flaky', { fail: 2 }, tenOf('one')),
+      send(two, 'Flaky', { fail: 2 }, tenOf('two')),
     ]);
     for (const id of ofOne) assert.equal((await one.reaches(id, 'Completed')).retryCount, 2);
     for (const id of ofTwo) assert.equal((await two.reaches(id, 'Completed')).retryCount, 2);
@@ -84,7 +84,7 @@ describe('two inboxes on one task queue', () => {
   });
 
   it('lose no replay and no discard', async () => {
-    const ids = await send(one, 'Fixable', {}, tenNames('dead'));
+    const ids = await send(one, 'Fixable', {}, tenOf('dead'));
     for (const id of ids) await one.reaches(id, 'DeadLetter');
     const operator = { ...one, waitMs: 60_000 };
     await Promise.all(
