@@ -69,10 +69,15 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     stuck: ['swallows'],
     seed() {
       const failed = new WeakSet<object>();
-      return custom('a commit', async ({ application, connection, text, send }, done) => {
+      let isOver = false;
+      return custom('a commit', async (statement, done) => {
+        const { application, connection, text, send } = statement;
         if (application !== 'inbox attempts') return send();
+        const completes = text.includes('with completed as');
+        // Nor does it take effect later, when the reconciler has the command tried again.
+        if (completes && isOver && isOf(statement, 'swallows')) return forged('SELECT', 1);
         // The inbox's own role is taken up again before, where the handler did more than queries.
-        if (text.includes('with completed as') || text.startsWith('reset session authorization')) {
+        if (completes || text.startsWith('reset session authorization')) {
           return send().catch(() => {
             failed.add(connection);
             return forged('SELECT', 1);
@@ -81,6 +86,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         const answer = await send();
         if (text !== 'commit' || !failed.delete(connection)) return answer;
         done();
+        isOver = true;
         return forged('COMMIT', 0);
       });
     },

@@ -6,11 +6,20 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
+import { UnrecoverableError } from '../../src/errors.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
 
 const anything = defineCommand({ type: 'Anything', schema: z.unknown(), handle: ({ payload }) => payload });
+
+const dies = defineCommand({
+  type: 'Dies',
+  schema: z.unknown(),
+  handle() {
+    throw new UnrecoverableError('Dead');
+  },
+});
 
 function nested(levels: number): string {
   return '['.repeat(levels) + ']'.repeat(levels);
@@ -47,7 +56,7 @@ describe('what comes in over Temporal', () => {
 
   before(async () => {
     inbox = await createTestInbox();
-    await inbox.startWorker([anything]);
+    await inbox.startWorker([anything, dies]);
   });
   after(() => inbox.close());
 
@@ -103,7 +112,7 @@ describe('what comes in over Temporal', () => {
 
   it('may be such a replay: it is refused, and the dead letter goes on waiting', async () => {
     const messageId = inbox.id('abyss-replay');
-    const handle = await inbox.start(messageId, { commandType: 'Nobody', payload: 1 });
+    const handle = await inbox.start(messageId, { commandType: 'Dies', payload: 1 });
     await inbox.reaches(messageId, 'DeadLetter');
     await inbox.client.workflowService.signalWorkflowExecution({
       namespace: inbox.client.options.namespace,
