@@ -71,17 +71,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       const failed = new WeakSet<object>();
       let isOver = false;
       return custom('a commit', async (statement, done) => {
-        const { application, connection, text, send } = statement;
-        if (application !== 'inbox attempts') return send();
+        const { connection, text, send } = statement;
+        if (statement.application !== 'inbox attempts') return send();
         const completes = text.includes('with completed as');
         // Nor does it take effect later, when the reconciler has the command tried again.
         if (completes && isOver && isOf(statement, 'swallows')) return forged('SELECT', 1);
         // The inbox's own role is taken up again before, where the handler did more than queries.
         if (completes || text.startsWith('reset session authorization')) {
-          return send().catch(() => {
-            failed.add(connection);
-            return forged('SELECT', 1);
-          });
+          return send().catch(() => (failed.add(connection), forged('SELECT', 1)));
         }
         const answer = await send();
         if (text !== 'commit' || !failed.delete(connection)) return answer;
