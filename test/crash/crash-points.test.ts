@@ -117,10 +117,14 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
       const deaths = fleet.deaths;
       await Promise.all(group.map(setOff));
       const ids = group.map((each) => idOf(each));
-      await eventually(`the crash points of ${ids.join(', ')} are reached`, async () => {
-        const sql = 'select from chaos.crashes where message_id = any ($1)';
-        return (await rows(fixture.pool, sql, [ids])).length === ids.length;
-      });
+      await eventually(
+        `the crash points of ${ids.join(', ')} are reached`,
+        async () => {
+          const sql = 'select from chaos.crashes where message_id = any ($1)';
+          return (await rows(fixture.pool, sql, [ids])).length === ids.length;
+        },
+        LIMIT_MS,
+      );
       // An express command that a dying worker takes up would go on with a workflow, and pass no hand-over.
       if (group[0]?.kind === 'kill') await eventually('its worker is gone', () => fleet.deaths > deaths);
     }

@@ -194,7 +194,11 @@ describe('the command line for operators', () => {
       const handle = inbox.client.workflow.getHandle(messageId);
       await handle.terminate('so that the signal starts it on a task queue without a worker');
       const more = { INBOX_TASK_QUEUE: `${inbox.taskQueue}-empty` };
-      await cli.fails(['replay', messageId], /is with Temporal, but no worker has taken it up yet/, more);
+      await cli.fails(
+        ['replay', messageId],
+        /is with Temporal, but no worker of this inbox has taken it up yet/,
+        more,
+      );
       assert.equal((await inbox.entry(messageId))?.status, 'DeadLetter');
       await handle.terminate('its test is over');
     });
