@@ -245,6 +245,15 @@ export class PublishError extends InboxError {
   }
 }
 
+/** The inbox was closed. A command that was sent before goes on; the same message_id asks for its result again. */
+export class InboxClosedError extends InboxError {
+  override readonly name = 'InboxClosedError';
+
+  constructor() {
+    super('the inbox is closed: send and execute before close(), or make another inbox with createInbox()');
+  }
+}
+
 /** The database's schema does not fit this version of the package. */
 export class SchemaError extends InboxError {
   override readonly name = 'SchemaError';

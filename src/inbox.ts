@@ -8,7 +8,7 @@ import type { CommandDefinition, CommandLog } from './command.ts';
 import { readDirectUrl } from './config.ts';
 import { adopt, withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
-import { DeadLetterError, ResultTimeoutError } from './errors.ts';
+import { DeadLetterError, InboxClosedError, ResultTimeoutError } from './errors.ts';
 import type { Json } from './json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from './log.ts';
@@ -48,7 +48,7 @@ export interface SendOptions {
 }
 
 export interface ExecuteOptions {
-  /** How long to wait for the result, in ms. Default 30 s. The command goes on when the wait has ended. */
+  /** How long to wait for the send and the result, in ms. Default 30 s. A command that was sent goes on when the wait has ended. */
   timeoutMs?: number;
   signal?: AbortSignal;
 }
@@ -70,7 +70,10 @@ export interface Inbox {
   execute(message: Message, options?: ExecuteOptions): Promise<Json>;
   /** The entry, or null where none has this id. */
   status(messageId: string): Promise<Entry | null>;
-  /** Ends what waits and listens; the pool stays open. */
+  /**
+   * Ends what listens; the pool stays open. An execute that still waits rejects with InboxClosedError, and so does every later
+   * call that sends. May be called any number of times.
+   */
   close(): Promise<void>;
 }
 
@@ -93,6 +96,9 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const wakeUpCall = new WakeUpCall(db, database, log);
 
   const group = new SendGroup(db, database, () => wakeUpCall.make());
+  /** What ends the executes that still wait. */
+  const waiting = new Set<AbortController>();
+  let closed: InboxClosedError | null = null;
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) return sendMessages(tx, messages, maxPayloadBytes);
@@ -109,6 +115,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   async function send(message: Message, options?: SendOptions): Promise<Sent>;
   async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
+    if (closed) throw closed;
     if (isList(input)) return sendAll(input, tx);
     if (!tx) return sendAlone(input, null);
     const [sent] = await sendAll([input], tx);
@@ -116,6 +123,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   }
 
   async function execute(message: Message, { timeoutMs, signal }: ExecuteOptions = {}): Promise<Json> {
+    if (closed) throw closed;
     signal?.throwIfAborted();
     settlements.start();
     const limit = AbortSignal.timeout(timeoutMs ?? DEFAULT_EXECUTE_TIMEOUT_MS);
@@ -124,12 +132,18 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     const ended = AbortSignal.any([over.signal, limit, ...(signal ? [signal] : [])]);
     const settled = settlements.wait(message.messageId, ended);
     settled.catch(() => {});
+    waiting.add(over);
     try {
-      const { entry } = await sendAlone(message, settlements.channel);
+      const sending = sendAlone(message, settlements.channel);
+      sending.catch(() => {});
+      // The wait may end before the send has, as when a stranger's transaction holds the same message_id.
+      const waitEnded = new Promise<never>((_, reject) => void settled.catch(reject));
+      const { entry } = await Promise.race([sending, waitEnded]);
       return resultOf(asSettled(entry) ?? (await settled));
     } catch (error) {
       throw error === limit.reason ? new ResultTimeoutError(message.messageId) : error;
     } finally {
+      waiting.delete(over);
       over.abort();
     }
   }
@@ -139,6 +153,8 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     execute,
     status: async (messageId) => findEntry(db, checkMessageId(messageId)),
     async close() {
+      closed ??= new InboxClosedError();
+      for (const over of waiting) over.abort(closed);
       await Promise.all([wakeUpCall.close(), settlements.close()]);
     },
   };

@@ -25,6 +25,7 @@ export {
   NotADeadLetterError,
   PublishError,
   RequestRefusedError,
+  InboxClosedError,
   ResultTimeoutError,
   RetryAfterError,
   SchemaError,

@@ -62,6 +62,7 @@ export interface InboxWorker {
    * Attempts in flight may finish within the grace time; then it closes its connections to Postgres.
    */
   run(): Promise<void>;
+  /** Begins the end; may be called any number of times. */
   shutdown(): void;
 }
 
@@ -196,7 +197,10 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
           await closePools(pools);
         }
       },
-      shutdown: () => worker.shutdown(),
+      // Asked for twice, or after the end, there is nothing left to do; the SDK would throw.
+      shutdown() {
+        if (worker.getState() === 'RUNNING') worker.shutdown();
+      },
     };
   } catch (error) {
     await closePools(pools);

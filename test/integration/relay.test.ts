@@ -88,6 +88,12 @@ describe('the relay', () => {
     await worker.stop();
   });
 
+  it('may be shut down any number of times', async () => {
+    const worker = await fixture.startWorker([note]);
+    await Promise.all([worker.stop(), worker.stop()]);
+    await worker.stop();
+  });
+
   it('goes on when its LISTEN connection is terminated', async () => {
     const worker = await fixture.startWorker([note]);
     const listeners = `select pg_terminate_backend(pid) from pg_stat_activity

@@ -7,6 +7,7 @@ import { withTransaction } from '../../src/database.ts';
 import {
   DeadLetterError,
   IdempotencyConflictError,
+  InboxClosedError,
   InvalidMessageError,
   ResultTimeoutError,
   UnrecoverableError,
@@ -181,6 +182,34 @@ describe('sending in a Postgres transaction', () => {
     } finally {
       await elsewhere.close();
     }
+  });
+
+  it('ends what waits when it is closed, and sends nothing afterwards', async () => {
+    const elsewhere = await createTestInbox();
+    try {
+      const closing = await createInbox({ pool: elsewhere.pool });
+      const waits = closing.execute(message('closing'));
+      waits.catch(() => {});
+      await elsewhere.reaches(message('closing').messageId, 'Pending');
+      await closing.close();
+      await assert.rejects(waits, InboxClosedError);
+      await assert.rejects(closing.send(message('later')), InboxClosedError);
+      await assert.rejects(closing.execute(message('later')), InboxClosedError);
+      await closing.close();
+      assert.equal(await elsewhere.entry(message('later').messageId), null);
+    } finally {
+      await elsewhere.close();
+    }
+  });
+
+  it('ends a wait also while the send itself waits for a stranger with the same id', async () => {
+    const sent = message('held');
+    const stranger = await fixture.pool.connect();
+    await stranger.query('begin');
+    await stranger.query('select inbox.send($1, $2, $3)', [sent.messageId, sent.type, sent.payload]);
+    await assert.rejects(inbox.execute(sent, { timeoutMs: 100 }), ResultTimeoutError);
+    await stranger.query('rollback');
+    stranger.release();
   });
 
   it('chains commands: each is sent by its cause’s transaction, and knows its flow', async () => {
