@@ -20,7 +20,8 @@ export function hideInMessages(secret: string): void {
 
 /** The text without secrets: those that were made known, and passwords in URLs. */
 export function hideSecrets(text: string): string {
-  let hidden = text.replaceAll(/(\w+:\/\/[^\s:/@]*:)\S*@/g, '$1***@');
+  // From a word's beginning and with limits: a text may be one word of a megabyte, which must not take a minute.
+  let hidden = text.replaceAll(/(\b\w{1,30}:\/\/[^\s:/@]{0,300}:)\S{0,1000}@/g, '$1***@');
   for (const secret of secrets) hidden = hidden.replaceAll(secret, '***');
   return hidden;
 }
