@@ -80,7 +80,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       it(`handles ${type} commands under the attempt's limits`, async () => {
         const messageId = fixture.id(`${poolMode}-${type}`);
         const result = await inbox.execute({ messageId, type, payload: { fails: 0 } });
-        assert.deepEqual(result, ['0', '7000', 'read committed', 'off']);
+        assert.deepEqual(result, ['7000', '7000', 'read committed', 'off']);
       });
 
       it(`repeats ${type} commands that fail`, async () => {

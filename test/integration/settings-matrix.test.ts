@@ -28,7 +28,7 @@ const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   default_transaction_read_only: { hostile: 'on', attempt: kept },
   default_transaction_deferrable: { hostile: 'on', attempt: kept },
   statement_timeout: { hostile: '400ms', attempt: '9s' },
-  lock_timeout: { hostile: '50ms', attempt: '0' },
+  lock_timeout: { hostile: '50ms', attempt: '9s' },
   idle_in_transaction_session_timeout: { hostile: '300ms', attempt: '9s' },
   transaction_timeout: { hostile: '400ms', attempt: '0' },
   idle_session_timeout: { hostile: '3s', attempt: kept },
