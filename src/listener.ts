@@ -96,7 +96,7 @@ class ReconnectingListener implements Listener {
       onWake(null);
       if (!(await this.#hears(client))) return this.#giveUp(client);
       this.#failures = 0;
-      if (this.#deaf) this.#options.log.info('LISTEN works again', { channel });
+      if (this.#deaf) this.#options.log.info('notifications arrive again', { channel });
       this.#deaf = false;
       this.#options.onChecked?.(true);
       this.#pingLater(client);
@@ -152,7 +152,7 @@ class ReconnectingListener implements Listener {
     client.end().catch(() => {});
     if (!this.#deaf) {
       this.#options.log.warn(
-        `LISTEN does not work over this connection, so ${this.#options.meanwhile}; ` +
+        `notifications do not arrive over this connection, so ${this.#options.meanwhile}; ` +
           'set INBOX_DIRECT_URL to a URL that reaches this database without a pooler in transaction mode',
         { channel: this.#options.channel },
       );

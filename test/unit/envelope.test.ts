@@ -152,18 +152,18 @@ describe('sizes', () => {
     refuses(
       () => parseEnvelope('m', { commandType: 'P', payload: `${sized(1_000)}x` }, 1_000),
       'payload',
-      /has 1001 bytes as JSON; at most 1000/,
+      /is 1001 bytes as Postgres stores it; the limit is 1000/,
     );
   });
 
   it('limit the metadata to 64 KiB', () => {
     const metadata = { text: 'x'.repeat(65_536) };
-    refuses(() => parse({ commandType: 'P', payload: 1, metadata }), 'metadata', /at most 65536/);
+    refuses(() => parse({ commandType: 'P', payload: 1, metadata }), 'metadata', /the limit is 65536/);
   });
 
   it('count what JSON escapes', () => {
     assert.equal(checkJson('\u0001', 'result', 8), '\u0001');
-    refuses(() => checkJson('\u0001', 'result', 7), 'result', /has 8 bytes/);
+    refuses(() => checkJson('\u0001', 'result', 7), 'result', /is 8 bytes/);
   });
 
   it('keep the message short that names a field with a long name, and free of what Temporal cannot carry', () => {
