@@ -43,10 +43,11 @@ export function createAttempt(dependencies: ActivityDependencies) {
 
 function readEnvelope(
   messageId: string,
-  { envelope }: AttemptInput,
+  { envelope, problem }: AttemptInput,
   maxPayloadBytes: number,
 ): NewEntry | null {
   if (envelope === undefined) return null;
+  if (problem !== undefined) throw refusal(FAILURE.invalidEnvelope, `the argument ${problem}`);
   try {
     return parseEnvelope(messageId, envelope, maxPayloadBytes);
   } catch (error) {

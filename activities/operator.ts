@@ -24,6 +24,7 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
   const { records } = dependencies;
   return {
     async replayDeadLetter(input: ReplayInput): Promise<OperatorOutcome> {
+      if (input.problem !== undefined) return { kind: 'rejected', problem: `the argument ${input.problem}` };
       const asked = parseReplay(messageIdOfThis(), input.request);
       if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
       const edit = await readEdit(dependencies, asked.messageId, asked.payload);

@@ -34,6 +34,8 @@ export interface Origin {
 export interface AttemptInput extends Origin {
   /** The workflow's argument, where it is not known to be in Postgres already. Not checked yet. */
   envelope?: unknown;
+  /** Why the argument must be refused although it looks right: a number in it was changed when it was read. */
+  problem?: string;
   /**
    * first: the local activity. retry: the ordinary activity after a transient failure; its own first try only carries
    * that failure over, so that the Web UI shows it with the time of the next attempt. longRunning: ordinary at once.
@@ -64,6 +66,8 @@ export interface FailureNews {
 
 export interface ReplayInput extends Origin {
   request: ReplayRequest;
+  /** Why the request must be refused although it looks right: see {@link AttemptInput}. */
+  problem?: string;
 }
 
 export interface DiscardInput extends Origin {

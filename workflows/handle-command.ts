@@ -25,7 +25,7 @@ import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
 import { discardSignal, replaySignal, statusQuery } from './messages.ts';
 import { OperatorRequests } from './operator-requests.ts';
-import { undecodable } from './payload-converter.ts';
+import { inexact, undecodable } from './payload-converter.ts';
 import { Story } from './story.ts';
 
 /**
@@ -102,7 +102,7 @@ async function untilSettled(
   forCampaign: CommandFacts | null,
 ): Promise<Settled> {
   // After a replay the entry is in Postgres; and its payload may no longer be that of the envelope.
-  const input = replayed || envelope === undefined ? {} : { envelope };
+  const input = replayed || envelope === undefined ? {} : argumentOf(envelope);
   try {
     return await (forCampaign ? givingWay(forCampaign, story) : attempts(input, story));
   } catch (error) {
@@ -116,7 +116,14 @@ async function untilSettled(
   }
 }
 
-async function attempts(input: Pick<AttemptInput, 'envelope'>, story: Story): Promise<Settled> {
+type Argument = Pick<AttemptInput, 'envelope' | 'problem'>;
+
+function argumentOf(envelope: unknown): Argument {
+  const problem = inexact(envelope);
+  return problem === null ? { envelope } : { envelope, problem };
+}
+
+async function attempts(input: Argument, story: Story): Promise<Settled> {
   const first = await settle(
     firstAttempt(story.firstSummary()).firstAttempt({ ...input, ...origin(), lane: 'first' }),
   );
@@ -133,21 +140,13 @@ async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
   return final(await settle(activities.retry({ ...origin(), lane: 'retry' })));
 }
 
-async function long(
-  facts: CommandFacts,
-  input: Pick<AttemptInput, 'envelope'>,
-  story: Story,
-): Promise<Settled> {
+async function long(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
   story.longRunning(facts);
   const activities = activitiesFor(facts, `${facts.commandType}: long-running`);
   return final(await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning' })));
 }
 
-async function again(
-  setback: Setback,
-  input: Pick<AttemptInput, 'envelope'>,
-  story: Story,
-): Promise<Settled> {
+async function again(setback: Setback, input: Argument, story: Story): Promise<Settled> {
   story.failed(setback);
   // Once claimed, the entry is in Postgres and the payload need not go through the history again.
   const rest = setback.facts ? {} : input;
@@ -194,7 +193,8 @@ async function untilReplayed(
     }
     const lane = typeof request.campaign === 'string' ? 'campaign' : 'ordinary';
     const activities = operatorActivities(describe(kind, request), lane);
-    const input = { request, ...origin() };
+    const inexactNumber = inexact(request);
+    const input = { request, ...(inexactNumber !== null && { problem: inexactNumber }), ...origin() };
     const outcome = await (
       kind === 'replay' ? activities.replayDeadLetter(input) : activities.discardDeadLetter(input)
     ).catch(rejectUnusable);

@@ -6,16 +6,32 @@
  *
  * @module
  */
+import { decode } from '@temporalio/common/lib/encoding.js';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload, PayloadConverter } from '@temporalio/common';
+import { findInexactNumber } from '../src/json-text.ts';
 
 /** A symbol, so that no JSON can pretend to be one; registered, as modules may be evaluated more than once. */
 const UNDECODABLE = Symbol.for('temporal-inbox.undecodable');
 
 /** Why a value could not be decoded; null when it was. */
 export function undecodable(value: unknown): string | null {
+  return problemOf(value, UNDECODABLE);
+}
+
+const INEXACT = Symbol.for('temporal-inbox.inexact');
+
+/**
+ * Which number decoding has changed, such as 1e400, which became Infinity and would become null in an activity's input; null if
+ * there is none. It is known of objects and arrays.
+ */
+export function inexact(value: unknown): string | null {
+  return problemOf(value, INEXACT);
+}
+
+function problemOf(value: unknown, kind: symbol): string | null {
   if (typeof value !== 'object' || value === null) return null;
-  const problem = (value as { [UNDECODABLE]?: unknown })[UNDECODABLE];
+  const problem = (value as Record<symbol, unknown>)[kind];
   return typeof problem === 'string' ? problem : null;
 }
 
@@ -26,13 +42,22 @@ export const payloadConverter: PayloadConverter = {
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   fromPayload: <T>(payload: Payload, context?: Parameters<PayloadConverter['fromPayload']>[1]): T => {
     try {
-      return defaultPayloadConverter.fromPayload<T>(payload, context);
+      return noteInexact(payload, defaultPayloadConverter.fromPayload<T>(payload, context));
     } catch (error) {
       const problem = `cannot be decoded (encoding ${encodingOf(payload)}): ${textOf(error)}`;
       return { [UNDECODABLE]: problem } as T;
     }
   },
 };
+
+/** The value stays as it was, because workflows of earlier releases went on with it: what becomes of it, the activity decides. */
+function noteInexact<T>({ metadata, data }: Payload, value: T): T {
+  if (!data || typeof value !== 'object' || value === null) return value;
+  if (!metadata?.['encoding'] || decode(metadata['encoding']) !== 'json/plain') return value;
+  const problem = findInexactNumber(decode(data));
+  if (problem !== null) Object.defineProperty(value, INEXACT, { value: problem });
+  return value;
+}
 
 const MOST_SHOWN = 200;
 

@@ -8,6 +8,7 @@ import { isDeadlock } from '../database.ts';
 import { messageOf } from '../error-message.ts';
 import { InboxError, InvalidMessageError } from '../errors.ts';
 import type { Inbox } from '../inbox.ts';
+import { findInexactNumber } from '../json-text.ts';
 import type { Message } from '../send.ts';
 import { LineSplitter } from './line-splitter.ts';
 import type { Line } from './line-splitter.ts';
@@ -166,8 +167,15 @@ function parseLine(text: string): Message {
   return value as Message;
 }
 
-/** @throws InvalidMessageError that names the field */
+/** @throws InvalidMessageError that names the field, also for numbers that JSON.parse would change */
 export function parseJson(field: string, text: string): unknown {
+  const value = parse(field, text);
+  const problem = findInexactNumber(text);
+  if (problem !== null) throw new InvalidMessageError(field, problem);
+  return value;
+}
+
+function parse(field: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {

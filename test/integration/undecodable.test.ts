@@ -112,6 +112,32 @@ describe('what cannot be decoded', () => {
     });
   }
 
+  for (const number of ['1e400', '-1e400', '1e-400', '0.12345678901234567891', '12345678901234567.5']) {
+    it(`fails a command whose argument has the number ${number} as InvalidEnvelope, and stores nothing`, async () => {
+      const argument = `{"commandType":"Dead","payload":{"a":[${number}]}}`;
+      const handle = await start(`number-${number}`, WORKFLOW_TYPE, payload('json/plain', argument));
+      await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string; message?: string } }) => {
+        assert.equal(cause?.type, 'InvalidEnvelope');
+        assert.ok(cause.message?.includes(`has the number ${number}`), cause.message);
+        return true;
+      });
+      assert.equal(await fixture.entry(handle.workflowId), null);
+    });
+  }
+
+  it('rejects a replay whose payload has a number that reading it would change', async () => {
+    const id = fixture.id('signal-number');
+    await fixture.start(id, { commandType: 'Dead', payload: {} });
+    await fixture.reaches(id, 'DeadLetter');
+    await signal(id, 'replay', payload('json/plain', '{"payload":{"amount":1e400}}'));
+    const { refusals } = await eventually('the replay is refused', async () => {
+      const report = await fixture.status(id);
+      return report.refusals.count === 1 && report;
+    });
+    assert.match(refusals.problem, /has the number 1e400/);
+    assert.equal((await fixture.entry(id))?.generation, 0);
+  });
+
   it('refuses signals that cannot be decoded, and goes on', async () => {
     const id = fixture.id('signals');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
