@@ -101,7 +101,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   let closed: InboxClosedError | null = null;
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
-    if (tx) return sendMessages(tx, messages, maxPayloadBytes);
+    if (tx) return sendMessages(tx, messages, maxPayloadBytes, null, "caller's");
     const sent = await withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
     // Its NOTIFY comes later.
     wakeLocalWorkers(database);

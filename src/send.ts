@@ -34,6 +34,7 @@ export interface Sent {
  * Checks the messages and stores those that are new. In a transaction of the caller's, everything stands or falls with it.
  *
  * @param replyTo - channel to be notified when an accepted entry is settled
+ * @param transaction - whose it is: see {@link insertPendingEntries}
  * @returns an answer for each message, in their order
  * @throws InvalidMessageError before anything was stored; IdempotencyConflictError, after which the caller's transaction
  *   should be rolled back, because messages of the same call may have been stored in it
@@ -43,10 +44,11 @@ export async function sendMessages(
   messages: readonly Message[],
   maxPayloadBytes: number,
   replyTo: string | null = null,
+  transaction: 'own' | "caller's" = 'own',
 ): Promise<Sent[]> {
   const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
   if (entries.length === 0) return [];
-  const accepted = byId(await insertPendingEntries(tx, entries, replyTo));
+  const accepted = byId(await insertPendingEntries(tx, entries, replyTo, transaction));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
   const repeated =
     entries.length > accepted.size ? await known(tx, entries, others) : new Map<string, Entry>();

@@ -7,6 +7,7 @@ import type { Queryable } from '../database.ts';
 import { run, statement } from '../prepared.ts';
 import type { Json, JsonObject } from '../json.ts';
 import type { EntryStatus } from '../protocol.ts';
+import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
 
 /** A row of `inbox.entries`. */
 export interface Entry {
@@ -245,7 +246,7 @@ const COMPLETE = statement(
             e.event -> 'payload', e.event -> 'metadata', completed.message_id, clock_timestamp()
      from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
      order by e.place)
-   select pg_notify(reply_to, message_id) from completed where reply_to is not null
+   select pg_notify(reply_to, message_id) from completed where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM}
    union all select inbox.transaction_ended() where not exists (select from completed)`,
 );
 

@@ -7,6 +7,7 @@
 import type { Queryable } from '../database.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
+import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
 
 /** A failed attempt, as it is written down. */
 export interface FailedAttempt {
@@ -110,7 +111,8 @@ export async function recordDeadLetter(
                 'generation', generation, 'reason', reason, 'errorType', error_type, 'failureGroup', failure_group),
               message_id
        from letter),
-     told as materialized (select pg_notify(reply_to, message_id) from dead where reply_to is not null)
+     told as materialized (
+       select pg_notify(reply_to, message_id) from dead where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM})
      select ${ENTRY_COLUMNS}, (select count(*) from told) as told from dead`,
     [...parameters(failure), death.reason, death.failureGroup, handOver],
   );

@@ -9,6 +9,12 @@ import type { Queryable } from '../database.ts';
 type Connection = Queryable | ClientBase;
 
 /**
+ * A COMMIT with a NOTIFY fails when the server's NOTIFY queue is full, so none is added to a queue that is half full. Those who
+ * wait for a notification also look for themselves.
+ */
+export const NOTIFY_QUEUE_HAS_ROOM = 'pg_notification_queue_usage() < 0.5';
+
+/**
  * LISTEN takes no parameters, so the channel has to be a plain identifier.
  *
  * @throws TypeError when it is not

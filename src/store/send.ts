@@ -8,6 +8,7 @@ import type { Queryable } from '../database.ts';
 import type { Json } from '../json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
+import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
 
 /** Any client with a `query` like that of `pg`: Kysely's, Drizzle's and Knex's raw ones too. */
 export interface SqlClient {
@@ -20,12 +21,16 @@ export const PENDING_CHANNEL = 'inbox_pending';
 /**
  * Inserts those that are not there, Pending, and wakes the relays when the transaction commits: one NOTIFY a statement,
  * since a commit with a NOTIFY waits for every other such commit. `replyTo` is notified once the entry is settled.
- * Returns the inserted ones.
+ *
+ * @param transaction - whose it is. A caller may prepare it (PREPARE TRANSACTION), which fails after a NOTIFY: so relays are
+ *   not woken if the server allows that, unless `inbox.wake` is on. inbox.send has the same rule in SQL
+ * @returns the inserted ones
  */
 export async function insertPendingEntries(
   db: SqlClient,
   entries: readonly NewEntry[],
   replyTo: string | null,
+  transaction: 'own' | "caller's" = 'own',
 ): Promise<Entry[]> {
   const { rows } = await db.query(
     `with inserted as (
@@ -37,9 +42,16 @@ export async function insertPendingEntries(
        order by place
        on conflict do nothing
        returning *),
-     woken as materialized (select pg_notify($3, '') where exists (select from inserted))
-     select ${ENTRY_COLUMNS} from inserted, woken`,
-    [JSON.stringify(entries), replyTo, PENDING_CHANNEL],
+     woken as materialized (
+       select pg_notify($3, '')
+       where exists (select from inserted) and ${NOTIFY_QUEUE_HAS_ROOM}
+         and case current_setting('inbox.wake', true)
+           when 'on' then true
+           when 'off' then false
+           else $4::boolean or current_setting('max_prepared_transactions') = '0'
+         end)
+     select ${ENTRY_COLUMNS} from inserted left join woken on true`,
+    [JSON.stringify(entries), replyTo, PENDING_CHANNEL, transaction === 'own'],
   );
   return rows as Entry[];
 }
