@@ -123,12 +123,44 @@ export class DeadLetterError extends InboxError {
 export class ResultTimeoutError extends InboxError {
   override readonly name = 'ResultTimeoutError';
 
-  constructor(readonly messageId: string) {
+  constructor(
+    readonly messageId: string,
+    /** False: Postgres had not answered the send yet, so the command may or may not be there. */
+    readonly accepted = true,
+  ) {
     super(
-      `message ${JSON.stringify(messageId)} has no result yet; it was accepted and goes on. ` +
+      `message ${JSON.stringify(messageId)} has no result yet; ` +
+        (accepted ? 'it was accepted and goes on. ' : 'Postgres has not confirmed that it was accepted. ') +
         'Execute it again under the same message_id to wait for longer',
     );
   }
+}
+
+/** {@link Inbox.close} was called. What was accepted goes on without this process. */
+export class InboxClosedError extends InboxError {
+  override readonly name = 'InboxClosedError';
+
+  constructor(
+    /** The message whose result was waited for; null for a call after the close. */
+    readonly messageId: string | null = null,
+  ) {
+    super(
+      messageId === null
+        ? 'the inbox is closed; create another one with createInbox'
+        : `the inbox was closed before message ${JSON.stringify(messageId)} had a result. ` +
+            'Execute it again under the same message_id to get it',
+    );
+  }
+}
+
+/** A send cannot be part of the transaction that it was given; nothing was stored. */
+export class UnusableTransactionError extends InboxError {
+  override readonly name = 'UnusableTransactionError';
+}
+
+/** A worker was asked to run for a second time, or after its end. */
+export class WorkerEndedError extends InboxError {
+  override readonly name = 'WorkerEndedError';
 }
 
 /** The worker refused what an operator asked for, for example a payload that fails the schema; nothing was changed. */
@@ -242,15 +274,6 @@ export class PublishError extends InboxError {
     this.rejected = options.rejected ?? [];
     this.published = options.published ?? null;
     this.unavailable = options.unavailable ?? false;
-  }
-}
-
-/** The inbox was closed. A command that was sent before goes on; the same message_id asks for its result again. */
-export class InboxClosedError extends InboxError {
-  override readonly name = 'InboxClosedError';
-
-  constructor() {
-    super('the inbox is closed: send and execute before close(), or make another inbox with createInbox()');
   }
 }
 

@@ -9,6 +9,7 @@ import { readDirectUrl } from './config.ts';
 import { adopt, withTransaction } from './database.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from './envelope.ts';
 import { DeadLetterError, InboxClosedError, ResultTimeoutError } from './errors.ts';
+import { checkInboxOptions, checkPoolOpen, checkTimeout, inCallersTransaction } from './inbox-options.ts';
 import type { Json } from './json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from './log.ts';
@@ -16,10 +17,11 @@ import { checkSchema } from './migrate.ts';
 import { createRegistry } from './registry.ts';
 import type { Message, Sent } from './send.ts';
 import { SendGroup } from './send-group.ts';
+import { SendsUnderWay } from './sends-under-way.ts';
 import { parseMessage, sendMessages } from './send.ts';
 import { Settlements } from './settlements.ts';
 import { identifyDatabase } from './store/backends.ts';
-import type { Entry } from './store/entries.ts';
+import type { Entry, NewEntry } from './store/entries.ts';
 import { findEntry } from './store/entries.ts';
 import type { SettledEntry, SqlClient } from './store/send.ts';
 import { WakeUpCall } from './wake-up-call.ts';
@@ -48,8 +50,12 @@ export interface SendOptions {
 }
 
 export interface ExecuteOptions {
-  /** How long to wait for the send and the result, in ms. Default 30 s. A command that was sent goes on when the wait has ended. */
+  /**
+   * How long to wait, in ms: for Postgres to accept the command and for its result. Default 30 s. The command goes on when the
+   * wait has ended.
+   */
   timeoutMs?: number;
+  /** Ends the wait, also while the command is being sent. It may have been accepted then. */
   signal?: AbortSignal;
 }
 
@@ -57,22 +63,23 @@ export interface Inbox {
   /**
    * Accepts a command, once for each message_id; a worker's relay starts it after the COMMIT.
    *
-   * @throws InvalidMessageError, IdempotencyConflictError; roll the transaction back then
+   * @throws InvalidMessageError, IdempotencyConflictError; roll the transaction back then. UnusableTransactionError when `tx` is
+   *   a pool or an aborted transaction, InboxClosedError after {@link close}
    */
   send(message: Message, options?: SendOptions): Promise<Sent>;
   send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   /**
    * Sends, and waits for the handler's result. A duplicate is answered with the result of the first.
    *
-   * @throws DeadLetterError when the command became a dead letter; ResultTimeoutError, or the signal's reason, when the
-   *   wait ended first; what {@link send} throws
+   * @throws DeadLetterError when the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
+   *   when the wait ended first; ConfigurationError for a timeout that is none; what {@link send} throws
    */
   execute(message: Message, options?: ExecuteOptions): Promise<Json>;
   /** The entry, or null where none has this id. */
   status(messageId: string): Promise<Entry | null>;
   /**
-   * Ends what listens; the pool stays open. An execute that still waits rejects with InboxClosedError, and so does every later
-   * call that sends. May be called any number of times.
+   * Ends the waits of {@link execute} at once, lets sends that are under way finish, and refuses new ones. The pool stays open.
+   * Calling it again does nothing more.
    */
   close(): Promise<void>;
 }
@@ -80,12 +87,14 @@ export interface Inbox {
 const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
 
 /**
- * @throws SchemaError when the database lacks the inbox's schema, InvalidCommandError for commands that make no sense
+ * @throws SchemaError when the database lacks the inbox's schema, InvalidCommandError for invalid commands,
+ *   ConfigurationError naming each option that is wrong
  * @example
  * const inbox = await createInbox({ pool });
  * await inbox.send({ messageId, type: 'TransferFunds', payload }, { tx });
  */
 export async function createInbox(options: InboxOptions): Promise<Inbox> {
+  checkInboxOptions({ ...options });
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   createRegistry(commands);
   await checkSchema(pool);
@@ -95,69 +104,88 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const database = await identifyDatabase(db);
   const wakeUpCall = new WakeUpCall(db, database, log);
 
+  const underWay = new SendsUnderWay();
   const group = new SendGroup(db, database, () => wakeUpCall.make());
-  /** What ends the executes that still wait. */
-  const waiting = new Set<AbortController>();
-  let closed: InboxClosedError | null = null;
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
-    if (tx) return sendMessages(tx, messages, maxPayloadBytes, null, "caller's");
+    if (tx) {
+      const send = (theirs: SqlClient) => sendMessages(theirs, messages, maxPayloadBytes, null, "caller's");
+      return inCallersTransaction(tx, send);
+    }
+    checkPoolOpen(pool);
     const sent = await withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
     // Its NOTIFY comes later.
     wakeLocalWorkers(database);
     return sent;
   }
 
-  async function sendAlone(message: Message, replyTo: string | null): Promise<Sent> {
-    return group.send(parseMessage(message, maxPayloadBytes), replyTo);
+  async function sendAlone(entry: NewEntry, replyTo: string | null): Promise<Sent> {
+    checkPoolOpen(pool);
+    return group.send(entry, replyTo);
   }
 
   async function send(message: Message, options?: SendOptions): Promise<Sent>;
   async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
-    if (closed) throw closed;
-    if (isList(input)) return sendAll(input, tx);
-    if (!tx) return sendAlone(input, null);
-    const [sent] = await sendAll([input], tx);
-    return sent!;
+    return underWay.run<Sent | Sent[]>(async () => {
+      if (isList(input)) return sendAll(input, tx);
+      if (!tx) return sendAlone(parseMessage(input, maxPayloadBytes), null);
+      const [sent] = await sendAll([input], tx);
+      return sent!;
+    });
   }
 
-  async function execute(message: Message, { timeoutMs, signal }: ExecuteOptions = {}): Promise<Json> {
-    if (closed) throw closed;
+  async function execute(
+    message: Message,
+    { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, signal }: ExecuteOptions = {},
+  ): Promise<Json> {
+    underWay.checkOpen();
+    checkTimeout(timeoutMs);
     signal?.throwIfAborted();
+    const entry = parseMessage(message, maxPayloadBytes);
     settlements.start();
-    const limit = AbortSignal.timeout(timeoutMs ?? DEFAULT_EXECUTE_TIMEOUT_MS);
+    const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
     const over = new AbortController();
+    const ended = AbortSignal.any([over.signal, limit, underWay.closed, ...(signal ? [signal] : [])]);
     // Before it is sent: the notification must not come first.
-    const ended = AbortSignal.any([over.signal, limit, ...(signal ? [signal] : [])]);
-    const settled = settlements.wait(message.messageId, ended);
+    const settled = settlements.wait(entry.messageId, ended);
     settled.catch(() => {});
-    waiting.add(over);
+    let accepted = false;
     try {
-      const sending = sendAlone(message, settlements.channel);
-      sending.catch(() => {});
-      // The wait may end before the send has, as when a stranger's transaction holds the same message_id.
-      const waitEnded = new Promise<never>((_, reject) => void settled.catch(reject));
-      const { entry } = await Promise.race([sending, waitEnded]);
-      return resultOf(asSettled(entry) ?? (await settled));
+      const sending = underWay.run(() => sendAlone(entry, settlements.channel));
+      const sent = await untilAborted(sending, ended);
+      accepted = true;
+      return resultOf(asSettled(sent.entry) ?? (await settled));
     } catch (error) {
-      throw error === limit.reason ? new ResultTimeoutError(message.messageId) : error;
+      if (error === limit.reason) throw new ResultTimeoutError(entry.messageId, accepted);
+      throw error === underWay.closed.reason ? new InboxClosedError(entry.messageId) : error;
     } finally {
-      waiting.delete(over);
       over.abort();
     }
+  }
+
+  let closing: Promise<void> | undefined;
+  async function end(): Promise<void> {
+    await underWay.close();
+    await Promise.all([wakeUpCall.close(), settlements.close()]);
   }
 
   return {
     send,
     execute,
     status: async (messageId) => findEntry(db, checkMessageId(messageId)),
-    async close() {
-      closed ??= new InboxClosedError();
-      for (const over of waiting) over.abort(closed);
-      await Promise.all([wakeUpCall.close(), settlements.close()]);
-    },
+    close: () => (closing ??= end()),
   };
+}
+
+/** Rejects with the signal's reason if that comes first; the promise then goes on by itself. */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
 }
 
 function isList(input: Message | readonly Message[]): input is readonly Message[] {

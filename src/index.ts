@@ -18,6 +18,7 @@ export {
   ConfigurationError,
   DeadLetterError,
   IdempotencyConflictError,
+  InboxClosedError,
   InboxError,
   InvalidCommandError,
   InvalidMessageError,
@@ -25,7 +26,6 @@ export {
   NotADeadLetterError,
   PublishError,
   RequestRefusedError,
-  InboxClosedError,
   ResultTimeoutError,
   RetryAfterError,
   SchemaError,
@@ -34,6 +34,8 @@ export {
   UnknownMessageError,
   UnreachableError,
   UnrecoverableError,
+  UnusableTransactionError,
+  WorkerEndedError,
   WorkflowIdTakenError,
 } from './errors.ts';
 export type { PublishErrorOptions } from './errors.ts';

@@ -18,6 +18,8 @@ import { PENDING_CHANNEL } from '../../src/store/send.ts';
 
 const IN_SQL = "select inbox.send($1, 'Note', '{}')";
 
+const message = (messageId: string) => ({ messageId, type: 'Note', payload: {} });
+
 describe('the wake-up of a send', () => {
   let server: PostgresServer;
   let pool: Pool;
@@ -36,8 +38,6 @@ describe('the wake-up of a send', () => {
     await pool.end();
     await server.stop();
   });
-
-  const message = (messageId: string) => ({ messageId, type: 'Note', payload: {} });
 
   async function inPrepared(name: string, work: (client: Client) => Promise<unknown>): Promise<void> {
     const client = new Client(server.url);
