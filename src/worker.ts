@@ -16,6 +16,7 @@ import { createDeliveries } from './alert-deliveries.ts';
 import { createAlertLoop } from './alerts.ts';
 import type { CommandDefinition, CommandLog } from './command.ts';
 import type { InboxSettings } from './config.ts';
+import { checkSettings } from './check-settings.ts';
 import { readDirectUrl, readSettings } from './config.ts';
 import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
@@ -33,6 +34,7 @@ import { readInboxId } from './store/identity.ts';
 import { TemporalWatch } from './temporal-watch.ts';
 import { workerIdentity } from './worker-identity.ts';
 import { loadWorkflowBundle } from './workflow-bundle.ts';
+import { WorkerLife } from './worker-life.ts';
 import { WorkerPresence } from './worker-presence.ts';
 
 export interface InboxWorkerOptions {
@@ -60,10 +62,14 @@ export interface InboxWorker {
   /**
    * Works until {@link shutdown} or, where the process installed Temporal's Runtime with signals, SIGTERM or SIGINT.
    * Attempts in flight may finish within the grace time; then it closes its connections to Postgres.
+   *
+   * @throws WorkerEndedError when it was called before, or after the worker's end; what made the worker fail
    */
   run(): Promise<void>;
-  /** Begins the end; may be called any number of times. */
+  /** Begins the end, which {@link run} waits for. Before `run`, it releases what the worker holds. Calling it again does nothing. */
   shutdown(): void;
+  /** Shuts the worker down, and resolves when it has released its connections, also if it never ran. */
+  close(): Promise<void>;
 }
 
 /**
@@ -73,7 +79,7 @@ export interface InboxWorker {
  *   ConfigurationError for settings that do not
  */
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
-  const settings = { ...readSettings(), ...options.settings };
+  const settings = { ...readSettings(), ...checkSettings(options.settings) };
   const namespace = options.namespace ?? 'default';
   const log = options.log ?? createLog();
   const registry = createRegistry(options.commands);
@@ -169,65 +175,29 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       // After the grace time attempts are cancelled and recorded as failed; this is for those that do not listen.
       shutdownForceTime: settings.shutdownGraceMs + 10_000,
     });
-    return {
-      async run() {
-        const shutdownWatch = watchShutdown(worker, () => relay.stop(), settings.shutdownGraceMs, shutdown);
-        const stopLooking = keepPlans([pools.claims, pools.attempts], pools.records);
+    return new WorkerLife({
+      worker,
+      loops: [
         // The relay ends when the last attempt has; until then there may be something to record.
-        const relaying = relay.run().finally(() => recorder.stop());
-        const loops = Promise.all([
-          relaying,
-          recorder.run(),
-          reconciler.run(),
-          alerts.run(),
-          presence.run(),
-          watch.run(),
-        ]);
-        try {
-          await worker.run();
-        } finally {
-          relay.stop();
-          reconciler.stop();
-          alerts.stop();
-          presence.stop();
-          watch.stop();
-          await loops;
-          clearInterval(shutdownWatch);
-          stopLooking();
-          await closePools(pools);
-        }
-      },
-      // Asked for twice, or after the end, there is nothing left to do; the SDK would throw.
-      shutdown() {
-        if (worker.getState() === 'RUNNING') worker.shutdown();
-      },
-    };
+        { run: () => relay.run().finally(() => recorder.stop()), stop: () => relay.stop() },
+        // Ends after the relay.
+        { run: () => recorder.run(), stop: () => {} },
+        reconciler,
+        alerts,
+        presence,
+        watch,
+      ],
+      shutdownBegun: () => relay.stop(),
+      graceMs: settings.shutdownGraceMs,
+      cancelAttempts: shutdown,
+      started: () => keepPlans([pools.claims, pools.attempts], pools.records),
+      release: () => closePools(pools),
+      log,
+    });
   } catch (error) {
     await closePools(pools);
     throw error;
   }
-}
-
-/**
- * Takes up no more commands once a shutdown has begun, and ends first attempts when its grace time is over. Nothing tells
- * a local activity that its worker shuts down: it would run on until the forced end, which leaves the entry Processing and
- * Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's
- * state is looked at.
- */
-function watchShutdown(
-  worker: Worker,
-  begun: () => void,
-  graceMs: number,
-  shutdown: AbortController,
-): NodeJS.Timeout {
-  let stoppingSince: number | undefined;
-  const look = () => {
-    if (['INITIALIZED', 'RUNNING'].includes(worker.getState())) return;
-    if (stoppingSince === undefined) begun();
-    stoppingSince ??= Date.now();
-    if (Date.now() - stoppingSince >= graceMs) shutdown.abort();
-  };
-  return setInterval(look, 100).unref();
 }
 
 type Pools = Record<'claims' | 'attempts' | 'records', Pool>;

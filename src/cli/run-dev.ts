@@ -60,7 +60,7 @@ async function work(
   const worker = await createInboxWorker(options);
   workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
   signal.addEventListener('abort', () => worker.shutdown());
-  if (signal.aborted) worker.shutdown();
-  await worker.run();
+  if (signal.aborted) await worker.close();
+  else await worker.run();
   await connection.close();
 }
