@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { decode } from '@temporalio/common/lib/encoding.js';
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload, PayloadConverter } from '@temporalio/common';
 import { findInexactNumber } from '../src/json-text.ts';
@@ -53,8 +52,9 @@ export const payloadConverter: PayloadConverter = {
 /** The value stays as it was, because workflows of earlier releases went on with it: what becomes of it, the activity decides. */
 function noteInexact<T>({ metadata, data }: Payload, value: T): T {
   if (!data || typeof value !== 'object' || value === null) return value;
-  if (!metadata?.['encoding'] || decode(metadata['encoding']) !== 'json/plain') return value;
-  const problem = findInexactNumber(decode(data));
+  const utf8 = new TextDecoder();
+  if (!metadata?.['encoding'] || utf8.decode(metadata['encoding']) !== 'json/plain') return value;
+  const problem = findInexactNumber(utf8.decode(data));
   if (problem !== null) Object.defineProperty(value, INEXACT, { value: problem });
   return value;
 }

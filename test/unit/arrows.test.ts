@@ -7,7 +7,7 @@ import { bundle } from '../support/bundle.ts';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Import, Source } from '../support/sources.ts';
 
-const PURE = ['campaign', 'command', 'errors', 'protocol', 'retry', 'json', 'outcome'].map(
+const PURE = ['campaign', 'command', 'errors', 'protocol', 'retry', 'json', 'json-text', 'outcome'].map(
   (name) => `src/${name}.ts`,
 );
 const isPure = (path: string) => PURE.includes(path);
