@@ -61,9 +61,16 @@ describe('the round trips of an attempt', () => {
     return proxy.turns('inbox attempts') - until;
   }
 
+  /** A result is there a moment before its connection is free again, so one more has to be open for the next attempt. */
+  async function warmUp(type: string): Promise<void> {
+    const ids = Array.from({ length: 8 }, (_, number) => fixture.id(`${type}-first-${number}`));
+    await Promise.all(ids.map((messageId) => inbox.execute({ messageId, type, payload: { statements: 1 } })));
+    await turnsOf(type, 1, `${type}-second`);
+  }
+
   for (const type of ['Ordinary', 'Express', 'Recorded']) {
     it(`are two where the handler has one statement: ${type}`, async () => {
-      await turnsOf(type, 1, `${type}-first`);
+      await warmUp(type);
       assert.equal(await turnsOf(type, 1, `${type}-one`), 2 * COMMANDS);
     });
 
