@@ -15,7 +15,7 @@ import { UnrecoverableError } from '../../src/errors.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 
-export const ACCOUNTS = 20;
+export const ACCOUNTS = 30;
 export const OPENING_CENTS = 1_000_000;
 export const MAXIMUM_ATTEMPTS = 20;
 
