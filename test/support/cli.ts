@@ -57,9 +57,9 @@ export function startCli(
     kill: (signal) => void child.kill(signal),
     says: async (text) => {
       await eventually(`inbox ${args[0]} says ${text}`, () => {
-        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${stderr}`);
-        return text.test(stderr);
+        return child.exitCode !== null || text.test(stderr);
       });
+      if (!text.test(stderr)) throw new Error(`inbox ${args[0]} ended with ${child.exitCode}: ${stderr}`);
     },
   };
 }
