@@ -1,0 +1,35 @@
+/**
+ * Harm that goes on beside the faults that follow, until it ends by itself or the storm does.
+ *
+ * @module
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export class Lasting {
+  #storm = new AbortController();
+  readonly #under = new Set<Promise<void>>();
+
+  /** `work` ends early when the signal is aborted. What it throws counts as its end: its server may have been killed. */
+  begin(work: (signal: AbortSignal) => Promise<void>): void {
+    const running: Promise<void> = work(this.#storm.signal)
+      .catch(() => {})
+      .finally(() => this.#under.delete(running));
+    this.#under.add(running);
+  }
+
+  get count(): number {
+    return this.#under.size;
+  }
+
+  /** Ends all of it, and waits until it has ended. */
+  async end(): Promise<void> {
+    this.#storm.abort();
+    await Promise.all(this.#under);
+    this.#storm = new AbortController();
+  }
+}
+
+/** Waits, or until the signal is aborted. */
+export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => {});
+}
