@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export class Lasting {
-  #storm = new AbortController();
+  #storm = newStorm();
   readonly #under = new Set<Promise<void>>();
 
   /** `work` ends early when the signal is aborted. What it throws counts as its end: its server may have been killed. */
@@ -17,16 +18,19 @@ export class Lasting {
     this.#under.add(running);
   }
 
-  get count(): number {
-    return this.#under.size;
-  }
-
   /** Ends all of it, and waits until it has ended. */
   async end(): Promise<void> {
     this.#storm.abort();
     await Promise.all(this.#under);
-    this.#storm = new AbortController();
+    this.#storm = newStorm();
   }
+}
+
+/** Any number may wait for its end. */
+function newStorm(): AbortController {
+  const storm = new AbortController();
+  setMaxListeners(0, storm.signal);
+  return storm;
 }
 
 /** Waits, or until the signal is aborted. */

@@ -35,6 +35,8 @@ const SHARED = ['bank.js', 'fleet-commands.js', 'broker-publisher.js'];
 const checkout = fileURLToPath(packageFile(''));
 const here = dirname(fileURLToPath(import.meta.url));
 
+const git = async (...args: string[]) => (await run('git', args, { cwd: checkout })).stdout.trim();
+
 export function releaseOfThisCheckout(): Release {
   return describe('newer', 'this checkout', checkout, here);
 }
@@ -45,7 +47,6 @@ export function releaseOfThisCheckout(): Release {
  * @param ref - a commit, a tag or a branch
  */
 export async function buildRelease(ref: string, say: (line: string) => void): Promise<Release> {
-  const git = async (...args: string[]) => (await run('git', args, { cwd: checkout })).stdout.trim();
   const commit = await git('rev-parse', '--verify', `${ref}^{commit}`);
   const releases = join(defaultCacheDir(), 'releases');
   await makeProgramFolder(releases);
