@@ -3,12 +3,13 @@
  * seed; every few minutes peace, and every invariant. A failure prints its seed, and the story of the commands it found.
  *
  * `--release REF`: the other release, a commit, tag or branch; default the previous commit, `none` for none.
- * `--only PART,PART`: only faults with one of these in their names. `--logs FOLDER`: what each worker said.
+ * `--only PART,PART`: only faults with one of these in their names. `--logs FOLDER`: what each worker said, the faults in
+ * their order, and every failed attempt.
  *
  * @module
  */
 import { setMaxListeners } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -139,6 +140,11 @@ if (report.violations > 0) {
   say('\nevery invariant holds');
 }
 
+/** A line in one of the logs. */
+function note(log: string, line: string): void {
+  if (values.logs !== undefined) appendFileSync(join(values.logs, `${log}.log`), `${line}\n`);
+}
+
 async function storm(until: number): Promise<void> {
   const begun = Date.now();
   const peace = new AbortController();
@@ -150,11 +156,14 @@ async function storm(until: number): Promise<void> {
   ]);
   while (Date.now() < until) {
     const name = pickFault(faults, random);
+    const started = new Date().toISOString();
     // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
+    let problem = '';
     const hit = await faults[name]!.run(scene, random).catch((error: unknown) => {
-      if (values.logs !== undefined) say(`${name}: ${String(error)}`);
+      problem = String(error);
       return false;
     });
+    note('faults', [started, new Date().toISOString(), name, hit ? 'hit' : `missed ${problem}`].join('  '));
     if (hit) report.faults[name] = (report.faults[name] ?? 0) + 1;
     await sleep(300 + random.below(2_200));
   }
@@ -218,8 +227,15 @@ async function countByRelease(): Promise<void> {
   );
   for (const { release, count } of rows)
     report.figures[`commands completed by the ${release} release`] = count;
+  await noteFailures();
   const { rows: types } = await pool.query<{ error_type: string; count: number }>(
     'select error_type, count(*)::integer as count from inbox.failures group by error_type',
   );
   for (const { error_type: type, count } of types) report.figures[`failed attempts: ${type}`] = count;
+}
+
+async function noteFailures(): Promise<void> {
+  if (values.logs === undefined) return;
+  const { rows } = await pool.query('select * from inbox.failures order by failed_at');
+  writeFileSync(join(values.logs, 'failures.log'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 }
