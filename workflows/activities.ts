@@ -42,6 +42,13 @@ export function firstAttempt(summary: string): FirstAttempt {
 }
 
 /**
+ * The longest wait after a try that was lost with its worker or ran out of time. All others say themselves when the next one
+ * is due. Temporal's count of tries includes those that did nothing, because the worker did not know the type or Postgres was
+ * away, so its backoff alone would reach minutes.
+ */
+const LOST_TRY_WAIT_MS = 10_000;
+
+/**
  * Retried by Temporal for as long as the attempt does not say that the command is settled. The number of attempts is
  * counted in Postgres: a Postgres that is away for an hour must not use them up.
  */
@@ -55,9 +62,9 @@ export function activitiesFor(
     startToCloseTimeout: facts ? facts.timeoutMs + MARGIN_MS : FIRST_ATTEMPT_LIMIT_MS,
     heartbeatTimeout: HEARTBEAT_TIMEOUT_MS,
     retry: {
-      initialInterval: policy.initialIntervalMs,
+      initialInterval: Math.min(policy.initialIntervalMs, LOST_TRY_WAIT_MS),
       backoffCoefficient: policy.backoffCoefficient,
-      maximumInterval: policy.maximumIntervalMs,
+      maximumInterval: Math.min(policy.maximumIntervalMs, LOST_TRY_WAIT_MS),
     },
     summary,
     ...priorityOf(lane),

@@ -4,16 +4,11 @@
  *
  * @module
  */
-import type { Pool } from 'pg';
+import { Pool } from 'pg';
 import { z } from 'zod';
-import type { DeadLetterAlert } from '../../src/alert.ts';
-import { defineCommand } from '../../src/command.ts';
-import { readDatabaseUrl } from '../../src/config.ts';
-import { createPool } from '../../src/database.ts';
-import type { Queryable } from '../../src/database.ts';
-import { UnrecoverableError } from '../../src/errors.ts';
-import { createInbox } from '../../src/inbox.ts';
-import type { Inbox } from '../../src/inbox.ts';
+// The public interface alone: chaos runs give this file to workers of other releases as well.
+import { createInbox, defineCommand, UnrecoverableError } from '../../src/index.ts';
+import type { DeadLetterAlert, Inbox, Json } from '../../src/index.ts';
 
 export const ACCOUNTS = 30;
 export const OPENING_CENTS = 1_000_000;
@@ -23,13 +18,34 @@ export const MAXIMUM_ATTEMPTS = 20;
 let inbox: Promise<Inbox> | undefined;
 
 function inboxOfThisProcess(): Promise<Inbox> {
-  const options = { connectionString: readDatabaseUrl(), max: 2, applicationName: 'chaos sender' };
-  inbox ??= createInbox({ pool: createPool(options) }).catch((error: unknown) => {
+  inbox ??= createInbox({ pool: createSenderPool() }).catch((error: unknown) => {
     // Postgres may be away: the next one tries again.
     inbox = undefined;
     throw error;
   });
   return inbox;
+}
+
+let senderPool: Pool | undefined;
+
+function createSenderPool(): Pool {
+  senderPool ??= new Pool({
+    connectionString: process.env['DATABASE_URL'],
+    max: 2,
+    application_name: 'chaos sender',
+    connectionTimeoutMillis: 10_000,
+    query_timeout: 10_000,
+  }).on('error', () => {});
+  return senderPool;
+}
+
+/** What Postgres says on the handler's own connection to it is the handler's business, and uses up an attempt. */
+async function sendBeside(message: { messageId: string; type: string; payload: Json }): Promise<void> {
+  await inboxOfThisProcess()
+    .then((own) => own.send(message))
+    .catch((error: unknown) => {
+      throw new Error(`the message beside was not sent: ${(error as Error).name}`);
+    });
 }
 
 /**
@@ -68,8 +84,8 @@ export const transfer = defineCommand({
     await tx.query('update chaos.accounts set balance = balance - $1 where id = $2', [cents, from]);
     await tx.query('update chaos.accounts set balance = balance + $1 where id = $2', [cents, to]);
     await tx.query(
-      'insert into chaos.effects (message_id, generation, attempt, cents) values ($1, $2, $3, $4)',
-      [messageId, generation, attempt, cents],
+      'insert into chaos.effects (message_id, generation, attempt, cents, release) values ($1, $2, $3, $4, $5)',
+      [messageId, generation, attempt, cents, process.env['CHAOS_RELEASE'] ?? null],
     );
     for (let number = 1; number <= events; number += 1) {
       emit({
@@ -79,7 +95,7 @@ export const transfer = defineCommand({
         payload: { number, of: events },
       });
     }
-    if (beside) await (await inboxOfThisProcess()).send(beside);
+    if (beside) await sendBeside(beside);
     if (sleepMs > 0) await tx.query('select pg_sleep($1)', [sleepMs / 1_000]);
     if (dies && generation === 0) throw new UnrecoverableError('DiesUntilReplayed');
     if (attempt <= failures) throw new Error('fails for now');
@@ -96,8 +112,15 @@ export const recordedTransfer = defineCommand({
   express: 'recorded',
 });
 
+/** Known to the newer one of two releases only, or to the older one only. */
+export const TYPES_OF_ONE_RELEASE = {
+  newer: ['AddedTransfer', 'AddedExpressTransfer'],
+  older: ['RetiredTransfer'],
+} as const;
+export type ReleaseName = keyof typeof TYPES_OF_ONE_RELEASE;
+
 /** Remembers who was told of which alert, as often as it was told. */
-export async function noteAlert(db: Queryable, { alertId, count }: DeadLetterAlert): Promise<void> {
+export async function noteAlert(db: Pick<Pool, 'query'>, { alertId, count }: DeadLetterAlert): Promise<void> {
   await db.query('insert into chaos.alerts (alert_id, count) values ($1, $2)', [alertId, count]);
 }
 
@@ -106,7 +129,8 @@ export async function createChaosSchema(pool: Pool): Promise<void> {
   await pool.query(`
     create schema chaos;
     create table chaos.accounts (id integer primary key, balance bigint not null);
-    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint);
+    create table chaos.effects (message_id text collate "C", generation integer, attempt integer, cents bigint,
+      release text);
     create table chaos.alerts (alert_id uuid, count integer)`);
   await pool.query('insert into chaos.accounts select id, $1 from generate_series(0, $2) as id', [
     OPENING_CENTS,

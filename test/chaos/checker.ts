@@ -220,8 +220,21 @@ export async function isAllRecorded(pool: Pool): Promise<boolean> {
 /** Runs every invariant against the database, with the journal beside it. */
 export async function check(pool: Pool, journal: Journal): Promise<Finding[]> {
   await journal.store(pool);
+  const contradictions = journal.contradictions.map((each) => JSON.stringify(each));
+  return [
+    ...(await checkEach(pool, INVARIANTS)),
+    {
+      name: '1d no two answers to senders contradict each other',
+      violations: contradictions.length,
+      examples: contradictions.slice(0, 5),
+    },
+  ];
+}
+
+/** Runs these invariants against the database. */
+export async function checkEach(pool: Pool, invariants: readonly Invariant[]): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const { name, sql } of INVARIANTS) {
+  for (const { name, sql } of invariants) {
     const { rows } = await pool.query<Record<string, unknown>>(sql);
     findings.push({
       name,

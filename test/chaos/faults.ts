@@ -10,16 +10,17 @@ import { Client as PgClient } from 'pg';
 import type { WorkerProcess } from '../support/worker-process.ts';
 import type { CommitFault } from '../support/proxy.ts';
 import { ACCOUNTS } from './bank.ts';
+import { BROKER_FAULTS } from './broker-fault.ts';
+import type { Fault } from './fault.ts';
+import { POOLER_FAULTS } from './pooler-faults.ts';
 import type { Random } from './random.ts';
+import { READ_ONLY_FAULTS } from './read-only-faults.ts';
+import { RELEASE_FAULTS } from './release-faults.ts';
+import { SNAPSHOT_FAULTS } from './snapshot-fault.ts';
+import { STRANGER_FAULTS } from './stranger-fault.ts';
 import type { Surroundings } from './surroundings.ts';
 
 const execute = promisify(execFile);
-
-export interface Fault {
-  weight: number;
-  /** Resolves with false when there was nothing to hit. */
-  run: (around: Surroundings, random: Random) => Promise<boolean>;
-}
 
 export const FAULTS: Record<string, Fault> = {
   'worker killed': {
@@ -100,10 +101,26 @@ export const FAULTS: Record<string, Fault> = {
     weight: 2,
     run: (around) => operate(around, ['reset', '--type', 'FirstWorkflowTask', '--reason', 'chaos']),
   },
+  ...RELEASE_FAULTS,
+  ...POOLER_FAULTS,
+  ...SNAPSHOT_FAULTS,
+  ...READ_ONLY_FAULTS,
+  ...STRANGER_FAULTS,
+  ...BROKER_FAULTS,
 };
 
-export function pickFault(random: Random): string {
-  const entries = Object.entries(FAULTS);
+/** @param only - parts of names, separated by commas; empty for all of them */
+export function chooseFaults(only: string): Record<string, Fault> {
+  const parts = only.split(',').filter((part) => part !== '');
+  const chosen = Object.entries(FAULTS).filter(
+    ([name]) => parts.length === 0 || parts.some((part) => name.includes(part)),
+  );
+  if (chosen.length === 0) throw new Error(`no fault has ${parts.join(' or ')} in its name`);
+  return Object.fromEntries(chosen);
+}
+
+export function pickFault(faults: Record<string, Fault>, random: Random): string {
+  const entries = Object.entries(faults);
   let at = random.below(entries.reduce((sum, [, { weight }]) => sum + weight, 0));
   for (const [name, { weight }] of entries) {
     if (at < weight) return name;

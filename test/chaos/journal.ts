@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Pool } from 'pg';
 import type { Json } from '../../src/json.ts';
 
@@ -16,13 +17,31 @@ export interface JournalLine {
   answer: Answer;
 }
 
+export interface Contradiction {
+  messageId: string;
+  said: string;
+}
+
 export class Journal {
   readonly #lines = new Map<string, JournalLine>();
+  readonly #contradictions: Contradiction[] = [];
 
   /** A message that was accepted once is accepted, however its repeats were answered. */
   add(line: JournalLine): void {
     const known = this.#lines.get(line.messageId);
+    if (known?.answer === 'ok' && line.answer === 'ok' && !isSameMessage(known, line)) {
+      this.contradict({ messageId: line.messageId, said: 'two different messages were accepted' });
+    }
     if (!known || rank(line.answer) > rank(known.answer)) this.#lines.set(line.messageId, line);
+  }
+
+  /** Notes an answer that cannot be right. */
+  contradict(contradiction: Contradiction): void {
+    this.#contradictions.push(contradiction);
+  }
+
+  get contradictions(): readonly Contradiction[] {
+    return this.#contradictions;
   }
 
   get lines(): JournalLine[] {
@@ -42,6 +61,10 @@ export class Journal {
       [JSON.stringify(this.lines)],
     );
   }
+}
+
+function isSameMessage(one: JournalLine, other: JournalLine): boolean {
+  return one.commandType === other.commandType && isDeepStrictEqual(one.payload, other.payload);
 }
 
 function rank(answer: Answer): number {

@@ -6,15 +6,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
+import { IdempotencyConflictError } from '../../src/errors.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
-import { ACCOUNTS } from './bank.ts';
+import { ACCOUNTS, TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { Answer, Journal } from './journal.ts';
 import type { Random } from './random.ts';
 
 export interface LoadOptions {
-  inbox: Inbox;
+  /** Over different ways to Postgres; one is picked for each send. */
+  inboxes: readonly Inbox[];
   client: Client;
   journal: Journal;
   random: Random;
@@ -22,6 +24,8 @@ export interface LoadOptions {
   senders: number;
   /** Commands a second of all of them. */
   rate: number;
+  /** Whether workers of two releases run, each with types of its own. */
+  twoReleases: boolean;
 }
 
 export interface LoadCounts {
@@ -33,18 +37,26 @@ export interface LoadCounts {
   sent: number;
   started: number;
   unknown: number;
+  /** Refused, since a stranger had sent something else under the same id. */
+  conflicts: number;
 }
 
 export interface Load {
   readonly counts: LoadCounts;
   /** Until the signal. Each sender waits for its answer before it goes on, like a real one. Can be run again. */
   run(signal: AbortSignal): Promise<void>;
+  /** A message for somebody else to send first. `contested`: what they send under its id is another message. */
+  invent(contested: boolean): Sending;
+  /** Several senders send it next, over both ways. */
+  sendSoon(sending: Sending): void;
 }
 
-interface Sending {
+export interface Sending {
   messageId: string;
   commandType: string;
   payload: JsonObject;
+  /** Somebody else may have sent another message under this id: then a conflict is the right answer. */
+  contested: boolean;
 }
 
 const DUPLICATES = 0.15;
@@ -53,20 +65,28 @@ const EXPRESS = 0.3;
 const RECORDED = 0.3;
 /** Of the commands: these send another one, beside the worker that runs them. */
 const BESIDE = 0.1;
+/** Of the commands: only one of two releases knows their type. */
+const OF_ONE_RELEASE = 0.12;
+/** Senders at the same time of what a stranger has sent. */
+const SENDERS_OF_INVENTED = 3;
 
 export function createLoad(options: LoadOptions): Load {
-  const { random, senders, rate } = options;
-  const counts: LoadCounts = { commands: 0, repeats: 0, sent: 0, started: 0, unknown: 0 };
+  const { random, senders, rate, twoReleases } = options;
+  const counts: LoadCounts = { commands: 0, repeats: 0, sent: 0, started: 0, unknown: 0, conflicts: 0 };
   const before: Sending[] = [];
+  const soon: Sending[] = [];
+  let invented = 0;
 
   function next(): Sending {
+    const first = soon.shift();
+    if (first) return first;
     if (before.length > 0 && random.chance(DUPLICATES)) {
       counts.repeats += 1;
       // Half of them soon, while the first may still be under way.
       return random.chance(0.5) ? random.pick(before.slice(-20)) : random.pick(before);
     }
     counts.commands += 1;
-    const sending = newSending(random, counts.commands);
+    const sending = newSending(random, counts.commands, twoReleases);
     before.push(sending);
     return sending;
   }
@@ -84,20 +104,31 @@ export function createLoad(options: LoadOptions): Load {
     async run(signal) {
       await Promise.all(Array.from({ length: senders }, () => sender(signal)));
     },
+    invent(contested) {
+      invented += 1;
+      return { ...newTransfer(random, `stranger-${invented}`, twoReleases), contested };
+    },
+    sendSoon(sending) {
+      counts.commands += 1;
+      counts.repeats += SENDERS_OF_INVENTED - 1;
+      before.push(sending);
+      for (let n = 0; n < SENDERS_OF_INVENTED; n += 1) soon.push(sending);
+    },
   };
 }
 
-function newSending(random: Random, number: number): Sending {
-  const sending = newTransfer(random, `transfer-${number}`);
+function newSending(random: Random, number: number, twoReleases: boolean): Sending {
+  const sending = newTransfer(random, `transfer-${number}`, twoReleases);
   if (!random.chance(BESIDE)) return sending;
-  const { messageId, commandType: type, payload } = newTransfer(random, `beside-${number}`);
+  const { messageId, commandType: type, payload } = newTransfer(random, `beside-${number}`, twoReleases);
   return { ...sending, payload: { ...sending.payload, beside: { messageId, type, payload } } };
 }
 
-function newTransfer(random: Random, messageId: string): Sending {
+function newTransfer(random: Random, messageId: string, twoReleases: boolean): Sending {
   return {
     messageId,
-    commandType: laneOf(random),
+    contested: false,
+    commandType: twoReleases && random.chance(OF_ONE_RELEASE) ? typeOfOneRelease(random) : laneOf(random),
     payload: {
       from: random.below(ACCOUNTS),
       to: random.below(ACCOUNTS),
@@ -110,6 +141,10 @@ function newTransfer(random: Random, messageId: string): Sending {
   };
 }
 
+function typeOfOneRelease(random: Random): string {
+  return random.pick(Object.values(TYPES_OF_ONE_RELEASE).flat());
+}
+
 function laneOf(random: Random): string {
   const share = random.next();
   if (share < EXPRESS) return 'ExpressTransfer';
@@ -118,20 +153,25 @@ function laneOf(random: Random): string {
 
 async function sendOnce(
   options: LoadOptions,
-  { messageId, commandType, payload }: Sending,
+  { messageId, commandType, payload, contested }: Sending,
   counts: LoadCounts,
 ): Promise<void> {
-  const { inbox, journal, random } = options;
+  const { inboxes, journal, random } = options;
   const viaPostgres = random.chance(0.6);
+  const inbox = random.pick(inboxes);
   let answer: Answer = 'ok';
   try {
     if (viaPostgres) await inbox.send({ messageId, type: commandType, payload });
-    else await start(options, { messageId, commandType, payload });
+    else await start(options, messageId, { commandType, payload });
     counts[viaPostgres ? 'sent' : 'started'] += 1;
-  } catch {
+    // A workflow that was started is refused later.
+    if (contested && !viaPostgres) answer = 'unknown';
+  } catch (error) {
     // The answer was lost, or a server was away: it may have been accepted, or not.
     answer = 'unknown';
-    counts.unknown += 1;
+    if (!(error instanceof IdempotencyConflictError)) counts.unknown += 1;
+    else if (contested) counts.conflicts += 1;
+    else journal.contradict({ messageId, said: 'a conflict with a message that nobody sent' });
   }
   journal.add({ messageId, commandType, payload, answer });
   // Whether and when the other one is sent is up to the worker.
@@ -141,7 +181,11 @@ async function sendOnce(
   journal.add({ ...rest, commandType: type, answer: 'unknown' });
 }
 
-async function start({ client }: LoadOptions, { messageId, commandType, payload }: Sending): Promise<void> {
+async function start(
+  { client }: LoadOptions,
+  messageId: string,
+  { commandType, payload }: Pick<Sending, 'commandType' | 'payload'>,
+): Promise<void> {
   try {
     await client.withDeadline(Date.now() + 5_000, () =>
       client.workflow.start('handleCommand', {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { isAllAlerted, isAllRecorded } from './checker.ts';
 import type { Journal } from './journal.ts';
+import { isAllPublished } from './published.ts';
 
 export interface Recovery {
   /** Accepted and not ended when the faults stopped. */
@@ -34,10 +35,11 @@ export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recov
   }
 }
 
-/** Until every alert is told and every record made. After a storm that can take as long as the longest delay between two tries. */
+/** Until every alert is told, every record made and every event published. After a storm that can take as long as the longest delay between two tries. */
 export async function watchWhatFollows(pool: Pool): Promise<void> {
   const begun = Date.now();
-  const isOver = async () => (await isAllAlerted(pool)) && isAllRecorded(pool);
+  const isOver = async () =>
+    (await isAllAlerted(pool)) && (await isAllRecorded(pool)) && isAllPublished(pool);
   while (Date.now() - begun < 2 * LIMIT_MS && !(await isOver())) await sleep(500);
 }
 

@@ -16,6 +16,10 @@ export interface ChaosReport {
   workerDeaths: number;
   commitsCut: number;
   commitsHeld: number;
+  /** What came of the faults, by its description. */
+  figures: Record<string, number>;
+  /** The releases that ran beside each other. */
+  releases: string[];
   load: LoadCounts;
   replayedAtTheEnd: number;
   recoveries: Recovery[];
@@ -38,11 +42,16 @@ export function addReports(reports: readonly ChaosReport[]): string {
     ['minutes under faults', sum(({ stormMinutes }) => stormMinutes).toFixed(0)],
     ['commands', sum(({ load }) => load.commands)],
     ['repeats of them', sum(({ load }) => load.repeats)],
+    ['releases', [...new Set(reports.flatMap(({ releases }) => releases))].join(', ')],
     ['answers lost to their senders', sum(({ load }) => load.unknown)],
+    ['sends refused as conflicts, rightly', sum(({ load }) => load.conflicts)],
     ...Object.keys(FAULTS).map((name): [string, number] => [name, sum(({ faults }) => faults[name] ?? 0)]),
     ['worker processes that ended', sum(({ workerDeaths }) => workerDeaths)],
     ['COMMITs really cut', sum(({ commitsCut }) => commitsCut)],
     ['COMMITs really held back', sum(({ commitsHeld }) => commitsHeld)],
+    ...[...new Set(reports.flatMap(({ figures }) => Object.keys(figures)))]
+      .sort()
+      .map((name): [string, number] => [name, sum(({ figures }) => figures[name] ?? 0)]),
     ['recoveries', recoveries.length],
     ['commands open when the faults stopped', open],
     ['of these ended within 30 s', open === 0 ? '100 %' : `${((100 * soon) / open).toFixed(2)} %`],

@@ -1,24 +1,35 @@
 /**
- * `npm run chaos -- --minutes N --seed S`: real worker processes under real load, faults at random from the seed; every
- * few minutes peace, and every invariant. A failure prints its seed, and the story of the commands it found.
+ * `npm run chaos -- --minutes N --seed S`: real worker processes of two releases under real load, faults at random from the
+ * seed; every few minutes peace, and every invariant. A failure prints its seed, and the story of the commands it found.
+ *
+ * `--release REF`: the other release, a commit, tag or branch; default the previous commit, `none` for none.
+ * `--only PART,PART`: only faults with one of these in their names. `--logs FOLDER`: what each worker said, the faults in
+ * their order, and every failed attempt.
  *
  * @module
  */
 import { setMaxListeners } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createInbox } from '../../src/inbox.ts';
 import { createLog } from '../../src/log.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import { chooseSeed } from '../support/choose-seed.ts';
-import { check, checkReplayable, describeFindings, violated } from './checker.ts';
+import { ATTEMPT_INVARIANTS } from './attempt-invariants.ts';
+import { check, checkEach, checkReplayable, describeFindings, violated } from './checker.ts';
 import type { Finding } from './checker.ts';
-import { FAULTS, pickFault } from './faults.ts';
+import type { Scene } from './fault.ts';
+import { chooseFaults, pickFault } from './faults.ts';
 import { Journal } from './journal.ts';
+import { Lasting } from './lasting.ts';
 import { createLoad } from './load.ts';
 import { resolveDeadLetters } from './operator.ts';
+import { PUBLISHED_INVARIANTS } from './published.ts';
 import { createRandom } from './random.ts';
+import { bringBackBothReleases } from './release-faults.ts';
+import { buildRelease, releaseOfThisCheckout } from './releases.ts';
 import { tellStory, watchWhatFollows, watchRecovery } from './recovery.ts';
 import { addReports } from './report.ts';
 import type { ChaosReport } from './report.ts';
@@ -31,6 +42,9 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '3' },
     rate: { type: 'string', default: '20' },
     report: { type: 'string' },
+    release: { type: 'string', default: 'HEAD~1' },
+    only: { type: 'string', default: '' },
+    logs: { type: 'string' },
   },
 });
 const seed = Number(values.seed);
@@ -43,20 +57,36 @@ const SENDERS = 16;
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const random = createRandom(seed);
 say(`chaos: seed ${seed}, ${values.minutes} minutes, ${workers} workers, ${rate} commands/s`);
-const around = await startSurroundings(workers);
+const faults = chooseFaults(values.only);
+const releases = [releaseOfThisCheckout()];
+if (workers > 1 && values.release !== 'none') releases.push(await buildRelease(values.release, say));
+if (releases.length === 1) say('workers of one release only: that takes one worker, or --release none');
+if (values.logs !== undefined) mkdirSync(values.logs, { recursive: true });
+const around = await startSurroundings({
+  workers,
+  releases,
+  onWorkerEnd(name, log) {
+    if (values.logs !== undefined) writeFileSync(join(values.logs, `${name}.log`), log);
+  },
+});
 const { fleet, proxy, pool, client } = around;
 if (around.disk === null) say('no small disk can be mounted here: it is not filled');
+if (around.pooler === null) say('PgBouncer is not installed: nothing is behind a pooler');
 const quiet = createLog('error', () => {});
-const inbox = await createInbox({ pool, log: quiet });
+const inboxes = await Promise.all(around.senderPools.map((each) => createInbox({ pool: each, log: quiet })));
 const journal = new Journal();
 const load = createLoad({
-  inbox,
+  inboxes,
+  twoReleases: releases.length > 1,
   client,
   journal,
   random: createRandom(seed + 1),
   senders: SENDERS,
   rate,
 });
+const lasting = new Lasting();
+/** By invariant: what faults saw themselves. */
+const complaints = new Map<string, string[]>();
 const operatorRandom = createRandom(seed + 2);
 const report: ChaosReport = {
   seed,
@@ -66,11 +96,24 @@ const report: ChaosReport = {
   workerDeaths: 0,
   commitsCut: 0,
   commitsHeld: 0,
+  figures: {},
+  releases: releases.map(({ name, version }) => `${name}: ${version}`),
   load: load.counts,
   replayedAtTheEnd: 0,
   recoveries: [],
   checks: 0,
   violations: 0,
+};
+
+const scene: Scene = {
+  ...around,
+  load,
+  journal,
+  lasting,
+  complain(invariant, example) {
+    complaints.set(invariant, [...(complaints.get(invariant) ?? []), JSON.stringify(example)]);
+  },
+  count: (what, by) => void (report.figures[what] = (report.figures[what] ?? 0) + by),
 };
 
 const end = Date.now() + Number(values.minutes) * 60_000;
@@ -87,14 +130,19 @@ while (Date.now() < end && report.violations === 0) {
 }
 
 say(`\n${addReports([report])}`);
-await inbox.close();
+await Promise.all(inboxes.map((inbox) => inbox.close()));
 await around.stop();
 if (report.violations > 0) {
-  const again = `--seed ${seed} --minutes ${values.minutes} --workers ${workers} --rate ${rate}`;
+  const again = `--seed ${seed} --minutes ${values.minutes} --workers ${workers} --rate ${rate} --release ${values.release}`;
   say(`\nFAILED: repeat it with ${again}`);
   process.exitCode = 1;
 } else {
   say('\nevery invariant holds');
+}
+
+/** A line in one of the logs. */
+function note(log: string, line: string): void {
+  if (values.logs !== undefined) appendFileSync(join(values.logs, `${log}.log`), `${line}\n`);
 }
 
 async function storm(until: number): Promise<void> {
@@ -107,15 +155,23 @@ async function storm(until: number): Promise<void> {
     resolveDeadLetters({ pool, client, random: operatorRandom, signal: peace.signal }),
   ]);
   while (Date.now() < until) {
-    const name = pickFault(random);
+    const name = pickFault(faults, random);
+    const started = new Date().toISOString();
     // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
-    const hit = await FAULTS[name]!.run(around, random).catch(() => false);
+    let problem = '';
+    const hit = await faults[name]!.run(scene, random).catch((error: unknown) => {
+      problem = String(error);
+      return false;
+    });
+    note('faults', [started, new Date().toISOString(), name, hit ? 'hit' : `missed ${problem}`].join('  '));
     if (hit) report.faults[name] = (report.faults[name] ?? 0) + 1;
     await sleep(300 + random.below(2_200));
   }
   peace.abort();
   await going;
+  await lasting.end();
   proxy.cut();
+  if (!(await bringBackBothReleases(scene))) say('a worker did not start within a minute');
   report.stormMinutes += (Date.now() - begun) / 60_000;
 }
 
@@ -139,7 +195,18 @@ async function judge(): Promise<void> {
   const replayable = await checkReplayable(operator);
   await watchRecovery(pool, journal);
   await watchWhatFollows(pool);
-  const findings: Finding[] = [replayable, ...(await check(pool, journal))];
+  await around.broker.store(pool);
+  await countByRelease();
+  const findings: Finding[] = [
+    replayable,
+    ...(await check(pool, journal)),
+    ...(await checkEach(pool, [...PUBLISHED_INVARIANTS, ...ATTEMPT_INVARIANTS])),
+    ...[...complaints].map(([name, examples]) => ({
+      name,
+      violations: examples.length,
+      examples: examples.slice(0, 5),
+    })),
+  ];
   report.checks += 1;
   const broken = violated(findings);
   report.violations += broken.reduce((sum, { violations }) => sum + violations, 0);
@@ -152,4 +219,23 @@ async function judge(): Promise<void> {
     }),
   );
   for (const messageId of [...new Set(ids)].slice(0, 5)) say(`\n${await tellStory(pool, messageId)}`);
+}
+
+async function countByRelease(): Promise<void> {
+  const { rows } = await pool.query<{ release: string; count: number }>(
+    'select release, count(*)::integer as count from chaos.effects group by release',
+  );
+  for (const { release, count } of rows)
+    report.figures[`commands completed by the ${release} release`] = count;
+  await noteFailures();
+  const { rows: types } = await pool.query<{ error_type: string; count: number }>(
+    'select error_type, count(*)::integer as count from inbox.failures group by error_type',
+  );
+  for (const { error_type: type, count } of types) report.figures[`failed attempts: ${type}`] = count;
+}
+
+async function noteFailures(): Promise<void> {
+  if (values.logs === undefined) return;
+  const { rows } = await pool.query('select * from inbox.failures order by failed_at');
+  writeFileSync(join(values.logs, 'failures.log'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
 }

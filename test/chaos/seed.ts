@@ -30,7 +30,7 @@ export interface Seed {
   corrupt?: string;
 }
 
-type Application = 'inbox attempts' | 'inbox claims' | 'inbox records';
+type Application = 'inbox attempts' | 'inbox claims' | 'inbox records' | 'inbox outbox';
 
 /** Replaces text in every statement of the pool that has it. */
 export function rewrite(application: Application, ...changes: readonly (readonly [string, string])[]): Seed {

@@ -64,7 +64,8 @@ const { pool, client, worker, relay } = system;
 const inbox = await createInbox({ pool, log: createLog('error', () => {}) });
 const journal = new Journal();
 const load = createLoad({
-  inbox,
+  inboxes: [inbox],
+  twoReleases: false,
   client,
   journal,
   random: createRandom(seed),

@@ -1,5 +1,6 @@
 /**
- * What a chaos run happens to: servers of its own, a proxy between the workers and Postgres, and a fleet of workers.
+ * What a chaos run happens to: servers of its own, a proxy and a pooler between the workers and Postgres, a broker, and a
+ * fleet of workers of two releases.
  *
  * @module
  */
@@ -19,29 +20,51 @@ import { migrate } from '../../src/migrate.ts';
 import { DEFAULT_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../src/protocol.ts';
 import { startProxy } from '../support/proxy.ts';
 import type { Proxy } from '../support/proxy.ts';
-import { startFleet } from '../support/worker-fleet.ts';
-import type { WorkerFleet } from '../support/worker-fleet.ts';
+import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
+import type { PgBouncer } from '../support/pgbouncer.ts';
 import { createChaosSchema } from './bank.ts';
+import { startBroker } from './broker.ts';
+import type { Broker } from './broker.ts';
 import { mountSmallDisk } from './disk.ts';
 import type { SmallDisk } from './disk.ts';
+import { startChaosFleet } from './fleet.ts';
+import type { ChaosFleet, Route } from './fleet.ts';
+import type { Release } from './releases.ts';
 
 export interface Surroundings {
-  fleet: WorkerFleet;
+  fleet: ChaosFleet;
+  /** One, or two that the places of the fleet change between. */
+  releases: readonly Release[];
   proxy: Proxy;
+  /** In transaction mode, in front of the proxy, where it is installed. */
+  pooler: PgBouncer | null;
+  broker: Broker;
   postgres: PostgresServer;
   temporal: { server: TemporalServer; start: () => Promise<TemporalServer> };
   /** Postgres's, where one could be mounted. */
   disk: SmallDisk | null;
-  /** Straight to Postgres, not through the proxy. */
+  /** Straight to Postgres, not through the proxy, and never read-only. */
   pool: Pool;
+  /** What senders use, one beside the other. */
+  senderPools: readonly Pool[];
   client: Client;
   stop(): Promise<void>;
 }
 
 /** Room for the write-ahead log and the tables of an hour. */
 const DISK_MEGABYTES = 6_000;
+/** Fewer than the workers behind it ask for. */
+const SERVER_CONNECTIONS = 40;
+const ROUTES: readonly Route[] = ['direct', 'pooler', 'pooler only'];
 
-export async function startSurroundings(workers: number): Promise<Surroundings> {
+export interface SurroundingsOptions {
+  workers: number;
+  releases: readonly Release[];
+  onWorkerEnd: (name: string, log: string) => void;
+}
+
+export async function startSurroundings(options: SurroundingsOptions): Promise<Surroundings> {
+  const { workers, releases, onWorkerEnd } = options;
   const disk = await mountSmallDisk(DISK_MEGABYTES);
   const postgres = await startPostgresServer(disk === null ? {} : { dataDir: join(disk.path, 'postgres') });
   const proxy = await startProxy(postgres.port);
@@ -56,32 +79,61 @@ export async function startSurroundings(workers: number): Promise<Surroundings> 
       searchAttributes: Object.values(SEARCH_ATTRIBUTES),
     });
   const temporal = { server: await startTemporal(), start: startTemporal };
-  const pool = createPool({ connectionString: postgres.url, max: 12, applicationName: 'chaos' });
+  const pool = createPool({
+    connectionString: postgres.url,
+    max: 12,
+    applicationName: 'chaos',
+    settings: { default_transaction_read_only: 'off' },
+  });
   await migrate(pool);
   await createChaosSchema(pool);
-  await pool.query('create table chaos.crashes (message_id text primary key)');
+  const broker = await startBroker();
 
   const proxied = new URL(postgres.url);
   proxied.port = String(proxy.port);
-  const fleet = await startFleet(
-    { database: { url: proxied.href }, taskQueue: DEFAULT_TASK_QUEUE },
-    './chaos-commands.js',
-    workers,
-    { TEMPORAL_ADDRESS: `127.0.0.1:${port}`, INBOX_ALERT_WINDOW: '1s' },
+  const pooler = withoutPgBouncer
+    ? null
+    : await startPgBouncer(proxied.href, {
+        poolMode: 'transaction',
+        settings: { default_pool_size: SERVER_CONNECTIONS },
+      });
+  const senderPools = [postgres.url, ...(pooler === null ? [] : [pooler.url])].map((connectionString) =>
+    createPool({ connectionString, max: 8, applicationName: 'chaos sender', queryTimeoutMs: 20_000 }),
   );
+  const fleet = startChaosFleet({
+    places: Array.from({ length: workers }, (_, n) => ({
+      release: releases[n % releases.length]!,
+      route: ROUTES[n % ROUTES.length]!,
+    })),
+    taskQueue: DEFAULT_TASK_QUEUE,
+    databaseUrl: proxied.href,
+    pooledUrl: pooler?.url ?? null,
+    env: {
+      TEMPORAL_ADDRESS: `127.0.0.1:${port}`,
+      INBOX_ALERT_WINDOW: '1s',
+      CHAOS_BROKER: broker.url,
+    },
+    onEnd: onWorkerEnd,
+  });
   const connection = await Connection.connect({ address: `127.0.0.1:${port}` });
   return {
     fleet,
+    releases,
     proxy,
+    pooler,
+    broker,
     postgres,
     temporal,
     disk,
     pool,
+    senderPools,
     client: new Client({ connection }),
     async stop() {
       await fleet.stop();
       await connection.close();
-      await pool.end();
+      await Promise.all([pool, ...senderPools].map((each) => each.end()));
+      await broker.stop();
+      await pooler?.stop();
       await proxy.close();
       await temporal.server.stop();
       await postgres.stop();

@@ -74,6 +74,16 @@ describe('two releases on one database', () => {
       `select status, attempt, retry_count as retry from inbox.entries where message_id = any ($1)`,
       [sent.map(({ messageId }) => messageId)],
     );
+  /** How long Temporal waits at most after a try that was lost with its worker, for each activity of the workflow. */
+  const longestWaits = (messageId: string) =>
+    eventually('it is tried as an activity', async () => {
+      const { events } = await fixture.client.workflow.getHandle(messageId).fetchHistory();
+      const policies = events!.map((event) => event.activityTaskScheduledEventAttributes?.retryPolicy);
+      const waits = policies
+        .filter(Boolean)
+        .map((policy) => Number(policy!.maximumInterval!.seconds) * 1_000);
+      return waits.length > 0 && waits;
+    });
   const allCompleted = (sent: ReturnType<typeof messages>) =>
     eventually(`${sent.length} commands are completed`, async () => {
       const found = await statuses(sent);
@@ -95,6 +105,8 @@ describe('two releases on one database', () => {
     for (const { status, attempt } of [...(await statuses(unknown)), ...(await statuses(direct))]) {
       assert.deepEqual([status, attempt], ['Pending', 0]);
     }
+    // Many tries are handed on meanwhile: they must not make Temporal wait for minutes when a worker dies with one.
+    assert.deepEqual(await longestWaits(direct[0]!.messageId), [10_000]);
     const found = await findUnknownTypes(fixture.pool);
     assert.deepEqual(found.map(({ commandType, count }) => `${commandType} ${count}`).sort(), [
       'New 5',
@@ -131,6 +143,7 @@ describe('two releases on one database', () => {
         failures.length > others.length ? others.map(() => 'Error') : ['Error'],
       );
     }
+    assert.deepEqual(await longestWaits(fixture.id('both-direct-Old-0')), [10_000]);
     await Promise.all(workers.map((worker) => worker.stop()));
   });
 

@@ -31,6 +31,10 @@ export interface PgBouncer {
   /** Any URL of the same server, through this PgBouncer. */
   through(url: string): string;
   log(): Promise<string>;
+  /** SIGSTOP for one that stands still, SIGCONT for one that goes on, SIGKILL for one that is gone until `restart`. */
+  kill(signal: NodeJS.Signals): void;
+  /** On the same port; resolves when it answers. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -97,12 +101,16 @@ export async function startPgBouncer(
   }
   await chmod(folder, 0o700);
   if (asRoot) await chown(folder, NOBODY, NOBODY);
-  const child = spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], {
-    stdio: 'ignore',
-    cwd: '/',
-    ...(asRoot && { uid: NOBODY, gid: NOBODY }),
-  });
-  const ended = once(child, 'exit');
+  const program = binary;
+  const launch = () =>
+    spawn(program, ['-q', join(folder, 'pgbouncer.ini')], {
+      stdio: 'ignore',
+      cwd: '/',
+      ...(asRoot && { uid: NOBODY, gid: NOBODY }),
+    });
+  let child = launch();
+  let ended = once(child, 'exit');
+  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   const log = () => readFile(join(folder, 'log'), 'utf8').catch(() => '');
   const through = (url: string) => {
     const pooled = new URL(url);
@@ -110,20 +118,31 @@ export async function startPgBouncer(
     pooled.port = String(port);
     return pooled.href;
   };
-  await eventually('PgBouncer answers', async () => {
-    if (child.exitCode !== null) throw new Error(`PgBouncer ended: ${await log()}`);
-    const client = new Client({ connectionString: through(databaseUrl) });
-    await client.connect();
-    await client.end();
-    return true;
-  });
+  const answers = () =>
+    eventually('PgBouncer answers', async () => {
+      if (child.exitCode !== null) throw new Error(`PgBouncer ended: ${await log()}`);
+      const client = new Client({ connectionString: through(databaseUrl) });
+      client.on('error', () => {});
+      await client.connect();
+      await client.end();
+      return true;
+    });
+  await answers();
   return {
     port,
     url: through(databaseUrl),
     through,
     log,
+    kill: (signal) => void child.kill(signal),
+    async restart() {
+      if (!hasEnded()) child.kill('SIGKILL');
+      await ended;
+      child = launch();
+      ended = once(child, 'exit');
+      await answers();
+    },
     async stop() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
+      if (!hasEnded()) child.kill('SIGKILL');
       await ended;
       await rm(folder, { recursive: true, force: true });
     },

@@ -20,13 +20,18 @@ export async function startFleet(
   size: number,
   env: Record<string, string> = {},
 ): Promise<WorkerFleet> {
+  return keepFleet(size, () => startWorkerProcess(target, module, env));
+}
+
+/** Keeps `size` workers running: each time the worker of a place has ended, `start` gives the next one for this place. */
+export function keepFleet(size: number, start: (place: number) => Promise<WorkerProcess>): WorkerFleet {
   const workers = new Set<WorkerProcess>();
   const stop = new AbortController();
   let deaths = 0;
 
-  async function keepOne(): Promise<void> {
+  async function keepOne(place: number): Promise<void> {
     while (!stop.signal.aborted) {
-      const worker = await startWorkerProcess(target, module, env).catch(() => null);
+      const worker = await start(place).catch(() => null);
       if (worker === null) continue;
       workers.add(worker);
       if (stop.signal.aborted) worker.kill('SIGKILL');
@@ -35,7 +40,7 @@ export async function startFleet(
       if (!stop.signal.aborted) deaths += 1;
     }
   }
-  const keepers = Array.from({ length: size }, () => keepOne());
+  const keepers = Array.from({ length: size }, (_, place) => keepOne(place));
   return {
     get deaths() {
       return deaths;

@@ -26,15 +26,21 @@ export interface WorkerTarget {
   taskQueue: string;
 }
 
-/** `inbox worker` with a module of test/support; resolves when it works. */
+/**
+ * `inbox worker` with a module of test/support; resolves when it works.
+ *
+ * @param module - relative to test/support, or a whole file URL
+ * @param cli - the command line of another release
+ */
 export async function startWorkerProcess(
   target: WorkerTarget,
   module: string,
   env: Record<string, string> = {},
   flags: string[] = [],
+  cli = CLI,
 ): Promise<WorkerProcess> {
   const path = fileURLToPath(new URL(module, import.meta.url));
-  const child = spawn(process.execPath, [CLI, 'worker', path, ...flags], {
+  const child = spawn(process.execPath, [cli, 'worker', path, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { ...process.env, DATABASE_URL: target.database.url, INBOX_TASK_QUEUE: target.taskQueue, ...env },
   });

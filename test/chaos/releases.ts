@@ -1,0 +1,90 @@
+/**
+ * The releases that a chaos run has workers of: the one of this checkout, and an earlier one, built from git.
+ *
+ * The commands and the publisher are this checkout's for both. They use the public interface alone, so the earlier release
+ * can load them: compiled, they are copied next to its own.
+ *
+ * @module
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+import { defaultCacheDir, makeProgramFolder } from '../../src/dev/folders.ts';
+import { packageFile } from '../../src/package.ts';
+import type { ReleaseName } from './bank.ts';
+
+export interface Release {
+  name: ReleaseName;
+  /** For people. */
+  version: string;
+  cli: string;
+  /** URL of the module with its commands. */
+  commands: string;
+  /** Path of the module that publishes its events. */
+  publisher: string;
+}
+
+const run = promisify(execFile);
+
+/** Compiled, in this folder. Each imports nothing but the others, the package's index, and packages. */
+const SHARED = ['bank.js', 'fleet-commands.js', 'broker-publisher.js'];
+
+const checkout = fileURLToPath(packageFile(''));
+const here = dirname(fileURLToPath(import.meta.url));
+
+const git = async (...args: string[]) => (await run('git', args, { cwd: checkout })).stdout.trim();
+
+export function releaseOfThisCheckout(): Release {
+  return describe('newer', 'this checkout', checkout, here);
+}
+
+/**
+ * Builds a commit, once: what was built is kept in the cache. Its packages are those of this checkout.
+ *
+ * @param ref - a commit, a tag or a branch
+ */
+export async function buildRelease(ref: string, say: (line: string) => void): Promise<Release> {
+  const commit = await git('rev-parse', '--verify', `${ref}^{commit}`);
+  const releases = join(defaultCacheDir(), 'releases');
+  await makeProgramFolder(releases);
+  const folder = join(releases, commit);
+  if ((await readFile(join(folder, 'dist', 'src', 'cli', 'main.js')).catch(() => null)) === null) {
+    say(`building ${ref} (${commit.slice(0, 8)})`);
+    const building = await mkdtemp(join(releases, 'building-'));
+    try {
+      const archive = join(building, 'source.tar');
+      await git('archive', '--output', archive, commit);
+      await run('tar', ['-xf', archive, '-C', building]);
+      await rm(archive);
+      await symlink(join(checkout, 'node_modules'), join(building, 'node_modules'));
+      await run('npm', ['run', 'build'], { cwd: building });
+      await rename(building, folder);
+    } finally {
+      await rm(building, { recursive: true, force: true });
+    }
+  }
+  return describe('older', `${ref} (${commit.slice(0, 8)})`, folder, await share(folder));
+}
+
+/** Copies the modules to where their imports lead into the other release; a folder for each version of them. */
+async function share(folder: string): Promise<string> {
+  const contents = await Promise.all(SHARED.map((file) => readFile(join(here, file))));
+  const hash = createHash('sha256').update(Buffer.concat(contents)).digest('hex').slice(0, 12);
+  const target = join(folder, 'dist', 'test', `chaos-${hash}`);
+  await mkdir(target, { recursive: true });
+  await Promise.all(SHARED.map((file) => copyFile(join(here, file), join(target, file))));
+  return target;
+}
+
+function describe(name: ReleaseName, version: string, folder: string, modules: string): Release {
+  return {
+    name,
+    version,
+    cli: join(folder, 'dist', 'src', 'cli', 'main.js'),
+    commands: pathToFileURL(join(modules, 'fleet-commands.js')).href,
+    publisher: join(modules, 'broker-publisher.js'),
+  };
+}
