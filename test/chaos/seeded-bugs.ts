@@ -12,11 +12,11 @@ import type { MessageName } from './checker-scenario.ts';
 import { byHand, custom, forged, rewrite } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 import { ALERT_BUGS } from './seeded-alert-bugs.ts';
+import { DEAD_LETTER_BUGS } from './seeded-dead-letter-bugs.ts';
 
 const FENCE = `attempt = $2 and status::text = 'Processing'`;
 const LOCK = 'for update of entries';
 const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
-const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
 
 /** The statements of `message`, where it is the first parameter. */
 const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
@@ -309,86 +309,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     schema: 'drop trigger entry_is_sound on inbox.entries',
     seed: () => rewrite('inbox claims', [', next_retry_at = null', '']),
   },
-  {
-    name: 'a replay that leaves the dead letter open',
-    together: 'g',
-    breaks: ['7b', '7d', '9'],
-    seed: () =>
-      rewrite('inbox records', [
-        `set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3`,
-        'set resolved_reason = $3',
-      ]),
-  },
-  {
-    name: 'dead letter without its row',
-    together: 'h',
-    breaks: ['7c'],
-    stuck: ['dies-discarded', ...REPLAYED],
-    seed: () =>
-      rewrite('inbox records', [
-        'from dead\n       returning *',
-        'from dead where false\n       returning *',
-      ]),
-  },
+  ...DEAD_LETTER_BUGS,
   ...ALERT_BUGS,
-  {
-    // Temporal runs the activity again when the worker's answer was lost.
-    name: 'replay twice',
-    together: 'f',
-    breaks: ['7d', '9'],
-    seed: () =>
-      rewrite(
-        'inbox records',
-        [
-          `where message_id = $1 and coalesce(resolution, '') = '' and ($5::uuid is null or id = $5)
-       returning id, message_id, generation`,
-          `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
-        ],
-        [` and e.status::text = 'DeadLetter'`, ''],
-      ),
-  },
-  {
-    name: 'replay resolves the dead letter, and leaves its entry dead',
-    together: 'i',
-    breaks: ['7c', '8'],
-    mayBreak: ['9'],
-    stuck: REPLAYED,
-    seed: () => rewrite('inbox records', [` and e.status::text = 'DeadLetter'`, ` and e.status = 'Pending'`]),
-  },
-  {
-    name: 'a dead letter whose workflow is gone is taken for a discarded one',
-    together: 'j',
-    breaks: ['8'],
-    seed: () =>
-      rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
-  },
-  {
-    name: 'resolution without actor',
-    together: 'e',
-    breaks: ['9'],
-    schema: 'alter table inbox.dead_letters drop constraint resolution_is_whole',
-    seed: () => rewrite('inbox records', ['resolved_by = $2', 'resolved_by = null']),
-  },
-  {
-    name: 'a discard that the audit does not show',
-    together: 'a',
-    breaks: ['9'],
-    seed: () =>
-      rewrite('inbox records', [
-        `jsonb_build_object('deadLetterId', id) from letter`,
-        `jsonb_build_object('deadLetterId', id) from letter where false`,
-      ]),
-  },
-  {
-    name: 'a replay that the audit does not show',
-    together: 'b',
-    breaks: ['9'],
-    seed: () =>
-      rewrite('inbox records', [
-        'from letter join entry using (message_id)',
-        'from letter join entry using (message_id) where false',
-      ]),
-  },
   {
     name: 'fingerprint changed by a replay with a new payload',
     together: 'a',
