@@ -15,6 +15,9 @@ import { eventually } from '../support/wait.ts';
 
 const OLD_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
+/** Dead letters at once. */
+const STORM = 200;
+
 /** What the receiver does when it sees an alert of this cause, by how often it has seen it. */
 const BEHAVIOURS: Record<string, (post: Post) => Behaviour> = {
   Redirects: ({ repeats }) => answer(repeats === 0 ? 302 : 204, { location: '/elsewhere' }),
@@ -251,13 +254,13 @@ describe('alerts', () => {
   });
 
   it('of a storm are few, their counts are right, and each dead letter is in one of them', async () => {
-    await Promise.all(Array.from({ length: 500 }, (_, index) => die('Storm', `storm-${index}`)));
+    await Promise.all(Array.from({ length: STORM }, (_, index) => die('Storm', `storm-${index}`)));
     await eventually('all are alerted', async () => {
       const found = await rows<{ n: number }>(
         inbox.pool,
         `select count(*)::integer as n from inbox.dead_letters where error_type = 'Storm' and alert_id is not null`,
       );
-      return found[0]!.n === 500;
+      return found[0]!.n === STORM;
     });
     await eventually('all are told', async () => (await alertsOf('Storm')).every(({ ended }) => ended));
     const alerts = await alertsOf('Storm');
@@ -272,7 +275,7 @@ describe('alerts', () => {
     );
     assert.equal(
       alerts.reduce((sum, { count }) => sum + count, 0),
-      500,
+      STORM,
     );
     for (const { id, count, message_ids: messageIds } of alerts) {
       assert.ok(messageIds.length <= 5);
