@@ -158,7 +158,8 @@ async function perform(
       transaction.close();
       limit.signal.throwIfAborted();
       await crashPoint('before-commit', messageId);
-      await complete(client, run, command, { messageId, attempt, xid: locked.xid, result, events, record });
+      const done = { messageId, attempt, xid: locked.xid, result, events, record };
+      await complete(client, run, command, done, transaction.callsSetConfig);
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {
@@ -179,13 +180,14 @@ async function complete(
   { watch }: Run,
   { timeoutMs }: RegisteredCommand,
   done: Parameters<typeof completeEntry>[1],
+  mayHaveRole: boolean,
 ): Promise<void> {
   const everything = watch.touchedSession;
   const carried = carriedOf(client);
   const reset = resetSession({ everything, carried });
   const answers = await together(client, () =>
     Promise.allSettled([
-      ...(everything ? [client.query(resumeOwnRole(timeoutMs))] : []),
+      ...(everything || mayHaveRole ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
       // Behind a pooler it has to be one message: the next one may reach another server.
       ...(carried === null

@@ -37,6 +37,9 @@ export class StaleAttemptError extends Error {
   override readonly name = 'StaleAttemptError';
 }
 
+/** As clients do that make row-level security hold: `select set_config('role', 'tenant', true)`. */
+const SET_CONFIG = /\bset_config\b/i;
+
 /**
  * What the handler sees of the connection. It is dead once closed; a rejected query that nobody awaits does not end the
  * process; and the first error is remembered, because a handler that swallows it has lost its transaction. A transaction
@@ -50,6 +53,7 @@ export class HandlerTransaction {
   /** Told of each query, so that a forgotten await is noticed. */
   onQuery: (work: Promise<unknown>) => void = () => {};
   #open = true;
+  #callsSetConfig = false;
   #firstError: Error | null = null;
   /** Set once it tried to end the attempt's transaction, whether or not it caught the refusal. */
   #refusal: Error | null = null;
@@ -65,6 +69,11 @@ export class HandlerTransaction {
     return this.#nested.depth > 0;
   }
 
+  /** The handler may have taken another role by a query whose command tag is SELECT. */
+  get callsSetConfig(): boolean {
+    return this.#callsSetConfig;
+  }
+
   close(): void {
     this.#open = false;
   }
@@ -76,6 +85,7 @@ export class HandlerTransaction {
 
   #run(call: QueryCall): unknown {
     if (!this.#open) return refuse(call, new Error('tx was used after its handler had returned'));
+    if (call.text !== null && SET_CONFIG.test(call.text)) this.#callsSetConfig = true;
     const statement = call.text === null ? null : transactionStatement(call.text);
     if (call.submittable) return this.#submit(call, statement);
     if (!statement) return answer(call, this.#watch(this.#query(...call.args) as Promise<unknown>));

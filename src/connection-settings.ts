@@ -26,6 +26,8 @@ const OWN_STATEMENTS = {
   search_path: 'pg_catalog, pg_temp',
   // pg reads timestamps in this style only.
   DateStyle: 'ISO, MDY',
+  // Times are read as seconds with a fraction.
+  extra_float_digits: '1',
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
   default_transaction_deferrable: 'off',
@@ -37,7 +39,10 @@ const OWN_STATEMENTS = {
 /** They are short; one that waits longer waits for a lock, or for a dead network. */
 const OWN_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' } as const;
 
-/** For failures, dead letters, and what operators do. */
+/** For the command line, the doctor and the reads of a dry run. How long their statements may take is the role's to say. */
+export const OPERATOR_SETTINGS: PinnedSettings = { ...OWN_STATEMENTS, ...DURABLE };
+
+/** For failures, dead letters, the outbox relay, and what operators ask workers for. */
 export const RECORD_SETTINGS: PinnedSettings = { ...OWN_STATEMENTS, ...OWN_LIMITS, ...DURABLE };
 
 /**

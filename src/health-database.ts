@@ -5,7 +5,8 @@
  */
 import type { Pool } from 'pg';
 import { readDatabaseUrl } from './config.ts';
-import { RECORD_SETTINGS, SEND_SETTINGS } from './connection-settings.ts';
+import { OPERATOR_SETTINGS, RECORD_SETTINGS, SEND_SETTINGS } from './connection-settings.ts';
+import type { PinnedSettings } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
@@ -37,24 +38,28 @@ export async function checkDatabase(
   env: Record<string, string | undefined>,
   timeoutMs: number,
 ): Promise<Finding[]> {
+  // The first has the settings that the role and the database give, which are part of the findings.
   const pools: Pool[] = [];
-  const open = () => {
+  const open = (max: number, settings?: PinnedSettings) => {
     const connectionString = readDatabaseUrl(env);
     const limits = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs };
-    pools.push(createPool({ connectionString, max: 4, applicationName: 'inbox doctor', ...limits }));
-    return pools[0]!;
+    const name = { applicationName: 'inbox doctor' };
+    const pool = createPool({ connectionString, max, ...name, ...limits, ...(settings && { settings }) });
+    pools.push(pool);
+    return pool;
   };
   try {
     let facts: ServerFacts | undefined;
     const reachable = await check('database', timeoutMs, UNREACHABLE, async () => {
-      facts = await readServerFacts(open(), Object.keys({ ...RECORD_SETTINGS, ...SEND_SETTINGS }));
+      facts = await readServerFacts(open(2), Object.keys({ ...RECORD_SETTINGS, ...SEND_SETTINGS }));
       return well(`Postgres ${facts.version} answers`);
     });
-    const [pool] = pools;
-    if (!facts || !pool) return [reachable];
+    const [plain] = pools;
+    if (!facts || !plain) return [reachable];
     const found = facts;
     const settings = await check('database settings', timeoutMs, '', () => judgeSettings(found));
-    const connection = await check('connection', timeoutMs, UNREACHABLE, () => checkConnection(pool, env));
+    const connection = await check('connection', timeoutMs, UNREACHABLE, () => checkConnection(plain, env));
+    const pool = open(4, OPERATOR_SETTINGS);
     const schema = await check('schema', timeoutMs, MIGRATE, async () => {
       return well(describeSchema(await checkSchema(pool)));
     });

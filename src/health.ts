@@ -6,6 +6,7 @@
 import type { Finding } from './finding.ts';
 import type { Pool } from 'pg';
 import { readDatabaseUrl } from './config.ts';
+import { OPERATOR_SETTINGS } from './connection-settings.ts';
 import { createPool } from './database.ts';
 import { inboxIdOf } from './inbox-id.ts';
 import { checkDatabase } from './health-database.ts';
@@ -48,6 +49,7 @@ function openPool(env: Record<string, string | undefined>, timeoutMs: number): P
       connectionString: readDatabaseUrl(env),
       max: 2,
       applicationName: 'inbox doctor',
+      settings: OPERATOR_SETTINGS,
       ...limits,
     });
   } catch {

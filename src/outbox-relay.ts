@@ -8,6 +8,7 @@
  */
 import type { Pool } from 'pg';
 import type { CommandLog, Duration } from './command.ts';
+import { RECORD_SETTINGS } from './connection-settings.ts';
 import { createPool, sqlState } from './database.ts';
 import { ConfigurationError, SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
@@ -73,6 +74,7 @@ export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
         max: 1,
         // Not the name that earlier releases used: they are recognized by it.
         applicationName: 'inbox outbox',
+        settings: RECORD_SETTINGS,
         queryTimeoutMs: QUERY_TIMEOUT_MS,
       });
       const lease = new OutboxLease(pool, leaseMs);

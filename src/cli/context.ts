@@ -7,6 +7,8 @@ import { userInfo } from 'node:os';
 import type { Client, Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
+import { OPERATOR_SETTINGS } from '../connection-settings.ts';
+import type { PinnedSettings } from '../connection-settings.ts';
 import { createPool } from '../database.ts';
 import { UnreachableError } from '../errors.ts';
 import { checkSchema } from '../migrate.ts';
@@ -17,15 +19,24 @@ import { checkSchema } from '../migrate.ts';
  * @throws SchemaError when this release cannot work with the schema of the database
  */
 export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
-  return withAnySchema(async (pool) => {
+  return withDatabase(async (pool) => {
     await checkSchema(pool);
     return work(pool);
-  });
+  }, OPERATOR_SETTINGS);
 }
 
-/** Like {@link withPool}, for the commands that migrate. */
+/** Like {@link withPool}, for the commands that migrate: a migration makes its own settings. */
 export async function withAnySchema<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
-  const pool = createPool({ connectionString: readDatabaseUrl(), max: 4, applicationName: 'inbox cli' });
+  return withDatabase(work);
+}
+
+async function withDatabase<T>(work: (pool: Pool) => Promise<T>, settings?: PinnedSettings): Promise<T> {
+  const pool = createPool({
+    connectionString: readDatabaseUrl(),
+    max: 4,
+    applicationName: 'inbox cli',
+    ...(settings && { settings }),
+  });
   try {
     return await work(pool);
   } finally {

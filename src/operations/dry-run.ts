@@ -5,6 +5,7 @@
  */
 import type { Pool } from 'pg';
 import type { CommandDefinition, CommandLog } from '../command.ts';
+import { OPERATOR_SETTINGS } from '../connection-settings.ts';
 import { createPool } from '../database.ts';
 import { checkJson, checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../envelope.ts';
 import { InboxError, InvalidMessageError } from '../errors.ts';
@@ -59,7 +60,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRunResult[]> {
   const registry = createRegistry(options.commands);
   checkPayload(options);
   const common = { connectionString: options.databaseUrl, applicationName: 'inbox dry-run' };
-  const reading = createPool({ ...common, max: 1 });
+  const reading = createPool({ ...common, max: 1, settings: OPERATOR_SETTINGS });
   const trying = createPool({ ...common, max: 1, settings: READ_ONLY_OUTSIDE });
   try {
     await checkNothingCommitted(reading);

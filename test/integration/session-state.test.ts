@@ -26,6 +26,14 @@ const leaks: Record<string, { leave: string; look: string }> = {
   'its search_path': { leave: 'set search_path = pg_catalog', look: 'show search_path' },
   'its time zone': { leave: `set time zone 'Asia/Tokyo'`, look: 'show timezone' },
   'a role': { leave: 'set role inbox_reader', look: 'select current_user' },
+  'a role by set_config': {
+    leave: `select set_config('role', 'inbox_reader', false)`,
+    look: 'select current_user',
+  },
+  'a role for the transaction by set_config': {
+    leave: `select pg_catalog.set_config('role', 'inbox_reader', true)`,
+    look: 'select current_user',
+  },
   'a role by a function': { leave: `select leave_role()`, look: 'select current_user' },
   'read-only transactions': {
     leave: 'set session characteristics as transaction read only',

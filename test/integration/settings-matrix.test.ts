@@ -13,10 +13,13 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
+import { runCli } from '../support/cli.ts';
 import { createLogin } from '../support/login.ts';
 import type { TestLogin } from '../support/login.ts';
 import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer, PoolMode } from '../support/pgbouncer.ts';
+import { recorder, startRelay } from '../support/outbox.ts';
+import { eventually } from '../support/wait.ts';
 
 /** Longer than every limit below. */
 const HANDLER_MS = 700;
@@ -80,7 +83,7 @@ const tell = (type: string, express: boolean) =>
     schema: z.any(),
     timeout: '9s',
     retry: { maximumAttempts: 1 },
-    async handle({ tx, payload, receivedAt, messageId }) {
+    async handle({ tx, payload, receivedAt, messageId, emit }) {
       assert.ok(receivedAt instanceof Date && !Number.isNaN(receivedAt.getTime()));
       const { rows } = await tx.query<{ name: string; value: string }>(
         `select name, current_setting(name, true) as value from pg_catalog.unnest($1::text[]) as asked (name)`,
@@ -94,6 +97,7 @@ const tell = (type: string, express: boolean) =>
         ],
       );
       await tx.query('insert into public.told (message_id, what) values ($1, $2)', [messageId, TEXT]);
+      emit({ aggregateType: 'told', aggregateId: messageId, type: 'Told', payload: TEXT });
       await tx.query('select pg_catalog.pg_sleep($1)', [HANDLER_MS / 1_000]);
       await sleep(HANDLER_MS);
       return { payload, settings: Object.fromEntries(rows.map(({ name, value }) => [name, value])) };
@@ -115,13 +119,14 @@ for (const [mode, source] of places) {
     let bouncer: PgBouncer | undefined;
     let pool: Pool;
     let inbox: Inbox;
+    let url: string;
 
     before(async () => {
       fixture = await createTestInbox();
       await fixture.pool.query('create table public.told (message_id text, what text)');
       login = await createLogin(fixture.database, 'inbox_worker');
       await fixture.pool.query(`grant insert on public.told to inbox_worker`);
-      let { url } = login;
+      url = login.url;
       if (source === 'url') url = withOptions(url);
       else await alter(source);
       if (mode !== 'direct') {
@@ -219,6 +224,40 @@ for (const [mode, source] of places) {
         assert.equal((await inbox.send({ messageId, type, payload })).answer, 'duplicate');
       });
     }
+
+    it('changes nothing for the outbox relay', async () => {
+      const messageId = fixture.id('event');
+      const { entry } = await inbox.send({ messageId, type: 'Express', payload: null });
+      const { published, publish } = recorder();
+      const relay = startRelay({ databaseUrl: url, publish });
+      const find = () => published.find((event) => event.messageId === messageId);
+      await eventually('its event is published', () => find() !== undefined);
+      await relay.stop();
+      const { payload, createdAt } = find()!;
+      assert.equal(payload, TEXT);
+      const late = createdAt.getTime() - entry.receivedAt.getTime();
+      assert.ok(late >= 0 && late < 60_000, `${createdAt.toISOString()} is ${late} ms late`);
+      const { rows } = await fixture.pool.query(
+        `select published_at from inbox.outbox where message_id = $1`,
+        [messageId],
+      );
+      assert.ok(rows[0].published_at instanceof Date);
+    });
+
+    it('changes nothing for the command line', async () => {
+      const messageId = fixture.id('cli');
+      const env = { DATABASE_URL: url };
+      const sent = await runCli(['send', 'Express', '--id', messageId, '--payload', '1'], env);
+      assert.equal(sent.code, 0, sent.stderr);
+      const { receivedAt } = await fixture.reaches(messageId, 'Completed');
+      const { stdout, stderr } = await runCli(['list', '--limit', '1', '--json'], env);
+      const [listed] = JSON.parse(stdout || '[]') as { messageId: string; receivedAt: string }[];
+      assert.deepEqual(
+        [listed?.messageId, listed?.receivedAt],
+        [messageId, receivedAt.toISOString()],
+        stderr,
+      );
+    });
 
     it('is in the matrix', () => void results.push(`${mode}/${source}`));
   });
