@@ -9,6 +9,7 @@ import type { PoolClient } from 'pg';
 import { isTransactionAborted, RolledBackError, sqlState } from '../src/database.ts';
 import { forgetPrepared } from '../src/prepared.ts';
 import { endsSession, isDatabaseUnavailable } from '../src/database-errors.ts';
+import { errorChain } from '../src/error-chain.ts';
 
 /** The server ended the session because the attempt went over a limit of its own (idle, or transaction_timeout). */
 const OWN_LIMITS = ['25P03', '25P04'];
@@ -23,7 +24,7 @@ const PLAIN_COMMANDS =
  */
 export class ConnectionWatch {
   readonly #client: PoolClient;
-  readonly #seen = new Set<Error>();
+  readonly #seen = new Set<object>();
   /** The latest error that is not just a consequence of an earlier one. */
   #cause: DatabaseError | null = null;
   #aborted = false;
@@ -70,7 +71,9 @@ export class ConnectionWatch {
     const aborted =
       this.#aborted || thrown instanceof RolledBackError || this.#client.getTransactionStatus() === 'E';
     if (aborted && this.#cause && isDatabaseUnavailable(this.#cause)) return this.#cause;
-    return causesOf(thrown).find((error) => this.#seen.has(error) && isDatabaseUnavailable(error)) ?? null;
+    // Handlers and ORMs wrap what the driver throws.
+    const seen = errorChain(thrown).filter((error): error is Error => this.#seen.has(error));
+    return seen.find((error) => isDatabaseUnavailable(error)) ?? null;
   }
 
   readonly #onError = (error: Error): void => {
@@ -94,14 +97,4 @@ export class ConnectionWatch {
     if (isTransactionAborted(error)) this.#aborted = true;
     else if (error instanceof DatabaseError) this.#cause = error;
   };
-}
-
-/** The error and what it was caused by: handlers and ORMs wrap what the driver throws. */
-function causesOf(thrown: unknown): Error[] {
-  const causes: Error[] = [];
-  for (let error = thrown; error instanceof Error && !causes.includes(error) && causes.length < 20;) {
-    causes.push(error);
-    error = error.cause;
-  }
-  return causes;
 }

@@ -88,6 +88,11 @@ export class Floors {
     }));
   }
 
+  /** How many looks it takes to ask for every type once, when each look has this much room. */
+  looksForAll(types: readonly string[], room: number): number {
+    return room <= 0 ? 0 : Math.ceil(types.length / room);
+  }
+
   /**
    * Notes what a look found.
    *

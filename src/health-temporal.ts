@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { Client, Connection, isGrpcServiceError } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { readSettings, readTemporal } from './config.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { messageOf } from './error-message.ts';
 import { bad, check, duration, well } from './finding.ts';
+import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { checkWorkflows } from './health-workflows.ts';
 import { inboxIdOf } from './inbox-id.ts';
 import { describeProblems, inspectSearchAttributes } from './search-attributes.ts';
@@ -17,8 +18,6 @@ import { isDenied } from './workflow-description.ts';
 
 /** Less, and what went wrong at night is gone before anybody has come to look. */
 const SHORTEST_RETENTION_MS = 24 * 3_600_000;
-/** google.rpc.Code */
-const NOT_FOUND = 5;
 
 type Environment = Record<string, string | undefined>;
 
@@ -32,6 +31,8 @@ export async function checkTemporal(
   timeoutMs: number,
   pool: Pool | null,
 ): Promise<Finding[]> {
+  // Takes half a second to load.
+  const { Client, Connection } = await import('@temporalio/client');
   let connection: Connection | undefined;
   let namespace = '';
   try {
@@ -89,7 +90,7 @@ async function lookAtNamespace(connection: Connection, namespace: string): Promi
     await connection.workflowService.describeNamespace({ namespace });
     return well(`${namespace} exists`);
   } catch (error) {
-    if (!isGrpcServiceError(error) || (error.code as number) !== NOT_FOUND) throw error;
+    if (grpcCodeOf(error) !== GRPC.notFound) throw error;
     return bad(
       `there is no namespace ${namespace}`,
       `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${namespace} --retention 72h`,

@@ -96,7 +96,8 @@ class OverdueReconciler implements Reconciler {
     const { pool, log, types } = this.#options;
     const floors = this.#floors[kind];
     const full = floors.isFullLookDue(performance.now());
-    const shares = floors.ask(types, BATCH, full);
+    // At least one row of every type.
+    const shares = floors.ask(types, Math.max(BATCH, types.length), full);
     if (this.#stopped || shares.length === 0) return false;
     const began = performance.now();
     try {

@@ -118,19 +118,23 @@ export class Recorder {
     return this.#failures > failures ? this.#backOff() : undefined;
   }
 
+  /** Looks until it finds something or has asked for every type. */
   async #take(limit: number): Promise<EntryToRecord[] | null> {
+    const { types, pool, log } = this.#options;
     const full = this.#floors.isFullLookDue(performance.now());
-    const shares = this.#floors.ask(this.#options.types, limit, full);
     const began = performance.now();
+    const looksForAll = this.#floors.looksForAll(types, limit);
     try {
-      const look = await takeUnrecordedEntries(this.#options.pool, shares);
-      if (full) this.#floors.fullLookEnded(began, performance.now());
-      this.#floors.looked(shares, look.rows, look.lookedAt);
-      return look.rows;
+      for (let looks = 1; ; looks += 1) {
+        const shares = this.#floors.ask(types, limit, full);
+        const look = await takeUnrecordedEntries(pool, shares);
+        this.#floors.looked(shares, look.rows, look.lookedAt);
+        if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
+        if (full) this.#floors.fullLookEnded(began, performance.now());
+        return look.rows;
+      }
     } catch (error) {
-      this.#options.log.warn('what is still to be recorded could not be read from Postgres; trying again', {
-        error,
-      });
+      log.warn('what is still to be recorded could not be read from Postgres; trying again', { error });
       this.#failures += 1;
       return null;
     }

@@ -142,25 +142,36 @@ class PendingRelay implements Relay {
     return Math.max(0, this.#options.slots - this.#slots.size);
   }
 
-  /** Takes as much as there is room for: no row of a mode without room is read. `full`: without floors. */
+  /**
+   * Takes as much as there is room for: no row of a mode without room is read. Where there are more types than room, it looks
+   * until it finds something or has asked for every type. `full`: without floors.
+   */
   async #look(full: boolean): Promise<Entry[] | 'failed' | 'noRoom'> {
     const { pool, express, workflowTypes, log } = this.#options;
-    const shares = [
-      ...this.#floors.ask(express.types, express.room, full),
-      ...this.#floors.ask(workflowTypes, Math.min(this.#freeSlots(), MAX_BATCH), full),
-    ];
-    if (shares.length === 0) return 'noRoom';
     const began = performance.now();
-    let look: Look<Entry>;
-    try {
-      look = await takePendingEntries(pool, shares, express.types);
-    } catch (error) {
-      log.warn('the relay could not read from Postgres; trying again', { error });
-      return 'failed';
+    for (let looks = 1; ; looks += 1) {
+      const freeSlots = Math.min(this.#freeSlots(), MAX_BATCH);
+      const looksForAll = Math.max(
+        this.#floors.looksForAll(express.types, express.room),
+        this.#floors.looksForAll(workflowTypes, freeSlots),
+      );
+      const shares = [
+        ...this.#floors.ask(express.types, express.room, full),
+        ...this.#floors.ask(workflowTypes, freeSlots, full),
+      ];
+      if (shares.length === 0) return 'noRoom';
+      let look: Look<Entry>;
+      try {
+        look = await takePendingEntries(pool, shares, express.types);
+      } catch (error) {
+        log.warn('the relay could not read from Postgres; trying again', { error });
+        return 'failed';
+      }
+      this.#floors.looked(shares, look.rows, look.lookedAt);
+      if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
+      if (full) this.#floors.fullLookEnded(began, performance.now());
+      return look.rows;
     }
-    if (full) this.#floors.fullLookEnded(began, performance.now());
-    this.#floors.looked(shares, look.rows, look.lookedAt);
-    return look.rows;
   }
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */

@@ -12,7 +12,7 @@ import { usableOf } from './search-attributes.ts';
 import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from './store/starts.ts';
 import { ANSWER_LIMIT_MS, withinLimit } from './time-limit.ts';
-import { grpcCodeOf } from './workflow-description.ts';
+import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { startUnlessThere } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
@@ -31,8 +31,6 @@ export type Started = 'eager' | 'queued' | 'running';
 
 const COMMAND_TYPE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, SearchAttributeType.KEYWORD);
 const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, SearchAttributeType.KEYWORD);
-/** google.rpc.Code */
-const INVALID_ARGUMENT = 3;
 
 /**
  * @throws WorkflowIdTakenError when a foreign workflow with this ID is running; what the client throws when Temporal cannot
@@ -79,7 +77,7 @@ async function start(
       },
     });
   const started = await startWith(attributes).catch(async (error: unknown) => {
-    if (!attributes || grpcCodeOf(error) !== INVALID_ARGUMENT) throw error;
+    if (!attributes || grpcCodeOf(error) !== GRPC.invalidArgument) throw error;
     // Perhaps an attribute was removed after the worker looked. A command must not wait for its search attributes.
     const without = await startWith(null);
     usable.refused?.(error);

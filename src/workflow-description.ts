@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { isGrpcServiceError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
+import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { INBOX_MEMO } from './protocol.ts';
 
 export interface PendingActivity {
@@ -28,16 +28,8 @@ export interface WorkflowDescription {
   activities: PendingActivity[];
 }
 
-/** google.rpc.Code */
-const GRPC = { notFound: 5, permissionDenied: 7, unimplemented: 12, unauthenticated: 16 } as const;
 /** temporal.api.enums.v1.WorkflowExecutionStatus */
 const RUNNING = 1;
-
-/** The code of a gRPC error, also of one that the client has wrapped; null for other errors. */
-export function grpcCodeOf(error: unknown): number | null {
-  if (isGrpcServiceError(error)) return error.code;
-  return error instanceof Error && error.cause !== undefined ? grpcCodeOf(error.cause) : null;
-}
 
 /** Whether Temporal refuses this kind of call to this client, which asking again does not change. */
 export function isDenied(error: unknown): boolean {

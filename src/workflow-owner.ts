@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import type { Client, WorkflowStartOptions } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/common';
 import { InboxError, WorkflowIdTakenError } from './errors.ts';
 import { INBOX_MEMO } from './protocol.ts';
 import { describeWorkflow, isDenied } from './workflow-description.ts';

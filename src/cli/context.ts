@@ -4,7 +4,7 @@
  * @module
  */
 import { userInfo } from 'node:os';
-import { Client, Connection } from '@temporalio/client';
+import type { Client, Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { readDatabaseUrl, readSettings, readTemporal } from '../config.ts';
 import { createPool } from '../database.ts';
@@ -46,6 +46,7 @@ export async function withServers<T>(work: (servers: Servers) => Promise<T>): Pr
   const { taskQueue, maxPayloadBytes } = readSettings();
   return withPool(async (pool) => {
     const { connection, namespace } = await connectTemporal();
+    const { Client } = await import('@temporalio/client');
     try {
       return await work({
         pool,
@@ -63,6 +64,8 @@ export async function withServers<T>(work: (servers: Servers) => Promise<T>): Pr
 /** @throws UnreachableError that names the address when nobody answers there */
 export async function connectTemporal(): Promise<{ connection: Connection; namespace: string }> {
   const { connectionOptions, namespace } = readTemporal();
+  // Takes half a second to load, which the commands that need only Postgres do not spend.
+  const { Connection } = await import('@temporalio/client');
   try {
     return {
       connection: await Connection.connect({ ...connectionOptions, connectTimeout: '10s' }),

@@ -3,17 +3,18 @@
  *
  * @module
  */
-import { isGrpcServiceError } from '@temporalio/client';
 import { Client, DatabaseError } from 'pg';
 import { messageOf } from '../error-message.ts';
 import { InboxError } from '../errors.ts';
+import { findGrpcError, GRPC } from '../grpc-error.ts';
+import type { GrpcError } from '../grpc-error.ts';
 
 type Environment = Record<string, string | undefined>;
 
 /** The message for one line on stderr; never with a password in it. */
 export function describeError(error: unknown, env: Environment = process.env): string {
   if (error instanceof InboxError) return error.message;
-  const grpc = grpcError(error);
+  const grpc = findGrpcError(error);
   if (grpc) return describeTemporal(grpc, env);
   if (error instanceof DatabaseError) return describeAnswer(error, serverOf(env), env);
   const connection = describeConnection(error, serverOf(env));
@@ -129,28 +130,20 @@ function describeAnswer(error: DatabaseError, { at, database, user }: Server, en
   }
 }
 
-/** google.rpc.Code */
-const GRPC: Record<number, string> = {
-  4: 'no answer in time: check that the server at TEMPORAL_ADDRESS works',
-  5: 'check TEMPORAL_NAMESPACE, and that the namespace exists',
-  7: 'this client may not do that: check TEMPORAL_API_KEY or the certificate, and TEMPORAL_NAMESPACE',
-  8: 'the server is at a limit: try again later',
-  14: 'check that the server runs, TEMPORAL_ADDRESS (host:port) and the TLS settings',
-  16: 'this client is not known there: check TEMPORAL_API_KEY or the certificate',
+const GRPC_REMEDIES: Record<number, string> = {
+  [GRPC.deadlineExceeded]: 'no answer in time: check that the server at TEMPORAL_ADDRESS works',
+  [GRPC.notFound]: 'check TEMPORAL_NAMESPACE, and that the namespace exists',
+  [GRPC.permissionDenied]:
+    'this client may not do that: check TEMPORAL_API_KEY or the certificate, and TEMPORAL_NAMESPACE',
+  [GRPC.resourceExhausted]: 'the server is at a limit: try again later',
+  [GRPC.unavailable]: 'check that the server runs, TEMPORAL_ADDRESS (host:port) and the TLS settings',
+  [GRPC.unauthenticated]: 'this client is not known there: check TEMPORAL_API_KEY or the certificate',
 };
 
-function describeTemporal(error: { code: number; said: string }, env: Environment): string {
+function describeTemporal(error: GrpcError, env: Environment): string {
   const at = env['TEMPORAL_ADDRESS'] ? ` at ${env['TEMPORAL_ADDRESS']}` : '';
-  const todo = GRPC[error.code];
-  return `Temporal${at}: ${error.said}${todo === undefined ? '' : `; ${todo}`}`;
-}
-
-/** The client wraps them, in a ServiceError. */
-function grpcError(error: unknown): { code: number; said: string } | null {
-  for (let one = error; one instanceof Error; one = one.cause) {
-    if (isGrpcServiceError(one)) return { code: one.code, said: one.details || one.message };
-  }
-  return null;
+  const todo = GRPC_REMEDIES[error.code];
+  return `Temporal${at}: ${error.details || error.message}${todo === undefined ? '' : `; ${todo}`}`;
 }
 
 function codeOf(error: unknown): string | null {

@@ -4,45 +4,8 @@
  *
  * @module
  */
-import { CommanderError } from 'commander';
-import { hideSecrets } from '../secrets.ts';
-import { describeError } from './describe-error.ts';
-import { complain, printable, useJson } from './output.ts';
-import { createProgram } from './program.ts';
-import { finishOutput, guardOutput, writeError } from './stdio.ts';
+import { runCommandLine } from './run.ts';
+import { guardOutput } from './stdio.ts';
 
-const USAGE_EXIT_CODE = 2;
-
-/** Before the options are read, for what is wrong with them. */
-function isJsonWanted(argv: readonly string[]): boolean {
-  const end = argv.indexOf('--');
-  return argv.slice(2, end === -1 ? undefined : end).includes('--json');
-}
-
-async function main(): Promise<number> {
-  guardOutput();
-  useJson(isJsonWanted(process.argv));
-  try {
-    await createProgram().parseAsync();
-    // A supervisor's is that of its last worker.
-    return Number(process.exitCode ?? 0);
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
-    fail(error);
-    return 1;
-  }
-}
-
-function fail(error: unknown): void {
-  const message = hideSecrets(describeError(error));
-  const name = error instanceof Error ? error.name : 'Error';
-  const lines = message.split('\n').map((line) => printable(line));
-  complain(`inbox: ${lines.join('\n')}`, { error: { name, message } });
-}
-
-const code = await main();
-const problem = await finishOutput();
-if (problem !== null) {
-  writeError(`inbox: the output could not be written (${problem}); what the command did is done\n`);
-}
-process.exitCode = problem === null ? code : 1;
+guardOutput();
+process.exitCode = await runCommandLine();

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Client, Connection } from '@temporalio/client';
+import type { Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
 import { readSettings, readTemporal } from '../config.ts';
 import { messageOf } from '../error-message.ts';
@@ -22,6 +22,7 @@ export async function lookAtWorkflow(pool: Pool, entry: Entry): Promise<Workflow
   let connection: Connection | undefined;
   try {
     const { connectionOptions, namespace } = readTemporal();
+    const { Client, Connection } = await import('@temporalio/client');
     connection = await Connection.connect({ ...connectionOptions, connectTimeout: LIMIT_MS });
     const client = new Client({ connection, namespace });
     const owner = { client, taskQueue: readSettings().taskQueue, inbox: await inboxIdOf(pool) };

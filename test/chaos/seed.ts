@@ -9,13 +9,15 @@ import type { MessageName } from './checker-scenario.ts';
 
 export interface SeededBug {
   name: string;
-  /** How the names of the invariants begin that must be found broken; others may be as well. */
+  /** How the names of the invariants begin that must be found broken. */
   breaks: string[];
+  /** What else it breaks. */
+  mayBreak?: string[];
   seed: () => Seed;
   /** Run before the worker starts. */
   schema?: string;
   /** Bugs of one letter share a run, to save time: they break different invariants, and none hides another. */
-  together?: 'a' | 'b';
+  together: string;
   /** What can never get to its end with this bug, and is not waited for. */
   stuck?: MessageName[];
 }

@@ -22,11 +22,13 @@ export const ALERT_BUGS: readonly SeededBug[] = [
   {
     // As if they had died before there were alerts.
     name: 'alert lost',
+    together: 'c',
     breaks: ['12b', '12c'],
     seed: () => rewrite('inbox records', ['coalesce(made.id, $6)', '$6']),
   },
   {
     name: 'alert written down as told before it is',
+    together: 'd',
     breaks: ['12b'],
     seed: () =>
       custom('a try', async ({ application, text, values, send, aside }, done) => {

@@ -12,11 +12,11 @@ import type { MessageName } from './checker-scenario.ts';
 import { byHand, custom, forged, rewrite } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 import { ALERT_BUGS } from './seeded-alert-bugs.ts';
+import { DEAD_LETTER_BUGS } from './seeded-dead-letter-bugs.ts';
 
 const FENCE = `attempt = $2 and status::text = 'Processing'`;
 const LOCK = 'for update of entries';
 const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
-const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
 
 /** The statements of `message`, where it is the first parameter. */
 const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
@@ -24,6 +24,7 @@ const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]
 export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: "a sender's COMMIT is not checked, and was a ROLLBACK",
+    together: 'c',
     breaks: ['1a'],
     stuck: ['sent'],
     seed() {
@@ -51,6 +52,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'an id is cut on its way in',
+    together: 'd',
     breaks: ['1a', '1c'],
     stuck: ['started'],
     seed: () =>
@@ -65,6 +67,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // The statement that completes would fail by itself after a swallowed error, so its answer is not looked at either.
     name: 'unchecked COMMIT, after an SQL error that the handler swallowed',
+    together: 'f',
     breaks: ['2'],
     stuck: ['swallows'],
     seed() {
@@ -91,6 +94,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // Each alone does no harm: a sweep finds what was not notified, and a new connection looks by itself.
     name: 'no LISTEN reconnect, and no sweeps',
+    together: 'i',
     breaks: ['2'],
     stuck: ['after-listen'],
     seed() {
@@ -110,12 +114,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // An attempt that was overtaken before it locked the row.
     name: 'no fence',
+    together: 'c',
     breaks: ['3a', '3b'],
     seed: () => rewrite('inbox attempts', [FENCE, 'attempt >= $2']),
   },
   {
     // The fence of the completing statement alone holds an overtaken attempt back: it locks and checks in one.
     name: 'no row lock, and no fence at the end',
+    together: 'd',
     breaks: ['3a', '3b'],
     seed: () =>
       rewrite('inbox attempts', [LOCK, ''], [`${FENCE} and pg_current`, 'attempt >= $2 and pg_current']),
@@ -123,7 +129,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // With the row locked it could not be done from outside: it would wait for itself.
     name: 'completion outside of the transaction',
+    together: 'e',
     breaks: ['3a'],
+    mayBreak: ['3b'],
     seed: () =>
       custom('a completion', async ({ application, text, values, send, aside }, done) => {
         if (application !== 'inbox attempts') return send();
@@ -136,7 +144,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // The row's rules say that only a Completed one has a result and a time: the bug takes them away.
     name: 'a duplicate start claims a Completed row',
+    together: 'f',
     breaks: ['3a', '6c'],
+    mayBreak: ['3b'],
     seed: () =>
       rewrite(
         'inbox claims',
@@ -146,7 +156,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a COMMIT whose answer was lost is recorded as a failure',
+    together: 'g',
     breaks: ['3a'],
+    mayBreak: ['3b'],
     seed: () =>
       rewrite(
         'inbox records',
@@ -170,11 +182,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'events in another order',
+    together: 'h',
     breaks: ['3b'],
     seed: () => rewrite('inbox attempts', ['order by e.place', 'order by e.place desc']),
   },
   {
     name: 'a failed attempt is committed',
+    together: 'h',
     breaks: ['4a', '3a'],
     seed: () =>
       custom('a rollback', ({ application, text, send }, done) => {
@@ -185,7 +199,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: "an event of the handler's from a command that died",
+    together: 'i',
     breaks: ['4b'],
+    mayBreak: ['3b'],
     seed: () =>
       rewrite('inbox records', [
         `select 'inbox', message_id, 'CommandDeadLettered'`,
@@ -195,9 +211,11 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     // The foreign keys refuse all but the outbox's, which has none.
     name: 'failures, dead letters, events and audit of a message that is not there',
+    together: 'j',
     breaks: ['inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
       (table) => `5 no orphan in ${table}`,
     ),
+    mayBreak: ['3b', '6a', '6c'],
     schema: `alter table inbox.failures drop constraint failures_message_id_fkey;
       alter table inbox.dead_letters drop constraint dead_letters_message_id_fkey;
       alter table inbox.audit drop constraint audit_message_id_fkey`,
@@ -231,7 +249,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'an entry deleted, its effect not (corrupted by hand: nothing deletes entries)',
+    together: 'e',
     breaks: ['1a', '5 no orphan in chaos.effects'],
+    mayBreak: ['11b'],
     seed: () =>
       byHand(`delete from inbox.entries where message_id =
         (select min(message_id) from inbox.entries e join chaos.effects using (message_id)
@@ -251,6 +271,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'more failures than attempts allowed (corrupted by hand: it would take a minute of retries)',
+    together: 'g',
     breaks: ['6a'],
     seed: () =>
       byHand(`with tried as (
@@ -262,6 +283,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'a failure recorded twice',
+    together: 'e',
     breaks: ['6b', '6a', '6c'],
     schema: 'alter table inbox.failures drop constraint failures_message_id_attempt_key',
     seed: () =>
@@ -269,94 +291,26 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
   {
     name: 'failure not recorded',
+    together: 'd',
     breaks: ['6a', '6c'],
     seed: () => rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed where false)']),
   },
   {
     name: 'an attempt whose worker was lost is not counted as failed',
+    together: 'h',
     breaks: ['6c'],
     seed: () =>
       rewrite('inbox claims', [`(e.status = 'Pending' or `, `(e.status in ('Pending', 'Processing') or `]),
   },
   {
     name: 'next_retry_at stays when the retry begins',
+    together: 'c',
     breaks: ['7a'],
     schema: 'drop trigger entry_is_sound on inbox.entries',
     seed: () => rewrite('inbox claims', [', next_retry_at = null', '']),
   },
-  {
-    name: 'a replay that leaves the dead letter open',
-    breaks: ['7b', '7d', '9'],
-    seed: () =>
-      rewrite('inbox records', [
-        `set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3`,
-        'set resolved_reason = $3',
-      ]),
-  },
-  {
-    name: 'dead letter without its row',
-    breaks: ['7c'],
-    stuck: ['dies-discarded', ...REPLAYED],
-    seed: () =>
-      rewrite('inbox records', [
-        'from dead\n       returning *',
-        'from dead where false\n       returning *',
-      ]),
-  },
+  ...DEAD_LETTER_BUGS,
   ...ALERT_BUGS,
-  {
-    // Temporal runs the activity again when the worker's answer was lost.
-    name: 'replay twice',
-    breaks: ['7d', '9'],
-    seed: () =>
-      rewrite(
-        'inbox records',
-        [
-          `where message_id = $1 and coalesce(resolution, '') = '' and ($5::uuid is null or id = $5)
-       returning id, message_id, generation`,
-          `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
-        ],
-        [` and e.status::text = 'DeadLetter'`, ''],
-      ),
-  },
-  {
-    name: 'replay resolves the dead letter, and leaves its entry dead',
-    breaks: ['7c', '8'],
-    stuck: REPLAYED,
-    seed: () => rewrite('inbox records', [` and e.status::text = 'DeadLetter'`, ` and e.status = 'Pending'`]),
-  },
-  {
-    name: 'a dead letter whose workflow is gone is taken for a discarded one',
-    breaks: ['8'],
-    seed: () =>
-      rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
-  },
-  {
-    name: 'resolution without actor',
-    breaks: ['9'],
-    schema: 'alter table inbox.dead_letters drop constraint resolution_is_whole',
-    seed: () => rewrite('inbox records', ['resolved_by = $2', 'resolved_by = null']),
-  },
-  {
-    name: 'a discard that the audit does not show',
-    together: 'a',
-    breaks: ['9'],
-    seed: () =>
-      rewrite('inbox records', [
-        `jsonb_build_object('deadLetterId', id) from letter`,
-        `jsonb_build_object('deadLetterId', id) from letter where false`,
-      ]),
-  },
-  {
-    name: 'a replay that the audit does not show',
-    together: 'b',
-    breaks: ['9'],
-    seed: () =>
-      rewrite('inbox records', [
-        'from letter join entry using (message_id)',
-        'from letter join entry using (message_id) where false',
-      ]),
-  },
   {
     name: 'fingerprint changed by a replay with a new payload',
     together: 'a',
@@ -419,8 +373,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
 ];
 
-/** What is run at once: most bugs alone. */
+/** What is run at once. */
 export const SEEDED_RUNS: readonly (readonly SeededBug[])[] = [
-  ...SEEDED_BUGS.filter(({ together }) => !together).map((bug) => [bug]),
-  ...['a', 'b'].map((letter) => SEEDED_BUGS.filter(({ together }) => together === letter)),
-];
+  ...new Set(SEEDED_BUGS.map(({ together }) => together)),
+].map((letter) => SEEDED_BUGS.filter(({ together }) => together === letter));

@@ -41,6 +41,23 @@ const behaviors: Record<string, Behavior> = {
     await tx.query('select 1');
     return 'done';
   },
+  /** As TypeORM does: it keeps the driver's error in a property of its own. */
+  async wrapsDiskFull({ tx, messageId }) {
+    if (ran.get(messageId) !== 1) return 'done';
+    await tx.query('savepoint s');
+    const driverError: unknown = await tx
+      .query(`do $$ begin raise sqlstate '53100'; end $$`)
+      .catch((error: unknown) => error);
+    await tx.query('rollback to s');
+    throw Object.assign(new Error('the query failed'), { driverError });
+  },
+  async throwsWhatCannotBeRead() {
+    throw Object.defineProperty(new Error('unreadable'), 'cause', {
+      get() {
+        throw new Error('the cause cannot be read');
+      },
+    });
+  },
   async findsAnotherServerDown() {
     throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), { code: 'ECONNREFUSED' });
   },
@@ -94,7 +111,7 @@ describe('an attempt that is interrupted', () => {
   };
 
   for (const type of ['Ordinary', 'Express']) {
-    for (const behavior of ['loses', 'losesAndHides', 'findsDiskFull']) {
+    for (const behavior of ['loses', 'losesAndHides', 'findsDiskFull', 'wrapsDiskFull']) {
       it(`uses up no try: ${type} ${behavior}`, async () => {
         const messageId = await send(type, behavior);
         const entry = await fixture.reaches(messageId, 'Completed');
@@ -118,6 +135,12 @@ describe('an attempt that is interrupted', () => {
       const messageId = await send(type, 'findsAnotherServerDown');
       const entry = await fixture.reaches(messageId, 'DeadLetter');
       assert.deepEqual([entry.retryCount, ran.get(messageId)], [2, 2]);
+    });
+
+    it(`is none when an error has a cause that cannot be read: ${type}`, async () => {
+      const messageId = await send(type, 'throwsWhatCannotBeRead');
+      const entry = await fixture.reaches(messageId, 'DeadLetter');
+      assert.deepEqual([entry.error, entry.retryCount], ['Error: unreadable', 2]);
     });
 
     it(`is none when the handler recovered, and failed later: ${type}`, async () => {

@@ -62,6 +62,28 @@ describe('the relay', () => {
     await worker.stop();
   });
 
+  it('finds every type at once, also when it knows more types than it has slots', async () => {
+    const many = Array.from({ length: 24 }, (_, index) => [
+      { ...note, type: `Slow${index}` },
+      { ...note, type: `Express${index}`, express: true },
+      { ...note, type: `Recorded${index}`, express: 'recorded' as const },
+    ]).flat();
+    const worker = await fixture.startWorker(many, { concurrency: 1, expressConcurrency: 1 });
+    const types = ['Slow17', 'Express17', 'Recorded17', 'Slow5', 'Express5', 'Recorded5'];
+    const sent = types.map((type) => ({ messageId: fixture.id(`many-${type}`), type, payload: {} }));
+    const began = performance.now();
+    await send(sent);
+    await allCompleted(sent);
+    const needWorkflow = `select from inbox.entries where message_id like $1 and needs_workflow`;
+    await eventually(
+      'the records are written',
+      async () => (await rows(fixture.pool, needWorkflow, [fixture.id('many-%')])).length === 0,
+    );
+    // One type a second would take 24 s and more.
+    assert.ok(performance.now() - began < 12_000, 'no type waits for its turn');
+    await worker.stop();
+  });
+
   it('shares the work with other relays', async () => {
     const workers = await Promise.all([1, 2, 3].map(() => fixture.startWorker([note], { concurrency: 8 })));
     const shared = messages('shared', 300);

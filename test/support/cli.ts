@@ -1,11 +1,14 @@
 /**
- * The real command line, in processes of its own.
+ * The real command line: in a process of its own, or, where that makes no difference, in one that other commands use too.
  *
  * @module
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import type { CliCall } from './cli-host.ts';
 import type { TestInbox } from './inbox.ts';
 import { eventually } from './wait.ts';
 
@@ -54,16 +57,59 @@ export function startCli(
     kill: (signal) => void child.kill(signal),
     says: async (text) => {
       await eventually(`inbox ${args[0]} says ${text}`, () => {
-        if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}: ${stderr}`);
-        return text.test(stderr);
+        return child.exitCode !== null || text.test(stderr);
       });
+      if (!text.test(stderr)) throw new Error(`inbox ${args[0]} ended with ${child.exitCode}: ${stderr}`);
     },
   };
 }
 
-/** Runs `inbox …` to its end. */
-export function runCli(args: readonly string[], env: CliEnvironment = {}): Promise<CliResult> {
-  return startCli(args, env).result;
+const HOST = fileURLToPath(new URL('./cli-host.js', import.meta.url));
+/** They wait for the next command, and end with this process. */
+const idleHosts: ChildProcess[] = [];
+/** What does not end by itself, or changes the process that it runs in. */
+const NEEDS_A_PROCESS = new Set(['worker', 'dev']);
+
+/**
+ * Runs `inbox …` to its end. Commands that run at the same time have a process each; one that runs later takes over the
+ * process of one that has ended. Signals, pipes and terminals need {@link startCli}.
+ */
+export async function runCli(
+  args: readonly string[],
+  env: CliEnvironment = {},
+  input: string | Buffer = '',
+): Promise<CliResult> {
+  if (NEEDS_A_PROCESS.has(args[0] ?? '')) return startCli(args, env, input).result;
+  const host = idleHosts.pop() ?? startHost();
+  host.ref();
+  host.channel!.ref();
+  const given = Object.entries({ ...process.env, ...env }).filter(([, value]) => value !== undefined);
+  const call: CliCall = {
+    args,
+    env: Object.fromEntries(given) as Record<string, string>,
+    input: Buffer.from(input),
+  };
+  const answer = new AbortController();
+  const ended = once(host, 'exit', { signal: answer.signal }).then(([code, signal]) => {
+    throw new Error(`the process of inbox ${args.join(' ')} ended with ${code ?? signal}`);
+  });
+  ended.catch(() => {});
+  host.send(call);
+  const [result] = (await Promise.race([once(host, 'message'), ended])) as [CliResult];
+  answer.abort();
+  host.channel!.unref();
+  host.unref();
+  idleHosts.push(host);
+  return result;
+}
+
+function startHost(): ChildProcess {
+  // What it writes outside of a command, such as Node's own last words, belongs on stderr of the test.
+  return fork(HOST, {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    serialization: 'advanced',
+    execArgv: [],
+  });
 }
 
 /** `inbox …` against one inbox. */
@@ -77,7 +123,7 @@ export interface Cli {
 
 export function createCli({ database, taskQueue }: TestInbox): Cli {
   const env = { DATABASE_URL: database.url, INBOX_TASK_QUEUE: taskQueue, INBOX_LOG_LEVEL: undefined };
-  const run: Cli['run'] = (args, more, input) => startCli(args, { ...env, ...more }, input).result;
+  const run: Cli['run'] = (args, more, input) => runCli(args, { ...env, ...more }, input);
   return {
     run,
     async json(...args) {

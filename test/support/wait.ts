@@ -5,7 +5,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const POLL_MS = 25;
+const SHORTEST_POLL_MS = 10;
+const LONGEST_POLL_MS = 300;
+/** The next look comes after this part of the time that was waited so far: many waits at once must not keep the cores busy. */
+const POLL_SHARE = 0.1;
 /** Far beyond what any condition takes on a slow machine: reaching it is a failure, never noise. */
 const LIMIT_MS = 90_000;
 
@@ -29,7 +32,7 @@ export async function eventually<T>(
   probe: () => Promise<T> | T,
   limitMs = LIMIT_MS,
 ): Promise<Exclude<T, null | undefined | false>> {
-  const deadline = Date.now() + limitMs;
+  const start = Date.now();
   let last: unknown;
   for (;;) {
     try {
@@ -41,12 +44,13 @@ export async function eventually<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() > deadline) {
+    const waitedMs = Date.now() - start;
+    if (waitedMs > limitMs) {
       throw new Error([`waited ${limitMs} ms in vain: ${what}`, ...(await diagnose())].join('\n'), {
         cause: last,
       });
     }
-    await sleep(POLL_MS);
+    await sleep(Math.min(Math.max(waitedMs * POLL_SHARE, SHORTEST_POLL_MS), LONGEST_POLL_MS));
   }
 }
 

@@ -1,0 +1,52 @@
+/**
+ * One command of `inbox`, from its arguments to its exit code.
+ *
+ * @module
+ */
+import { CommanderError } from 'commander';
+import { hideSecrets } from '../secrets.ts';
+import { describeError } from './describe-error.ts';
+import { complain, printable, useJson } from './output.ts';
+import { createProgram } from './program.ts';
+import { finishOutput, writeError } from './stdio.ts';
+
+const USAGE_EXIT_CODE = 2;
+
+/** Before the options are read, for what is wrong with them. */
+function isJsonWanted(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return argv.slice(2, end === -1 ? undefined : end).includes('--json');
+}
+
+/**
+ * Runs the command that `process.argv` names, and waits until its output is written.
+ *
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage; that of its last worker for a supervisor
+ */
+export async function runCommandLine(): Promise<number> {
+  const code = await run();
+  const problem = await finishOutput();
+  if (problem === null) return code;
+  writeError(`inbox: the output could not be written (${problem}); what the command did is done\n`);
+  return 1;
+}
+
+async function run(): Promise<number> {
+  useJson(isJsonWanted(process.argv));
+  try {
+    await createProgram().parseAsync();
+    // A supervisor's is that of its last worker.
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
+    fail(error);
+    return 1;
+  }
+}
+
+function fail(error: unknown): void {
+  const message = hideSecrets(describeError(error));
+  const name = error instanceof Error ? error.name : 'Error';
+  const lines = message.split('\n').map((line) => printable(line));
+  complain(`inbox: ${lines.join('\n')}`, { error: { name, message } });
+}
