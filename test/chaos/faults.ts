@@ -157,9 +157,7 @@ async function restartPostgres({ postgres }: Surroundings, random: Random): Prom
 }
 
 async function restartTemporal({ temporal }: Surroundings, awayMs: number): Promise<boolean> {
-  await temporal.server.kill();
-  await sleep(awayMs);
-  temporal.server = await temporal.start();
+  await temporal.restart(awayMs);
   return true;
 }
 

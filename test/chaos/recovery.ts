@@ -17,6 +17,8 @@ export interface Recovery {
   seconds: number | null;
 }
 
+/** As long as commands end, a machine that is busy with other things only needs more time. */
+const STANDSTILL_MS = 120_000;
 const LIMIT_MS = 300_000;
 
 export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recovery> {
@@ -24,11 +26,18 @@ export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recov
   await journal.store(pool);
   const first = await countOpen(pool);
   let endedWithin30s: number | null = null;
+  let least = first;
+  let lastProgress = begun;
   for (let open = first; ; open = await countOpen(pool)) {
-    const elapsed = Date.now() - begun;
-    if (endedWithin30s === null && (elapsed >= 30_000 || open === 0)) endedWithin30s = first - open;
-    if (open === 0 || elapsed > LIMIT_MS) {
-      const seconds = open === 0 ? Math.ceil(elapsed / 1_000) : null;
+    const now = Date.now();
+    if (open < least) {
+      least = open;
+      lastProgress = now;
+    }
+    if (endedWithin30s === null && (now - begun >= 30_000 || open === 0)) endedWithin30s = first - open;
+    const isStuck = now - begun > LIMIT_MS && now - lastProgress > STANDSTILL_MS;
+    if (open === 0 || isStuck) {
+      const seconds = open === 0 ? Math.ceil((now - begun) / 1_000) : null;
       return { open: first, endedWithin30s: endedWithin30s ?? first - open, seconds };
     }
     await sleep(500);

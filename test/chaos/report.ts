@@ -14,6 +14,7 @@ export interface ChaosReport {
   stormMinutes: number;
   faults: Record<string, number>;
   workerDeaths: number;
+  temporalLostDatabase: number;
   commitsCut: number;
   commitsHeld: number;
   /** What came of the faults, by its description. */
@@ -47,6 +48,7 @@ export function addReports(reports: readonly ChaosReport[]): string {
     ['sends refused as conflicts, rightly', sum(({ load }) => load.conflicts)],
     ...Object.keys(FAULTS).map((name): [string, number] => [name, sum(({ faults }) => faults[name] ?? 0)]),
     ['worker processes that ended', sum(({ workerDeaths }) => workerDeaths)],
+    ['Temporal restarted, its database lost', sum(({ temporalLostDatabase }) => temporalLostDatabase)],
     ['COMMITs really cut', sum(({ commitsCut }) => commitsCut)],
     ['COMMITs really held back', sum(({ commitsHeld }) => commitsHeld)],
     ...[...new Set(reports.flatMap(({ figures }) => Object.keys(figures)))]

@@ -94,6 +94,7 @@ const report: ChaosReport = {
   stormMinutes: 0,
   faults: {},
   workerDeaths: 0,
+  temporalLostDatabase: 0,
   commitsCut: 0,
   commitsHeld: 0,
   figures: {},
@@ -123,6 +124,7 @@ while (Date.now() < end && report.violations === 0) {
   await judge();
   Object.assign(report, {
     workerDeaths: fleet.deaths,
+    temporalLostDatabase: around.temporal.lostDatabases,
     commitsCut: proxy.commitsCut,
     commitsHeld: proxy.commitsHeld,
   });

@@ -14,8 +14,6 @@ import { createPool } from '../../src/database.ts';
 import { choosePort } from '../../src/dev/ports.ts';
 import { startPostgresServer } from '../../src/dev/postgres-server.ts';
 import type { PostgresServer } from '../../src/dev/postgres-server.ts';
-import { startTemporalServer } from '../../src/dev/temporal-server.ts';
-import type { TemporalServer } from '../../src/dev/temporal-server.ts';
 import { migrate } from '../../src/migrate.ts';
 import { DEFAULT_TASK_QUEUE, SEARCH_ATTRIBUTES } from '../../src/protocol.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -30,6 +28,8 @@ import type { SmallDisk } from './disk.ts';
 import { startChaosFleet } from './fleet.ts';
 import type { ChaosFleet, Route } from './fleet.ts';
 import type { Release } from './releases.ts';
+import { startChaosTemporal } from './temporal.ts';
+import type { ChaosTemporal } from './temporal.ts';
 
 export interface Surroundings {
   fleet: ChaosFleet;
@@ -40,7 +40,7 @@ export interface Surroundings {
   pooler: PgBouncer | null;
   broker: Broker;
   postgres: PostgresServer;
-  temporal: { server: TemporalServer; start: () => Promise<TemporalServer> };
+  temporal: ChaosTemporal;
   /** Postgres's, where one could be mounted. */
   disk: SmallDisk | null;
   /** Straight to Postgres, not through the proxy, and never read-only. */
@@ -71,14 +71,12 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
   // A file, so that a killed server finds again what it had acknowledged; in memory, where possible, for its speed.
   const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'temporal-inbox-chaos-'));
   const port = await choosePort();
-  const startTemporal = () =>
-    startTemporalServer({
-      port,
-      uiPort: null,
-      dbFile: join(folder, 'temporal', 'temporal.db'),
-      searchAttributes: Object.values(SEARCH_ATTRIBUTES),
-    });
-  const temporal = { server: await startTemporal(), start: startTemporal };
+  const temporal = await startChaosTemporal({
+    port,
+    uiPort: null,
+    dbFile: join(folder, 'temporal', 'temporal.db'),
+    searchAttributes: Object.values(SEARCH_ATTRIBUTES),
+  });
   const pool = createPool({
     connectionString: postgres.url,
     max: 12,
@@ -135,7 +133,7 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
       await broker.stop();
       await pooler?.stop();
       await proxy.close();
-      await temporal.server.stop();
+      await temporal.stop();
       await postgres.stop();
       await disk?.unmount();
       await rm(folder, { recursive: true, force: true });

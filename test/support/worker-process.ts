@@ -47,7 +47,12 @@ export async function startWorkerProcess(
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
   const ended = once(child, 'exit').then(() => undefined);
-  await eventually('the worker has started', () => hasEnded(child) || log.includes('worker started'));
+  try {
+    await eventually('the worker has started', () => hasEnded(child) || log.includes('worker started'));
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
   if (hasEnded(child)) throw new Error(`the worker ended: ${log}`);
   return { pid: child.pid!, kill: (signal) => void child.kill(signal), ended, log: () => log };
 }
