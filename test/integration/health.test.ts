@@ -39,14 +39,6 @@ describe('inbox doctor', () => {
   before(async () => {
     inbox = await createTestInbox();
     await inbox.startWorker([nothing]);
-    // A worker that knows the type of the seeded entries and does nothing.
-    await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
-      identity: 'idle',
-      namespace: 'default',
-      taskQueue: 'idle',
-      buildId: null,
-      commandTypes: ['Seeded'],
-    });
     env = {
       ...(process.env as Record<string, string>),
       DATABASE_URL: inbox.database.url,
@@ -56,6 +48,14 @@ describe('inbox doctor', () => {
   });
   beforeEach(async () => {
     await truncate(inbox.pool, 'inbox.entries');
+    // A worker that knows the type of the seeded entries and does nothing. Its row is believed for half a minute.
+    await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
+      identity: 'idle',
+      namespace: 'default',
+      taskQueue: 'idle',
+      buildId: null,
+      commandTypes: ['Seeded'],
+    });
   });
   after(() => inbox.close());
 
