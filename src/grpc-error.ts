@@ -1,9 +1,10 @@
 /**
- * Answers of Temporal's frontend that are errors. Recognized by their shape, like the client does it: its module takes half a
- * second to load, which only commands that talk to Temporal should spend.
+ * Errors that Temporal's frontend answers with. They are recognized by their shape, as the client does it, because its module
+ * takes half a second to load, which only commands that talk to Temporal should spend.
  *
  * @module
  */
+import { errorChain } from './error-chain.ts';
 
 /** The codes that this project reads. https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
 export const GRPC = {
@@ -25,10 +26,7 @@ export interface GrpcError extends Error {
 
 /** The gRPC error in an error or its causes, since the client wraps some; null for other errors. */
 export function findGrpcError(error: unknown): GrpcError | null {
-  for (let one = error; one instanceof Error; one = one.cause) {
-    if (isGrpcError(one)) return one;
-  }
-  return null;
+  return errorChain(error).find(isGrpcError) ?? null;
 }
 
 /** The code of the gRPC error in an error or its causes; null for other errors. */
@@ -36,7 +34,7 @@ export function grpcCodeOf(error: unknown): number | null {
   return findGrpcError(error)?.code ?? null;
 }
 
-function isGrpcError(error: Error): error is GrpcError {
+function isGrpcError(error: object): error is GrpcError {
   const { code, details, metadata } = error as Partial<GrpcError> & { metadata?: unknown };
   return (
     typeof code === 'number' &&

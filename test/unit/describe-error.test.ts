@@ -124,6 +124,12 @@ describe('what an error is described as', () => {
     });
   }
 
+  it('an error that is its own cause', () => {
+    const error = new Error('in circles');
+    error.cause = error;
+    assert.match(describeError(error, env), /^in circles /);
+  });
+
   it('our own errors stand for themselves, and a file that is missing is not a server', () => {
     assert.equal(describeError(new InboxError('do this'), env), 'do this');
     assert.doesNotMatch(
