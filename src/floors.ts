@@ -88,7 +88,7 @@ export class Floors {
     }));
   }
 
-  /** How many looks it takes to ask for every type once, when each look has this much room. */
+  /** The number of looks that ask for every type once when each look may return `room` rows. */
   looksForAll(types: readonly string[], room: number): number {
     return room <= 0 ? 0 : Math.ceil(types.length / room);
   }

@@ -8,6 +8,7 @@ import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { hasEnded } from './child-process.ts';
 import type { CliCall } from './cli-host.ts';
 import type { TestInbox } from './inbox.ts';
 import { eventually } from './wait.ts';
@@ -56,10 +57,9 @@ export function startCli(
     stderr: () => stderr,
     kill: (signal) => void child.kill(signal),
     says: async (text) => {
-      await eventually(`inbox ${args[0]} says ${text}`, () => {
-        return child.exitCode !== null || text.test(stderr);
-      });
-      if (!text.test(stderr)) throw new Error(`inbox ${args[0]} ended with ${child.exitCode}: ${stderr}`);
+      await eventually(`inbox ${args[0]} says ${text}`, () => hasEnded(child) || text.test(stderr));
+      const end = child.exitCode ?? child.signalCode;
+      if (!text.test(stderr)) throw new Error(`inbox ${args[0]} ended with ${end}: ${stderr}`);
     },
   };
 }

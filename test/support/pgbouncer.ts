@@ -12,6 +12,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Client } from 'pg';
+import { hasEnded } from './child-process.ts';
 import { eventually } from './wait.ts';
 
 export type PoolMode = 'session' | 'transaction';
@@ -101,16 +102,14 @@ export async function startPgBouncer(
   }
   await chmod(folder, 0o700);
   if (asRoot) await chown(folder, NOBODY, NOBODY);
-  const program = binary;
   const launch = () =>
-    spawn(program, ['-q', join(folder, 'pgbouncer.ini')], {
+    spawn(binary, ['-q', join(folder, 'pgbouncer.ini')], {
       stdio: 'ignore',
       cwd: '/',
       ...(asRoot && { uid: NOBODY, gid: NOBODY }),
     });
   let child = launch();
   let ended = once(child, 'exit');
-  const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   const log = () => readFile(join(folder, 'log'), 'utf8').catch(() => '');
   const through = (url: string) => {
     const pooled = new URL(url);
@@ -120,7 +119,7 @@ export async function startPgBouncer(
   };
   const answers = () =>
     eventually('PgBouncer answers', async () => {
-      if (child.exitCode !== null) throw new Error(`PgBouncer ended: ${await log()}`);
+      if (hasEnded(child)) throw new Error(`PgBouncer ended: ${await log()}`);
       const client = new Client({ connectionString: through(databaseUrl) });
       client.on('error', () => {});
       await client.connect();
@@ -135,14 +134,14 @@ export async function startPgBouncer(
     log,
     kill: (signal) => void child.kill(signal),
     async restart() {
-      if (!hasEnded()) child.kill('SIGKILL');
+      if (!hasEnded(child)) child.kill('SIGKILL');
       await ended;
       child = launch();
       ended = once(child, 'exit');
       await answers();
     },
     async stop() {
-      if (!hasEnded()) child.kill('SIGKILL');
+      if (!hasEnded(child)) child.kill('SIGKILL');
       await ended;
       await rm(folder, { recursive: true, force: true });
     },

@@ -4,9 +4,9 @@
  * @module
  */
 import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { hasEnded } from './child-process.ts';
 import { eventually } from './wait.ts';
 
 const CLI = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
@@ -55,8 +55,4 @@ export async function startWorkerProcess(
   }
   if (hasEnded(child)) throw new Error(`the worker ended: ${log}`);
   return { pid: child.pid!, kill: (signal) => void child.kill(signal), ended, log: () => log };
-}
-
-function hasEnded(child: ChildProcess): boolean {
-  return child.exitCode !== null || child.signalCode !== null;
 }
