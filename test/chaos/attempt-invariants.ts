@@ -1,6 +1,6 @@
 /**
- * Whom attempts may be counted against in a chaos run: only commands whose own handler failed, or whose worker was lost
- * in the middle.
+ * The invariants of failed attempts in a chaos run: an attempt is used up only when the command's own handler failed or its
+ * worker was lost.
  *
  * @module
  */

@@ -39,7 +39,10 @@ function createSenderPool(): Pool {
   return senderPool;
 }
 
-/** What Postgres says on the handler's own connection to it is the handler's business, and uses up an attempt. */
+/**
+ * The handler has a connection of its own for this, so a failure is the handler's and uses up an attempt. The error leaves out
+ * what Postgres said: invariant 16c would take that for a failure of the inbox's connection.
+ */
 async function sendBeside(message: { messageId: string; type: string; payload: Json }): Promise<void> {
   await inboxOfThisProcess()
     .then((own) => own.send(message))

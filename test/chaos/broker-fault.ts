@@ -24,7 +24,7 @@ async function refuseOne({ broker, complain, count }: Scene, random: Random): Pr
   const begun = Date.now();
   try {
     await sleep(3_000 + random.below(9_000));
-    // Of accounts that are not refused, after the refusal was noticed.
+    // Once an event was rejected, events of other accounts must be accepted.
     while (broker.sinceRefusal.rejected > 0 && broker.sinceRefusal.acceptedOfOthers === 0) {
       if (Date.now() - begun > OTHERS_LIMIT_MS) {
         complain('15e a refused aggregate holds back no other', { refusal, ...broker.sinceRefusal });

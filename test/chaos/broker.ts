@@ -14,24 +14,14 @@ import type { PublishedEvent } from '../../src/publisher.ts';
 /** named: its answer says which events it rejected. whole: it accepts nothing of a batch with such an event. */
 export type Refusal = { aggregateId: string; how: 'named' | 'whole' };
 
-export interface Broker {
-  url: string;
-  /** Until it is called with null. */
-  refuse(refusal: Refusal | null): void;
-  /** Events of the refused aggregate that it did not accept, and events of others that it accepted, since `refuse` was called. */
-  readonly sinceRefusal: { rejected: number; acceptedOfOthers: number };
-  /** Writes what it accepted where the checker's queries can join it. */
-  store(pool: Pool): Promise<void>;
-  stop(): Promise<void>;
-}
-
 /** As they come over the wire. */
 export type WireEvent = Pick<PublishedEvent, 'id' | 'position' | 'aggregateType' | 'aggregateId' | 'type'>;
 
-/** What it accepted and whom it refuses; without the server around it. */
-export class BrokerLog {
+/** The broker itself, without the server that workers reach it by. */
+export class Broker {
   readonly accepted: WireEvent[] = [];
   refusal: Refusal | null = null;
+  /** Rejected events of the refused aggregate, and accepted events of other aggregates, since `refuse` was called. */
   sinceRefusal = { rejected: 0, acceptedOfOthers: 0 };
 
   /** @returns null when all were accepted, else the ids that were rejected; undefined when it does not say */
@@ -52,12 +42,13 @@ export class BrokerLog {
     return refused.length === 0 ? null : { rejected: [refused[0]!.id] };
   }
 
+  /** Refuses the events of one aggregate until it is called with null. */
   refuse(refusal: Refusal | null): void {
     this.refusal = refusal;
     this.sinceRefusal = { rejected: 0, acceptedOfOthers: 0 };
   }
 
-  /** Writes it where the checker's queries can join it. */
+  /** Writes the accepted events to `chaos.published`, which the invariants join with the outbox. */
   async store(pool: Pool): Promise<void> {
     await pool.query(
       `drop table if exists chaos.published;
@@ -80,12 +71,18 @@ export class BrokerLog {
   }
 }
 
-export async function startBroker(): Promise<Broker> {
-  const log = new BrokerLog();
+export interface BrokerServer {
+  broker: Broker;
+  url: string;
+  stop(): Promise<void>;
+}
+
+export async function startBrokerServer(): Promise<BrokerServer> {
+  const broker = new Broker();
   const server = createServer((request, response) => {
     void json(request).then(
       (events) => {
-        const answer = log.take(events as WireEvent[]);
+        const answer = broker.take(events as WireEvent[]);
         response.statusCode = answer === null ? 200 : 422;
         response.end(JSON.stringify(answer ?? {}));
       },
@@ -95,12 +92,8 @@ export async function startBroker(): Promise<Broker> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
+    broker,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    refuse: (refusal) => log.refuse(refusal),
-    get sinceRefusal() {
-      return log.sinceRefusal;
-    },
-    store: (pool) => log.store(pool),
     async stop() {
       server.close();
       server.closeAllConnections();

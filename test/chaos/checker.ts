@@ -220,15 +220,16 @@ export async function isAllRecorded(pool: Pool): Promise<boolean> {
 /** Runs every invariant against the database, with the journal beside it. */
 export async function check(pool: Pool, journal: Journal): Promise<Finding[]> {
   await journal.store(pool);
-  const contradictions = journal.contradictions.map((each) => JSON.stringify(each));
   return [
     ...(await checkEach(pool, INVARIANTS)),
-    {
-      name: '1d no two answers to senders contradict each other',
-      violations: contradictions.length,
-      examples: contradictions.slice(0, 5),
-    },
+    findingOf('1d no two answers to senders contradict each other', journal.contradictions),
   ];
+}
+
+/** The finding for an invariant, with the first five violations as examples. */
+export function findingOf(name: string, violations: readonly object[]): Finding {
+  const examples = violations.slice(0, 5).map((violation) => JSON.stringify(violation));
+  return { name, violations: violations.length, examples };
 }
 
 /** Runs these invariants against the database. */
@@ -236,11 +237,7 @@ export async function checkEach(pool: Pool, invariants: readonly Invariant[]): P
   const findings: Finding[] = [];
   for (const { name, sql } of invariants) {
     const { rows } = await pool.query<Record<string, unknown>>(sql);
-    findings.push({
-      name,
-      violations: rows.length,
-      examples: rows.slice(0, 5).map((row) => JSON.stringify(row)),
-    });
+    findings.push(findingOf(name, rows));
   }
   return findings;
 }

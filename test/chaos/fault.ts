@@ -1,5 +1,5 @@
 /**
- * What a fault is, and what it can get at.
+ * The faults of a chaos run and what they can use.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export interface Scene extends Surroundings {
   load: Load;
   journal: Journal;
   lasting: Lasting;
-  /** What a fault saw that must not be: a violation each, in the words of an invariant. */
+  /** Reports a violation that the fault itself saw, under the name of an invariant. */
   complain: (invariant: string, example: Record<string, unknown>) => void;
   /** Adds to a figure of the report. */
   count: (what: string, by: number) => void;

@@ -12,7 +12,8 @@ import type { WorkerProcess } from '../support/worker-process.ts';
 import type { Release } from './releases.ts';
 
 /** direct: to Postgres; pooler: through PgBouncer, and directly for LISTEN; pooler only: through PgBouncer. */
-export type Route = 'direct' | 'pooler' | 'pooler only';
+export const ROUTES = ['direct', 'pooler', 'pooler only'] as const;
+export type Route = (typeof ROUTES)[number];
 
 export interface Place {
   release: Release;

@@ -1,10 +1,9 @@
 /**
- * Harm that goes on beside the faults that follow, until it ends by itself or the storm does.
+ * Faults that last while others follow. They end by themselves or with the storm.
  *
  * @module
  */
 import { setMaxListeners } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 export class Lasting {
   #storm = newStorm();
@@ -26,14 +25,9 @@ export class Lasting {
   }
 }
 
-/** Any number may wait for its end. */
+/** Any number of faults may listen for its end. */
 function newStorm(): AbortController {
   const storm = new AbortController();
   setMaxListeners(0, storm.signal);
   return storm;
-}
-
-/** Waits, or until the signal is aborted. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  await sleep(ms, undefined, { signal }).catch(() => {});
 }

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { IdempotencyConflictError } from '../../src/errors.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
+import { pause } from '../../src/outbox-session.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import { ACCOUNTS, TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { Answer, Journal } from './journal.ts';
@@ -24,7 +24,7 @@ export interface LoadOptions {
   senders: number;
   /** Commands a second of all of them. */
   rate: number;
-  /** Whether workers of two releases run, each with types of its own. */
+  /** True when workers of two releases run. Each release has command types of its own. */
   twoReleases: boolean;
 }
 
@@ -65,9 +65,9 @@ const EXPRESS = 0.3;
 const RECORDED = 0.3;
 /** Of the commands: these send another one, beside the worker that runs them. */
 const BESIDE = 0.1;
-/** Of the commands: only one of two releases knows their type. */
+/** The share of commands whose type only one of the two releases knows. */
 const OF_ONE_RELEASE = 0.12;
-/** Senders at the same time of what a stranger has sent. */
+/** How many senders send a stranger's message at the same time. */
 const SENDERS_OF_INVENTED = 3;
 
 export function createLoad(options: LoadOptions): Load {
@@ -95,8 +95,7 @@ export function createLoad(options: LoadOptions): Load {
     while (!signal.aborted) {
       const begun = Date.now();
       await sendOnce(options, next(), counts);
-      const pause = Math.max(0, (1_000 * senders) / rate - (Date.now() - begun));
-      await sleep(pause, undefined, { signal }).catch(() => {});
+      await pause(Math.max(0, (1_000 * senders) / rate - (Date.now() - begun)), signal);
     }
   }
   return {

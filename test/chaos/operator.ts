@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
+import { pause } from '../../src/outbox-session.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import type { Random } from './random.ts';
 
@@ -19,7 +19,7 @@ export interface SimulatedOperator {
 
 export async function resolveDeadLetters({ pool, client, random, signal }: SimulatedOperator): Promise<void> {
   while (!signal.aborted) {
-    await sleep(1_000, undefined, { signal }).catch(() => {});
+    await pause(1_000, signal);
     const { rows } = await pool
       .query<{ message_id: string }>(
         'select message_id from inbox.dead_letters where resolution is null order by random() limit 1',

@@ -1,5 +1,5 @@
 /**
- * What happens to a pooler in between.
+ * PgBouncer is killed, or stopped for some seconds.
  *
  * @module
  */

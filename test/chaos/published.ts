@@ -37,7 +37,7 @@ export const PUBLISHED_INVARIANTS: readonly Invariant[] = [
   },
 ];
 
-/** Whether every event is marked as published, and no aggregate is parked: comes before the check. */
+/** True when every event is marked as published and no aggregate is parked. Wait for this before checking the invariants. */
 export async function isAllPublished(pool: Pool): Promise<boolean> {
   const { rows } = await pool.query<{ all: boolean }>(
     `select not exists (select from inbox.outbox where published_at is null)

@@ -17,7 +17,7 @@ export interface Recovery {
   seconds: number | null;
 }
 
-/** As long as commands end, a machine that is busy with other things only needs more time. */
+/** While commands still end, the machine is only slow. Without any progress for this long, a recovery has failed. */
 const STANDSTILL_MS = 120_000;
 const LIMIT_MS = 300_000;
 
@@ -44,7 +44,10 @@ export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recov
   }
 }
 
-/** Until every alert is told, every record made and every event published. After a storm that can take as long as the longest delay between two tries. */
+/**
+ * Waits until every alert is delivered, every record is written and every event is published. After a storm, this can take as
+ * long as the longest delay between two tries.
+ */
 export async function watchWhatFollows(pool: Pool): Promise<void> {
   const begun = Date.now();
   const isOver = async () =>

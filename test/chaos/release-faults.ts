@@ -8,6 +8,7 @@ import type { Pool } from 'pg';
 import { TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { ReleaseName } from './bank.ts';
 import type { Fault, Scene } from './fault.ts';
+import { ROUTES } from './fleet.ts';
 import type { Place } from './fleet.ts';
 import type { Random } from './random.ts';
 import type { Release } from './releases.ts';
@@ -29,7 +30,7 @@ export const RELEASE_FAULTS: Record<string, Fault> = {
 
 function otherPlace(place: Place, releases: readonly Release[], random: Random): Place {
   const release = releases.find((other) => other !== place.release) ?? place.release;
-  return { release, route: random.pick(['direct', 'pooler', 'pooler only']) };
+  return { release, route: random.pick(ROUTES) };
 }
 
 /** One after the other. For a while nobody knows the types of the other release: they wait, and use up no attempt. */
@@ -86,7 +87,7 @@ async function readWaiting(pool: Pool, release: ReleaseName): Promise<Waiting[]>
   return rows;
 }
 
-/** Those with which something was done although nobody knew their type. */
+/** The entries that changed although no worker knew their type. */
 export function touched(before: readonly Waiting[], after: readonly Waiting[]): Record<string, unknown>[] {
   const now = new Map(after.map((entry) => [entry.message_id, entry]));
   return before.flatMap((entry) => {

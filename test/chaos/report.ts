@@ -17,7 +17,7 @@ export interface ChaosReport {
   temporalLostDatabase: number;
   commitsCut: number;
   commitsHeld: number;
-  /** What came of the faults, by its description. */
+  /** What the faults counted, by description. */
   figures: Record<string, number>;
   /** The releases that ran beside each other. */
   releases: string[];

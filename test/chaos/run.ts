@@ -18,7 +18,7 @@ import { createLog } from '../../src/log.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import { chooseSeed } from '../support/choose-seed.ts';
 import { ATTEMPT_INVARIANTS } from './attempt-invariants.ts';
-import { check, checkEach, checkReplayable, describeFindings, violated } from './checker.ts';
+import { check, checkEach, checkReplayable, describeFindings, findingOf, violated } from './checker.ts';
 import type { Finding } from './checker.ts';
 import type { Scene } from './fault.ts';
 import { chooseFaults, pickFault } from './faults.ts';
@@ -85,8 +85,8 @@ const load = createLoad({
   rate,
 });
 const lasting = new Lasting();
-/** By invariant: what faults saw themselves. */
-const complaints = new Map<string, string[]>();
+/** Violations that faults saw themselves, by the name of the invariant. */
+const complaints = new Map<string, Record<string, unknown>[]>();
 const operatorRandom = createRandom(seed + 2);
 const report: ChaosReport = {
   seed,
@@ -112,7 +112,7 @@ const scene: Scene = {
   journal,
   lasting,
   complain(invariant, example) {
-    complaints.set(invariant, [...(complaints.get(invariant) ?? []), JSON.stringify(example)]);
+    complaints.set(invariant, [...(complaints.get(invariant) ?? []), example]);
   },
   count: (what, by) => void (report.figures[what] = (report.figures[what] ?? 0) + by),
 };
@@ -199,15 +199,13 @@ async function judge(): Promise<void> {
   await watchWhatFollows(pool);
   await around.broker.store(pool);
   await countByRelease();
+  await countFailures();
+  await noteFailures();
   const findings: Finding[] = [
     replayable,
     ...(await check(pool, journal)),
     ...(await checkEach(pool, [...PUBLISHED_INVARIANTS, ...ATTEMPT_INVARIANTS])),
-    ...[...complaints].map(([name, examples]) => ({
-      name,
-      violations: examples.length,
-      examples: examples.slice(0, 5),
-    })),
+    ...[...complaints].map(([name, examples]) => findingOf(name, examples)),
   ];
   report.checks += 1;
   const broken = violated(findings);
@@ -229,11 +227,13 @@ async function countByRelease(): Promise<void> {
   );
   for (const { release, count } of rows)
     report.figures[`commands completed by the ${release} release`] = count;
-  await noteFailures();
-  const { rows: types } = await pool.query<{ error_type: string; count: number }>(
+}
+
+async function countFailures(): Promise<void> {
+  const { rows } = await pool.query<{ error_type: string; count: number }>(
     'select error_type, count(*)::integer as count from inbox.failures group by error_type',
   );
-  for (const { error_type: type, count } of types) report.figures[`failed attempts: ${type}`] = count;
+  for (const { error_type: type, count } of rows) report.figures[`failed attempts: ${type}`] = count;
 }
 
 async function noteFailures(): Promise<void> {

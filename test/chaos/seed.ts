@@ -9,9 +9,9 @@ import type { MessageName } from './checker-scenario.ts';
 
 export interface SeededBug {
   name: string;
-  /** How the names of the invariants begin that must be found broken. */
+  /** The names of the invariants that must be found broken begin with these. */
   breaks: string[];
-  /** What else it breaks. */
+  /** The names of other invariants that the bug can break begin with these. */
   mayBreak?: string[];
   seed: () => Seed;
   /** Run before the worker starts. */

@@ -373,7 +373,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   },
 ];
 
-/** What is run at once. */
+/** The groups of bugs that share a run. */
 export const SEEDED_RUNS: readonly (readonly SeededBug[])[] = [
   ...new Set(SEEDED_BUGS.map(({ together }) => together)),
 ].map((letter) => SEEDED_BUGS.filter(({ together }) => together === letter));

@@ -4,8 +4,8 @@
  * @module
  */
 import { Client } from 'pg';
+import { pause } from '../../src/outbox-session.ts';
 import type { Fault, Scene } from './fault.ts';
-import { pause } from './lasting.ts';
 
 export const SNAPSHOT_FAULTS: Record<string, Fault> = {
   'snapshot held': {

@@ -16,6 +16,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createInbox } from '../../src/inbox.ts';
 import { createLog } from '../../src/log.ts';
+import { pause } from '../../src/outbox-session.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 import { prune } from '../../src/retention.ts';
 import { allPublished } from '../support/outbox.ts';
@@ -133,7 +134,7 @@ async function sampleRegularly(): Promise<SoakSample[]> {
 
 async function pruneRegularly(signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    await sleep(pruneMs, undefined, { signal }).catch(() => {});
+    await pause(pruneMs, signal);
     await prune(pool, {
       completedOlderThanMs: keepMs,
       outboxOlderThanMs: keepMs,

@@ -8,7 +8,7 @@ import { addBacklog, allPublished, emptyOutbox, startRelay } from '../support/ou
 import { patchDatabase } from '../support/patched-client.ts';
 import { seedOpen } from '../support/seed.ts';
 import { ATTEMPT_INVARIANTS } from './attempt-invariants.ts';
-import { BrokerLog } from './broker.ts';
+import { Broker } from './broker.ts';
 import { checkEach, violated } from './checker.ts';
 import type { Finding, Invariant } from './checker.ts';
 import { Journal } from './journal.ts';
@@ -34,7 +34,7 @@ describe('the checks of what surrounds the inbox', () => {
     const { pool, url } = database;
     await emptyOutbox(pool);
     patchDatabase(url, { patch: chain(seeds), aside: pool, answered: () => {} });
-    const broker = new BrokerLog();
+    const broker = new Broker();
     broker.refuse({ aggregateId: 'a1', how: 'named' });
     await addBacklog(pool, 60, 3);
     const relay = startRelay({

@@ -21,12 +21,12 @@ import type { Proxy } from '../support/proxy.ts';
 import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
 import type { PgBouncer } from '../support/pgbouncer.ts';
 import { createChaosSchema } from './bank.ts';
-import { startBroker } from './broker.ts';
+import { startBrokerServer } from './broker.ts';
 import type { Broker } from './broker.ts';
 import { mountSmallDisk } from './disk.ts';
 import type { SmallDisk } from './disk.ts';
-import { startChaosFleet } from './fleet.ts';
-import type { ChaosFleet, Route } from './fleet.ts';
+import { ROUTES, startChaosFleet } from './fleet.ts';
+import type { ChaosFleet } from './fleet.ts';
 import type { Release } from './releases.ts';
 import { startChaosTemporal } from './temporal.ts';
 import type { ChaosTemporal } from './temporal.ts';
@@ -55,7 +55,6 @@ export interface Surroundings {
 const DISK_MEGABYTES = 6_000;
 /** Fewer than the workers behind it ask for. */
 const SERVER_CONNECTIONS = 40;
-const ROUTES: readonly Route[] = ['direct', 'pooler', 'pooler only'];
 
 export interface SurroundingsOptions {
   workers: number;
@@ -85,7 +84,7 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
   });
   await migrate(pool);
   await createChaosSchema(pool);
-  const broker = await startBroker();
+  const brokerServer = await startBrokerServer();
 
   const proxied = new URL(postgres.url);
   proxied.port = String(proxy.port);
@@ -109,7 +108,7 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
     env: {
       TEMPORAL_ADDRESS: `127.0.0.1:${port}`,
       INBOX_ALERT_WINDOW: '1s',
-      CHAOS_BROKER: broker.url,
+      CHAOS_BROKER: brokerServer.url,
     },
     onEnd: onWorkerEnd,
   });
@@ -119,7 +118,7 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
     releases,
     proxy,
     pooler,
-    broker,
+    broker: brokerServer.broker,
     postgres,
     temporal,
     disk,
@@ -130,7 +129,7 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
       await fleet.stop();
       await connection.close();
       await Promise.all([pool, ...senderPools].map((each) => each.end()));
-      await broker.stop();
+      await brokerServer.stop();
       await pooler?.stop();
       await proxy.close();
       await temporal.stop();
