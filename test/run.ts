@@ -6,15 +6,16 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startServers } from '../src/dev/servers.ts';
 import { findNatsServer } from './support/nats-binary.ts';
+import { planTestProcesses } from './support/test-processes.ts';
 
-/** Of a whole file. None takes nearly as long; one that hangs must not keep the results of the others back. */
+/** Of one process. None takes nearly as long; one that hangs must not hold back the results of the others. */
 const TEST_TIMEOUT_MS = 480_000;
-/** More than two cores can run: the longest files mostly wait, for timeouts and for what they killed to come back. */
+/** Processes at a time. More than the cores: many tests wait for timeouts and for what they killed to come back. */
 const CONCURRENCY = 3;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
@@ -38,13 +39,14 @@ async function runTests(): Promise<number> {
     await findNatsServer({ log: (line) => console.error(line) }).catch(() => {});
   }
   const servers = await startServers({ log: (line) => console.error(line) });
+  const { modules, folder } = planTestProcesses(files);
   try {
     const args = [
       '--test',
       '--test-reporter=spec',
       `--test-concurrency=${CONCURRENCY}`,
       `--test-timeout=${TEST_TIMEOUT_MS}`,
-      ...files,
+      ...modules,
     ];
     const tests = spawn(process.execPath, args, {
       stdio: 'inherit',
@@ -61,6 +63,7 @@ async function runTests(): Promise<number> {
     const [code] = (await once(tests, 'exit')) as [number | null];
     return code ?? 1;
   } finally {
+    rmSync(folder, { recursive: true });
     await servers.stop();
   }
 }

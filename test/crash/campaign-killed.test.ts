@@ -8,8 +8,8 @@ import { eventually } from '../support/wait.ts';
 import { startFleet } from '../support/worker-fleet.ts';
 import type { WorkerFleet } from '../support/worker-fleet.ts';
 
-const ITEMS = 300;
-const KILLS = 3;
+const ITEMS = 150;
+const KILLS = 2;
 
 describe('a campaign whose workers are killed', () => {
   let fixture: TestInbox;
@@ -31,7 +31,7 @@ describe('a campaign whose workers are killed', () => {
     const campaign = await startCampaign(fixture, {
       filter: { failureGroup: 'group' },
       canary: 5,
-      rate: 100,
+      rate: 50,
       // A worker that dies takes what runs in it along, as failed attempts.
       stopAbove: 1,
     });

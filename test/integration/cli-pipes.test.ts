@@ -117,17 +117,23 @@ describe('the command line', () => {
   };
 
   describe('on a terminal', { skip: noTerminal() }, () => {
-    for (const columns of [45, 80]) {
+    const WIDE = [
+      ['list', '--limit', '5'],
+      ['show', ID, '--stack'],
+    ];
+    const NARROW = [
+      ...WIDE,
+      ['dead-letters'],
+      ['dead-letters', 'groups'],
+      ['dead-letters', 'show', ID],
+      ['stats'],
+      ['doctor'],
+    ];
+    for (const [columns, commands] of [
+      [45, NARROW],
+      [80, WIDE],
+    ] as const) {
       it(`fits ${columns} columns`, async () => {
-        const commands = [
-          ['list', '--limit', '5'],
-          ['show', ID, '--stack'],
-          ['dead-letters'],
-          ['dead-letters', 'groups'],
-          ['dead-letters', 'show', ID],
-          ['stats'],
-          ['doctor'],
-        ];
         const screens = await Promise.all(
           commands.map((args) => runOnTerminal(args, { columns, env: env() })),
         );

@@ -164,7 +164,7 @@ describe('inbox doctor', () => {
     for (const socket of sockets) socket.destroy();
     silent.close();
     assert.deepEqual(names(sick(findings)), ['database', 'temporal']);
-    assert.ok(took < 5_000, `${took} ms`);
+    assert.ok(took < 30_000, `${took} ms`);
   });
 
   it('finds a database without the schema', async () => {

@@ -55,7 +55,7 @@ describe('an inbox', () => {
     const closing = inbox.close();
     await Promise.all(waiting);
     await closing;
-    assert.ok(performance.now() - began < 5_000);
+    assert.ok(performance.now() - began < 20_000, 'it did not wait for the 30 s of execute');
     await inbox.close();
     for (const call of [
       () => inbox.send(message('late')),

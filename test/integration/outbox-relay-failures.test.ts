@@ -178,7 +178,7 @@ describe('the outbox relay, when something fails', () => {
     await addBacklog(database.pool, 5);
     await allPublished(database.pool);
     assert.deepEqual([one.published.length, two.published.length], [5, 5]);
-    assert.ok(performance.now() - stopped < 10_000, 'it did not wait for the end of the lease');
+    assert.ok(performance.now() - stopped < 40_000, 'it did not wait for the end of the lease');
   });
 
   it('aborts its batch, and neither marks nor publishes, when another one has the lease', async () => {

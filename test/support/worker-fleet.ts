@@ -7,7 +7,7 @@ import { startWorkerProcess } from './worker-process.ts';
 import type { WorkerProcess, WorkerTarget } from './worker-process.ts';
 
 export interface WorkerFleet {
-  /** How often a worker ended that nobody had stopped. */
+  /** How often a worker ended that nobody had stopped, those included that ended while they started. */
   readonly deaths: number;
   /** Those that run now. */
   readonly workers: readonly WorkerProcess[];
@@ -32,11 +32,12 @@ export function keepFleet(size: number, start: (place: number) => Promise<Worker
   async function keepOne(place: number): Promise<void> {
     while (!stop.signal.aborted) {
       const worker = await start(place).catch(() => null);
-      if (worker === null) continue;
-      workers.add(worker);
-      if (stop.signal.aborted) worker.kill('SIGKILL');
-      await worker.ended;
-      workers.delete(worker);
+      if (worker !== null) {
+        workers.add(worker);
+        if (stop.signal.aborted) worker.kill('SIGKILL');
+        await worker.ended;
+        workers.delete(worker);
+      }
       if (!stop.signal.aborted) deaths += 1;
     }
   }

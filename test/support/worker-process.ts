@@ -46,13 +46,14 @@ export async function startWorkerProcess(
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
-  const ended = once(child, 'exit').then(() => undefined);
+  const ended = once(child, 'close').then(() => undefined);
   try {
     await eventually('the worker has started', () => hasEnded(child) || log.includes('worker started'));
   } catch (error) {
     child.kill('SIGKILL');
     throw error;
   }
-  if (hasEnded(child)) throw new Error(`the worker ended: ${log}`);
+  // A command can end a worker as soon as it has started.
+  if (!log.includes('worker started')) throw new Error(`the worker ended: ${log}`);
   return { pid: child.pid!, kill: (signal) => void child.kill(signal), ended, log: () => log };
 }

@@ -53,6 +53,6 @@ describe('numbers in JSON text', () => {
     const zeros = `[0.${'0'.repeat(500_000)}1,"${'\\\\'.repeat(500_000)}",${'1,'.repeat(200_000)}1e5]`;
     const began = performance.now();
     assert.match(findInexactNumber(zeros)!, /has the number 0\.0000/);
-    assert.ok(performance.now() - began < 5_000);
+    assert.ok(performance.now() - began < 30_000);
   });
 });
