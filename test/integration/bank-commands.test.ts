@@ -23,6 +23,33 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts';
 
 function silent(): void {}
 
+/** What an attempt does around a handler, as far as a handler can see. */
+async function handleIn<Schema extends ZodType, Result>(
+  tx: PoolClient,
+  command: CommandDefinition<Schema, Result>,
+  payload: z.input<Schema>,
+  messageId: string = randomUUID(),
+): Promise<OutboxEvent[]> {
+  const events: OutboxEvent[] = [];
+  await command.handle({
+    messageId,
+    type: command.type,
+    payload: command.schema.parse(payload),
+    metadata: {},
+    correlationId: null,
+    causationId: null,
+    receivedAt: new Date(),
+    attempt: 1,
+    generation: 0,
+    tx,
+    emit: (event) => events.push(event),
+    signal: new AbortController().signal,
+    send: () => Promise.reject(new Error('the commands of the bank send no others')),
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+  });
+  return events;
+}
+
 describe('the commands of the bank', () => {
   let database: TestDatabase;
   let pool: Pool;
@@ -56,33 +83,6 @@ describe('the commands of the bank', () => {
     } finally {
       client.release();
     }
-  }
-
-  /** What an attempt does around a handler, as far as a handler can see. */
-  async function handleIn<Schema extends ZodType, Result>(
-    tx: PoolClient,
-    command: CommandDefinition<Schema, Result>,
-    payload: z.input<Schema>,
-    messageId: string = randomUUID(),
-  ): Promise<OutboxEvent[]> {
-    const events: OutboxEvent[] = [];
-    await command.handle({
-      messageId,
-      type: command.type,
-      payload: command.schema.parse(payload),
-      metadata: {},
-      correlationId: null,
-      causationId: null,
-      receivedAt: new Date(),
-      attempt: 1,
-      generation: 0,
-      tx,
-      emit: (event) => events.push(event),
-      signal: new AbortController().signal,
-      send: () => Promise.reject(new Error('the commands of the bank send no others')),
-      log: { debug: silent, info: silent, warn: silent, error: silent },
-    });
-    return events;
   }
 
   function handle<Schema extends ZodType, Result>(

@@ -18,6 +18,9 @@ const MIGRATION_LOCK = '8071829304651';
 const pidOf = async (client: PoolClient) =>
   (await client.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid;
 
+const blockedBy = (pid: number) =>
+  new RegExp(`blocked by pid ${pid} \\(user \\w+, application forgotten psql, idle in transaction`);
+
 describe('a migration that another session blocks', () => {
   let database: TestDatabase;
   let other: PoolClient;
@@ -45,9 +48,6 @@ describe('a migration that another session blocks', () => {
       `select from pg_locks where locktype = 'relation' and not granted
        and database = (select oid from pg_database where datname = current_database())`,
     );
-
-  const blockedBy = (pid: number) =>
-    new RegExp(`blocked by pid ${pid} \\(user \\w+, application forgotten psql, idle in transaction`);
 
   /** Its message. On a busy machine it may be too late to see who blocks it, so it is run until it has seen it. */
   const givesUp = (limits: { lockTimeoutMs: number; waitMs: number }, who: RegExp) =>

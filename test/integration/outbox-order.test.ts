@@ -139,7 +139,10 @@ describe('the order of events', () => {
     const began = performance.now();
     await allPublished(database.pool);
     assert.deepEqual(byAggregate(seen.published).get('a'), [...oneTo(2_000), ...oneTo(2_000)]);
-    assert.ok(performance.now() - began < 50_000, 'not one batch for each look without a floor, one a second');
+    assert.ok(
+      performance.now() - began < 50_000,
+      'not one batch for each look without a floor, one a second',
+    );
   });
 
   it('leaves a position below the floor that no gap accounts for to a look without a floor', async () => {
