@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { withTransaction } from '../../src/database.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { CliResult } from '../support/cli.ts';
-import { startCli } from '../support/cli.ts';
+import { runCli, startCli } from '../support/cli.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { rows } from '../support/inbox.ts';
@@ -19,7 +19,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
   let database: TestDatabase;
   /** No server of Temporal is known to the process: a worker's relay is who starts the commands. */
   const env = () => ({ DATABASE_URL: database.url, TEMPORAL_ADDRESS: undefined, HOME: '/nonexistent' });
-  const send = (args: readonly string[], input?: string) => startCli(['send', ...args], env(), input).result;
+  const send = (args: readonly string[], input?: string) => runCli(['send', ...args], env(), input);
   const stored = (prefix: string) =>
     rows<{ message_id: string; payload: unknown }>(
       database.pool,
