@@ -70,7 +70,10 @@ export const ATTEMPT_SETTINGS: PinnedSettings = {
   ...DURABLE,
 };
 
-/** For what a sender's own pool is used for. The caller's limits, search_path and role are the caller's. */
+/**
+ * For what a sender's own pool is used for. The caller's search_path and role are the caller's, and so are the limits of single
+ * statements.
+ */
 export const SEND_SETTINGS: PinnedSettings = {
   client_encoding: STARTUP_SETTINGS.client_encoding,
   standard_conforming_strings: STARTUP_SETTINGS.standard_conforming_strings,
@@ -79,3 +82,16 @@ export const SEND_SETTINGS: PinnedSettings = {
   DateStyle: 'ISO, MDY',
   ...DURABLE,
 };
+
+/**
+ * The limits of a transaction that the inbox begins on a sender's pool, where the caller has set shorter ones.
+ * Its statements follow each other at once, but a busy process needs longer for that than a limit of some milliseconds allows.
+ */
+export const SEND_TRANSACTION_LIMITS: Readonly<Record<string, string>> = {
+  idle_in_transaction_session_timeout: '30s',
+  // Within a transaction Postgres can only switch this one off: another value leaves the timer as it was set at BEGIN.
+  transaction_timeout: '0',
+};
+
+/** The value of those settings where nobody has set a limit. */
+export const NO_LIMIT = '0';

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ClientBase } from 'pg';
-import { BEGIN, STARTUP_SETTINGS } from './connection-settings.ts';
+import { BEGIN, NO_LIMIT, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { noteSession } from './connection-state.ts';
 import { ServerConnectionTimeoutError } from './database-errors.ts';
@@ -32,9 +32,12 @@ export async function prepareSession(
     throw error;
   });
   if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
-  const needed = pooled ? settings : differing;
-  const begin = Object.keys(needed).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, needed)}`;
+  const begin = beginWith(client, pooled ? settings : differing);
   noteSession(client, { pooled, begin, ...(pooled && { carried: carriedBy(client) }) });
+}
+
+function beginWith(client: ClientBase, settings: PinnedSettings): string {
+  return Object.keys(settings).length === 0 ? BEGIN : `${BEGIN}; ${setInTransaction(client, settings)}`;
 }
 
 function carriedBy(client: ClientBase): string {
@@ -49,16 +52,23 @@ function carriedBy(client: ClientBase): string {
 /**
  * Looks once what a pool of the caller's gives. Its transactions then begin with what it lacks of the settings; the sessions stay
  * as they are.
+ *
+ * @param limits - of a transaction, instead of those that the caller has set
  */
 export async function adoptPool(
   pool: object,
   client: ClientBase,
   settings: PinnedSettings,
+  limits: Readonly<Record<string, string>>,
 ): Promise<AdoptedPool> {
-  const { pooled, differing } = await readDifferingSettings(client, settings, backendOf(client));
-  const differs = Object.keys(differing).length > 0;
-  noteSession(pool, { pooled, begin: differs ? `${BEGIN}; ${setInTransaction(client, differing)}` : BEGIN });
-  return { pooled, differs };
+  const noLimits = Object.fromEntries(Object.keys(limits).map((name) => [name, NO_LIMIT]));
+  const looking = readDifferingSettings(client, { ...settings, ...noLimits }, backendOf(client));
+  const { pooled, differing } = await looking;
+  const needed = Object.fromEntries(
+    Object.entries(differing).map(([name, value]) => [name, limits[name] ?? value]),
+  );
+  noteSession(pool, { pooled, begin: beginWith(client, needed) });
+  return { pooled, differs: Object.keys(differing).some((name) => !(name in limits)) };
 }
 
 export interface AdoptedPool {

@@ -7,7 +7,7 @@ import { Client, DatabaseError, Pool } from 'pg';
 import type { ClientBase, PoolClient, PoolConfig, QueryConfig, QueryResult } from 'pg';
 import { adoptPool, prepareSession } from './connection.ts';
 import { beginOf, isPooled } from './connection-state.ts';
-import { SEND_SETTINGS, STARTUP_SETTINGS } from './connection-settings.ts';
+import { SEND_SETTINGS, SEND_TRANSACTION_LIMITS, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { isServerFull } from './database-errors.ts';
 import { noteConnection, prepareOn } from './prepared.ts';
@@ -155,7 +155,7 @@ export async function acquire(pool: Pool): Promise<PoolClient> {
 export async function adopt(pool: Pool): Promise<Queryable> {
   const client = await pool.connect();
   try {
-    const { pooled, differs } = await adoptPool(pool, client, SEND_SETTINGS);
+    const { pooled, differs } = await adoptPool(pool, client, SEND_SETTINGS, SEND_TRANSACTION_LIMITS);
     // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
     if (!pooled && !differs) prepareOn(pool);
     if (!differs) return pool;
