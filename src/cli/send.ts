@@ -95,7 +95,11 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
           sent = { last, tally: so };
         },
       }),
-    ).finally(() => bar?.stop());
+    ).finally(() => {
+      bar?.stop();
+      // Nobody may have begun to read the file, for example without a database.
+      if (file !== '-') input.destroy();
+    });
   }
 }
 

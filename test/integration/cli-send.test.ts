@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, before, describe, it } from 'node:test';
 import { withTransaction } from '../../src/database.ts';
@@ -136,5 +139,26 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     ).result;
     assert.deepEqual([code, stdout], [1, '']);
     assert.match(stderr, /^inbox: .*ECONNREFUSED/);
+  });
+
+  it('closes its file when the database is gone', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'inbox cli send '));
+    const path = join(folder, 'one.ndjson');
+    await writeFile(path, line('lost'));
+    // A file that nobody has closed is closed by the garbage collection, with a warning.
+    const script = `
+      process.argv.push('inbox', 'send', '--file', ${JSON.stringify(path)});
+      const { runCommandLine } = await import(${JSON.stringify(new URL('../../src/cli/run.js', import.meta.url))});
+      await runCommandLine();
+      gc();
+      setImmediate(() => {});`;
+    const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '--eval', script], {
+      env: { ...process.env, ...env(), DATABASE_URL: 'postgres://x@127.0.0.1:1/x' },
+    });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+    await once(child, 'close');
+    await rm(folder, { recursive: true });
+    assert.match(stderr, /^inbox: .*ECONNREFUSED[^\n]*\n$/);
   });
 });

@@ -6,7 +6,7 @@
  */
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const FILES_PER_PROCESS = 6;
@@ -15,25 +15,30 @@ const ALONE = /[\\/](chaos|crash|replay)[\\/]/;
 
 /** What Node's test runner is given. */
 export interface TestProcesses {
-  /** A test file, or a module that imports several. */
+  /** Modules that import the test files of one process each. */
   modules: string[];
-  /** Holds those modules; to be deleted when the tests are over. */
+  /** Holds the modules; to be deleted when the tests are over. */
   folder: string;
 }
 
-/** Files of one process run one after the other, in this order. */
+/** Files of one process run one after the other, in the order given. */
 export function planTestProcesses(files: readonly string[]): TestProcesses {
   const folder = mkdtempSync(join(tmpdir(), 'temporal-inbox-tests-'));
   const alone = files.filter((file) => ALONE.test(file));
   const others = files.filter((file) => !ALONE.test(file));
-  const modules = [...alone];
+  const processes = alone.map((file) => [file]);
   for (let from = 0; from < others.length; from += FILES_PER_PROCESS) {
-    const imports = others
-      .slice(from, from + FILES_PER_PROCESS)
-      .map((file) => `import ${JSON.stringify(pathToFileURL(file).href)};\n`);
-    const module = join(folder, `files-${String(from + 1).padStart(3, '0')}.test.mjs`);
-    writeFileSync(module, imports.join(''));
-    modules.push(module);
+    processes.push(others.slice(from, from + FILES_PER_PROCESS));
   }
+  const modules = processes.map((own, index) => {
+    // The runner starts them in the order of their names.
+    const place = String(index + 1).padStart(3, '0');
+    const module = join(folder, `${place}-${basename(own[0]!, '.test.js')}.test.mjs`);
+    writeFileSync(
+      module,
+      own.map((file) => `import ${JSON.stringify(pathToFileURL(file).href)};\n`).join(''),
+    );
+    return module;
+  });
   return { modules, folder };
 }
