@@ -147,7 +147,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     await writeFile(path, line('lost'));
     // A file that nobody has closed is closed by the garbage collection, with a warning.
     const script = `
-      process.argv.push('inbox', 'send', '--file', ${JSON.stringify(path)});
+      process.argv.push('send', '--file', ${JSON.stringify(path)});
       const { runCommandLine } = await import(${JSON.stringify(new URL('../../src/cli/run.js', import.meta.url))});
       await runCommandLine();
       gc();
