@@ -150,8 +150,10 @@ describe('inbox send with nothing but DATABASE_URL', () => {
       process.argv.push('send', '--file', ${JSON.stringify(path)});
       const { runCommandLine } = await import(${JSON.stringify(new URL('../../src/cli/run.js', import.meta.url))});
       await runCommandLine();
-      gc();
-      setImmediate(() => {});`;
+      for (let round = 0; round < 5; round += 1) {
+        gc();
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }`;
     const child = spawn(process.execPath, ['--expose-gc', '--input-type=module', '--eval', script], {
       env: { ...process.env, ...env(), DATABASE_URL: 'postgres://x@127.0.0.1:1/x' },
     });
