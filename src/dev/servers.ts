@@ -19,6 +19,8 @@ export interface ServersOptions {
   persistentDir?: string;
   /** Use the ports that people expect, where they are free. Default: free ones. */
   usualPorts?: boolean;
+  /** Settings of the embedded Postgres, such as `{ max_connections: '1000' }`. */
+  postgresSettings?: Record<string, string>;
   log?: Log;
   /** DATABASE_URL, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are read from it. Default process.env. */
   env?: NodeJS.ProcessEnv;
@@ -70,10 +72,16 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
   };
 }
 
-async function startPostgres({ persistentDir, usualPorts, log }: ServersOptions): Promise<PostgresServer> {
+async function startPostgres({
+  persistentDir,
+  usualPorts,
+  postgresSettings,
+  log,
+}: ServersOptions): Promise<PostgresServer> {
   return startPostgresServer({
     ...(persistentDir === undefined ? {} : { dataDir: join(persistentDir, 'postgres') }),
     ...(usualPorts ? { port: await choosePort(POSTGRES_PORT) } : {}),
+    ...(postgresSettings === undefined ? {} : { settings: postgresSettings }),
     ...(log === undefined ? {} : { log }),
   });
 }

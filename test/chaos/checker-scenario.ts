@@ -266,8 +266,12 @@ class Run {
     };
     if (name === 'overtaken-locked') handlers.set(id, stand);
     else hooks.set(id, async (point) => (point === 'after-claim' ? stand() : undefined));
-    const stopped = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
-    await entered.opened;
+    let stopped: Promise<void> = Promise.resolve();
+    // On a busy machine an attempt may end before, for want of a connection.
+    await eventually(`an attempt of ${name} stands still elsewhere`, () => {
+      stopped = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
+      return Promise.race([entered.opened.then(() => true), stopped.then(() => false)]);
+    });
     await this.#start(name);
     await eventually(`the successor of ${name} has ended, or waits`, async () => {
       if ((await this.#fixture.entry(id))?.status === 'Completed') return true;

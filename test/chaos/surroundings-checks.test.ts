@@ -7,6 +7,7 @@ import type { TestDatabase } from '../support/database.ts';
 import { addBacklog, allPublished, emptyOutbox, startRelay } from '../support/outbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
 import { seedOpen } from '../support/seed.ts';
+import { eventually } from '../support/wait.ts';
 import { ATTEMPT_INVARIANTS } from './attempt-invariants.ts';
 import { Broker } from './broker.ts';
 import { checkEach, violated } from './checker.ts';
@@ -49,6 +50,8 @@ describe('the checks of what surrounds the inbox', () => {
       },
     });
     await allPublished(pool);
+    // The aggregate is parked until the relay has noted that its last event was accepted.
+    if (seeds.length === 0) await eventually('nothing is parked', () => isAllPublished(pool));
     await relay.stop();
     await broker.store(pool);
   }

@@ -77,11 +77,27 @@ export interface Gate {
   open: () => void;
 }
 
-/** A promise that is kept when somebody opens it: for a handler that waits for its test, and the other way round. */
+/** Longer than a wait of `eventually`, whose diagnostics say more. */
+const GATE_LIMIT_MS = 2 * LIMIT_MS;
+
+/**
+ * A promise that resolves when somebody opens it: for a handler that waits for its test, and the other way round. Where nobody
+ * does, it is rejected with the diagnostics that `eventually` gives.
+ */
 export function gate(): Gate {
   const made = {} as Gate;
-  made.opened = new Promise((resolve) => {
-    made.open = resolve;
+  made.opened = new Promise((resolve, reject) => {
+    const limit = setTimeout(() => {
+      void diagnose().then((found) =>
+        reject(new Error([`a gate was not opened within ${GATE_LIMIT_MS} ms`, ...found].join('\n'))),
+      );
+    }, GATE_LIMIT_MS).unref();
+    made.open = () => {
+      clearTimeout(limit);
+      resolve();
+    };
   });
+  // Where nobody waits for it any more, that is no error.
+  made.opened.catch(() => {});
   return made;
 }
