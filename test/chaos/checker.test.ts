@@ -5,7 +5,7 @@ import { runScenario } from './checker-scenario.ts';
 import { SEEDED_RUNS } from './seeded-bugs.ts';
 
 /** Each has a database and a worker of its own, and mostly waits. */
-const SIDE_BY_SIDE = 5;
+const SIDE_BY_SIDE = 4;
 
 describe('the checker', { concurrency: SIDE_BY_SIDE }, () => {
   it('finds nothing wrong with the inbox as it is', async () => {

@@ -10,7 +10,7 @@ import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const FILES_PER_PROCESS = 6;
-/** Tests in these folders kill processes and wait for what follows. They take the longest, so they start first. */
+/** Tests in these folders kill processes and wait for what follows. */
 const ALONE = /[\\/](chaos|crash|replay)[\\/]/;
 
 /** What Node's test runner is given. */
@@ -26,10 +26,15 @@ export function planTestProcesses(files: readonly string[]): TestProcesses {
   const folder = mkdtempSync(join(tmpdir(), 'temporal-inbox-tests-'));
   const alone = files.filter((file) => ALONE.test(file));
   const others = files.filter((file) => !ALONE.test(file));
-  const processes = alone.map((file) => [file]);
+  const groups: string[][] = [];
   for (let from = 0; from < others.length; from += FILES_PER_PROCESS) {
-    processes.push(others.slice(from, from + FILES_PER_PROCESS));
+    groups.push(others.slice(from, from + FILES_PER_PROCESS));
   }
+  // In turns, so that those that wait leave the cores to the others.
+  const processes = Array.from({ length: Math.max(alone.length, groups.length) }, (_, index) => [
+    ...(index < alone.length ? [[alone[index]!]] : []),
+    ...groups.slice(index, index + 1),
+  ]).flat();
   const modules = processes.map((own, index) => {
     // The runner starts them in the order of their names.
     const place = String(index + 1).padStart(3, '0');
