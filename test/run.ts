@@ -16,7 +16,7 @@ import { planTestProcesses } from './support/test-processes.ts';
 /** Of one process. None takes nearly as long; one that hangs must not hold back the results of the others. */
 const TEST_TIMEOUT_MS = 480_000;
 /** Processes at a time. More than the cores: many tests wait for timeouts and for what they killed to come back. */
-const CONCURRENCY = 6;
+const CONCURRENCY = 4;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const wanted = process.argv.slice(2);
@@ -41,7 +41,7 @@ async function runTests(): Promise<number> {
   // Less garbage collection for Temporal, which is written in Go and uses as much of the cores as all else together.
   process.env['GOGC'] ??= '400';
   const servers = await startServers({
-    // Six processes with several workers and senders each had the 300 of a development server in use at times.
+    // Four processes with several workers and senders each had the 300 of a development server in use at times.
     postgresSettings: { max_connections: '1000' },
     log: (line) => console.error(line),
   });

@@ -34,7 +34,8 @@ const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   lock_timeout: { hostile: '50ms', attempt: '9s' },
   idle_in_transaction_session_timeout: { hostile: '1s', attempt: '9s' },
   transaction_timeout: { hostile: '1s', attempt: '0' },
-  idle_session_timeout: { hostile: '3s', attempt: kept },
+  // Shorter than the two pauses of a handler: a connection that was idle meanwhile is gone, and not just going.
+  idle_session_timeout: { hostile: '2s', attempt: kept },
   synchronous_commit: { hostile: 'off', attempt: 'on' },
   client_encoding: { hostile: 'LATIN1', attempt: 'UTF8' },
   standard_conforming_strings: { hostile: 'off', attempt: 'on' },
