@@ -98,6 +98,16 @@ describe('the checks of what surrounds the inbox', () => {
 
   it('find attempts that must not count', async () => {
     const { pool } = database;
+    // An operator's cancellation, which a worker wrote down that does not know the type.
+    await seedOpen(pool, 'cancelled', 'DeadLetter', { days: 1 });
+    await pool.query(
+      `begin; set local session_replication_role = replica;
+       update inbox.entries set command_type = 'AddedTransfer';
+       update inbox.dead_letters set error_type = 'Cancelled';
+       update inbox.failures set error_type = 'Cancelled', build_id = 'older'; commit;
+       insert into inbox.failures (message_id, generation, attempt, error_type, error, retryable, build_id)
+       values ('cancelled', 0, 9, 'Cancelled', 'Cancelled: by an operator', false, 'older')`,
+    );
     assert.deepEqual(numbers(await check(ATTEMPT_INVARIANTS)), []);
     await seedOpen(pool, 'attempted', 'DeadLetter', { days: 1 });
     await seedOpen(pool, 'unknown', 'Failed', { days: 1 });
