@@ -84,8 +84,8 @@ export const SEND_SETTINGS: PinnedSettings = {
 };
 
 /**
- * The limits of a transaction that the inbox begins on a sender's pool, where the caller has set shorter ones.
- * Its statements follow each other at once, but a busy process needs longer for that than a limit of some milliseconds allows.
+ * For a transaction that the inbox begins on a sender's pool, instead of the limits that the caller has set. Its statements
+ * follow each other at once, but a busy process may take longer for that than a short limit allows.
  */
 export const SEND_TRANSACTION_LIMITS: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: '30s',

@@ -53,7 +53,7 @@ function carriedBy(client: ClientBase): string {
  * Looks once what a pool of the caller's gives. Its transactions then begin with what it lacks of the settings; the sessions stay
  * as they are.
  *
- * @param limits - of a transaction, instead of those that the caller has set
+ * @param limits - values for the limits of a transaction that the caller has set
  */
 export async function adoptPool(
   pool: object,
@@ -62,8 +62,11 @@ export async function adoptPool(
   limits: Readonly<Record<string, string>>,
 ): Promise<AdoptedPool> {
   const noLimits = Object.fromEntries(Object.keys(limits).map((name) => [name, NO_LIMIT]));
-  const looking = readDifferingSettings(client, { ...settings, ...noLimits }, backendOf(client));
-  const { pooled, differing } = await looking;
+  const { pooled, differing } = await readDifferingSettings(
+    client,
+    { ...settings, ...noLimits },
+    backendOf(client),
+  );
   const needed = Object.fromEntries(
     Object.entries(differing).map(([name, value]) => [name, limits[name] ?? value]),
   );

@@ -38,10 +38,10 @@ async function runTests(): Promise<number> {
     // A build takes longer than a test may; where none is to be had, the tests that need it say so.
     await findNatsServer({ log: (line) => console.error(line) }).catch(() => {});
   }
-  // Less garbage collection for Temporal, which is written in Go and uses as much of the cores as all else together.
+  // Temporal is written in Go and uses about a fifth of all CPU time: with this it collects garbage less often.
   process.env['GOGC'] ??= '400';
   const servers = await startServers({
-    // Four processes with several workers and senders each had the 300 of a development server in use at times.
+    // The workers and senders of all processes together need more than the 300 of a development server.
     postgresSettings: { max_connections: '1000' },
     log: (line) => console.error(line),
   });
@@ -60,7 +60,7 @@ async function runTests(): Promise<number> {
         ...process.env,
         DATABASE_URL: servers.databaseUrl,
         TEMPORAL_ADDRESS: servers.temporalAddress,
-        // Room for young objects: a process that lives for seconds spends a tenth of its time on collecting them.
+        // A process that lives for seconds spends a tenth of its time on collecting young objects: give them more room.
         NODE_OPTIONS: `--max-semi-space-size=32 ${process.env['NODE_OPTIONS'] ?? ''}`.trim(),
         // Names and numbers in messages are compared as they are.
         NO_COLOR: '1',

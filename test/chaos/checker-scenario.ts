@@ -267,7 +267,7 @@ class Run {
     if (name === 'overtaken-locked') handlers.set(id, stand);
     else hooks.set(id, async (point) => (point === 'after-claim' ? stand() : undefined));
     let stopped: Promise<void> = Promise.resolve();
-    // On a busy machine an attempt may end before, for want of a connection.
+    // On a busy machine an attempt may fail because it gets no connection: then there is another one.
     await eventually(`an attempt of ${name} stands still elsewhere`, () => {
       stopped = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
       return Promise.race([entered.opened.then(() => true), stopped.then(() => false)]);

@@ -192,7 +192,7 @@ function passes(way: Way, point: CrashPoint): boolean {
 
 /**
  * A kill costs a new worker, which takes seconds. From its claim on, a command that a client started goes the way of one
- * that was sent, and so do the later attempts and the replay of an express command: there the kills of sent commands speak for both.
+ * that was sent, and so do the later attempts and the replay of an express command: the kills of sent commands cover them.
  */
 function isKilledHere(way: Way, point: CrashPoint): boolean {
   if (way === 'start') return point === 'before-claim';

@@ -34,7 +34,7 @@ const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   lock_timeout: { hostile: '50ms', attempt: '9s' },
   idle_in_transaction_session_timeout: { hostile: '1s', attempt: '9s' },
   transaction_timeout: { hostile: '1s', attempt: '0' },
-  // Shorter than the two pauses of a handler: a connection that was idle meanwhile is gone, and not just going.
+  // Shorter than the two pauses of a handler, so that an idle connection ends well before the next send uses the pool.
   idle_session_timeout: { hostile: '2s', attempt: kept },
   synchronous_commit: { hostile: 'off', attempt: 'on' },
   client_encoding: { hostile: 'LATIN1', attempt: 'UTF8' },

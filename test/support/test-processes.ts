@@ -13,7 +13,7 @@ const FILES_PER_PROCESS = 6;
 /** Tests in these folders kill processes and wait for what follows. */
 const ALONE = /[\\/](chaos|crash|replay)[\\/]/;
 
-/** What Node's test runner is given. */
+/** What to give to Node's test runner. */
 export interface TestProcesses {
   /** Modules that import the test files of one process each. */
   modules: string[];
@@ -27,16 +27,15 @@ export function planTestProcesses(files: readonly string[]): TestProcesses {
   const alone = files.filter((file) => ALONE.test(file));
   const others = files.filter((file) => !ALONE.test(file));
   const count = Math.ceil(others.length / FILES_PER_PROCESS);
-  // Files of one subject have names that are neighbours, and take about as long as each other: so they are dealt out.
+  // Files with neighbouring names are of one subject and take about as long as each other: each goes to another process.
   const groups = Array.from({ length: count }, (_, place) =>
     others.filter((_file, index) => index % count === place),
   );
-  // In turns, so that those that wait leave the cores to the others.
-  const processes = Array.from({ length: Math.max(alone.length, groups.length) }, (_, index) => [
-    ...(index < alone.length ? [[alone[index]!]] : []),
-    ...groups.slice(index, index + 1),
-  ]).flat();
-  const modules = processes.map((own, index) => {
+  // One that runs alone, then a group, and so on: those that wait leave the cores to the others.
+  const processes = [...alone.map((file) => [file]).entries(), ...groups.entries()].toSorted(
+    ([one], [other]) => one - other,
+  );
+  const modules = processes.map(([, own], index) => {
     // The runner starts them in the order of their names.
     const place = String(index + 1).padStart(3, '0');
     const module = join(folder, `${place}-${basename(own[0]!, '.test.js')}.test.mjs`);

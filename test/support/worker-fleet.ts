@@ -7,7 +7,7 @@ import { startWorkerProcess } from './worker-process.ts';
 import type { WorkerProcess, WorkerTarget } from './worker-process.ts';
 
 export interface WorkerFleet {
-  /** How often a worker ended that nobody had stopped, those included that ended while they started. */
+  /** How often a worker ended that nobody had stopped, including those that ended while they were starting. */
   readonly deaths: number;
   /** Those that run now. */
   readonly workers: readonly WorkerProcess[];
