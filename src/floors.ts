@@ -25,8 +25,14 @@ export interface TakenRow {
   at: number;
 }
 
-/** Transactions shorter than this are found without a full look: their rows are not below the floor when they commit. */
-const MARGIN_S = 0.5;
+/**
+ * How far below its floor a look starts. A wide look finds the rows of every transaction that took half a second or less. On a
+ * busy inbox, where looks follow each other at once, most are narrow, because each look passes everything that was taken
+ * within its margin.
+ */
+const WIDE_MARGIN_S = 0.6;
+const NARROW_MARGIN_S = 0.05;
+const WIDE_LOOK_EVERY_MS = 100;
 /** A full look is repeated after 50 times its duration, so that it costs at most 2 % of the time. */
 const FULL_LOOK_FACTOR = 50;
 /** The same where something hints at a late commit: 10 % of the time. */
@@ -38,8 +44,17 @@ export interface FullLookLimits {
   maximumMs: number;
 }
 
+interface Floor {
+  /** Seconds since 1970: everything visible below was taken before. */
+  at: number;
+  /** Whether the last look took rows, so that the next one follows at once. */
+  busy: boolean;
+}
+
 export class Floors {
-  readonly #floors = new Map<string, number>();
+  readonly #floors = new Map<string, Floor>();
+  /** When each type was last asked for with the wide margin, in ms. */
+  readonly #wideLooks = new Map<string, number>();
   /** Types of which the last look found as many rows as it asked for, so that there may be more. */
   readonly #backlog = new Set<string>();
   readonly #limits: FullLookLimits;
@@ -74,8 +89,10 @@ export class Floors {
   /**
    * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
    * sum never exceeds `room`. With more types than rows, they take turns.
+   *
+   * @param nowMs - by the monotonic clock
    */
-  ask(types: readonly string[], room: number, full: boolean): TypeShare[] {
+  ask(types: readonly string[], room: number, full: boolean, nowMs: number): TypeShare[] {
     if (room <= 0 || types.length === 0) return [];
     const asked = this.#inTurn(types, room);
     const waiting = asked.filter((type) => this.#backlog.has(type)).length;
@@ -83,7 +100,7 @@ export class Floors {
     const extra = Math.floor(rest / (waiting > 0 ? waiting : asked.length));
     return asked.map((type) => ({
       type,
-      floor: full ? Number.NEGATIVE_INFINITY : (this.#floors.get(type) ?? Number.NEGATIVE_INFINITY),
+      floor: full ? Number.NEGATIVE_INFINITY : this.#startOf(type, nowMs),
       most: 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra),
     }));
   }
@@ -109,7 +126,7 @@ export class Floors {
       const isMore = count >= most;
       if (isMore) this.#backlog.add(type);
       else this.#backlog.delete(type);
-      this.#floors.set(type, (isMore ? newest : upTo) - MARGIN_S);
+      this.#floors.set(type, { at: isMore ? newest : upTo, busy: count > 0 });
     }
   }
 
@@ -120,7 +137,17 @@ export class Floors {
   /** The next look has no floors: rows that were taken have been given back. */
   reset(): void {
     this.#floors.clear();
+    this.#wideLooks.clear();
     this.#lastFullLook = { endedMs: Number.NEGATIVE_INFINITY, durationMs: 0 };
+  }
+
+  #startOf(type: string, nowMs: number): number {
+    const floor = this.#floors.get(type);
+    if (floor === undefined) return Number.NEGATIVE_INFINITY;
+    const lastWideMs = this.#wideLooks.get(type) ?? Number.NEGATIVE_INFINITY;
+    if (floor.busy && nowMs < lastWideMs + WIDE_LOOK_EVERY_MS) return floor.at - NARROW_MARGIN_S;
+    this.#wideLooks.set(type, nowMs);
+    return floor.at - WIDE_MARGIN_S;
   }
 
   #inTurn(types: readonly string[], room: number): readonly string[] {

@@ -97,7 +97,7 @@ class OverdueReconciler implements Reconciler {
     const floors = this.#floors[kind];
     const full = floors.isFullLookDue(performance.now());
     // At least one row of every type.
-    const shares = floors.ask(types, Math.max(BATCH, types.length), full);
+    const shares = floors.ask(types, Math.max(BATCH, types.length), full, performance.now());
     if (this.#stopped || shares.length === 0) return false;
     const began = performance.now();
     try {

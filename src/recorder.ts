@@ -126,7 +126,7 @@ export class Recorder {
     const looksForAll = this.#floors.looksForAll(types, limit);
     try {
       for (let looks = 1; ; looks += 1) {
-        const shares = this.#floors.ask(types, limit, full);
+        const shares = this.#floors.ask(types, limit, full, performance.now());
         const look = await takeUnrecordedEntries(pool, shares);
         this.#floors.looked(shares, look.rows, look.lookedAt);
         if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;

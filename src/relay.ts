@@ -156,8 +156,8 @@ class PendingRelay implements Relay {
         this.#floors.looksForAll(workflowTypes, freeSlots),
       );
       const shares = [
-        ...this.#floors.ask(express.types, express.room, full),
-        ...this.#floors.ask(workflowTypes, freeSlots, full),
+        ...this.#floors.ask(express.types, express.room, full, performance.now()),
+        ...this.#floors.ask(workflowTypes, freeSlots, full, performance.now()),
       ];
       if (shares.length === 0) return 'noRoom';
       let look: Look<Entry>;

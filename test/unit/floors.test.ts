@@ -7,36 +7,54 @@ const LIMITS = { minimumMs: 1_000, maximumMs: 10_000 };
 const row = (commandType: string, at: number) => ({ commandType, at });
 
 describe('floors', () => {
-  it('start without one, and rise to half a second before a look that found everything', () => {
+  it('start without one, and rise to half a second and a margin before a look that found everything', () => {
     const floors = new Floors(LIMITS);
-    const shares = floors.ask(['A'], 10, false);
+    const shares = floors.ask(['A'], 10, false, 0);
     assert.deepEqual(shares, [{ type: 'A', floor: -Infinity, most: 10 }]);
     floors.looked(shares, [row('A', 90)], 100);
-    assert.equal(floors.ask(['A'], 10, false)[0]!.floor, 99.5);
+    assert.equal(floors.ask(['A'], 10, false, 0)[0]!.floor, 99.4);
+  });
+
+  it('are only a moment back where a look follows one that took rows, and wide again ten times a second', () => {
+    const floors = new Floors(LIMITS);
+    const floorAt = (nowMs: number, taken: number) => {
+      const shares = floors.ask(['A'], 10, false, nowMs);
+      floors.looked(
+        shares,
+        Array.from({ length: taken }, () => row('A', 100)),
+        100,
+      );
+      return shares[0]!.floor;
+    };
+    floorAt(0, 1);
+    assert.deepEqual(
+      [floorAt(1, 1), floorAt(2, 1), floorAt(100, 0), floorAt(100.5, 1), floorAt(101, 1), floorAt(201, 1)],
+      [99.4, 99.95, 99.95, 99.4, 99.95, 99.4],
+    );
   });
 
   it('rise only to the newest row taken when there may be more', () => {
     const floors = new Floors(LIMITS);
-    const shares = floors.ask(['A'], 2, false);
+    const shares = floors.ask(['A'], 2, false, 0);
     floors.looked(shares, [row('A', 50), row('A', 40)], 100);
     assert.ok(floors.hasBacklog('A'));
-    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, 49.5);
+    assert.equal(floors.ask(['A'], 2, false, 0)[0]!.floor, 49.4);
   });
 
   it('sink to a late row when a full look may not have found all of them', () => {
     const floors = new Floors(LIMITS);
-    floors.looked(floors.ask(['A'], 2, false), [], 100);
-    floors.looked(floors.ask(['A'], 2, true), [row('A', 10), row('A', 11)], 101);
-    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, 10.5);
+    floors.looked(floors.ask(['A'], 2, false, 0), [], 100);
+    floors.looked(floors.ask(['A'], 2, true, 0), [row('A', 10), row('A', 11)], 101);
+    assert.equal(floors.ask(['A'], 2, false, 0)[0]!.floor, 10.4);
   });
 
   it('are left out by a full look, and by every look after a reset', () => {
     const floors = new Floors(LIMITS);
-    floors.looked(floors.ask(['A'], 2, false), [], 100);
-    assert.equal(floors.ask(['A'], 2, true)[0]!.floor, -Infinity);
+    floors.looked(floors.ask(['A'], 2, false, 0), [], 100);
+    assert.equal(floors.ask(['A'], 2, true, 0)[0]!.floor, -Infinity);
     floors.fullLookEnded(0, 1);
     floors.reset();
-    assert.equal(floors.ask(['A'], 2, false)[0]!.floor, -Infinity);
+    assert.equal(floors.ask(['A'], 2, false, 0)[0]!.floor, -Infinity);
     assert.ok(floors.isFullLookDue(2));
   });
 
@@ -55,14 +73,14 @@ describe('floors', () => {
   it('give a type with a backlog what the others leave', () => {
     const floors = new Floors(LIMITS);
     const types = ['A', 'B', 'C'];
-    const first = floors.ask(types, 9, false);
+    const first = floors.ask(types, 9, false, 0);
     assert.deepEqual(
       first.map(({ most }) => most),
       [3, 3, 3],
     );
     floors.looked(first, [row('B', 1), row('B', 2), row('B', 3)], 100);
     assert.deepEqual(
-      floors.ask(types, 9, false).map(({ most }) => most),
+      floors.ask(types, 9, false, 0).map(({ most }) => most),
       [1, 7, 1],
     );
   });
@@ -78,7 +96,7 @@ describe('floors', () => {
           const types = Array.from({ length: count }, (_, index) => `T${index}`);
           const asked = new Set<string>();
           for (let look = 0; look < Math.ceil(count / room); look += 1) {
-            const shares = floors.ask(types, room, false);
+            const shares = floors.ask(types, room, false, 0);
             assert.ok(shares.reduce((sum, { most }) => sum + most, 0) <= room);
             for (const { type, most } of shares) {
               assert.ok(most >= 1);
