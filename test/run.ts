@@ -16,7 +16,7 @@ import { planTestProcesses } from './support/test-processes.ts';
 /** Of one process. None takes nearly as long; one that hangs must not hold back the results of the others. */
 const TEST_TIMEOUT_MS = 480_000;
 /** Processes at a time. More than the cores: many tests wait for timeouts and for what they killed to come back. */
-const CONCURRENCY = 4;
+const CONCURRENCY = 5;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const wanted = process.argv.slice(2);

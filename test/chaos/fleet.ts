@@ -55,7 +55,12 @@ export function startChaosFleet(options: FleetOptions): ChaosFleet {
     const worker = await startWorkerProcess(
       { database: { url }, taskQueue },
       release.commands,
-      { ...env, CHAOS_RELEASE: release.name, INBOX_DIRECT_URL: route === 'pooler' ? databaseUrl : '' },
+      {
+        ...env,
+        CHAOS_RELEASE: release.name,
+        INBOX_DIRECT_URL: route === 'pooler' ? databaseUrl : '',
+        TEMPORAL_DEBUG: '',
+      },
       ['--build-id', release.name, '--publish', release.publisher],
       release.cli,
     );

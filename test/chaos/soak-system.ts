@@ -66,7 +66,7 @@ async function start(closes: (() => unknown)[]): Promise<Omit<SoakSystem, 'stop'
   const worker = await startWorkerProcess(
     { database: { url: postgres.url }, taskQueue: DEFAULT_TASK_QUEUE },
     './chaos-commands.js',
-    { TEMPORAL_ADDRESS: temporal.address, ...env },
+    { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_DEBUG: '', ...env },
   );
   closes.push(() => worker.kill('SIGKILL'));
   const relay = startSoakRelay(postgres.url, env);

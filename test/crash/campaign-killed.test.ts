@@ -8,7 +8,7 @@ import { eventually } from '../support/wait.ts';
 import { startFleet } from '../support/worker-fleet.ts';
 import type { WorkerFleet } from '../support/worker-fleet.ts';
 
-const ITEMS = 150;
+const ITEMS = 90;
 const KILLS = 2;
 
 describe('a campaign whose workers are killed', () => {

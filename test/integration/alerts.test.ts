@@ -16,7 +16,7 @@ import { eventually } from '../support/wait.ts';
 const OLD_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
 /** Dead letters at once. */
-const STORM = 200;
+const STORM = 80;
 
 /** What the receiver does when it sees an alert of this cause, by how often it has seen it. */
 const BEHAVIOURS: Record<string, (post: Post) => Behaviour> = {

@@ -8,7 +8,7 @@ import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
 
-const ITEMS = 240;
+const ITEMS = 160;
 /** Each change of state is a round of the workflow, and a run of it has 100 at most. */
 const CHANGES = 60;
 /** On a machine that does other things, too. */

@@ -179,15 +179,15 @@ describe('express commands that are recorded, while Temporal is away', () => {
   });
 
   it('complete, and are recorded once it is back', { timeout: 120_000 }, async () => {
-    const messages = Array.from({ length: 120 }, (_, index) => ({
+    const messages = Array.from({ length: 60 }, (_, index) => ({
       messageId: fixture.id(`away-${index}`),
       type: 'RecordedPay',
       payload: {},
     }));
     const ids = messages.map(({ messageId }) => messageId);
     await server.kill();
-    for (const message of messages.slice(0, 40)) await inbox.send(message);
-    await inbox.send(messages.slice(40));
+    for (const message of messages.slice(0, 20)) await inbox.send(message);
+    await inbox.send(messages.slice(20));
     await eventually('all are completed', async () => {
       const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed' and needs_workflow`;
       return (await rows(fixture.pool, sql, [ids])).length === ids.length;

@@ -55,7 +55,7 @@ describe('the relay', () => {
   }
 
   it('starts no more than there are free slots, and gets through a burst', async () => {
-    const burst = messages('burst', 300);
+    const burst = messages('burst', 120);
     await send(burst);
     const worker = await fixture.startWorker([note], { concurrency: 8 });
     await allCompleted(burst);
@@ -86,7 +86,7 @@ describe('the relay', () => {
 
   it('shares the work with other relays', async () => {
     const workers = await Promise.all([1, 2, 3].map(() => fixture.startWorker([note], { concurrency: 8 })));
-    const shared = messages('shared', 300);
+    const shared = messages('shared', 120);
     await send(shared);
     await allCompleted(shared);
     await Promise.all(workers.map((worker) => worker.stop()));

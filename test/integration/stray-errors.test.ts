@@ -41,6 +41,9 @@ const afterwards: Record<string, RegExp> = {
   'queries afterwards': /the handler left a promise behind that was rejected, after its attempt had ended/,
 };
 
+/** Workflows in the main thread would have the SDK handle the unhandled rejections of the whole process. */
+const AS_IN_PRODUCTION = { TEMPORAL_DEBUG: '' };
+
 describe('a handler that', () => {
   let inbox: TestInbox;
   let worker: WorkerProcess;
@@ -48,7 +51,7 @@ describe('a handler that', () => {
 
   before(async () => {
     inbox = await createTestInbox();
-    worker = await startWorkerProcess(inbox, MODULE);
+    worker = await startWorkerProcess(inbox, MODULE, AS_IN_PRODUCTION);
     void worker.ended.then(() => (alive = false));
     await inbox.pool.query(`select inbox.send('taken', 'Stray', '{"behaviour": "works"}')`);
     await inbox.reaches('taken', 'Completed');
@@ -115,7 +118,7 @@ describe('an error that is no handler’s', () => {
   let count = 0;
   /** After an attempt, so that the listeners are there. */
   async function afterAnAttempt(env: Record<string, string>): Promise<WorkerProcess> {
-    const worker = await startWorkerProcess(inbox, MODULE, env);
+    const worker = await startWorkerProcess(inbox, MODULE, { ...AS_IN_PRODUCTION, ...env });
     const messageId = inbox.id(`first-${(count += 1)}`);
     await inbox.pool.query('select inbox.send($1, $2, $3)', [messageId, 'Stray', '{"behaviour": "works"}']);
     await inbox.reaches(messageId, 'Completed');

@@ -10,12 +10,17 @@ import type { TestInbox } from './inbox.ts';
 
 export const POISON_COMMANDS = fileURLToPath(new URL('./poison-commands.js', import.meta.url));
 
-/** Its result is there when nobody holds its stderr any more: neither the supervisor nor a worker of its. */
+/** Its worker has no thread for workflows (see worker-process.ts). Its result is there when nobody holds its stderr any more: neither the supervisor nor a worker of its. */
 export function startSupervisor(
   inbox: TestInbox,
   more: CliEnvironment = {},
   module = POISON_COMMANDS,
 ): CliProcess {
-  const env = { DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue, ...more };
+  const env = {
+    DATABASE_URL: inbox.database.url,
+    INBOX_TASK_QUEUE: inbox.taskQueue,
+    TEMPORAL_DEBUG: '1',
+    ...more,
+  };
   return startCli(['worker', module, '--supervise'], env);
 }

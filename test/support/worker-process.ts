@@ -27,7 +27,8 @@ export interface WorkerTarget {
 }
 
 /**
- * `inbox worker` with a module of test/support; resolves when it works.
+ * `inbox worker` with a module of test/support; resolves when it works. Its workflows run in its main thread, because a thread
+ * of their own takes a second of CPU time to start; `TEMPORAL_DEBUG: ''` gives them one, as in production.
  *
  * @param module - relative to test/support, or a whole file URL
  * @param cli - the command line of another release
@@ -42,7 +43,13 @@ export async function startWorkerProcess(
   const path = fileURLToPath(new URL(module, import.meta.url));
   const child = spawn(process.execPath, [cli, 'worker', path, ...flags], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, DATABASE_URL: target.database.url, INBOX_TASK_QUEUE: target.taskQueue, ...env },
+    env: {
+      ...process.env,
+      DATABASE_URL: target.database.url,
+      INBOX_TASK_QUEUE: target.taskQueue,
+      TEMPORAL_DEBUG: '1',
+      ...env,
+    },
   });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
