@@ -17,6 +17,7 @@ import { checkRoles } from './health-roles.ts';
 import { checkCommandTypes } from './health-types.ts';
 import { checkVacuum } from './health-vacuum.ts';
 import { checkSchema } from './migrate.ts';
+import { shellCommand } from './shell.ts';
 import { describeSchema } from './schema-state.ts';
 import {
   findLostAttempts,
@@ -117,7 +118,10 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
       const { count, oldestMs, example } = await find();
       if (count === 0) return well(none);
       const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
-      return bad(which, `${todo}; one of them: inbox show ${quoted(example)}`);
+      return bad(
+        which,
+        `${todo}; one of them: ${shellCommand`inbox show ${example ?? ''}` ?? JSON.stringify(example)}`,
+      );
     });
   return Promise.all([
     look(
@@ -163,9 +167,3 @@ function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
 }
 
 const MAY_READ = 'read as a login in inbox_operator, or as the owner of the schema';
-
-/** To be pasted into a shell. */
-function quoted(messageId: string | null): string {
-  const id = messageId ?? '';
-  return /^[\w.:@/+-]+$/.test(id) ? id : `'${id.replaceAll("'", `'\\''`)}'`;
-}

@@ -13,6 +13,7 @@ import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { checkWorkflows } from './health-workflows.ts';
 import { inboxIdOf } from './inbox-id.ts';
 import { describeProblems, inspectSearchAttributes } from './search-attributes.ts';
+import { shellWord } from './shell.ts';
 import { describeIntruders, findPollers } from './task-queue-pollers.ts';
 import { isDenied } from './workflow-description.ts';
 
@@ -93,7 +94,7 @@ async function lookAtNamespace(connection: Connection, namespace: string): Promi
     if (grpcCodeOf(error) !== GRPC.notFound) throw error;
     return bad(
       `there is no namespace ${namespace}`,
-      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${namespace} --retention 72h`,
+      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace=${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
     );
   }
 }
@@ -105,7 +106,7 @@ async function lookAtRetention(connection: Connection, namespace: string): Promi
   if (keptMs >= SHORTEST_RETENTION_MS) return well(`ended workflows are kept for ${duration(keptMs)}`);
   return bad(
     `ended workflows are gone after ${duration(keptMs)}`,
-    `temporal operator namespace update --namespace ${namespace} --retention 72h; until then what ended is so soon no ` +
+    `temporal operator namespace update --namespace=${shellWord(namespace) ?? '<namespace>'} --retention 72h; until then what ended is so soon no ` +
       'longer to be seen in the Web UI, result() finds no workflow, and REJECT_DUPLICATE rejects no duplicate. Postgres ' +
       'forgets nothing: no command runs twice',
   );

@@ -6,6 +6,7 @@
 import type { Queryable } from './database.ts';
 import type { Verdict } from './finding.ts';
 import { bad, duration, well } from './finding.ts';
+import { shellCommand } from './shell.ts';
 import { findUnknownTypes, listLiveWorkers } from './store/workers.ts';
 
 /** Named at most; a sender can invent any number of types. */
@@ -30,7 +31,7 @@ export async function checkCommandTypes(db: Queryable): Promise<Verdict> {
       ({ commandType, count, oldestMs }) => `${commandType} (${count}, the oldest for ${duration(oldestMs)})`,
     );
   const more = unknown.length > MOST_NAMED ? `, and ${unknown.length - MOST_NAMED} more types` : '';
-  const example = `one of them: inbox show ${JSON.stringify(first.example)}`;
+  const example = `one of them: ${shellCommand`inbox show ${first.example}` ?? JSON.stringify(first.example)}`;
   return bad(
     `no running worker knows these command types: ${named.join(', ')}${more}`,
     `start a worker whose module has them; their commands wait and lose nothing. If a sender misspelled the type, send the ` +

@@ -6,6 +6,7 @@
 import type { Pool } from 'pg';
 import type { Verdict } from './finding.ts';
 import { bad, well } from './finding.ts';
+import { shellCommand } from './shell.ts';
 import { listLate } from './store/health.ts';
 import type { LateEntry } from './store/health.ts';
 import { conditionOf } from './workflow-condition.ts';
@@ -57,7 +58,7 @@ export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs
     found
       .map(
         ({ example }) =>
-          `${example.condition.remedy}; \`inbox show\` of ${JSON.stringify(example.messageId)} says more`,
+          `${example.condition.remedy}; \`${shellCommand`inbox show ${example.messageId}` ?? 'inbox show'}\` says more`,
       )
       .join('; '),
   );

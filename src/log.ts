@@ -7,7 +7,7 @@
 import type { CommandLog } from './command.ts';
 import { errorFields } from './database-errors.ts';
 import { hideSecrets } from './secrets.ts';
-import { escapeControls } from './text.ts';
+import { makeVisible } from './text.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 const LEVELS: LogLevel[] = ['debug', 'info', 'warn', 'error'];
@@ -47,7 +47,7 @@ function describeError(key: string, value: Error, fields: Record<string, unknown
 
 function format(value: unknown): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value));
-  return /^[\w.:/@+-]+$/.test(text) ? text : escapeControls(JSON.stringify(text));
+  return /^[\w.:/@+-]+$/.test(text) ? text : makeVisible(JSON.stringify(text));
 }
 
 function toStderr(line: string): void {

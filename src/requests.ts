@@ -11,6 +11,7 @@ import {
   campaignWorkflowId,
   WORKFLOW_TYPE,
 } from './protocol.ts';
+import { summaryLine } from './markdown.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from './protocol.ts';
 import type { AlertToStart } from './store/alerts.ts';
 import { withinLimit } from './time-limit.ts';
@@ -90,7 +91,7 @@ export async function startAlertWorkflow(
       workflowId: alertWorkflowId(id),
       args: [id],
       workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-      staticSummary: `${count} × ${failureGroup}`,
+      staticSummary: summaryLine(`${count} × ${failureGroup}`),
     },
   };
   await withinLimit(`the start of alert ${id}`, () => startUnlessThere(asker, workflow), asker);

@@ -5,6 +5,7 @@
  */
 import type { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from './protocol.ts';
+import { shellWord } from './shell.ts';
 import { withinLimit } from './time-limit.ts';
 import type { WithDeadline } from './time-limit.ts';
 
@@ -87,7 +88,7 @@ export function describeProblems(
     problems.push(`${name} is registered as ${type}, and the inbox needs Keyword`);
     remedies.push(
       `a type cannot be changed: if nothing else uses ${name}, remove it (temporal operator search-attribute remove ` +
-        `--namespace ${namespace} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
+        `--namespace=${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
     );
   }
   if (problems.length === 0) return null;

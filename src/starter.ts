@@ -13,6 +13,7 @@ import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from './store/starts.ts';
 import { ANSWER_LIMIT_MS, withinLimit } from './time-limit.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
+import { summaryLine } from './markdown.ts';
 import { startUnlessThere } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
@@ -72,7 +73,7 @@ async function start(
         ...options,
         workflowId: entry.messageId,
         requestEagerStart: starter.eager ?? true,
-        staticSummary: entry.commandType,
+        staticSummary: summaryLine(entry.commandType),
         ...(typedSearchAttributes && { typedSearchAttributes }),
       },
     });

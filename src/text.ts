@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { findLookAlikes } from './look-alikes.ts';
 
 /** Without NUL and lone surrogates, which Postgres refuses in text. */
 export function cleanText(text: string): string {
@@ -27,20 +28,26 @@ export function limitBytes(text: string, maxBytes: number): string {
  * What a terminal would obey or not show at all: control characters, line and paragraph separators, and everything that
  * Unicode renders as nothing (zero-width characters, marks of the writing direction, soft hyphens, fillers, tags).
  */
-const HIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffb]/gu;
+const HIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffb]/u;
 /** Parts of an emoji that are invisible by themselves: the joiner of 👩‍💻, and the selector of ☎️ and 1️⃣. */
 const INSIDE_EMOJI =
   /(?<=\p{Extended_Pictographic}\p{Emoji_Modifier}?\ufe0f?)\u200d(?=\p{Extended_Pictographic})|(?<=\p{Extended_Pictographic})\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)/gu;
 
+const PRINTABLE_ASCII = /^[\u0020-\u007e]*$/;
+
 /**
- * Control and invisible characters as `\\u001b`. Error texts and ids come from outside: they must not color the terminal or
- * move its cursor, and two ids that differ must look different. Inside of a JSON text the escapes keep its meaning.
+ * Control characters, invisible ones and look-alikes as `\\u001b`. Error texts and ids come from outside: they must not color
+ * the terminal or move its cursor, and two ids that differ must look different. Inside of a JSON text the escapes keep its
+ * meaning.
  */
-export function escapeControls(text: string): string {
+export function makeVisible(text: string): string {
+  if (PRINTABLE_ASCII.test(text)) return text;
   const kept = new Set([...text.matchAll(INSIDE_EMOJI)].map(({ index }) => index));
-  return text.replace(HIDDEN, (character: string, index: number) =>
-    kept.has(index) ? character : escapeUnits(character),
-  );
+  const alike = findLookAlikes(text);
+  return text.replace(/./gsu, (character: string, index: number) => {
+    const isHidden = alike.has(index) || (HIDDEN.test(character) && !kept.has(index));
+    return isHidden ? escapeUnits(character) : character;
+  });
 }
 
 /** A character beyond U+FFFF is two escapes, as in JSON. */

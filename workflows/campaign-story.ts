@@ -15,7 +15,9 @@ import {
   settledOf,
 } from '../src/campaign.ts';
 import type { CampaignLook } from '../src/campaign.ts';
+import { inlineText, summaryLine } from '../src/markdown.ts';
 import type { CampaignChangeInput } from '../src/outcome.ts';
+import { NO_COMMAND, shellCommand } from '../src/shell.ts';
 
 export class CampaignStory {
   #refusal = '';
@@ -33,18 +35,19 @@ export class CampaignStory {
   }
 
   waitingSummary({ stateReason }: CampaignLook): string {
-    return oneLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waits for resume or abort`);
+    return summaryLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waits for resume or abort`);
   }
 
   changeSummary({ change, request }: Omit<CampaignChangeInput, 'campaignId'>): string {
     if (change === 'stop') return 'Too many failed: the campaign pauses itself';
     if (change === 'finish') return 'All are settled';
     const actor: unknown = request?.actor;
-    return oneLine(`${change}${typeof actor === 'string' && actor ? ` by ${actor}` : ''}`);
+    return summaryLine(`${change}${typeof actor === 'string' && actor ? ` by ${actor}` : ''}`);
   }
 
   refused(change: string, problem: string | null): void {
-    this.#refusal = problem === null ? '' : `The last **${change}** was refused: ${problem}`;
+    this.#refusal =
+      problem === null ? '' : `The last **${inlineText(change)}** was refused: ${inlineText(problem)}`;
   }
 
   tell(look: CampaignLook): void {
@@ -64,8 +67,10 @@ export class CampaignStory {
   }
 
   #headline(look: CampaignLook): string {
-    const { state, stateReason, actor, reason, rate, concurrency } = look;
-    const by = `replay of ${grouped(look.total)} dead letters by ${actor}${reason ? `: ${reason}` : ''}`;
+    const { state, actor, reason, rate, concurrency } = look;
+    const stateReason = inlineText(look.stateReason ?? '');
+    const who = inlineText(`${actor}${reason ? `: ${reason}` : ''}`);
+    const by = `replay of ${grouped(look.total)} dead letters by ${who}`;
     switch (state) {
       case 'Running':
         return isCanary(look)
@@ -82,24 +87,18 @@ export class CampaignStory {
 
   #whatToType({ id, state }: CampaignLook): string[] {
     const { workflowId } = workflowInfo();
-    const signal = (name: string) =>
-      `\`temporal workflow signal --workflow-id ${workflowId} --name ${name}\``;
-    const show = `Its figures and failures: \`inbox campaigns show ${id}\``;
-    if (state === 'Running')
-      return [`Stop it for now: ${signal('pause')}`, `or for good: ${signal('abort')}`, show];
+    const show = `Its figures and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
+    const pause = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name pause`);
+    const resume = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name resume`);
+    const abort = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name abort`);
+    if (state === 'Running') return [`To pause it: ${pause}`, `To end it: ${abort}`, show];
     if (state === 'Paused') {
-      return [
-        `After the cause is mended, go on with a new canary: ${signal('resume')}`,
-        `or end it: ${signal('abort')}`,
-        show,
-      ];
+      return [`After the cause is fixed, to go on with a new canary: ${resume}`, `To end it: ${abort}`, show];
     }
     return [show];
   }
 }
 
-/** Summaries are one line of at most some hundred bytes. */
-function oneLine(text: string): string {
-  const line = text.replaceAll('\n', ' ');
-  return line.length > 180 ? `${line.slice(0, 179)}…` : line;
+function code(command: string | null): string {
+  return command === null ? NO_COMMAND : `\`${command}\``;
 }

@@ -17,6 +17,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Json } from '../src/json.ts';
+import { summaryLine } from '../src/markdown.ts';
 import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
@@ -142,7 +143,7 @@ async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
 
 async function long(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
   story.longRunning(facts);
-  const activities = activitiesFor(facts, `${facts.commandType}: long-running`);
+  const activities = activitiesFor(facts, story.longRunningSummary(facts));
   return final(await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning' })));
 }
 
@@ -220,5 +221,5 @@ function rejectUnusable(error: unknown): OperatorOutcome {
 
 function describe(kind: 'replay' | 'discard', request: ReplayRequest): string {
   const who = typeof request?.actor === 'string' && request.actor ? ` by ${request.actor.slice(0, 100)}` : '';
-  return `${kind}${who}`;
+  return summaryLine(`${kind}${who}`);
 }

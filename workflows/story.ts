@@ -7,8 +7,10 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import type { CommandFacts } from '../src/outcome.ts';
+import { codeBlock, inlineText, summaryLine } from '../src/markdown.ts';
 import type { DiscardRequest, EntryStatus, StatusReport } from '../src/protocol.ts';
 import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
+import { NO_COMMAND, shellCommand } from '../src/shell.ts';
 import type { Death, Setback } from './failure.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -56,7 +58,7 @@ export class Story {
 
   firstSummary(): string {
     const which = this.#generation > 0 ? `attempt 1 of replay ${this.#generation}` : 'attempt 1';
-    return this.#commandType ? `${short(this.#commandType)}: ${which}` : which;
+    return this.#commandType ? summaryLine(`${short(this.#commandType)}: ${which}`) : which;
   }
 
   retrySummary({ facts, failure }: Setback): string {
@@ -64,12 +66,18 @@ export class Story {
     const next = failure.retryCount + 1;
     const attempts =
       next < facts.maximumAttempts ? `attempts ${next} to ${facts.maximumAttempts}` : `attempt ${next}`;
-    return `${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`;
+    return summaryLine(`${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`);
   }
 
   campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {
     const attempts = maximumAttempts === 1 ? 'attempt 1' : `attempts 1 to ${maximumAttempts}`;
-    return `${short(commandType)}: ${attempts} of replay ${this.#generation}, by a campaign; gives way to others`;
+    return summaryLine(
+      `${short(commandType)}: ${attempts} of replay ${this.#generation}, by a campaign; gives way to others`,
+    );
+  }
+
+  longRunningSummary({ commandType }: CommandFacts): string {
+    return summaryLine(`${short(commandType)}: long-running`);
   }
 
   longRunning(facts: CommandFacts): void {
@@ -81,8 +89,10 @@ export class Story {
     this.#status = 'Failed';
     this.#nextRetryAt = nextRetryAt;
     if (!facts || !failure) {
-      const why = problem === undefined ? 'the worker could not reach Postgres' : quote(problem);
-      setCurrentDetails(`The command could not be tried yet:\n\n> ${why}\n\nIt is tried again by itself.`);
+      const why = problem ?? 'the worker could not reach Postgres';
+      setCurrentDetails(
+        `The command could not be tried yet:\n\n${block(why)}\n\nIt is tried again by itself.`,
+      );
       return;
     }
     this.#learn(facts);
@@ -91,8 +101,8 @@ export class Story {
     this.#tag();
     setCurrentDetails(
       [
-        `**${facts.commandType}** failed ${count(failure.retryCount, 'time')}, which may pass by itself:`,
-        `> ${quote(this.#error)}`,
+        `**${inlineText(facts.commandType)}** failed ${count(failure.retryCount, 'time')}, which may pass by itself:`,
+        block(this.#error),
         `It is tried again by itself, ${facts.maximumAttempts} attempts in all. The pending activity \`retry\` shows ` +
           'the last failure and the time of the next attempt; nothing needs to be done.',
       ].join('\n\n'),
@@ -113,13 +123,15 @@ export class Story {
   /** On the timeline, as long as the dead letter is open. */
   waitingSummary({ facts, failure }: Death): string {
     const refused = this.#refusals.count > 0 ? 'the last request was refused; ' : '';
-    return `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waits for replay or discard`;
+    return summaryLine(
+      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waits for replay or discard`,
+    );
   }
 
   rejected({ reason }: Death, kind: 'replay' | 'discard', problem: string): void {
     this.#refusals = { count: this.#refusals.count + 1, problem };
     const notice = this.#deathNotice(reason);
-    setCurrentDetails([`The last **${kind}** was refused: ${problem}`, ...notice].join('\n\n'));
+    setCurrentDetails([`The last **${kind}** was refused:`, block(problem), ...notice].join('\n\n'));
   }
 
   replayed(): void {
@@ -128,12 +140,13 @@ export class Story {
     this.#retryCount = 0;
     this.#tag();
     setCurrentDetails(
-      `Replay ${this.#generation}: the command gets new attempts. The dead letter said: ${this.#error}`,
+      `Replay ${this.#generation}: the command gets new attempts. The dead letter said:\n\n${block(this.#error ?? '')}`,
     );
   }
 
   discarded(request: DiscardRequest): void {
-    setCurrentDetails(`${this.discardedBecause(request)}. The last failure was: ${this.#error}`);
+    const because = inlineText(this.discardedBecause(request));
+    setCurrentDetails(`${because}. The last failure was:\n\n${block(this.#error ?? '')}`);
   }
 
   discardedBecause({ actor, reason }: DiscardRequest): string {
@@ -175,12 +188,24 @@ export class Story {
         ? `All ${this.#facts?.maximumAttempts} attempts failed; the last one with:`
         : 'Trying again by itself cannot help:';
     return [
-      `**Dead letter**: ${this.#commandType}. ${why}`,
-      `> ${quote(this.#error ?? '')}`,
-      'Nothing happens until a person acts. After the cause is mended, run it again:',
-      `\`temporal workflow signal --workflow-id ${this.#messageId} --name replay\``,
-      `or give it up: \`temporal workflow signal --workflow-id ${this.#messageId} --name discard\``,
-      `All attempts, with stacks: \`inbox show ${this.#messageId}\``,
+      `**Dead letter**: ${inlineText(this.#commandType ?? '')}. ${why}`,
+      block(this.#error ?? ''),
+      'Nothing happens until a person acts: after the cause is fixed, replay it, or discard it.',
+      ...this.#whatToType(),
+    ];
+  }
+
+  #whatToType(): string[] {
+    const id = this.#messageId;
+    // With the id behind an equals sign, no id can be read as an option.
+    const replay = shellCommand`temporal workflow signal --workflow-id=${id} --name replay`;
+    const discard = shellCommand`temporal workflow signal --workflow-id=${id} --name discard`;
+    const show = shellCommand`inbox show ${id}`;
+    if (replay === null || discard === null || show === null) return [`${sentence(NO_COMMAND)}.`];
+    return [
+      `To replay it: \`${replay}\``,
+      `To discard it: \`${discard}\``,
+      `All attempts, with stacks: \`${show}\``,
     ];
   }
 
@@ -208,8 +233,12 @@ function short(text: string): string {
   return text.length > 80 ? `${text.slice(0, 79)}…` : text;
 }
 
-function quote(text: string): string {
-  return text.slice(0, 2_000).replaceAll('\n', '\n> ');
+function block(text: string): string {
+  return codeBlock(text.slice(0, 2_000));
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
 }
 
 function count(number: number, noun: string): string {

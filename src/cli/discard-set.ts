@@ -4,9 +4,10 @@ import { InboxError } from '../errors.ts';
 import { discardAll, previewReplay } from '../operations.ts';
 import type { BulkDiscard } from '../operations.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+import { shellCommand } from '../shell.ts';
 import { confirm, showPreview } from './confirm.ts';
 import { withServers } from './context.ts';
-import { answer, isJson, note, print, printable } from './output.ts';
+import { answer, isJson, note, print } from './output.ts';
 import { canRedraw } from './terminal.ts';
 
 export interface DiscardSetOptions {
@@ -57,10 +58,15 @@ function report(done: BulkDiscard): void {
   if (done.taken > 0) {
     throw new InboxError(
       `${done.taken} were not asked for, because another workflow of the namespace has their message_id as its workflow ID; ` +
-        `\`inbox show\` says which, for example of ${printable(done.takenExample ?? '')}`,
+        describeExample(done.takenExample ?? ''),
     );
   }
   if (done.left > 0) throw new InboxError(`${done.left} are left; the same command goes on with them`);
+}
+
+function describeExample(messageId: string): string {
+  const show = shellCommand`inbox show ${messageId}`;
+  return show === null ? `\`inbox show\` says which` : `which one, is said by: ${show}`;
 }
 
 function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { escapeControls } from '../text.ts';
+import { makeVisible } from '../text.ts';
 import { age, printable } from './printable.ts';
 import { writeError, writeOut } from './stdio.ts';
 import { layOut } from './table.ts';
@@ -50,11 +50,11 @@ export function printJson(value: unknown): void {
 }
 
 function oneLine(value: unknown): string {
-  return escapeControls(JSON.stringify(value));
+  return makeVisible(JSON.stringify(value));
 }
 
 function prettyJson(value: unknown): string[] {
-  return JSON.stringify(value, null, 2).split('\n').map(escapeControls);
+  return JSON.stringify(value, null, 2).split('\n').map(makeVisible);
 }
 
 export function printTable(head: readonly (string | Column)[], rows: readonly unknown[][]): void {

@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { escapeControls } from '../text.ts';
+import { makeVisible } from '../text.ts';
 
 /** One line; control and invisible characters are escaped. */
 export function printable(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (value instanceof Date) return value.toISOString();
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return escapeControls(text.replace(/\r?\n|\t/g, ' '));
+  return makeVisible(text.replace(/\r?\n|\t/g, ' '));
 }
 
 /** How long ago, in one unit: `34s`, `5m`, `3h`, `12d`. */

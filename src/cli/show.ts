@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { show } from '../operations.ts';
 import type { EntryStory } from '../operations.ts';
+import { NO_COMMAND, shellCommand } from '../shell.ts';
 import type { WorkflowCondition } from '../workflow-condition.ts';
 import { MOST_KIN } from '../store/kinship.ts';
 import { lookAtWorkflow } from './workflow-line.ts';
@@ -61,10 +62,11 @@ function printStory(
   if (withStacks)
     for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
   printKin(entry.messageId, kin);
-  if (flow > 0)
-    print(
-      `\n${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow: inbox list --correlation ${printable(entry.correlationId ?? entry.messageId)}`,
-    );
+  if (flow > 0) {
+    const flowId = entry.correlationId ?? entry.messageId;
+    const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow`;
+    print(`\n${others}: ${shellCommand`inbox list --correlation=${flowId}` ?? NO_COMMAND}`);
+  }
 }
 
 function describeCondition({ finding, remedy }: WorkflowCondition): string {

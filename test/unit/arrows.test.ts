@@ -7,9 +7,20 @@ import { bundle } from '../support/bundle.ts';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Import, Source } from '../support/sources.ts';
 
-const PURE = ['campaign', 'command', 'errors', 'protocol', 'retry', 'json', 'json-text', 'outcome'].map(
-  (name) => `src/${name}.ts`,
-);
+const PURE = [
+  'campaign',
+  'command',
+  'errors',
+  'json',
+  'json-text',
+  'look-alikes',
+  'markdown',
+  'outcome',
+  'protocol',
+  'retry',
+  'shell',
+  'text',
+].map((name) => `src/${name}.ts`);
 const isPure = (path: string) => PURE.includes(path);
 const isIn = (path: string, ...rooms: string[]) => rooms.some((room) => path.startsWith(`${room}/`));
 

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { makeVisible } from '../../src/text.ts';
+
+describe('look-alikes', () => {
+  for (const [what, text, shown] of [
+    ['a Cyrillic o in a Latin word', '\u043erder-1', String.raw`\u043erder-1`],
+    ['a Greek o in a Latin word', '\u03bfrder-1', String.raw`\u03bfrder-1`],
+    ['a word of Cyrillic letters that all look Latin', 'order-\u041e\u041a', String.raw`order-\u041e\u041a`],
+    ['full-width letters', '\uff4frder', String.raw`\uff4frder`],
+    ['mathematical letters', '\u{1d428}rder', String.raw`\ud835\udc28rder`],
+    ['a hyphen that is none', 'order\u20101', String.raw`order\u20101`],
+    ['a space that is none', 'order\u00a01', String.raw`order\u00a01`],
+    ['a Roman numeral', 'order-\u2160', String.raw`order-\u2160`],
+  ] as const) {
+    it(`are shown as escapes: ${what}`, () => assert.equal(makeVisible(text), shown));
+  }
+
+  for (const text of [
+    'Ошибка: счёт 17 не найден в order-17',
+    'Σφάλμα: ο λογαριασμός δεν υπάρχει',
+    '口座が見つかりません（注文 17）',
+    'le café est fermé – réessayez…',
+    'Δt = 3 µs, π r²',
+    'שגיאה: לא נמצא',
+    'Ștefan Łukasz Ðorđe ß',
+    '👩‍💻 ☎️ 1️⃣',
+  ]) {
+    it(`leave honest text as it is: ${text}`, () => assert.equal(makeVisible(text), text));
+  }
+});
