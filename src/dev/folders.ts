@@ -9,6 +9,7 @@ import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packageFile } from '../package.ts';
 import { hasCode } from './error-code.ts';
+import { checkAbove, checkFolder } from './ownership.ts';
 
 /** A user of the system that is not us; only root can run something as one. */
 export interface SystemUser {
@@ -19,8 +20,12 @@ export interface SystemUser {
 
 export const runsAsRoot = () => process.getuid?.() === 0;
 
-/** Binaries that can be had again: `~/.cache/temporal-inbox` and its like on other systems. */
+/**
+ * Binaries that can be downloaded or built again: `~/.cache/temporal-inbox` and its like on other systems. Root's are below
+ * /var/cache: HOME may be another user's (`sudo` can keep it), and Postgres's user cannot enter root's.
+ */
 export function defaultCacheDir(): string {
+  if (runsAsRoot()) return '/var/cache/temporal-inbox';
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'temporal-inbox');
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'temporal-inbox');
@@ -55,10 +60,13 @@ function dataDir(): string {
 /**
  * A folder of mode 0700 that is the user's (ours by default). An empty one of ours is as good as new; one with something
  * in it is never changed, since it may be anybody's, /tmp for one.
+ *
+ * @throws Error when it is not a folder (but a symbolic link, for example), is another user's, or can be replaced by one
  */
 export async function makePrivateFolder(path: string, user: SystemUser | null = null): Promise<void> {
   await makeParents(dirname(path));
   const created = await makeFolder(path, 0o700);
+  await checkAbove(path);
   const stats = await lstat(path);
   if (!stats.isDirectory()) throw new Error(`${path} is in the way: it is not a folder; move it`);
   const us = process.getuid?.();
@@ -78,16 +86,14 @@ export async function makePrivateFolder(path: string, user: SystemUser | null = 
 }
 
 /**
- * A folder of programs: others may read it, as Postgres's user must where root keeps it, but only we can write to it.
- * Whoever else could would choose what we run.
+ * A folder that others may read, as Postgres's user must where root keeps it, but only we can write to: for programs, and for
+ * what a shell is told to run.
+ *
+ * @throws NotOursError when it is there already and is a symbolic link, is another user's, or can be changed by one
  */
-export async function makeProgramFolder(path: string): Promise<void> {
+export async function makeOwnFolder(path: string): Promise<void> {
   await makeParents(path);
-  const us = process.getuid?.();
-  if (us === undefined) return;
-  const stats = await lstat(path);
-  if (stats.isDirectory() && stats.uid === us && (stats.mode & 0o022) === 0) return;
-  throw new Error(`${path} must be a folder that is yours and that nobody else can write to; move it away`);
+  await checkFolder(path);
 }
 
 const LEFTOVER_AGE_MS = 3_600_000;

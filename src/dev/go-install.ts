@@ -4,12 +4,13 @@
  * @module
  */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { withFileLock } from './file-lock.ts';
-import { makeProgramFolder, removeLeftovers } from './folders.ts';
+import { makeOwnFolder, removeLeftovers } from './folders.ts';
+import { checkCached } from './ownership.ts';
 import { withProgress, type Log } from './progress.ts';
 import { describeExit, runSupervised } from './supervise.ts';
 
@@ -26,18 +27,19 @@ export interface GoProgram {
 /**
  * Puts the program at the target, in a folder of its own below the cache. It is built elsewhere and moved in place:
  * others see a whole binary or none.
+ *
+ * @throws NotOursError when another user can change the target or its folder; Error when Go is missing or the build fails
  */
 export async function goInstall(program: GoProgram, target: string, log: Log): Promise<void> {
   await promisify(execFile)('go', ['version']).catch((error: unknown) => {
     throw new Error('Go is not installed, or `go version` does not run', { cause: error });
   });
   const cache = dirname(dirname(target));
-  await makeProgramFolder(cache);
-  await makeProgramFolder(dirname(target));
+  await makeOwnFolder(cache);
+  await makeOwnFolder(dirname(target));
   // Two builds at once would work, each for twice the time.
   await withFileLock(join(cache, `${basename(dirname(target))}.lock`), log, async () => {
-    const built = await program.check(target).catch(() => null);
-    if (built !== null) return;
+    if ((await checkCached(target, (path) => program.check(path))) !== null) return;
     const what = `building ${program.name} ${program.version} with Go, once; it takes some minutes`;
     await withProgress(what, log, () => build(program, cache, target));
   });
@@ -63,6 +65,7 @@ async function build(program: GoProgram, cache: string, target: string): Promise
     }
     const made = join(folder, basename(target));
     await program.check(made);
+    await chmod(made, 0o755);
     await rename(made, target);
   } finally {
     await rm(folder, { recursive: true, force: true });

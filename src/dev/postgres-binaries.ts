@@ -14,7 +14,8 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { hasCode } from './error-code.ts';
-import { defaultCacheDir, makeProgramFolder, removeLeftovers, type SystemUser } from './folders.ts';
+import { defaultCacheDir, makeOwnFolder, removeLeftovers, type SystemUser } from './folders.ts';
+import { checkPrograms } from './ownership.ts';
 import { postgresEnv } from './postgres-env.ts';
 import type { Log } from './progress.ts';
 
@@ -37,27 +38,26 @@ interface Package {
   postgres: string;
 }
 
-/** Root's copy is here: readable for the user that Postgres runs as, and writable for nobody but root. */
-const SHARED_CACHE = '/var/cache/temporal-inbox';
-
 /**
  * The binaries, in a place from which the user (null: we ourselves) was seen to run them: their package, or a copy. A
  * copy is needed below a folder that the user cannot enter, and where npm was told to run no install scripts, because
  * then the package lacks its symbolic links.
+ *
+ * @throws NotOursError when another user can change the copy; Error when there are no binaries that run
  */
 export async function findPostgresBinaries(user: SystemUser | null, log: Log): Promise<PostgresBinaries> {
   const source = await findPackage();
   const major = await tryVersion(source.postgres, user);
   if (major !== null) return { initdb: source.initdb, postgres: source.postgres, major };
 
-  const cache = user === null ? defaultCacheDir() : SHARED_CACHE;
+  const cache = defaultCacheDir();
   const copy = join(cache, `postgres-${source.version}-${process.platform}-${process.arch}`);
   if ((await lstat(copy).catch(() => null)) === null) {
-    await makeProgramFolder(cache);
+    await makeOwnFolder(cache);
     log(`Postgres's binaries are copied to ${copy}`);
     await copyPackage(source, cache, copy);
   }
-  await makeProgramFolder(copy);
+  await checkPrograms(copy);
   const inCopy = (path: string) => join(copy, relative(source.folder, path));
   const binaries = { initdb: inCopy(source.initdb), postgres: inCopy(source.postgres) };
   const copied = await tryVersion(binaries.postgres, user);

@@ -5,8 +5,9 @@
  * @module
  */
 import { join } from 'node:path';
+import { readDatabaseUrl, readTemporal } from '../config.ts';
 import { SEARCH_ATTRIBUTES } from '../protocol.ts';
-import { makeParents } from './folders.ts';
+import { makeOwnFolder } from './folders.ts';
 import { choosePort } from './ports.ts';
 import { startPostgresServer, type PostgresServer } from './postgres-server.ts';
 import type { Log } from './progress.ts';
@@ -43,13 +44,22 @@ const TEMPORAL_UI_PORT = 8233;
 /** Always the same, so that a client's settings stay right; not 5432, where people expect their own Postgres. */
 const POSTGRES_PORT = 54329;
 
-/** Foreign servers are neither checked nor altered: `inbox setup` does that. */
+/**
+ * Foreign servers are neither checked nor altered: `inbox setup` does that.
+ *
+ * @throws ConfigurationError when DATABASE_URL or TEMPORAL_ADDRESS is set to something else than an address; NotOursError when
+ *   another user can change what is in the folder; Error when a server does not start
+ */
 export async function startServers(options: ServersOptions = {}): Promise<Servers> {
   const env = options.env ?? process.env;
-  if (options.persistentDir !== undefined) await makeParents(options.persistentDir);
+  const databaseUrl = env['DATABASE_URL']?.trim() ? readDatabaseUrl(env) : null;
+  const temporalAddress = env['TEMPORAL_ADDRESS']?.trim()
+    ? readTemporal(env).connectionOptions.address
+    : undefined;
+  if (options.persistentDir !== undefined) await makeOwnFolder(options.persistentDir);
   const [postgres, temporal] = await Promise.allSettled([
-    env['DATABASE_URL'] ? null : startPostgres(options),
-    env['TEMPORAL_ADDRESS'] ? null : startTemporal(options, env),
+    databaseUrl === null ? startPostgres(options) : null,
+    temporalAddress === undefined ? startTemporal(options, env) : null,
   ]);
   const started = [postgres, temporal].flatMap((result) =>
     result.status === 'fulfilled' && result.value !== null ? [result.value] : [],
@@ -63,8 +73,8 @@ export async function startServers(options: ServersOptions = {}): Promise<Server
     throw firstFailure(postgres, temporal);
   }
   return {
-    databaseUrl: postgres.value?.url ?? env['DATABASE_URL'] ?? '',
-    temporalAddress: temporal.value?.address ?? env['TEMPORAL_ADDRESS'] ?? '',
+    databaseUrl: postgres.value?.url ?? databaseUrl ?? '',
+    temporalAddress: temporal.value?.address ?? temporalAddress ?? '',
     uiUrl: temporal.value?.uiUrl ?? null,
     ...(postgres.value === null ? {} : { postgres: postgres.value }),
     ...(temporal.value === null ? {} : { temporal: temporal.value }),

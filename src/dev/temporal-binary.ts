@@ -6,6 +6,7 @@
 import { access, constants, stat } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { defaultCacheDir } from './folders.ts';
+import { checkCached } from './ownership.ts';
 import type { Log } from './progress.ts';
 import { buildTemporal } from './temporal-build.ts';
 import { downloadTemporal } from './temporal-download.ts';
@@ -41,6 +42,8 @@ const DEFAULT_PROVIDERS: { source: TemporalBinarySource; get: TemporalProvider }
 /**
  * In this order: TEMPORAL_CLI_PATH, `temporal` on PATH, the cache, a download by Temporal's SDK, a build with Go. What
  * was downloaded or built stays in the cache. Logs in one line which it is.
+ *
+ * @throws NotOursError when another user can change the one in the cache; AggregateError when there is none to be had
  */
 export async function findTemporalBinary(options: FindTemporalOptions = {}): Promise<TemporalBinary> {
   const log = options.log ?? (() => {});
@@ -61,7 +64,7 @@ async function find(log: Log, options: FindTemporalOptions): Promise<TemporalBin
   }
 
   const cached = join(cacheDir, `temporal-cli-${TEMPORAL_CLI_VERSION}`, EXECUTABLE);
-  const version = await readTemporalVersion(cached).catch(() => null);
+  const version = await checkCached(cached, readTemporalVersion);
   if (version !== null) return { path: cached, source: 'cache', version };
   return getNew(cached, providers, log);
 }

@@ -6,11 +6,11 @@
  *
  * @module
  */
-import { mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { makeProgramFolder, removeLeftovers } from './folders.ts';
+import { makeOwnFolder, removeLeftovers } from './folders.ts';
 import { withProgress, type Log } from './progress.ts';
 import { runSupervised } from './supervise.ts';
 import { readTemporalVersion } from './temporal-version.ts';
@@ -21,8 +21,8 @@ const STALLED_MS = 20_000;
 export async function downloadTemporal(version: string, target: string, log: Log): Promise<void> {
   requireTesting();
   const cache = dirname(dirname(target));
-  await makeProgramFolder(cache);
-  await makeProgramFolder(dirname(target));
+  await makeOwnFolder(cache);
+  await makeOwnFolder(dirname(target));
   await withProgress(`downloading the Temporal CLI ${version}`, log, () => download(version, cache, target));
 }
 
@@ -63,6 +63,7 @@ async function download(version: string, cache: string, target: string): Promise
       throw new Error(`temporal.download cannot be reached (${reason(result.log)})`);
     }
     await readTemporalVersion(made);
+    await chmod(made, 0o755);
     await rename(made, target);
   } finally {
     clearInterval(watching);

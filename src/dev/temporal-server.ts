@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { makePrivateFolder } from './folders.ts';
@@ -17,7 +17,7 @@ import { waitUntilReady } from './temporal-ready.ts';
 export interface TemporalServerOptions {
   /** A Temporal CLI. Default: found, downloaded or built. */
   binary?: string;
-  /** Kept after the end, and found again. Without it everything is in memory. */
+  /** In a private folder, which is made when it is missing. Kept after the end. Without it everything is in memory. */
   dbFile?: string;
   /** Default: a free one. */
   port?: number;
@@ -98,8 +98,7 @@ async function makePlan(options: TemporalServerOptions): Promise<Plan> {
   const binary = options.binary ?? (await findTemporalBinary({ log })).path;
   const dbFile = options.dbFile === undefined ? null : resolve(options.dbFile);
   if (dbFile !== null) {
-    // One that is there already is the caller's choice.
-    if (!(await exists(dirname(dbFile)))) await makePrivateFolder(dirname(dbFile));
+    await makePrivateFolder(dirname(dbFile));
     await refuseSecondServer(dbFile);
   }
   const logFile = options.logFile ?? (dbFile === null ? null : `${dbFile}.log`);
@@ -117,12 +116,6 @@ async function makePlan(options: TemporalServerOptions): Promise<Plan> {
 async function release(plan: Plan): Promise<void> {
   if (plan.temporaryFolder !== null) await rm(plan.temporaryFolder, { recursive: true, force: true });
 }
-
-const exists = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
 
 const pidFileOf = (dbFile: string) => `${dbFile}.pid`;
 

@@ -12,7 +12,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { defaultCacheDir, makeProgramFolder } from '../../src/dev/folders.ts';
+import { defaultCacheDir, makeOwnFolder } from '../../src/dev/folders.ts';
 import { packageFile } from '../../src/package.ts';
 import type { ReleaseName } from './bank.ts';
 
@@ -49,7 +49,7 @@ export function releaseOfThisCheckout(): Release {
 export async function buildRelease(ref: string, say: (line: string) => void): Promise<Release> {
   const commit = await git('rev-parse', '--verify', `${ref}^{commit}`);
   const releases = join(defaultCacheDir(), 'releases');
-  await makeProgramFolder(releases);
+  await makeOwnFolder(releases);
   const folder = join(releases, commit);
   if ((await readFile(join(folder, 'dist', 'src', 'cli', 'main.js')).catch(() => null)) === null) {
     say(`building ${ref} (${commit.slice(0, 8)})`);

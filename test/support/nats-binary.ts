@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { defaultCacheDir } from '../../src/dev/folders.ts';
 import { goInstall } from '../../src/dev/go-install.ts';
+import { checkCached } from '../../src/dev/ownership.ts';
 import type { Log } from '../../src/dev/progress.ts';
 
 /** What is built where there is none. The tests were run with it, and with Debian 12's 2.9.10. */
@@ -25,9 +26,8 @@ export interface FindNatsOptions {
 export async function findNatsServer(options: FindNatsOptions = {}): Promise<string> {
   const { log = () => {}, command = EXECUTABLE, cacheDir = defaultCacheDir() } = options;
   const cached = join(cacheDir, `nats-server-${VERSION}`, EXECUTABLE);
-  for (const path of [command, cached]) {
-    if (await checkVersion(path).catch(() => null)) return path;
-  }
+  if (await checkVersion(command).catch(() => null)) return command;
+  if (await checkCached(cached, checkVersion)) return cached;
   const program = {
     name: 'nats-server',
     package: 'github.com/nats-io/nats-server/v2',

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { goInstall } from '../../src/dev/go-install.ts';
 import { findTemporalBinary, type TemporalProvider } from '../../src/dev/temporal-binary.ts';
-import { TEMPORAL_CLI_VERSION } from '../../src/dev/temporal-version.ts';
+import { readTemporalVersion, TEMPORAL_CLI_VERSION } from '../../src/dev/temporal-version.ts';
+
+/** Only root can give a file to another user. */
+const asRoot = process.getuid?.() === 0;
+const NOBODY = 65_534;
 
 /** Stands in for a Temporal CLI: all that is asked of it here is its version. */
 async function makeFake(path: string, says = 'temporal version 9.9.9 (fake)', exitCode = 0): Promise<string> {
@@ -83,6 +88,47 @@ void describe('findTemporalBinary', () => {
     const second = await findTemporalBinary({ env: {}, cacheDir, providers });
     assert.deepEqual([second.path, second.source], [expected, 'cache']);
     assert.equal(asked.length, 1);
+  });
+
+  void describe('runs nothing from the cache that others can change', () => {
+    const spoiled: Record<string, (binary: string) => Promise<void>> = {
+      'a binary that anybody can write to': (binary) => chmod(binary, 0o777),
+      'a binary that a group can write to': (binary) => chmod(binary, 0o775),
+      'a folder that anybody can write to': (binary) => chmod(dirname(binary), 0o777),
+      'a cache that anybody can write to': (binary) => chmod(dirname(dirname(binary)), 0o777),
+      ...(asRoot && {
+        'a binary of another user': (binary) => chown(binary, NOBODY, NOBODY),
+        'a folder of another user': (binary) => chown(dirname(binary), NOBODY, NOBODY),
+        'a cache of another user': (binary) => chown(dirname(dirname(binary)), NOBODY, NOBODY),
+      }),
+    };
+    for (const [what, spoil] of Object.entries(spoiled)) {
+      void it(what, async () => {
+        const spoiledCache = join(root, what);
+        const ran = join(root, `${what} ran`);
+        const binary = join(spoiledCache, `temporal-cli-${TEMPORAL_CLI_VERSION}`, 'temporal');
+        await mkdir(dirname(binary), { recursive: true, mode: 0o755 });
+        await writeFile(binary, `#!/bin/sh\ntouch '${ran}'\necho 'temporal version 9.9.9'\n`);
+        await chmod(binary, 0o755);
+        await spoil(binary);
+        const refusal = { name: 'NotOursError' };
+        await assert.rejects(
+          findTemporalBinary({ env: {}, cacheDir: spoiledCache, providers: noProviders }),
+          refusal,
+        );
+        const program = {
+          name: 'a fake',
+          package: 'example.com/fake',
+          version: '0',
+          check: readTemporalVersion,
+        };
+        await assert.rejects(
+          goInstall(program, binary, log),
+          /can write|replace|must be yours|Go is not installed/,
+        );
+        await assert.rejects(access(ran), { code: 'ENOENT' });
+      });
+    }
   });
 
   void it('names every way out when there is none', async () => {
