@@ -7,19 +7,21 @@ import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { readSettings, readTemporal } from '../../src/config.ts';
 import { createPool } from '../../src/database.ts';
+import { messageOf } from '../../src/error-message.ts';
 import { installRuntime } from '../../src/runtime.ts';
-import { writeEnvironmentFile } from '../../src/dev/environment-file.ts';
+import { sourceCommand, writeEnvironmentFile } from '../../src/dev/environment-file.ts';
 import { demoDir } from '../../src/dev/folders.ts';
 import { startServers } from '../../src/dev/servers.ts';
 import { createLog } from '../../src/log.ts';
 import { migrate } from '../../src/migrate.ts';
 import { registerSearchAttributes } from '../../src/search-attributes.ts';
+import { hideSecrets } from '../../src/secrets.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import * as commands from './commands.ts';
 import { main } from './main.ts';
 import type { RunningWorker, Servers } from './main.ts';
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
+const say = (line: string) => void process.stderr.write(`${hideSecrets(line)}\n`);
 
 await main({
   startServers: startDemoServers,
@@ -37,7 +39,7 @@ async function startDemoServers(): Promise<Servers> {
   const servers = await startServers({ persistentDir, usualPorts: true, log: say });
   const environmentFile = await writeEnvironmentFile(persistentDir, servers);
   say(`Postgres and Temporal are up${servers.uiUrl ? `; the Web UI is at ${servers.uiUrl}` : ''}.`);
-  return { ...servers, environment: [`. ${environmentFile}`] };
+  return { ...servers, environment: [sourceCommand(environmentFile)] };
 }
 
 async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<RunningWorker> {
@@ -62,7 +64,7 @@ async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<R
     log: createLog('error', () => {}),
   });
   const running = worker.run();
-  running.catch(say);
+  running.catch((error: unknown) => say(messageOf(error)));
   return {
     pool,
     client: new Client({ connection, namespace }),

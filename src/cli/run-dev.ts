@@ -7,12 +7,13 @@ import { once } from 'node:events';
 import { NativeConnection } from '@temporalio/worker';
 import { readTemporal } from '../config.ts';
 import { createPool } from '../database.ts';
-import { writeEnvironmentFile } from '../dev/environment-file.ts';
+import { sourceCommand, writeEnvironmentFile } from '../dev/environment-file.ts';
 import { defaultDevDir, startServers } from '../dev/servers.ts';
 import { migrate } from '../migrate.ts';
 import { createInboxWorker } from '../worker.ts';
 import { answer, note } from './output.ts';
 import { installRuntime, workerLog } from '../runtime.ts';
+import { hideSecrets } from '../secrets.ts';
 import { loadCommands } from './load-commands.ts';
 import type { LoadedModule } from './load-commands.ts';
 
@@ -28,6 +29,8 @@ export async function runDev(module: string | undefined, dir: string | undefined
   if (process.env['TEMPORAL_ADDRESS']?.trim())
     note('Temporal is that of TEMPORAL_ADDRESS; unset it for an embedded one');
   const servers = await startServers({ persistentDir, usualPorts: true, log: note });
+  // Signals alone do not: without it the process would end at once when neither server is its own.
+  const stayUp = setInterval(() => {}, 60_000);
   try {
     const pool = createPool({ connectionString: servers.databaseUrl, max: 1, applicationName: 'inbox dev' });
     await migrate(pool);
@@ -35,12 +38,15 @@ export async function runDev(module: string | undefined, dir: string | undefined
     const environment = await writeEnvironmentFile(persistentDir, servers);
     note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
     note(`Data      ${persistentDir}; delete it to start anew`);
-    note(`In another terminal, take the settings over:\n  . ${environment}`);
-    const { databaseUrl, temporalAddress, uiUrl } = servers;
+    note(`In another terminal, take the settings over:\n  ${sourceCommand(environment)}`);
+    const { temporalAddress, uiUrl } = servers;
+    // The password is only in the file.
+    const databaseUrl = hideSecrets(servers.databaseUrl);
     answer({ databaseUrl, temporalAddress, uiUrl, folder: persistentDir, environment }, () => {});
     if (loaded) await work(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
     else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
   } finally {
+    clearInterval(stayUp);
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
     await servers.stop();
   }

@@ -4,24 +4,50 @@
  *
  * @module
  */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { delimiter, dirname, join, resolve } from 'node:path';
+import { makeOwnFolder } from './folders.ts';
 import type { Servers } from './servers.ts';
 
-/** Writes `env` into the folder, readable by its owner alone; `. <path>` in a shell takes it over. Returns its path. */
+/**
+ * Writes `env` into the folder, readable by its owner alone. {@link sourceCommand} takes it over.
+ *
+ * @returns its absolute path
+ * @throws NotOursError when another user can change what is in the folder
+ */
 export async function writeEnvironmentFile(folder: string, servers: Servers): Promise<string> {
-  const path = join(folder, 'env');
+  const path = resolve(folder, 'env');
   const lines = [
-    `export DATABASE_URL='${servers.databaseUrl.replaceAll("'", '%27')}'`,
-    `export TEMPORAL_ADDRESS='${servers.temporalAddress}'`,
+    `export DATABASE_URL=${shellQuoted(servers.databaseUrl)}`,
+    `export TEMPORAL_ADDRESS=${shellQuoted(servers.temporalAddress)}`,
   ];
-  const binaries = servers.temporal && dirname(servers.temporal.binary);
+  const binaries = servers.temporal && resolve(dirname(servers.temporal.binary));
   if (binaries && !process.env['PATH']?.split(delimiter).includes(binaries)) {
-    lines.push(`export PATH="$PATH:${binaries}"`);
+    lines.push(`export PATH="$PATH":${shellQuoted(binaries)}`);
   }
-  await mkdir(folder, { recursive: true });
-  await writeFile(path, `${lines.join('\n')}\n`, { mode: 0o600 });
-  // The mode of writeFile holds for a new file only.
-  await chmod(path, 0o600);
+  await makeOwnFolder(folder);
+  await replaceFile(path, `${lines.join('\n')}\n`);
   return path;
+}
+
+/** The line to type into a POSIX shell that takes over the settings in this file. */
+export function sourceCommand(path: string): string {
+  return `. ${shellQuoted(path)}`;
+}
+
+/** One word of a POSIX shell, whatever is in it. */
+function shellQuoted(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** In one step: a reader sees the old file or the new one. A symbolic link is replaced, not followed. */
+async function replaceFile(path: string, text: string): Promise<void> {
+  const unfinished = join(dirname(path), `.env-${process.pid}-${randomBytes(6).toString('hex')}`);
+  try {
+    await writeFile(unfinished, text, { mode: 0o600, flag: 'wx' });
+    await rename(unfinished, path);
+  } finally {
+    await rm(unfinished, { force: true });
+  }
 }
