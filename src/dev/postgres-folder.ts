@@ -117,7 +117,9 @@ async function readOrMakePassword(folder: string, user: SystemUser | null): Prom
 async function readVersion(pgdata: string): Promise<string | null> {
   // initdb writes PG_VERSION early and pg_control late: only both together are a cluster.
   if ((await lstat(join(pgdata, 'global', 'pg_control')).catch(() => null)) === null) return null;
-  return (await readFile(join(pgdata, 'PG_VERSION'), 'utf8').catch(() => null))?.trim() ?? null;
+  const text = await readFile(join(pgdata, 'PG_VERSION'), 'utf8').catch(() => '');
+  // Postgres's user could put anything here, and what we find is shown to root.
+  return /^[\d.]+$/.exec(text.trim())?.[0] ?? null;
 }
 
 async function setAside(folder: PostgresFolder, log: Log): Promise<void> {

@@ -201,5 +201,5 @@ async function query(url: string, text: string, values: string[] = []): Promise<
 }
 
 function urlOf(plan: Plan, port: number, database: string): string {
-  return `postgres://${SUPERUSER}:${plan.folder.password}@${LOOPBACK}:${port}/${database}`;
+  return `postgres://${SUPERUSER}:${encodeURIComponent(plan.folder.password)}@${LOOPBACK}:${port}/${database}`;
 }

@@ -49,6 +49,8 @@ export interface Supervised {
   readLog(): Promise<string>;
 }
 
+/** Root's servers may run as another user, to whom the log's folder belongs: that user must not be able to aim the log elsewhere. */
+const NO_FOLLOW = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
 const LARGEST_LOG_BYTES = 10 * 1024 * 1024;
 const LOG_TAIL_BYTES = 4_096;
 
@@ -146,9 +148,7 @@ function signalServer(pid: number, signal: NodeJS.Signals): void {
 }
 
 function openLog(path: string): { fd: number; size: number } {
-  // Root writes into a folder that belongs to another user: that user must not be able to aim the file elsewhere.
-  const noFollow = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | noFollow, 0o600);
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | NO_FOLLOW, 0o600);
   const { size } = fstatSync(fd);
   if (size <= LARGEST_LOG_BYTES) return { fd, size };
   ftruncateSync(fd);
@@ -156,7 +156,8 @@ function openLog(path: string): { fd: number; size: number } {
 }
 
 async function readTail(path: string, from: number): Promise<string> {
-  const file = await open(path, 'r');
+  const file = await open(path, constants.O_RDONLY | NO_FOLLOW).catch(() => null);
+  if (file === null) return '(the log cannot be read any more)';
   try {
     const { size } = await file.stat();
     const start = Math.max(from, size - LOG_TAIL_BYTES);

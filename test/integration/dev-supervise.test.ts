@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -46,6 +46,17 @@ void describe('supervise', () => {
   const logOf = (name: string) => readFile(join(folder, `${name}.log`), 'utf8').catch(() => '');
   const untilReady = (name: string) =>
     until(`${name} is ready`, async () => (await logOf(name)).includes('ready'));
+
+  void it('neither writes nor reads a log that the server has aimed elsewhere', async () => {
+    const victim = join(folder, 'victim');
+    await writeFile(victim, 'canary\n');
+    const aim = `const fs = require('node:fs'); fs.rmSync('aimed.log'); fs.symlinkSync('victim', 'aimed.log');`;
+    const server = await supervise(optionsFor('aimed', aim));
+    await server.exited;
+    assert.doesNotMatch(await server.readLog(), /canary/);
+    await assert.rejects(supervise(optionsFor('aimed', SERVER)), { code: 'ELOOP' });
+    assert.equal(await readFile(victim, 'utf8'), 'canary\n');
+  });
 
   void it('stops a server gracefully, and its output is in the log', async () => {
     const server = await supervise(optionsFor('graceful', SERVER));
