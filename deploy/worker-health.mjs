@@ -9,21 +9,22 @@
  */
 import { hostname } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { readSettings, readTemporal } from '../dist/src/config.js';
+import { messageOf } from '../dist/src/error-message.js';
 
 const POLLER_COUNTS_MS = 90_000;
 /** temporal.api.enums.v1.TaskQueueType */
 const WORKFLOW_TASKS = 1;
 
 async function pollersOnThisHost() {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const { connectionOptions, namespace } = readTemporal();
   const connection = await Connection.connect({ ...connectionOptions, connectTimeout: '5s' });
   try {
-    const client = new Client({ connection, ...(namespace && { namespace }) });
+    const client = new Client({ connection, namespace });
     const { pollers } = await connection.withDeadline(Date.now() + 5_000, () =>
       client.workflowService.describeTaskQueue({
-        namespace: client.options.namespace,
-        taskQueue: { name: process.env.INBOX_TASK_QUEUE || 'inbox' },
+        namespace,
+        taskQueue: { name: readSettings().taskQueue },
         taskQueueType: WORKFLOW_TASKS,
       }),
     );
@@ -44,5 +45,5 @@ try {
   process.stdout.write(`${pollers.length} pollers on ${hostname()}\n`);
 } catch (error) {
   process.exitCode = 1;
-  process.stdout.write(`${String(error)}\n`);
+  process.stdout.write(`${messageOf(error)}\n`);
 }

@@ -155,7 +155,7 @@ export function readDatabaseUrl(env: Environment = process.env): string {
 /**
  * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null when it is not set, or empty.
  *
- * @throws ConfigurationError when it is not a postgres:// URL; never with the URL, which holds a password
+ * @throws ConfigurationError when it is not a postgres:// URL that can be read; never with the URL, which holds a password
  */
 export function readDirectUrl(env: Environment = process.env): string | null {
   return readUrl(env, 'INBOX_DIRECT_URL');
@@ -165,13 +165,25 @@ function readUrl(env: Environment, name: string): string | null {
   const url = readVariables({ [name]: env[name] }, /./)[name];
   if (url === undefined) return null;
   if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is no postgres:// URL`);
+  if (isMisread(url)) {
+    throw new ConfigurationError(
+      `${name} has a user or password with a character that has a meaning in URLs: write %2F for /, %3F for ?, %23 for #`,
+    );
+  }
   return url;
+}
+
+/** `postgres://user:12/34@host/db`: parts of the password would be read as port and database, which messages repeat. */
+function isMisread(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { username, pathname, search, hash } = new URL(text);
+  return username === '' && (`${pathname}${hash}`.includes('@') || /^\?[^=]*@/.test(search));
 }
 
 /**
  * Where Temporal is, from its own variables and profile file.
  *
- * @throws ConfigurationError where neither says an address
+ * @throws ConfigurationError where neither says an address, or a setting cannot be used; never with a secret
  */
 export function readTemporal(env: Environment = process.env): ClientConnectConfig & { namespace: string } {
   const config = loadTemporalConfig(env);
@@ -179,6 +191,11 @@ export function readTemporal(env: Environment = process.env): ClientConnectConfi
     throw new ConfigurationError(
       'TEMPORAL_ADDRESS is not set, and no Temporal profile gives an address: set it to host:port of the Temporal ' +
         'server, such as localhost:7233, or run `inbox dev` for an embedded one',
+    );
+  }
+  if (config.connectionOptions.address.includes('@')) {
+    throw new ConfigurationError(
+      "Temporal's address has a user or password in it: write host:port, and give the key as TEMPORAL_API_KEY",
     );
   }
   return { ...config, namespace: config.namespace ?? 'default' };

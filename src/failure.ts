@@ -13,6 +13,7 @@ import { cutParameters, messageOfError } from './error-text.ts';
 import { RetryAfterError, UnrecoverableError } from './errors.ts';
 import type { FAILURE } from './protocol.ts';
 import { toMilliseconds } from './registry.ts';
+import { hideSecrets } from './secrets.ts';
 import { cleanText, limitBytes } from './text.ts';
 
 /** A failure as the inbox stores and shows it. */
@@ -167,7 +168,12 @@ function normalise(message: string, type: string): string {
 
 /** So that type and message fit into {@link errorText}. */
 function limitMessage(message: string): string {
-  return limitBytes(cleanText(message), MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2);
+  return limitText(message, MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2);
+}
+
+/** Fit to be stored and shown: Temporal gets it too, and libraries repeat the URLs that they were given. */
+function limitText(text: string, maxBytes: number): string {
+  return limitBytes(cleanText(hideSecrets(text.slice(0, 2 * maxBytes))), maxBytes);
 }
 
 /** Type and stack are typed as text where they come from, but a handler may be JavaScript. */
@@ -176,7 +182,7 @@ function report(type: unknown, message: string, stack: unknown, retryable: boole
   return {
     type: cleanType || 'Error',
     message: limitMessage(message),
-    stack: typeof stack === 'string' ? limitBytes(cleanText(stack), MAX_STACK_BYTES) : null,
+    stack: typeof stack === 'string' ? limitText(stack, MAX_STACK_BYTES) : null,
     retryable,
     delayMs: null,
   };

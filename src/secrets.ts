@@ -6,7 +6,8 @@
 
 /** Shorter ones would hide ordinary words. */
 const SHORTEST = 8;
-const secrets = new Set<string>();
+/** The longest first: one secret can be the beginning of another. */
+let secrets: string[] = [];
 
 /** Whether a header of this name may hold a secret. */
 export function isSecretHeader(name: string): boolean {
@@ -15,13 +16,25 @@ export function isSecretHeader(name: string): boolean {
 
 /** From now on {@link hideSecrets} hides this value, and each part of it that stands between whitespace. */
 export function hideInMessages(secret: string): void {
-  for (const part of [secret, ...secret.split(/\s+/)]) if (part.length >= SHORTEST) secrets.add(part);
+  const parts = [secret, ...secret.split(/\s+/)].filter((part) => part.length >= SHORTEST);
+  // Also as it looks inside of a JSON text.
+  const forms = parts.flatMap((part) => [part, JSON.stringify(part).slice(1, -1)]);
+  secrets = [...new Set([...secrets, ...forms])].sort((a, b) => b.length - a.length);
 }
 
-/** The text without secrets: those that were made known, and passwords in URLs. */
+/**
+ * `scheme://user:password@` and `scheme://token@`. One slash is enough: paths are written with one (`/app/nats:/user:…`).
+ *
+ * From a word's beginning and with limits: a text may be one word of a megabyte, which must not take a minute.
+ */
+const USER_INFO = /\b([\w+.-]{1,30}:\/\/?)(?:([^\s:/@]{0,300}:)\S{0,1000}|[^\s:/@]{1,1000})@/g;
+/** `?password=…`, `&X-Amz-Signature=…`: the value of a parameter whose name says that it is secret. */
+const PARAMETER =
+  /([?&;][\w.-]{0,40}(?:password|passwd|pwd|token|secret|key|sig|signature|credential)[\w.-]{0,40}=)[^\s&"'<>]{1,4000}/gi;
+
+/** The text without secrets: those that were made known, and passwords, tokens and keys in URLs. */
 export function hideSecrets(text: string): string {
-  // From a word's beginning and with limits: a text may be one word of a megabyte, which must not take a minute.
-  let hidden = text.replaceAll(/(\b\w{1,30}:\/\/[^\s:/@]{0,300}:)\S{0,1000}@/g, '$1***@');
+  let hidden = text.replaceAll(USER_INFO, '$1$2***@').replaceAll(PARAMETER, '$1***');
   for (const secret of secrets) hidden = hidden.replaceAll(secret, '***');
   return hidden;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { hideSecrets } from '../secrets.ts';
 import { makeVisible } from '../text.ts';
 import { age, printable } from './printable.ts';
 import { writeError, writeOut } from './stdio.ts';
@@ -34,14 +35,20 @@ export function print(line: string): void {
   writeOut(`${line}\n`);
 }
 
-/** To a person, beside the answer. */
+/** To a person, beside the answer; without secrets. */
 export function note(line: string): void {
-  writeError(json ? `${oneLine({ note: line })}\n` : `${line}\n`);
+  complain(line, { note: line });
 }
 
-/** To a person; with `--json` to the program, as an object. */
+/** To a person; with `--json` to the program, as an object. Without secrets. */
 export function complain(line: string, object: object): void {
-  writeError(json ? `${oneLine(object)}\n` : `${line}\n`);
+  writeError(json ? `${oneLine(withoutSecrets(object))}\n` : `${hideSecrets(line)}\n`);
+}
+
+function withoutSecrets(object: object): unknown {
+  return JSON.parse(JSON.stringify(object), (_key, value: unknown) =>
+    typeof value === 'string' ? hideSecrets(value) : value,
+  );
 }
 
 /** Escapes what JSON lets through and a terminal might act on. */

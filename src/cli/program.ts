@@ -34,13 +34,11 @@ export function createProgram(): Command {
     )
     .version(version)
     .exitOverride();
-  if (isJson()) {
-    program.configureOutput({
-      outputError: (text) => complain(text, { error: { name: 'UsageError', message: usageMessage(text) } }),
-    });
-  } else {
-    program.showHelpAfterError('(--help shows how it is used)');
-  }
+  program.configureOutput({
+    outputError: (text) =>
+      complain(text.trimEnd(), { error: { name: 'UsageError', message: usageMessage(text) } }),
+  });
+  if (!isJson()) program.showHelpAfterError('(--help shows how it is used)');
   for (const add of [
     addDev,
     addMigrate,

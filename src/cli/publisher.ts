@@ -8,11 +8,22 @@ import { pathToFileURL } from 'node:url';
 import { ConfigurationError } from '../errors.ts';
 import type { Publish, Publisher } from '../publisher.ts';
 
-/** @throws ConfigurationError when the module cannot be loaded, or its default export is no publisher */
+/** `scheme:` or `user:password@`; a single letter is a drive of Windows. */
+const SERVER = /^[a-z][a-z\d+.-]+:|:[^/]*@/i;
+
+/**
+ * @throws ConfigurationError when the server's URL cannot be used (never with the URL, which may hold a password), the module
+ *   cannot be loaded, or its default export is no publisher
+ */
 export async function loadPublisher(name: string): Promise<Publisher> {
-  if (/^(nats|tls):\/\//.test(name)) {
+  if (/^(nats|tls):\/\//i.test(name)) {
     const { natsPublisher } = await import('../publishers/nats.ts');
     return natsPublisher({ servers: name });
+  }
+  if (SERVER.test(name)) {
+    throw new ConfigurationError(
+      '--publish takes nats://host:4222, tls://host:4222 or the path of a module that exports a publisher, and this is none of them',
+    );
   }
   const url = pathToFileURL(resolve(name)).href;
   const exports = await (import(url) as Promise<{ default?: Publish | Publisher }>).catch(

@@ -45,6 +45,7 @@ async function run(): Promise<number> {
 }
 
 function fail(error: unknown): void {
+  // Before invisible characters are escaped: a secret could have some.
   const message = hideSecrets(describeError(error));
   const name = error instanceof Error ? error.name : 'Error';
   const lines = message.split('\n').map((line) => printable(line));

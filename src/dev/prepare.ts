@@ -4,15 +4,16 @@
  *
  * @module
  */
+import { hideSecrets } from '../secrets.ts';
 import { findPostgresBinaries } from './postgres-binaries.ts';
 import { findPostgresUser } from './postgres-user.ts';
 import { findTemporalBinary } from './temporal-binary.ts';
 
-const log = (line: string) => void process.stderr.write(`${line}\n`);
+const log = (line: string) => void process.stderr.write(`${hideSecrets(line)}\n`);
 
 try {
-  if (!process.env['DATABASE_URL']) await findPostgresBinaries(await findPostgresUser(), log);
-  if (!process.env['TEMPORAL_ADDRESS']) await findTemporalBinary({ log });
+  if (!process.env['DATABASE_URL']?.trim()) await findPostgresBinaries(await findPostgresUser(), log);
+  if (!process.env['TEMPORAL_ADDRESS']?.trim()) await findTemporalBinary({ log });
 } catch (error) {
   log(error instanceof Error ? error.message : String(error));
   process.exitCode = 1;

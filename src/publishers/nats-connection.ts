@@ -112,16 +112,24 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
 function parseServer(server: string): { host: string; protocol: string; username: string; password: string } {
   const text = server.includes('://') ? server.trim() : `nats://${server.trim()}`;
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (!url?.host || !['nats:', 'tls:'].includes(url.protocol)) {
+  // A path is the rest of a password with a slash in it; its beginning would count as the host.
+  const rest = url && url.pathname + url.search + url.hash;
+  if (!url?.host || !['nats:', 'tls:'].includes(url.protocol) || !['', '/'].includes(rest ?? '')) {
     throw new ConfigurationError(
-      'natsPublisher: a server must look like nats://host:4222 or tls://host:4222',
+      'natsPublisher: a server must look like nats://host:4222 or tls://host:4222; in a user or password write %2F for /, %3F for ? and %23 for #',
     );
   }
   const { host, protocol } = url;
-  return {
-    host,
-    protocol,
-    username: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
-  };
+  try {
+    return {
+      host,
+      protocol,
+      username: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+    };
+  } catch {
+    throw new ConfigurationError(
+      'natsPublisher: the user or password of a server has a % that is no escape; write %25 for it',
+    );
+  }
 }

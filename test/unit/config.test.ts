@@ -227,6 +227,38 @@ describe('DATABASE_URL', () => {
   });
 });
 
+describe('a URL with a character that ends its password early', () => {
+  for (const url of [
+    'postgres://u:12/34@h/d',
+    'postgres://u:12?34@h/d',
+    'postgres://u:12#34@h/d',
+    'postgres://u/34@h',
+  ]) {
+    it(`is refused: ${url}`, () => {
+      const message = refused(() => readDatabaseUrl({ DATABASE_URL: url }));
+      assert.match(message, /^DATABASE_URL has a user or password .*%2F for \//);
+      assert.doesNotMatch(message, /12|34/);
+    });
+  }
+
+  for (const url of [
+    'postgres://h/d?user=a@b&password=c',
+    'postgres://u:p@h/a@b',
+    'postgres:///d?host=/run',
+    'postgres://u:p@@h/d',
+  ]) {
+    it(`is none of ${url}`, () => {
+      assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
+    });
+  }
+
+  it('in an address of Temporal is refused', () => {
+    const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'u:canary@h:7233' }));
+    assert.match(message, /write host:port/);
+    assert.doesNotMatch(message, /canary/);
+  });
+});
+
 describe('INBOX_DIRECT_URL', () => {
   it('is a postgres:// URL, or not there', () => {
     const url = 'postgres://user:secret@host/inbox';

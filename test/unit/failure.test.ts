@@ -159,6 +159,22 @@ describe('reading what was thrown', () => {
 });
 
 describe('the text that is stored', () => {
+  it('has no password of a URL that a library repeats', () => {
+    const { cause } = new Error('fetch failed', {
+      cause: new TypeError('cannot use https://ann:canary@db.example.com/x?token=canary'),
+    });
+    for (const thrown of [
+      cause,
+      new Error('it failed', { cause }),
+      new UnrecoverableError('Broken', { url: 'amqp://ann:canary@mq' }),
+      'nats://canary@h',
+    ]) {
+      const report = reportFailure(thrown);
+      assert.doesNotMatch(JSON.stringify(report), /canary/);
+      assert.match(report.message, /\*\*\*@/);
+    }
+  });
+
   it('cuts a message of 3 MB, and names the type all the same', () => {
     const report = reportFailure(new RangeError('x'.repeat(3_000_000)));
     const text = errorText(report);
