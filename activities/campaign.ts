@@ -18,7 +18,7 @@ import type { ItemToAsk } from '../src/store/campaign-items.ts';
 import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
 import type { CampaignChange } from '../src/store/campaigns.ts';
 import { TakenIds } from '../src/taken-ids.ts';
-import { isUuid } from '../src/text.ts';
+import { isUuid, limitBytes } from '../src/text.ts';
 import { reaching } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parseNote } from './requests.ts';
@@ -46,15 +46,15 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
   const taken = new TakenIds(log);
   return {
     /** How the campaign stands. */
-    async lookAtCampaign({ campaignId }: CampaignInput): Promise<CampaignLook> {
-      checkId(campaignId);
+    async lookAtCampaign(input: CampaignInput): Promise<CampaignLook> {
+      const campaignId = campaignIdOf(input);
       await reaching(settleItems(records, campaignId));
       return look(dependencies, campaignId);
     },
 
     /** Replays items for a while, as many as plan and outcomes allow, and says how the campaign stands then. */
-    async replayItems({ campaignId }: CampaignInput): Promise<CampaignLook> {
-      checkId(campaignId);
+    async replayItems(input: CampaignInput): Promise<CampaignLook> {
+      const campaignId = campaignIdOf(input);
       const began = Date.now();
       let busy = began;
       let unheardMs = activityInfo().attempt > 1 ? 0 : UNHEARD_MS;
@@ -75,8 +75,9 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
     },
 
     /** Changes the state where the campaign is in one that allows it, and says how it stands then. */
-    async changeCampaign({ campaignId, change, request }: CampaignChangeInput): Promise<CampaignAnswer> {
-      checkId(campaignId);
+    async changeCampaign(input: CampaignChangeInput): Promise<CampaignAnswer> {
+      const campaignId = campaignIdOf(input);
+      const { change, request } = input;
       const byItself = change === 'stop' || change === 'finish';
       const note = byItself
         ? { actor: CAMPAIGN_ACTOR, reason: await reaching(ownReason(dependencies, campaignId, change)) }
@@ -95,13 +96,16 @@ async function look({ records }: ActivityDependencies, campaignId: string): Prom
   throw unknown(campaignId);
 }
 
-/** The workflow's argument comes from outside; asking Postgres for what is no uuid would fail again and again. */
-function checkId(campaignId: string): void {
-  if (!isUuid(campaignId)) throw unknown(campaignId);
+/** The input comes from outside, whatever its type says; asking Postgres for what is no uuid would fail again and again. */
+function campaignIdOf(input: CampaignInput | undefined): string {
+  const id: unknown = input?.campaignId;
+  if (typeof id !== 'string' || !isUuid(id)) throw unknown(id);
+  return id;
 }
 
-function unknown(campaignId: string): ApplicationFailure {
-  const problem = `no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists those there are`;
+function unknown(id: unknown): ApplicationFailure {
+  const shown = limitBytes(JSON.stringify(id) ?? 'undefined', 100);
+  const problem = `no campaign has the id ${shown}; \`inbox campaigns\` lists those there are`;
   return ApplicationFailure.nonRetryable(problem, FAILURE.unknownCampaign);
 }
 

@@ -6,16 +6,19 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Origin } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
-import { unavailable } from './answers.ts';
+import { isUuid } from '../src/text.ts';
+import { refusal, unavailable } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 /** The right worker polls the same queue; it is only a matter of a few tries. */
 const TRY_AGAIN_MS = { from: 100, to: 1_000 };
 const WARN_EVERY_MS = 60_000;
+const NO_ID =
+  'the memo of this workflow names an inbox, but not by its id, so no worker can belong to it; start it without that memo';
 
 /**
  * Throws for an activity of another inbox's workflow: Temporal gives it to a worker again, until one of that inbox takes it. No
- * attempt is used up.
+ * attempt is used up. An inbox that cannot exist is refused at once.
  */
 export function createGuard({
   inbox,
@@ -27,6 +30,7 @@ export function createGuard({
   return (origin) => {
     const theirs = origin?.inbox;
     if (typeof theirs !== 'string' || theirs === inbox) return;
+    if (!isUuid(theirs)) throw refusal(FAILURE.wrongInbox, NO_ID);
     const { taskQueue } = asker;
     count += 1;
     if (performance.now() >= warnAgainAt) {
