@@ -1,7 +1,10 @@
 # The inbox with the bank's commands: one image for `inbox setup`, the worker and every other command of the CLI.
 # Debian, not Alpine: the Temporal SDK's native part is built against glibc.
 
-FROM node:24.21.0-bookworm-slim AS build
+# A digest pins it: --build-arg NODE_IMAGE=node:24.21.0-bookworm-slim@sha256:…
+ARG NODE_IMAGE=node:24.21.0-bookworm-slim
+
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json ./
 # No dependency of ours needs its install script, so none may run.
@@ -15,7 +18,7 @@ COPY scripts/bundle-workflows.mjs ./scripts/
 RUN npm run build
 
 # The dependencies again, without those for development: neither the embedded Postgres nor @temporalio/testing.
-FROM node:24.21.0-bookworm-slim AS dependencies
+FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev
@@ -23,7 +26,7 @@ RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev
 RUN find node_modules/@temporalio/core-bridge/releases -mindepth 1 -maxdepth 1 \
     ! -name "$(uname -m)-unknown-linux-gnu" -exec rm -r {} +
 
-FROM node:24.21.0-bookworm-slim
+FROM ${NODE_IMAGE}
 ENV NODE_ENV=production
 WORKDIR /app
 # All of it belongs to root and the process does not run as root: it cannot change its own code.

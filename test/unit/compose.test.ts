@@ -14,7 +14,7 @@ import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
 
 interface Service {
   image?: string;
-  build?: string;
+  build?: { context: string; args?: Record<string, string> };
   restart?: string;
   init?: boolean;
   ports?: string[];
@@ -38,7 +38,17 @@ interface Compose {
 
 const root = new URL('../../../', import.meta.url);
 const text = (path: string) => readFile(new URL(path, root), 'utf8');
-const readCompose = (yaml: string) => parse(yaml, { merge: true }) as Compose;
+const SETTING = /\$\{(\w+)(?:(:-|:\?)([^}]*))?\}/g;
+
+/** As Compose reads it: with these settings, or else their defaults. */
+function readCompose(yaml: string, settings: Record<string, string> = {}): Compose {
+  const filledIn = yaml.replaceAll(
+    SETTING,
+    (_all, name: string, kind?: string, value?: string) =>
+      settings[name] ?? (kind === ':-' ? value! : 'given'),
+  );
+  return parse(filledIn, { merge: true }) as Compose;
+}
 
 const compose = await text('docker-compose.yml');
 const dockerfile = await text('Dockerfile');
@@ -54,7 +64,7 @@ function schemaFaults(file: unknown): string[] {
     : (validate.errors ?? []).map((error) => `${error.instancePath} ${error.message}`);
 }
 
-const isPinned = (image: string) => /:[\w-]*\d+\.\d+[\w.-]*$/.test(image);
+const isPinned = (image: string) => /(:[\w-]*\d+\.\d+[\w.-]*|@sha256:[0-9a-f]{64})$/.test(image);
 
 function imageFaults({ services }: Compose): string[] {
   const images = Object.values(services).flatMap(({ image }) => image ?? []);
@@ -120,22 +130,24 @@ function volumeFaults({ services, volumes }: Compose): string[] {
     });
 }
 
-/** The settings: each has a default, and .env.example shows exactly that. */
+const isSecret = (name: string) => /PASSWORD|PWD|SECRET|TOKEN|KEY/.test(name);
+
+/** The settings: each has a default, and .env.example shows exactly that. Secrets have none: they are asked for, or empty. */
 function settingFaults(yaml: string): string[] {
   const used = new Map<string, string>();
-  const undefaulted = [...yaml.matchAll(/\$\{(\w+)(:-([^}]*))?\}/g)].flatMap(
-    ([, name = '', hasDefault, value = '']) => {
-      if (!hasDefault) return `${name}: no default`;
-      const before = used.get(name) ?? value;
-      used.set(name, value);
-      return before === value ? [] : `${name}: two defaults`;
-    },
-  );
+  const wrong = [...yaml.matchAll(SETTING)].flatMap(([, name = '', kind, fallback = '']) => {
+    if (kind === undefined) return `${name}: no default`;
+    const value = kind === ':-' ? fallback : '';
+    const before = used.get(name) ?? value;
+    used.set(name, value);
+    if (isSecret(name) && value !== '') return `${name}: a secret with a default`;
+    return before === value ? [] : `${name}: two defaults`;
+  });
   const shown = new Map(
     [...exampleEnv.matchAll(/^(\w+)=(.*)$/gm)].map(([, name = '', value = '']) => [name, value]),
   );
   return [
-    ...undefaulted,
+    ...wrong,
     ...[...used]
       .filter(([name, value]) => shown.get(name) !== value)
       .map(([name]) => `${name}: not in .env.example`),
@@ -143,12 +155,24 @@ function settingFaults(yaml: string): string[] {
   ];
 }
 
+/** A secret that stands in the file is everybody's. */
+function secretFaults(yaml: string): string[] {
+  const { services } = parse(yaml, { merge: true }) as Compose;
+  return Object.values(services).flatMap(({ environment }) =>
+    Object.entries(environment ?? {})
+      .filter(([name, value]) =>
+        isSecret(name) ? !/^\$\{\w+:[?-][^}]*\}$/.test(value) : /:\/\/[^:@]*:(?!\$\{)[^@]*@/.test(value),
+      )
+      .map(([name]) => `${name}: stands in the file`),
+  );
+}
+
 function faults(yaml: string): string[] {
   const file = readCompose(yaml);
   const schema = schemaFaults(file);
   if (schema.length > 0) return schema;
   const rules = [imageFaults, lifeFaults, durationFaults, exposureFaults, volumeFaults];
-  return [...rules.flatMap((rule) => rule(file)), ...settingFaults(yaml)];
+  return [...rules.flatMap((rule) => rule(file)), ...settingFaults(yaml), ...secretFaults(yaml)];
 }
 
 describe('docker-compose.yml', () => {
@@ -162,6 +186,12 @@ describe('docker-compose.yml', () => {
     ['a duration without a unit', 'interval: 5s', "interval: '5'", /is no duration/],
     ['an image by its latest tag', 'postgres:18.6-bookworm', 'postgres:latest', /not pinned/],
     ['an image without a tag', 'temporalio/ui:2.53.3', 'temporalio/ui', /not pinned/],
+    [
+      'an image by half a digest',
+      'temporalio/ui:2.53.3',
+      'temporalio/ui@sha256:0123456789abcdef',
+      /not pinned/,
+    ],
     ['the deprecated image', 'temporalio/server:', 'temporalio/auto-setup:', /deprecated/],
     [
       'a schema of another version',
@@ -201,12 +231,44 @@ describe('docker-compose.yml', () => {
     ['a writable file', 'databases.sql:ro', 'databases.sql', /mounted writable/],
     ['a setting without a default', '${POSTGRES_PORT:-5432}', '${POSTGRES_PORT}', /no default/],
     [
+      'a password by default',
+      '${POSTGRES_PASSWORD:?run deploy/make-env.sh first}',
+      '${POSTGRES_PASSWORD:-postgres}',
+      /a secret with a default/,
+    ],
+    [
+      'a password in the file',
+      'SQL_PASSWORD: ${TEMPORAL_DB_PASSWORD:?run deploy/make-env.sh first}',
+      'SQL_PASSWORD: temporal',
+      /stands in the file/,
+    ],
+    [
       'a default that .env.example contradicts',
       '${POSTGRES_PORT:-5432}',
       '${POSTGRES_PORT:-5433}',
       /env.example/,
     ],
   ];
+  it('has no password by default, and asks for each', () => {
+    for (const name of ['POSTGRES_PASSWORD', 'TEMPORAL_DB_PASSWORD', 'INBOX_DB_PASSWORD']) {
+      const uses = [...compose.matchAll(SETTING)].filter(([, used]) => used === name);
+      assert.ok(uses.length > 0, name);
+      for (const [use] of uses) assert.match(use, /:\?run deploy\/make-env\.sh/);
+    }
+  });
+
+  it('takes every image by its digest', () => {
+    const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
+    const settings = [...exampleEnv.matchAll(/^(\w+_IMAGE)=(.*)$/gm)].map(
+      ([, name, image]) => [name!, `${image!}@${digest}`] as const,
+    );
+    const file = readCompose(compose, Object.fromEntries(settings));
+    for (const [name, { image, build }] of Object.entries(file.services)) {
+      assert.ok((build?.args?.['NODE_IMAGE'] ?? image)?.endsWith(digest), name);
+    }
+    assert.deepEqual(imageFaults(file), []);
+  });
+
   for (const [what, from, to, complaint] of broken) {
     it(`is refused with ${what}`, () => {
       const variant = compose.replace(from, () => to);
@@ -238,9 +300,11 @@ describe('Dockerfile', () => {
   const lines = dockerfile.split('\n');
 
   it('is pinned, ends as an ordinary user and has a health check', () => {
-    const bases = lines.filter((line) => line.startsWith('FROM '));
-    assert.equal(new Set(bases.map((line) => line.split(' ')[1])).size, 1);
-    assert.ok(bases.every((line) => isPinned(line.split(' ')[1] ?? '')));
+    const bases = lines.filter((line) => line.startsWith('FROM ')).map((line) => line.split(' ')[1]);
+    assert.deepEqual([...new Set(bases)], ['${NODE_IMAGE}']);
+    const image = /^ARG NODE_IMAGE=(.*)$/m.exec(dockerfile)?.[1] ?? '';
+    assert.ok(isPinned(image));
+    assert.equal(readCompose(compose).services['worker']?.build?.args?.['NODE_IMAGE'], image);
     const last = lines.slice(lines.findLastIndex((line) => line.startsWith('FROM ')));
     assert.ok(last.includes('USER node'));
     assert.ok(last.some((line) => line.startsWith('HEALTHCHECK ')));
