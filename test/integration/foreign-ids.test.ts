@@ -72,7 +72,7 @@ describe('an id that nothing can have', () => {
       taskQueue: fixture.taskQueue,
       workflowId,
       args,
-      workflowExecutionTimeout: '1 minute',
+      workflowExecutionTimeout: '2 minutes',
       ...options,
     };
     const handle = await fixture.client.workflow.start(type, run);

@@ -9,7 +9,7 @@ import { proxyActivities } from '@temporalio/workflow';
 export async function callActivity(taskQueue: string, name: string, input: unknown): Promise<unknown> {
   const activities = proxyActivities<Record<string, (input: unknown) => Promise<unknown>>>({
     taskQueue,
-    scheduleToCloseTimeout: '30s',
+    scheduleToCloseTimeout: '90s',
   });
   return activities[name]!(input);
 }
