@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { chmod, chown, lstat, mkdir, readdir, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
 import { dirname, join } from 'node:path';
 import { packageFile } from '../package.ts';
 import { hasCode } from './error-code.ts';
@@ -21,11 +21,11 @@ export interface SystemUser {
 export const runsAsRoot = () => process.getuid?.() === 0;
 
 /**
- * Binaries that can be downloaded or built again: `~/.cache/temporal-inbox` and its like on other systems. Root's are below
- * /var/cache: HOME may be another user's (`sudo` can keep it), and Postgres's user cannot enter root's.
+ * Binaries that can be downloaded or built again: `~/.cache/temporal-inbox` and its like on other systems. Root's are always in
+ * root's own home: HOME and XDG_CACHE_HOME may be another user's, because `sudo` can keep them.
  */
 export function defaultCacheDir(): string {
-  if (runsAsRoot()) return '/var/cache/temporal-inbox';
+  if (runsAsRoot()) return join(userInfo().homedir, '.cache', 'temporal-inbox');
   const { XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (XDG_CACHE_HOME) return join(XDG_CACHE_HOME, 'temporal-inbox');
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'temporal-inbox');

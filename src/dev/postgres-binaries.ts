@@ -38,6 +38,9 @@ interface Package {
   postgres: string;
 }
 
+/** Root's copy is here: Postgres runs as another user, who cannot enter root's home. */
+const SHARED_CACHE = '/var/cache/temporal-inbox';
+
 /**
  * The binaries, in a place from which the user (null: we ourselves) was seen to run them: their package, or a copy. A
  * copy is needed below a folder that the user cannot enter, and where npm was told to run no install scripts, because
@@ -50,7 +53,7 @@ export async function findPostgresBinaries(user: SystemUser | null, log: Log): P
   const major = await tryVersion(source.postgres, user);
   if (major !== null) return { initdb: source.initdb, postgres: source.postgres, major };
 
-  const cache = defaultCacheDir();
+  const cache = user === null ? defaultCacheDir() : SHARED_CACHE;
   const copy = join(cache, `postgres-${source.version}-${process.platform}-${process.arch}`);
   if ((await lstat(copy).catch(() => null)) === null) {
     await makeOwnFolder(cache);

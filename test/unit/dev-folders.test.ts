@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { chmod, chown, lchown, mkdir, mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { defaultCacheDir, makeOwnFolder, makePrivateFolder } from '../../src/dev/folders.ts';
@@ -107,8 +107,17 @@ void describe('folders of the embedded servers', () => {
     );
   }
 
-  void it('root keeps programs where no other user has a say, whatever HOME is', { skip: !asRoot }, () => {
-    assert.equal(defaultCacheDir(), '/var/cache/temporal-inbox');
+  void it('root keeps programs in its own home, whatever HOME is', { skip: !asRoot }, () => {
+    const { HOME, XDG_CACHE_HOME } = process.env;
+    try {
+      Object.assign(process.env, { HOME: '/home/ada', XDG_CACHE_HOME: '/home/ada/cache' });
+      assert.equal(defaultCacheDir(), join(userInfo().homedir, '.cache', 'temporal-inbox'));
+    } finally {
+      for (const [name, value] of Object.entries({ HOME, XDG_CACHE_HOME })) {
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      }
+    }
   });
 
   void it('nothing is kept in a folder that others can change', async () => {
