@@ -62,7 +62,7 @@ describe('an id that nothing can have', () => {
       taskQueue: fixture.taskQueue,
       workflowId,
       args,
-      workflowExecutionTimeout: '2 minutes',
+      workflowExecutionTimeout: '2 minutes' as const,
       ...options,
     };
     const handle = await fixture.client.workflow.start(type, run);
