@@ -94,7 +94,7 @@ async function lookAtNamespace(connection: Connection, namespace: string): Promi
     if (grpcCodeOf(error) !== GRPC.notFound) throw error;
     return bad(
       `there is no namespace ${namespace}`,
-      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace=${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
+      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
     );
   }
 }
@@ -106,7 +106,7 @@ async function lookAtRetention(connection: Connection, namespace: string): Promi
   if (keptMs >= SHORTEST_RETENTION_MS) return well(`ended workflows are kept for ${duration(keptMs)}`);
   return bad(
     `ended workflows are gone after ${duration(keptMs)}`,
-    `temporal operator namespace update --namespace=${shellWord(namespace) ?? '<namespace>'} --retention 72h; until then what ended is so soon no ` +
+    `temporal operator namespace update --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h; until then what ended is so soon no ` +
       'longer to be seen in the Web UI, result() finds no workflow, and REJECT_DUPLICATE rejects no duplicate. Postgres ' +
       'forgets nothing: no command runs twice',
   );

@@ -1,5 +1,5 @@
 /**
- * Letters that look like others: `оrder-1` with a Cyrillic о is another id than `order-1`, and a reader cannot see it.
+ * Letters that look like Latin ones: `оrder-1` with a Cyrillic о is not the id `order-1`, and a reader cannot tell.
  *
  * A letter counts as a look-alike where it disguises itself: in a word that has Latin letters too, or in a text whose letters of
  * that alphabet all look Latin. Sentences in Russian or Greek stay readable.
@@ -20,13 +20,13 @@ const WORD = /[\p{L}\p{M}\p{N}_]+/gu;
 const LATIN = /\p{Script=Latin}/u;
 
 /**
- * ASCII in another dress, wherever it stands: full-width letters and digits, mathematical alphabets, Roman numerals; hyphens,
- * the minus sign, slashes, dots and colons that are not the keyboard's; spaces that are not U+0020.
+ * Characters that look like an ASCII character anywhere: full-width letters and digits, mathematical alphabets, Roman numerals;
+ * hyphens, the minus sign, slashes, dots and colons that no keyboard types; spaces other than U+0020.
  */
 const DISGUISED =
   /[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u{1d400}-\u{1d7ff}\u2160-\u217f\u2010\u2011\u2212\u02d7\ufe63\uff0d\u2044\u2215\u2024\ua789\u2236\u01c0\u0131\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]/gu;
 
-/** Where look-alikes stand in a text: indexes as of `String.prototype.at`. */
+/** The positions of look-alikes in a text, in UTF-16 code units. */
 export function findLookAlikes(text: string): Set<number> {
   const found = new Set([...text.matchAll(DISGUISED)].map(({ index }) => index));
   for (const { letter, alike } of ALPHABETS) {

@@ -88,7 +88,7 @@ export function describeProblems(
     problems.push(`${name} is registered as ${type}, and the inbox needs Keyword`);
     remedies.push(
       `a type cannot be changed: if nothing else uses ${name}, remove it (temporal operator search-attribute remove ` +
-        `--namespace=${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
+        `--namespace ${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
     );
   }
   if (problems.length === 0) return null;

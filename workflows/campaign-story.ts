@@ -88,9 +88,9 @@ export class CampaignStory {
   #whatToType({ id, state }: CampaignLook): string[] {
     const { workflowId } = workflowInfo();
     const show = `Its figures and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
-    const pause = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name pause`);
-    const resume = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name resume`);
-    const abort = code(shellCommand`temporal workflow signal --workflow-id=${workflowId} --name abort`);
+    const pause = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name pause`);
+    const resume = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name resume`);
+    const abort = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name abort`);
     if (state === 'Running') return [`To pause it: ${pause}`, `To end it: ${abort}`, show];
     if (state === 'Paused') {
       return [`After the cause is fixed, to go on with a new canary: ${resume}`, `To end it: ${abort}`, show];

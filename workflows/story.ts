@@ -197,9 +197,8 @@ export class Story {
 
   #whatToType(): string[] {
     const id = this.#messageId;
-    // With the id behind an equals sign, no id can be read as an option.
-    const replay = shellCommand`temporal workflow signal --workflow-id=${id} --name replay`;
-    const discard = shellCommand`temporal workflow signal --workflow-id=${id} --name discard`;
+    const replay = shellCommand`temporal workflow signal --workflow-id ${id} --name replay`;
+    const discard = shellCommand`temporal workflow signal --workflow-id ${id} --name discard`;
     const show = shellCommand`inbox show ${id}`;
     if (replay === null || discard === null || show === null) return [`${sentence(NO_COMMAND)}.`];
     return [

@@ -65,7 +65,7 @@ function printStory(
   if (flow > 0) {
     const flowId = entry.correlationId ?? entry.messageId;
     const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow`;
-    print(`\n${others}: ${shellCommand`inbox list --correlation=${flowId}` ?? NO_COMMAND}`);
+    print(`\n${others}: ${shellCommand`inbox list --correlation ${flowId}` ?? NO_COMMAND}`);
   }
 }
 

@@ -24,12 +24,13 @@ describe('a command line to paste', () => {
   ]) {
     it(`hands over the id as it is: ${id}`, () => {
       assert.deepEqual(wordsOf(shellCommand`inbox show ${id}`!), ['inbox', 'show', id]);
-      const signal = shellCommand`temporal workflow signal --workflow-id=${id} --name replay`!;
+      const signal = shellCommand`temporal workflow signal --workflow-id ${id} --name replay`!;
       assert.deepEqual(wordsOf(signal), [
         'temporal',
         'workflow',
         'signal',
-        `--workflow-id=${id}`,
+        '--workflow-id',
+        id,
         '--name',
         'replay',
       ]);
