@@ -32,6 +32,8 @@ export interface FailureReport {
 const MAX_ERROR_BYTES = 4_000;
 const MAX_TYPE_BYTES = 200;
 const MAX_STACK_BYTES = 16_000;
+/** Secrets are looked for in so much of a text, before it is cut: a part of one would not be found. */
+const LONGEST_SEARCHED = 65_536;
 /** Of what each wrapper says: the cause must not be lost behind a long statement. */
 const MAX_CONTEXT_BYTES = 500;
 
@@ -106,7 +108,7 @@ function groupTextOf(error: object): string {
 function reportedAs(outer: readonly string[], root: string): string {
   const said = outer
     .filter((text, at) => addsTo(root, text) && outer.indexOf(text) === at)
-    .map((text) => limitBytes(text, MAX_CONTEXT_BYTES));
+    .map((text) => limitBytes(hideSecrets(text), MAX_CONTEXT_BYTES));
   return said.length === 0 ? '' : ` (reported as: ${said.join(' > ')})`;
 }
 
@@ -173,7 +175,7 @@ function limitMessage(message: string): string {
 
 /** Fit to be stored and shown: Temporal gets it too, and libraries repeat the URLs that they were given. */
 function limitText(text: string, maxBytes: number): string {
-  return limitBytes(cleanText(hideSecrets(text.slice(0, 2 * maxBytes))), maxBytes);
+  return limitBytes(cleanText(hideSecrets(text.slice(0, LONGEST_SEARCHED))), maxBytes);
 }
 
 /** Type and stack are typed as text where they come from, but a handler may be JavaScript. */

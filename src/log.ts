@@ -16,7 +16,7 @@ const LEVELS: LogLevel[] = ['debug', 'info', 'warn', 'error'];
 export function createLog(minimum: LogLevel = 'info', write: (line: string) => void = toStderr): CommandLog {
   const at = (level: LogLevel) => (message: string, fields?: Record<string, unknown>) => {
     if (LEVELS.indexOf(level) < LEVELS.indexOf(minimum)) return;
-    const line = `${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} ${message}${describe(fields ?? {})}`;
+    const line = `${new Date().toISOString()} ${level.toUpperCase().padEnd(5)} ${makeVisible(message)}${describe(fields ?? {})}`;
     write(hideSecrets(line));
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
@@ -35,7 +35,7 @@ function describe(fields: Record<string, unknown>): string {
       value instanceof Error ? describeError(key, value, fields) : [[key, value] as const],
     )
     .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => ` ${key}=${format(value)}`)
+    .map(([key, value]) => ` ${makeVisible(key)}=${format(value)}`)
     .join('');
 }
 

@@ -6,33 +6,53 @@
  */
 import { makeVisible } from './text.ts';
 
-/** What begins or ends something in CommonMark or in GitHub's extensions, bare addresses (`https:`, `www.`, `a@b`) included. */
-const MARKUP = /[\\`*_{}[\]()<>#|~!&@$]|(?<=https?|ftp|mailto|xmpp):|(?<=www)\./gi;
+/**
+ * What begins or ends something in CommonMark, or in gomarkdown with the extensions that Temporal's Web UI turns on (addresses
+ * that become links, typographic dashes and dots). Nothing else is escaped, because some versions of the Web UI show summaries
+ * as plain text.
+ */
+const MARKUP = new RegExp(
+  [
+    /[\\`*[\]<~{}]/u,
+    // Within a word an underscore is ordinary.
+    /(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/u,
+    /&(?=[#\w])/u,
+    /(?<=https?|ftp|mailto|xmpp|file):/u,
+    /(?<=www)\./u,
+    /(?<=-)-|(?<=\.)\./u,
+    // At the beginning, where lists, headings, quotes and tables begin.
+    /^[-+:=#>|]/u,
+    /(?<=^\d+)[.)]/u,
+  ]
+    .map(({ source }) => source)
+    .join('|'),
+  'giu',
+);
 
-/** On one line, in a sentence. */
+/** On one line, in a sentence or at its beginning. */
 export function inlineText(text: string): string {
-  return makeVisible(text.replace(/\s+/g, ' ')).replace(MARKUP, (sign) => `\\${sign}`);
-}
-
-/** A code span on one line. */
-export function codeSpan(text: string): string {
-  const line = makeVisible(text.replace(/\s+/g, ' '));
-  const fence = longerThan(line, 1);
-  // A space at each end keeps a backtick of the text from joining the fence; the reader does not see them.
-  return fence === '`' && line.trim() !== '' ? `\`${line}\`` : `${fence} ${line} ${fence}`;
+  return makeVisible(onOneLine(text)).replace(MARKUP, (sign) => `\\${sign}`);
 }
 
 /** A code block, with the lines of the text as they are. */
 export function codeBlock(text: string): string {
-  const lines = text.split(/\r\n|[\n\r\u2028\u2029]/).map((line) => makeVisible(line.replaceAll('\t', '  ')));
+  const lines = text
+    .split(/\r\n|[\n\r]/)
+    .map((line) => withoutPlaceholders(makeVisible(line.replaceAll('\t', '  '))));
   const block = lines.join('\n');
-  const fence = longerThan(block, 3);
+  let longest = 2;
+  for (const [run] of block.matchAll(/`+/g)) longest = Math.max(longest, run.length);
+  const fence = '`'.repeat(longest + 1);
   return `${fence}text\n${block}\n${fence}`;
 }
 
-function longerThan(text: string, minimum: number): string {
-  const runs = [...text.matchAll(/`+/g)].map(([run]) => run.length);
-  return '`'.repeat(Math.max(minimum, ...runs.map((length) => length + 1)));
+function onOneLine(text: string): string {
+  return text.replace(/[\t\n\r ]+/g, ' ').trim();
+}
+
+/** The Web UI puts the workflow's own values in the place of `{workflowId}` and its like, before it reads the Markdown. */
+function withoutPlaceholders(text: string): string {
+  return text.replaceAll(/\{(?=\w+\})/g, String.raw`\u007b`);
 }
 
 /**

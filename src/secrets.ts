@@ -16,10 +16,27 @@ export function isSecretHeader(name: string): boolean {
 
 /** From now on {@link hideSecrets} hides this value, and each part of it that stands between whitespace. */
 export function hideInMessages(secret: string): void {
-  const parts = [secret, ...secret.split(/\s+/)].filter((part) => part.length >= SHORTEST);
+  const parts = [secret, ...secret.split(/\s+/), ...passwordsIn(secret)].filter(
+    (part) => part.length >= SHORTEST,
+  );
   // Also as it looks inside of a JSON text.
   const forms = parts.flatMap((part) => [part, JSON.stringify(part).slice(1, -1)]);
   secrets = [...new Set([...secrets, ...forms])].sort((a, b) => b.length - a.length);
+}
+
+/** The password of a URL, as it is written there and decoded; none that is a word, such as `postgres`. */
+function passwordsIn(text: string): string[] {
+  if (!URL.canParse(text)) return [];
+  const { password } = new URL(text);
+  return [password, decoded(password)].filter((each) => each.length >= 12 || /[^a-z]/.test(each));
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /**

@@ -6,13 +6,18 @@
 import { makeVisible } from './text.ts';
 
 /** Words that mean themselves in every shell. */
-const PLAIN = /^[A-Za-z0-9_.:@/+=,%][A-Za-z0-9_.:@/+=,%-]*$/;
+const PLAIN = /^[A-Za-z0-9_.:@/+,%][A-Za-z0-9_.:@/+=,%-]*$/;
 const LETTERS_AND_ASCII = /^[\u0020-\u007e\p{L}\p{M}\p{N}]*$/u;
+/** Temporal's Web UI puts the workflow's own values in the place of `{workflowId}` and its like. */
+const PLACEHOLDER = /\{\w+\}/;
+/** The Web UI shows several spaces as one. */
+const LOST_SPACE = /^ | {2}| $/;
 
 /**
  * The text as one word of a POSIX shell: as it is, or in single quotes. Null for unusual texts, which people had better not
- * paste: those that begin with a hyphen and could be read as an option, and those with control characters, line breaks,
- * invisible characters, look-alikes, symbols beyond ASCII, or backticks, which would end the code span of a Markdown text.
+ * paste: those that begin with a hyphen and could be read as an option, and those with control characters, line breaks, two
+ * spaces in a row, invisible characters, look-alikes, symbols beyond ASCII, placeholders such as `{workflowId}`, or backticks,
+ * which would end the code span of a Markdown text.
  */
 export function shellWord(text: string): string | null {
   if (PLAIN.test(text)) return text;
@@ -20,6 +25,8 @@ export function shellWord(text: string): string | null {
     text === '' ||
     text.startsWith('-') ||
     text.includes('`') ||
+    PLACEHOLDER.test(text) ||
+    LOST_SPACE.test(text) ||
     !LETTERS_AND_ASCII.test(text) ||
     makeVisible(text) !== text;
   return isUnusual ? null : `'${text.replaceAll("'", String.raw`'\''`)}'`;

@@ -10,6 +10,11 @@ export function cleanText(text: string): string {
   return text.replaceAll('\u0000', '').toWellFormed();
 }
 
+/** At most so many UTF-16 code units, and no half of a character at the end. */
+export function cutText(text: string, maxLength: number): string {
+  return text.slice(0, maxLength).replace(/[\ud800-\udbff]$/, '');
+}
+
 /** Written as Postgres writes a uuid, of any version. */
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
@@ -28,11 +33,15 @@ export function limitBytes(text: string, maxBytes: number): string {
  * What a terminal would obey or not show at all: control characters, line and paragraph separators, and everything that
  * Unicode renders as nothing (zero-width characters, marks of the writing direction, soft hyphens, fillers, tags).
  */
-const HIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffb]/u;
+const HIDDEN = /[\p{Cc}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}\u2800\ufff9-\ufffc]/u;
 /** Parts of an emoji that are invisible by themselves: the joiner of 👩‍💻, and the selector of ☎️ and 1️⃣. */
 const INSIDE_EMOJI =
   /(?<=\p{Extended_Pictographic}\p{Emoji_Modifier}?\ufe0f?)\u200d(?=\p{Extended_Pictographic})|(?<=\p{Extended_Pictographic})\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)/gu;
 
+/** Joiners are letters' business in these scripts: Persian and Hindi are not written without them. */
+const JOINING =
+  '\\p{Script=Arabic}\\p{Script=Devanagari}\\p{Script=Bengali}\\p{Script=Sinhala}\\p{Script=Malayalam}\\p{Script=Kannada}';
+const INSIDE_WORD = new RegExp(`(?<=[${JOINING}])[\\u200c\\u200d](?=[${JOINING}])`, 'gu');
 const PRINTABLE_ASCII = /^[\u0020-\u007e]*$/;
 
 /**
@@ -42,7 +51,9 @@ const PRINTABLE_ASCII = /^[\u0020-\u007e]*$/;
  */
 export function makeVisible(text: string): string {
   if (PRINTABLE_ASCII.test(text)) return text;
-  const kept = new Set([...text.matchAll(INSIDE_EMOJI)].map(({ index }) => index));
+  const kept = new Set(
+    [INSIDE_EMOJI, INSIDE_WORD].flatMap((inside) => [...text.matchAll(inside)].map(({ index }) => index)),
+  );
   const alike = findLookAlikes(text);
   return text.replace(/./gsu, (character: string, index: number) => {
     const isHidden = alike.has(index) || (HIDDEN.test(character) && !kept.has(index));

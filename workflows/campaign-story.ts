@@ -47,7 +47,7 @@ export class CampaignStory {
 
   refused(change: string, problem: string | null): void {
     this.#refusal =
-      problem === null ? '' : `The last **${inlineText(change)}** was refused: ${inlineText(problem)}`;
+      problem === null ? '' : `The last ${inlineText(change)} was refused: ${inlineText(problem)}`;
   }
 
   tell(look: CampaignLook): void {

@@ -21,6 +21,7 @@ import { summaryLine } from '../src/markdown.ts';
 import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
+import { cutText } from '../src/text.ts';
 import { activitiesFor, firstAttempt, operatorActivities, origin } from './activities.ts';
 import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
@@ -220,6 +221,6 @@ function rejectUnusable(error: unknown): OperatorOutcome {
 }
 
 function describe(kind: 'replay' | 'discard', request: ReplayRequest): string {
-  const who = typeof request?.actor === 'string' && request.actor ? ` by ${request.actor.slice(0, 100)}` : '';
+  const who = typeof request?.actor === 'string' && request.actor ? ` by ${cutText(request.actor, 100)}` : '';
   return summaryLine(`${kind}${who}`);
 }

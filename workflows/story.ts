@@ -11,6 +11,7 @@ import { codeBlock, inlineText, summaryLine } from '../src/markdown.ts';
 import type { DiscardRequest, EntryStatus, StatusReport } from '../src/protocol.ts';
 import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
 import { NO_COMMAND, shellCommand } from '../src/shell.ts';
+import { cutText } from '../src/text.ts';
 import type { Death, Setback } from './failure.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -101,7 +102,7 @@ export class Story {
     this.#tag();
     setCurrentDetails(
       [
-        `**${inlineText(facts.commandType)}** failed ${count(failure.retryCount, 'time')}, which may pass by itself:`,
+        `**Failed** ${count(failure.retryCount, 'time')}: ${inlineText(facts.commandType)}. This may pass by itself:`,
         block(this.#error),
         `It is tried again by itself, ${facts.maximumAttempts} attempts in all. The pending activity \`retry\` shows ` +
           'the last failure and the time of the next attempt; nothing needs to be done.',
@@ -224,16 +225,16 @@ export class Story {
 }
 
 function keywordText(text: string): string {
-  return text.slice(0, MAX_KEYWORD_LENGTH);
+  return cutText(text, MAX_KEYWORD_LENGTH);
 }
 
 /** Summaries are one line of at most some hundred bytes. */
 function short(text: string): string {
-  return text.length > 80 ? `${text.slice(0, 79)}…` : text;
+  return text.length > 80 ? `${cutText(text, 79)}…` : text;
 }
 
 function block(text: string): string {
-  return codeBlock(text.slice(0, 2_000));
+  return codeBlock(cutText(text, 2_000));
 }
 
 function sentence(text: string): string {

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { micromark } from 'micromark';
-import { gfm, gfmHtml } from 'micromark-extension-gfm';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
@@ -13,7 +12,7 @@ import { eventually } from '../support/wait.ts';
 
 const HOSTILE_TYPE = '**x** [Open runbook](https://evil.example/rb) ![t](https://evil.example/t.png)';
 const HOSTILE_ERROR =
-  'line1\n\n# Heading\n```\n[click](javascript:alert(1)) ![p](http://127.0.0.1:9/p.png)\r\n**bold** <script>alert(1)</script> www.evil.example';
+  'line1\n{workflowId}\n\n# Heading\n```\n[click](javascript:alert(1)) ![p](http://127.0.0.1:9/p.png)\r\n**bold** <script>alert(1)</script> www.evil.example';
 
 const failing = (type: string) =>
   defineCommand({
@@ -24,8 +23,9 @@ const failing = (type: string) =>
     },
   });
 
-const render = (markdown: string) =>
-  micromark(markdown, { extensions: [gfm()], htmlExtensions: [gfmHtml()] });
+/** Temporal's Web UI puts the workflow's values in first. */
+const render = (markdown: string, workflowId: string) =>
+  micromark(markdown.replaceAll('{workflowId}', () => workflowId));
 
 /** Of a command that people may paste, the words that a shell makes of it. */
 function wordsOf(command: string): string[] {
@@ -59,16 +59,19 @@ describe('hostile text', () => {
   for (const [name, isPrinted] of [
     ['plain', true],
     ['$(id>PWNED)', true],
-    ['x;touch${IFS}PWNED;#', true],
+    ['x;touch$IFS PWNED;#', true],
+    ['x;touch${IFS}PWNED;#', false],
     ["it's --address evil.example", true],
     ['` [fix it here](https://evil.example/) ![](http://127.0.0.1:9/t.png) <img src=x> `', false],
+    ['```', false],
+    ['order-{namespace}', false],
     ['\u200border', false],
     ['\u043erder', false],
   ] as const) {
     it(`shows itself in details, and in commands that do only what they say: ${JSON.stringify(name)}`, async () => {
       const messageId = inbox.id(name);
       const { details } = await die(messageId, 'Note');
-      const page = render(details);
+      const page = render(details, messageId);
       assert.doesNotMatch(page, /<(a|img|script|h1|input)\b/, page);
       const commands = [...page.matchAll(/<code>((?:temporal|inbox) [^<]*)<\/code>/g)].map(([, text]) =>
         text!
@@ -107,8 +110,8 @@ describe('hostile text', () => {
   for (const type of [HOSTILE_TYPE, '\u{1f4b8}'.repeat(200)]) {
     it(`does nothing in summaries as a command type, however long it is: ${type.slice(0, 20)}`, async () => {
       const { details, summary } = await die(inbox.id(`type-${type.length}`), type);
-      assert.doesNotMatch(render(details), /<(a|img|h1)\b/);
-      assert.doesNotMatch(render(`a ${summary}`), /<(a|img|strong)\b/);
+      assert.doesNotMatch(render(details, '```'), /<(a|img|h1)\b/);
+      assert.doesNotMatch(render(summary, '```'), /<(a|img|strong)\b/);
       assert.ok(Buffer.byteLength(summary) < 400);
     });
   }

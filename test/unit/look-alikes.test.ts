@@ -11,6 +11,12 @@ describe('look-alikes', () => {
     ['mathematical letters', '\u{1d428}rder', String.raw`\ud835\udc28rder`],
     ['a hyphen that is none', 'order\u20101', String.raw`order\u20101`],
     ['a space that is none', 'order\u00a01', String.raw`order\u00a01`],
+    ['a Kelvin sign', '\u212aey', String.raw`\u212aey`],
+    ['a Cyrillic letter with an accent', 'No\u0451l', String.raw`No\u0451l`],
+    ['a small capital', '\u1d0frder', String.raw`\u1d0frder`],
+    ['a ligature', '\ufb01le', String.raw`\ufb01le`],
+    ['a full-width letter beside Latin ones', 'o\uff52der', String.raw`o\uff52der`],
+    ['a private character', 'a\ue000', String.raw`a\ue000`],
     ['a Roman numeral', 'order-\u2160', String.raw`order-\u2160`],
   ] as const) {
     it(`are shown as escapes: ${what}`, () => assert.equal(makeVisible(text), shown));
@@ -24,6 +30,12 @@ describe('look-alikes', () => {
     'Δt = 3 µs, π r²',
     'שגיאה: לא נמצא',
     'Ștefan Łukasz Ðorđe ß',
+    'Kullanıcı bulunamadı',
+    'Erreur\u00a0: solde 1\u202f234,56\u00a0€ à 5:30\u202fPM',
+    '三菱ＵＦＪ銀行\u3000口座１７',
+    'می\u200cخواهم',
+    'क्\u200dष',
+    '№ 7 ™ ½',
     '👩‍💻 ☎️ 1️⃣',
   ]) {
     it(`leave honest text as it is: ${text}`, () => assert.equal(makeVisible(text), text));

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { micromark } from 'micromark';
-import { gfm, gfmHtml } from 'micromark-extension-gfm';
-import { codeBlock, codeSpan, inlineText, summaryLine } from '../../src/markdown.ts';
+import { codeBlock, inlineText, summaryLine } from '../../src/markdown.ts';
 import { makeVisible } from '../../src/text.ts';
 import { fc } from '../support/random.ts';
 
-/** As in Temporal's Web UI: CommonMark with GitHub's extensions. */
+const WORKFLOW_ID = '```\n# [x](https://evil.example)';
+/** As Temporal's Web UI does: first the workflow's values are put in, then the text is read as CommonMark. */
 const render = (markdown: string) =>
-  micromark(markdown, { extensions: [gfm()], htmlExtensions: [gfmHtml()] });
+  micromark(markdown.replaceAll(/\{(workflowId|runId|namespace)\}/g, () => WORKFLOW_ID));
 const html = (text: string) =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
@@ -26,6 +26,27 @@ const HOSTILE = [
   '[^1] [x] - [ ] $x$',
   '``` ` ``',
   '<https://evil.example>',
+  'x\n{workflowId}\n\n[Fix it](https://evil.example)',
+  'order-{namespace} {runId} {other}',
+];
+/** What begins a list, a heading, a quote or a rule at the beginning of a line. */
+const BEGINNINGS = [
+  '- x',
+  '+ x',
+  '* x',
+  '1. x',
+  '2) x',
+  '---',
+  '# x',
+  '> x',
+  ': x',
+  '= x',
+  '| x |',
+  '    x',
+  '~~~',
+  '+',
+  '-',
+  '7.',
 ];
 /** Made of what Markdown acts on. */
 const markup = fc
@@ -33,6 +54,7 @@ const markup = fc
     fc.constantFrom(
       ...'\\`*_{}[]()<>#|~!&@$:.-+= \nab1'.split(''),
       'https://',
+      '{workflowId}',
       'www.',
       'x.example',
       '](',
@@ -44,38 +66,48 @@ const markup = fc
   )
   .map((parts) => parts.join(''));
 
+const folded = (text: string) => makeVisible(text.replace(/[\t\n\r ]+/g, ' ').trim());
+
 function showsItself(text: string): void {
-  const shown = makeVisible(text.replace(/\s+/g, ' '));
-  assert.equal(render(`It is (${inlineText(text)}).`), `<p>It is (${html(shown)}).</p>`);
+  assert.equal(render(`It is (${inlineText(text)}).`), `<p>It is (${html(folded(text))}).</p>`);
+  const alone = folded(text);
+  if (alone !== '') assert.equal(render(inlineText(text)), `<p>${html(alone)}</p>`);
+}
+
+function staysInItsBlock(text: string): void {
+  const lines = text.split(/\r?\n/).map((line) => makeVisible(line).replaceAll(/\{(?=\w+\})/g, '\\u007b'));
+  assert.equal(
+    render(`before\n\n${codeBlock(text)}\n\nafter`),
+    `<p>before</p>\n<pre><code class="language-text">${html(lines.join('\n'))}\n</code></pre>\n<p>after</p>`,
+  );
 }
 
 describe('text from outside in Markdown', () => {
-  for (const text of HOSTILE) {
-    it(`shows itself in a sentence, and does nothing else: ${text}`, () => showsItself(text));
-    it(`shows itself in a code span and in a code block: ${text}`, () => {
-      assert.equal(render(codeSpan(text)), `<p><code>${html(text)}</code></p>`);
-      const block = `before\n\n${codeBlock(`${text}\n\n${text}`)}\n\nafter`;
-      assert.equal(
-        render(block),
-        `<p>before</p>\n<pre><code class="language-text">${html(text)}\n\n${html(text)}\n</code></pre>\n<p>after</p>`,
-      );
+  for (const text of [...HOSTILE, ...BEGINNINGS]) {
+    it(`shows itself, and does nothing else: ${JSON.stringify(text)}`, () => {
+      showsItself(text);
+      staysInItsBlock(text);
     });
   }
 
-  it('shows itself in a sentence, whatever it is made of', () => {
+  it('shows itself, whatever it is made of', () => {
     fc.assert(fc.property(markup, showsItself));
+    fc.assert(fc.property(markup, staysInItsBlock));
   });
 
-  it('stays inside of its code block, whatever it is made of', () => {
-    fc.assert(
-      fc.property(markup, (text) => {
-        const lines = text.split('\n').map((line) => makeVisible(line));
-        assert.equal(
-          render(`${codeBlock(text)}\n\nafter`),
-          `<pre><code class="language-text">${html(lines.join('\n'))}\n</code></pre>\n<p>after</p>`,
-        );
-      }),
-    );
+  it('is left as it is where nothing in it acts: some versions of the Web UI show summaries as plain text', () => {
+    for (const text of [
+      'transfer_funds: attempts 2 to 5, after Timeout',
+      "it's (so) $5 & more! a@b.example - 1/2",
+    ])
+      assert.equal(inlineText(text), text);
+  });
+
+  it('may be a megabyte', () => {
+    for (const part of ['`a', '*_', '{workflowId}']) {
+      assert.ok(codeBlock(part.repeat(300_000)).length > 300_000);
+      assert.ok(Buffer.byteLength(summaryLine(part.repeat(300_000))) < 400);
+    }
   });
 
   it('is cut so that Temporal takes it as a summary, and never within an escape', () => {

@@ -78,6 +78,15 @@ describe('terminal output', () => {
     });
   }
 
+  it('logs no second line for a message or a key with a line break', () => {
+    const lines: string[] = [];
+    const log = createLog('info', (line) => lines.push(line));
+    log.info('done\n2026-01-01T00:00:00Z ERROR forged \u001b[31m', { 'key\nx': 1 });
+    assert.equal(lines.length, 1);
+    assert.doesNotMatch(lines[0]!, CONTROL);
+    assert.match(lines[0]!, /done\\u000a2026.* forged \\u001b\[31m key\\u000ax=1$/);
+  });
+
   it('keeps one row on one line', () => {
     assert.equal(printable('a\nb\tc'), 'a b c');
     const table = written(() => printTable(['ID', 'ERROR'], [['m-1', 'first\nsecond']]));

@@ -46,6 +46,13 @@ describe('secrets in messages', () => {
     assert.equal(hideSecrets(JSON.stringify({ text: 'canary"4711' })), '{"text":"***"}');
   });
 
+  it('are hidden when they are the password of a URL that is known, but not words', () => {
+    hideInMessages('postgres://ann:canary%2D8899@h/d');
+    hideInMessages('postgres://postgres:postgres@h/d');
+    assert.equal(hideSecrets('canary-8899, canary%2D8899'), '***, ***');
+    assert.equal(hideSecrets('the postgres of postgres'), 'the postgres of postgres');
+  });
+
   it('are looked for in a megabyte without a search for each of its characters', () => {
     for (const word of ['x', 'x-', '?', 'a.'])
       assert.equal(hideSecrets(word.repeat(1_000_000)), word.repeat(1_000_000));

@@ -13,9 +13,11 @@ function wordsOf(command: string): string[] {
 describe('a command line to paste', () => {
   for (const id of [
     'order-17',
+    '=ls',
+    'a=b',
     'a/b?c=d#e%2e%2e%2f',
     '../../etc/passwd',
-    'x;touch${IFS}PWNED;#',
+    'x;touch$IFS PWNED;#',
     '$(id>x)',
     'it\'s $HOME !! \\ "quoted" & | > < * ~',
     'order 17 --address evil.example:7233',
@@ -42,6 +44,9 @@ describe('a command line to paste', () => {
     ['a hyphen', '-'],
     ['nothing', ''],
     ['a backtick', 'a`id`b'],
+    ['a placeholder of the Web UI', 'order-{namespace}'],
+    ['two spaces in a row', 'order  1'],
+    ['a space at its end', 'order '],
     ['a line break', 'a\nid'],
     ['a control character', 'a\u001b[31m'],
     ['an invisible character', 'order-1\u200b'],
