@@ -9,7 +9,7 @@ import { adoptPool, prepareSession } from './connection.ts';
 import { beginOf, isPooled } from './connection-state.ts';
 import { SEND_SETTINGS, SEND_TRANSACTION_LIMITS, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
-import { isServerFull } from './database-errors.ts';
+import { isDatabaseUnavailable, isServerFull } from './database-errors.ts';
 import { noteConnection, prepareOn } from './prepared.ts';
 
 /** Whatever runs a statement: a pool, a client, or a client inside a transaction. */
@@ -224,10 +224,9 @@ export function together<T>(client: PoolClient, send: () => T): T {
  * @throws RolledBackError when the answer to COMMIT is not COMMIT; anything `work` throws, after ROLLBACK.
  */
 export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => Promise<T>): Promise<T> {
-  const client = await acquire(pool);
+  const client = await begin(pool);
   let broken: Error | undefined;
   try {
-    await client.query(beginOf(client, pool));
     const result = await work(client);
     await commit(client);
     return result;
@@ -238,6 +237,23 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
     throw error;
   } finally {
     client.release(broken);
+  }
+}
+
+/**
+ * A connection with a transaction begun. If the server has ended idle connections and the pool does not know yet, BEGIN fails on
+ * them; nothing was done then, so the next connection is tried.
+ */
+async function begin(pool: Pool): Promise<PoolClient> {
+  for (let idle = pool.idleCount; ; idle -= 1) {
+    const client = await acquire(pool);
+    try {
+      await client.query(beginOf(client, pool));
+      return client;
+    } catch (error) {
+      client.release(error as Error);
+      if (idle <= 0 || !isDatabaseUnavailable(error)) throw error;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Limits that a role sets for transactions, and a sender whose process is too busy to keep them. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Pool } from 'pg';
@@ -47,6 +48,7 @@ describe('a busy sender whose role has short limits for transactions', () => {
     }
     pool = new Pool({ connectionString: login.url, max: 2 });
     pool.on('connect', isBusy);
+    pool.on('error', () => {});
     inbox = await createInbox({ pool });
   });
   after(async () => {
@@ -66,6 +68,20 @@ describe('a busy sender whose role has short limits for transactions', () => {
       sent.map(({ answer }) => answer),
       ['accepted', 'accepted'],
     );
+  });
+
+  it('sends when the server has just ended the idle connections of its pool', async () => {
+    await Promise.all([pool.query('select 1'), pool.query('select 1')]);
+    assert.equal(pool.idleCount, 2);
+    const script = `
+      const { Client } = require('pg');
+      const client = new Client(${JSON.stringify(database.url)});
+      client.connect()
+        .then(() => client.query("select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = '${login.name}'"))
+        .then(() => client.end());`;
+    // Nothing else in this process runs meanwhile, so the pool hears of it only when it uses the connections.
+    execFileSync(process.execPath, ['-e', script]);
+    assert.equal((await inbox.send(message('after'))).answer, 'accepted');
   });
 
   it('keeps its limits in its own transactions', async () => {
