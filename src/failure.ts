@@ -32,7 +32,7 @@ export interface FailureReport {
 const MAX_ERROR_BYTES = 4_000;
 const MAX_TYPE_BYTES = 200;
 const MAX_STACK_BYTES = 16_000;
-/** Secrets are looked for in so much of a text, before it is cut: a part of one would not be found. */
+/** UTF-16 code units of a text that are searched for secrets. The text is cut afterwards, because half a secret is not found. */
 const LONGEST_SEARCHED = 65_536;
 /** Of what each wrapper says: the cause must not be lost behind a long statement. */
 const MAX_CONTEXT_BYTES = 500;
@@ -108,7 +108,7 @@ function groupTextOf(error: object): string {
 function reportedAs(outer: readonly string[], root: string): string {
   const said = outer
     .filter((text, at) => addsTo(root, text) && outer.indexOf(text) === at)
-    .map((text) => limitBytes(hideSecrets(text), MAX_CONTEXT_BYTES));
+    .map((text) => limitText(text, MAX_CONTEXT_BYTES));
   return said.length === 0 ? '' : ` (reported as: ${said.join(' > ')})`;
 }
 

@@ -47,7 +47,7 @@ export interface FullLookLimits {
 interface Floor {
   /** Seconds since 1970: everything visible below was taken before. */
   at: number;
-  /** Whether the last look took rows, so that the next one follows at once. */
+  /** The last look took rows, so the next look follows at once. */
   busy: boolean;
 }
 

@@ -56,10 +56,13 @@ export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs
       )
       .join('; '),
     found
-      .map(
-        ({ example }) =>
-          `${example.condition.remedy}; \`${shellCommand`inbox show ${example.messageId}` ?? 'inbox show'}\` says more`,
-      )
+      .map(({ example }) => `${example.condition.remedy}; ${describeShow(example.messageId)} says more`)
       .join('; '),
   );
+}
+
+/** For an unusual id, which no command is printed for, the id as JSON. */
+function describeShow(messageId: string): string {
+  const show = shellCommand`inbox show ${messageId}`;
+  return show === null ? `\`inbox show\` of ${JSON.stringify(messageId)}` : `\`${show}\``;
 }

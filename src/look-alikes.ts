@@ -22,7 +22,7 @@ const LATIN = /\p{Script=Latin}/u;
 
 /**
  * Characters that look like an ASCII character, or like two of them, anywhere: mathematical alphabets, letter-like symbols, Roman
- * numerals, small capitals, ligatures, Lisu letters; hyphens, the minus sign, slashes, dots and colons that no keyboard types.
+ * numerals, small capitals, ligatures, Lisu letters; hyphens, slashes, dots and colons that no keyboard types.
  */
 const DISGUISED =
   /[\u{1d400}-\u{1d7ff}\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c-\u2131\u2133\u2134\u2145-\u2149\u2160-\u217f\u1d00-\u1d22\ua730\ua731\u0251\u0261\ufb00-\ufb06\ua4d0-\ua4ff\u2010\u2011\u2043\u02d7\ufe63\uff0d\u2044\u2215\u29f8\u2024\ua789\u2236\u02d0\u01c0\u2223]/u;

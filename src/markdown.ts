@@ -7,9 +7,9 @@
 import { makeVisible } from './text.ts';
 
 /**
- * What begins or ends something in CommonMark, or in gomarkdown with the extensions that Temporal's Web UI turns on (addresses
- * that become links, typographic dashes and dots). Nothing else is escaped, because some versions of the Web UI show summaries
- * as plain text.
+ * Characters that have a meaning in CommonMark, or in gomarkdown with the extensions that Temporal's Web UI turns on: it makes
+ * links of addresses, and typographic dashes and dots. No other characters are escaped, because some versions of the Web UI
+ * show summaries as plain text, backslashes included.
  */
 const MARKUP = new RegExp(
   [
@@ -61,7 +61,7 @@ function withoutPlaceholders(text: string): string {
  */
 const MAX_SUMMARY_BYTES = 340;
 
-/** Of a summary's text; no more than these can fit. */
+/** The longest text that could fit into a summary, in characters. */
 const MOST_CHARACTERS = 400;
 
 /** A summary: one line of Markdown that shows the text as it is, cut with `…` where Temporal would refuse it. */

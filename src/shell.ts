@@ -29,7 +29,12 @@ export function shellWord(text: string): string | null {
     LOST_SPACE.test(text) ||
     !LETTERS_AND_ASCII.test(text) ||
     makeVisible(text) !== text;
-  return isUnusual ? null : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  return isUnusual ? null : quoteForShell(text);
+}
+
+/** One word of a POSIX shell, whatever is in the text. */
+export function quoteForShell(text: string): string {
+  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /**

@@ -88,12 +88,16 @@ export class CampaignStory {
   #whatToType({ id, state }: CampaignLook): string[] {
     const { workflowId } = workflowInfo();
     const show = `Its figures and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
-    const pause = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name pause`);
-    const resume = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name resume`);
-    const abort = code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name abort`);
-    if (state === 'Running') return [`To pause it: ${pause}`, `To end it: ${abort}`, show];
+    const signal = (name: string) =>
+      code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name ${name}`);
+    if (state === 'Running')
+      return [`To pause it: ${signal('pause')}`, `To end it: ${signal('abort')}`, show];
     if (state === 'Paused') {
-      return [`After the cause is fixed, to go on with a new canary: ${resume}`, `To end it: ${abort}`, show];
+      return [
+        `After the cause is fixed, to go on with a new canary: ${signal('resume')}`,
+        `To end it: ${signal('abort')}`,
+        show,
+      ];
     }
     return [show];
   }

@@ -10,7 +10,7 @@ import type { CommandFacts } from '../src/outcome.ts';
 import { codeBlock, inlineText, summaryLine } from '../src/markdown.ts';
 import type { DiscardRequest, EntryStatus, StatusReport } from '../src/protocol.ts';
 import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
-import { NO_COMMAND, shellCommand } from '../src/shell.ts';
+import { NO_COMMAND, shellWord } from '../src/shell.ts';
 import { cutText } from '../src/text.ts';
 import type { Death, Setback } from './failure.ts';
 
@@ -197,15 +197,13 @@ export class Story {
   }
 
   #whatToType(): string[] {
-    const id = this.#messageId;
-    const replay = shellCommand`temporal workflow signal --workflow-id ${id} --name replay`;
-    const discard = shellCommand`temporal workflow signal --workflow-id ${id} --name discard`;
-    const show = shellCommand`inbox show ${id}`;
-    if (replay === null || discard === null || show === null) return [`${sentence(NO_COMMAND)}.`];
+    const id = shellWord(this.#messageId);
+    if (id === null) return [`${sentence(NO_COMMAND)}.`];
+    const signal = (name: string) => `\`temporal workflow signal --workflow-id ${id} --name ${name}\``;
     return [
-      `To replay it: \`${replay}\``,
-      `To discard it: \`${discard}\``,
-      `All attempts, with stacks: \`${show}\``,
+      `To replay it: ${signal('replay')}`,
+      `To discard it: ${signal('discard')}`,
+      `All attempts, with stacks: \`inbox show ${id}\``,
     ];
   }
 

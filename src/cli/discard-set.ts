@@ -66,7 +66,9 @@ function report(done: BulkDiscard): void {
 
 function describeExample(messageId: string): string {
   const show = shellCommand`inbox show ${messageId}`;
-  return show === null ? `\`inbox show\` says which` : `which one, is said by: ${show}`;
+  return show === null
+    ? `\`inbox show\` names that workflow, for example of ${JSON.stringify(messageId)}`
+    : `this names one of those workflows: ${show}`;
 }
 
 function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {

@@ -5,7 +5,7 @@
  */
 import { makeVisible } from '../text.ts';
 
-/** One line; control and invisible characters are escaped. */
+/** One line; control characters, invisible ones and look-alikes are escaped. */
 export function printable(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (value instanceof Date) return value.toISOString();

@@ -7,6 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join, resolve } from 'node:path';
+import { quoteForShell } from '../shell.ts';
 import { makeOwnFolder } from './folders.ts';
 import type { Servers } from './servers.ts';
 
@@ -19,12 +20,12 @@ import type { Servers } from './servers.ts';
 export async function writeEnvironmentFile(folder: string, servers: Servers): Promise<string> {
   const path = resolve(folder, 'env');
   const lines = [
-    `export DATABASE_URL=${shellQuoted(servers.databaseUrl)}`,
-    `export TEMPORAL_ADDRESS=${shellQuoted(servers.temporalAddress)}`,
+    `export DATABASE_URL=${quoteForShell(servers.databaseUrl)}`,
+    `export TEMPORAL_ADDRESS=${quoteForShell(servers.temporalAddress)}`,
   ];
   const binaries = servers.temporal && resolve(dirname(servers.temporal.binary));
   if (binaries && !process.env['PATH']?.split(delimiter).includes(binaries)) {
-    lines.push(`export PATH="$PATH":${shellQuoted(binaries)}`);
+    lines.push(`export PATH="$PATH":${quoteForShell(binaries)}`);
   }
   await makeOwnFolder(folder);
   await replaceFile(path, `${lines.join('\n')}\n`);
@@ -33,12 +34,7 @@ export async function writeEnvironmentFile(folder: string, servers: Servers): Pr
 
 /** The line to type into a POSIX shell that takes over the settings in this file. */
 export function sourceCommand(path: string): string {
-  return `. ${shellQuoted(path)}`;
-}
-
-/** One word of a POSIX shell, whatever is in it. */
-function shellQuoted(text: string): string {
-  return `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  return `. ${quoteForShell(path)}`;
 }
 
 /** In one step: a reader sees the old file or the new one. A symbolic link is replaced, not followed. */

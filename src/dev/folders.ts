@@ -86,8 +86,8 @@ export async function makePrivateFolder(path: string, user: SystemUser | null = 
 }
 
 /**
- * A folder that others may read, as Postgres's user must where root keeps it, but only we can write to: for programs, and for
- * what a shell is told to run.
+ * Makes a folder that others may read but only we can write to. It holds programs, or the file of settings that people source in
+ * their shell. Others must be able to read it because root's Postgres runs as another user.
  *
  * @throws NotOursError when it is there already and is a symbolic link, is another user's, or can be changed by one
  */

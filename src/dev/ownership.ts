@@ -105,7 +105,8 @@ function isOurs(stats: Stats): boolean {
 }
 
 /**
- * What a check says of a program in the cache, for example its version. Null when it is not there, or does not run.
+ * Checks a program in the cache, for example by asking for its version, and returns the answer. Null if the program is missing or
+ * does not run.
  *
  * @throws NotOursError, without running it, when others can change it
  */

@@ -1,14 +1,14 @@
-/** Ids, types and error texts that attack whoever reads them in Temporal's Web UI and pastes a command from there. */
+/** Ids, types and error messages that attack people who read them in Temporal's Web UI and paste commands from there. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
-import { micromark } from 'micromark';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import { UnrecoverableError } from '../../src/errors.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
+import { shellWords } from '../support/shell-words.ts';
 import { eventually } from '../support/wait.ts';
+import { renderLikeWebUi } from '../support/web-ui.ts';
 
 const HOSTILE_TYPE = '**x** [Open runbook](https://evil.example/rb) ![t](https://evil.example/t.png)';
 const HOSTILE_ERROR =
@@ -22,16 +22,6 @@ const failing = (type: string) =>
       throw new UnrecoverableError('Evil [type](https://evil.example)', {}, { message: HOSTILE_ERROR });
     },
   });
-
-/** Temporal's Web UI puts the workflow's values in first. */
-const render = (markdown: string, workflowId: string) =>
-  micromark(markdown.replaceAll('{workflowId}', () => workflowId));
-
-/** Of a command that people may paste, the words that a shell makes of it. */
-function wordsOf(command: string): string[] {
-  const script = `set -- ${command}; for word; do printf '%s\\0' "$word"; done`;
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
-}
 
 describe('hostile text', () => {
   let inbox: TestInbox;
@@ -71,7 +61,7 @@ describe('hostile text', () => {
     it(`shows itself in details, and in commands that do only what they say: ${JSON.stringify(name)}`, async () => {
       const messageId = inbox.id(name);
       const { details } = await die(messageId, 'Note');
-      const page = render(details, messageId);
+      const page = renderLikeWebUi(details, messageId);
       assert.doesNotMatch(page, /<(a|img|script|h1|input)\b/, page);
       const commands = [...page.matchAll(/<code>((?:temporal|inbox) [^<]*)<\/code>/g)].map(([, text]) =>
         text!
@@ -81,7 +71,7 @@ describe('hostile text', () => {
           .replaceAll('&amp;', '&'),
       );
       assert.deepEqual(
-        commands.map((command) => wordsOf(command)),
+        commands.map((command) => shellWords(command)),
         isPrinted
           ? [
               ...['replay', 'discard'].map((signal) => [
@@ -110,8 +100,8 @@ describe('hostile text', () => {
   for (const type of [HOSTILE_TYPE, '\u{1f4b8}'.repeat(200)]) {
     it(`does nothing in summaries as a command type, however long it is: ${type.slice(0, 20)}`, async () => {
       const { details, summary } = await die(inbox.id(`type-${type.length}`), type);
-      assert.doesNotMatch(render(details, '```'), /<(a|img|h1)\b/);
-      assert.doesNotMatch(render(summary, '```'), /<(a|img|strong)\b/);
+      assert.doesNotMatch(renderLikeWebUi(details, '```'), /<(a|img|h1)\b/);
+      assert.doesNotMatch(renderLikeWebUi(summary, '```'), /<(a|img|strong)\b/);
       assert.ok(Buffer.byteLength(summary) < 400);
     });
   }

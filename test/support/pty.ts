@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { quoteForShell } from '../../src/shell.ts';
 import { CLI_MAIN } from './cli.ts';
 import type { CliEnvironment } from './cli.ts';
 
@@ -17,14 +18,12 @@ export function noTerminal(): string | false {
   return 'script of util-linux is not installed';
 }
 
-const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
-
 /** Runs `inbox …` on a terminal of this width; stdout and stderr are what it showed. */
 export async function runOnTerminal(
   args: readonly string[],
   { columns, env = {} }: { columns: number; env?: CliEnvironment },
 ): Promise<{ code: number; screen: string }> {
-  const command = [process.execPath, CLI_MAIN, ...args].map(quoted).join(' ');
+  const command = [process.execPath, CLI_MAIN, ...args].map(quoteForShell).join(' ');
   const child = spawn('script', ['-qec', `stty cols ${columns} rows 50; ${command}`, '/dev/null'], {
     env: { ...process.env, TERM: 'xterm-256color', NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],

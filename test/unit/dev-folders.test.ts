@@ -110,7 +110,7 @@ void describe('folders of the embedded servers', () => {
   void it('root keeps programs in its own home, whatever HOME is', { skip: !asRoot }, () => {
     const { HOME, XDG_CACHE_HOME } = process.env;
     try {
-      Object.assign(process.env, { HOME: '/home/ada', XDG_CACHE_HOME: '/home/ada/cache' });
+      Object.assign(process.env, { HOME: '/elsewhere', XDG_CACHE_HOME: '/elsewhere/cache' });
       assert.equal(defaultCacheDir(), join(userInfo().homedir, '.cache', 'temporal-inbox'));
     } finally {
       for (const [name, value] of Object.entries({ HOME, XDG_CACHE_HOME })) {

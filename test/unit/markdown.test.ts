@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { micromark } from 'micromark';
 import { codeBlock, inlineText, summaryLine } from '../../src/markdown.ts';
 import { makeVisible } from '../../src/text.ts';
 import { fc } from '../support/random.ts';
+import { renderLikeWebUi } from '../support/web-ui.ts';
 
 const WORKFLOW_ID = '```\n# [x](https://evil.example)';
-/** As Temporal's Web UI does: first the workflow's values are put in, then the text is read as CommonMark. */
-const render = (markdown: string) =>
-  micromark(markdown.replaceAll(/\{(workflowId|runId|namespace)\}/g, () => WORKFLOW_ID));
+const render = (markdown: string) => renderLikeWebUi(markdown, WORKFLOW_ID);
 const html = (text: string) =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 
@@ -29,7 +27,7 @@ const HOSTILE = [
   'x\n{workflowId}\n\n[Fix it](https://evil.example)',
   'order-{namespace} {runId} {other}',
 ];
-/** What begins a list, a heading, a quote or a rule at the beginning of a line. */
+/** Texts that are a list, a heading, a quote, a rule or code if nothing is escaped. */
 const BEGINNINGS = [
   '- x',
   '+ x',

@@ -10,7 +10,7 @@ describe('secrets in messages', () => {
     ['redis://:canary@h', 'redis://:***@h'],
     ['nats://canary-token@h:4222', 'nats://***@h:4222'],
     ['https://ghp_canary@github.com/x', 'https://***@github.com/x'],
-    // What is left of `nats://…` in a path.
+    // Node makes this path when a NATS URL is taken for a module.
     ["Cannot find module '/app/nats:/u:canary@h'", "Cannot find module '/app/nats:/u:***@h'"],
     [
       'postgres://h/d?user=u&password=canary&sslmode=require',

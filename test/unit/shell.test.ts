@@ -1,14 +1,8 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { shellCommand, shellWord } from '../../src/shell.ts';
 import { fc } from '../support/random.ts';
-
-/** What a shell makes of the words of this command line. */
-function wordsOf(command: string): string[] {
-  const script = `set -- ${command}; for word; do printf '%s\\0' "$word"; done`;
-  return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
-}
+import { shellWords } from '../support/shell-words.ts';
 
 describe('a command line to paste', () => {
   for (const id of [
@@ -25,9 +19,9 @@ describe('a command line to paste', () => {
     'café',
   ]) {
     it(`hands over the id as it is: ${id}`, () => {
-      assert.deepEqual(wordsOf(shellCommand`inbox show ${id}`!), ['inbox', 'show', id]);
+      assert.deepEqual(shellWords(shellCommand`inbox show ${id}`!), ['inbox', 'show', id]);
       const signal = shellCommand`temporal workflow signal --workflow-id ${id} --name replay`!;
-      assert.deepEqual(wordsOf(signal), [
+      assert.deepEqual(shellWords(signal), [
         'temporal',
         'workflow',
         'signal',
@@ -66,7 +60,7 @@ describe('a command line to paste', () => {
     fc.assert(
       fc.property(ids, (id) => {
         const word = shellWord(id);
-        if (word !== null) assert.deepEqual(wordsOf(word), [id]);
+        if (word !== null) assert.deepEqual(shellWords(word), [id]);
       }),
       { numRuns: 60 },
     );

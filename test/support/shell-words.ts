@@ -1,0 +1,11 @@
+/**
+ * Splits a command line with a real shell, which runs nothing of it.
+ *
+ * @module
+ */
+import { execFileSync } from 'node:child_process';
+
+export function shellWords(command: string): string[] {
+  const script = `set -- ${command}; for word; do printf '%s\\0' "$word"; done`;
+  return execFileSync('sh', ['-c', script], { encoding: 'utf8' }).split('\0').slice(0, -1);
+}
