@@ -153,14 +153,14 @@ export async function acquire(pool: Pool): Promise<PoolClient> {
  * prepare.
  */
 export async function adopt(pool: Pool): Promise<Queryable> {
-  const client = await pool.connect();
+  const client = await checkOut(pool);
   try {
     const { pooled, differs } = await adoptPool(pool, client, SEND_SETTINGS, SEND_TRANSACTION_LIMITS);
     // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
     if (!pooled && !differs) prepareOn(pool);
     if (!differs) return pool;
   } finally {
-    client.release();
+    checkIn(client);
   }
   const query = (statement: string | QueryConfig, values?: unknown[]) =>
     withTransaction(pool, (tx) => tx.query(statement, values));
@@ -236,8 +236,26 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
     });
     throw error;
   } finally {
-    client.release(broken);
+    checkIn(client, broken);
   }
+}
+
+/**
+ * A connection that breaks fails its statements and raises an event as well. The pool listens to those that are idle; nobody
+ * listens to those of a caller's pool that are in use, and then the event would end the process.
+ */
+const ignoreError = () => {};
+
+async function checkOut(pool: Pool): Promise<PoolClient> {
+  const client = await acquire(pool);
+  client.on('error', ignoreError);
+  return client;
+}
+
+/** @param broken - why the pool must not use the connection again */
+function checkIn(client: PoolClient, broken?: Error): void {
+  client.release(broken);
+  client.off('error', ignoreError);
 }
 
 /**
@@ -246,12 +264,12 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
  */
 async function begin(pool: Pool): Promise<PoolClient> {
   for (let idle = pool.idleCount; ; idle -= 1) {
-    const client = await acquire(pool);
+    const client = await checkOut(pool);
     try {
       await client.query(beginOf(client, pool));
       return client;
     } catch (error) {
-      client.release(error as Error);
+      checkIn(client, error as Error);
       if (idle <= 0 || !isDatabaseUnavailable(error)) throw error;
     }
   }

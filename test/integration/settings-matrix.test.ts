@@ -144,6 +144,7 @@ describe('settings of others', { concurrency: places.length }, () => {
         pool = new Pool({ connectionString: url, max: 4 });
         // idle_session_timeout ends idle connections of the pool.
         pool.on('error', () => {});
+        pool.on('connect', (client) => client.on('error', () => {}));
         inbox = await createInbox({ pool });
         const few = { concurrency: 4, expressConcurrency: 4, retryConcurrency: 2 };
         await fixture.startWorker([tell('Ordinary', false), tell('Express', true)], few, url);
