@@ -115,7 +115,7 @@ function databaseUnavailable(error: unknown): ApplicationFailure {
   if (isLockNotAvailable(error)) {
     return unavailable(
       FAILURE.attemptRunning,
-      `an earlier attempt still holds the row: ${why}`,
+      `an earlier attempt, or another transaction, still holds the entry: ${why}`,
       lookAgainMs(),
     );
   }

@@ -47,7 +47,7 @@ export async function claim(
   const { claims, registry } = dependencies;
   if (envelope && !registry.has(envelope.commandType)) {
     // Stored, so that it can be seen waiting; a worker that knows its type claims it.
-    await reaching(insertPendingEntries(claims, [envelope], null));
+    await reaching(insertPendingEntries(claims, [envelope]));
     return explain(dependencies, messageId, envelope);
   }
   const entry = await reaching(

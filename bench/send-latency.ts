@@ -17,7 +17,8 @@ import { createPool, withTransaction } from '../src/database.ts';
 import { startServers } from '../src/dev/servers.ts';
 import { createLog } from '../src/log.ts';
 import { migrate } from '../src/migrate.ts';
-import { sendMessages } from '../src/send.ts';
+import { parseMessage } from '../src/send.ts';
+import { insertPendingEntries } from '../src/store/send.ts';
 import { Settlements } from '../src/settlements.ts';
 import { createInboxWorker } from '../src/worker.ts';
 
@@ -64,9 +65,11 @@ const never = new AbortController().signal;
 
 for (let round = 0; round < ROUNDS + 10; round += 1) {
   const viaPostgres = await afterCommit((messageId) =>
-    withTransaction(pool, (tx) =>
-      sendMessages(tx, [{ messageId, type: 'Touch', payload: {} }], 1_000_000, settlements.channel),
-    ),
+    withTransaction(pool, async (tx) => {
+      const message = { messageId, type: 'Touch', payload: {}, replyTo: settlements.channel };
+      const [entry] = await insertPendingEntries(tx, [{ ...parseMessage(message, 1_000_000), ...message }]);
+      return entry!;
+    }),
   );
   const viaTemporal = await startWithClient();
   // The first ones open connections and warm up the worker.
@@ -85,11 +88,12 @@ await connection.close();
 await pool.end();
 await servers.stop();
 
-async function afterCommit(send: (messageId: string) => Promise<unknown>): Promise<number> {
+async function afterCommit(send: (messageId: string) => Promise<{ id: string }>): Promise<number> {
   const messageId = randomUUID();
   const settled = settlements.wait(messageId, never);
-  await send(messageId);
+  const { id } = await send(messageId);
   const committed = performance.now();
+  settlements.sent({ id, messageId });
   await settled;
   return performance.now() - committed;
 }
@@ -105,12 +109,13 @@ async function startWithClient(): Promise<number> {
 }
 
 /** As if the NOTIFY had got lost: the row, and no word of it. */
-async function sendUnheard(messageId: string): Promise<void> {
-  await pool.query(
+async function sendUnheard(messageId: string): Promise<{ id: string }> {
+  const { rows } = await pool.query<{ id: string }>(
     `insert into inbox.entries (message_id, command_type, payload, fingerprint, reply_to)
-     values ($1, 'Touch', '{}', inbox.fingerprint('Touch', '{}'), $2)`,
+     values ($1, 'Touch', '{}', inbox.fingerprint('Touch', '{}'), $2) returning id`,
     [messageId, settlements.channel],
   );
+  return rows[0]!;
 }
 
 function report(): void {

@@ -59,6 +59,32 @@ export class IdempotencyConflictError extends InboxError {
   }
 }
 
+/**
+ * Another transaction has stored one of these message ids and has not ended, so that nobody can tell yet whether the message is
+ * a duplicate. Nothing was stored; in a transaction of the caller's, roll it back. Sending it again later helps.
+ */
+export class MessageLockedError extends InboxError {
+  override readonly name = 'MessageLockedError';
+
+  constructor(
+    /** The messages that were sent by the same call; one of them is held. */
+    readonly messageIds: readonly string[],
+    /** How long the send waited, in ms. */
+    readonly waitedMs: number,
+    options: { cause?: unknown } = {},
+  ) {
+    const [first, ...others] = messageIds;
+    const which =
+      others.length === 0
+        ? `message ${JSON.stringify(first)}`
+        : `one of ${messageIds.length} messages (${JSON.stringify(first)}, …)`;
+    super(
+      `${which} is held by another transaction that has not ended after ${waitedMs} ms; nothing was stored, send it again later`,
+      options,
+    );
+  }
+}
+
 /** The input cannot become an entry; nothing was stored. */
 export class InvalidMessageError extends InboxError {
   override readonly name = 'InvalidMessageError';

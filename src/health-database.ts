@@ -78,7 +78,8 @@ const UNREACHABLE =
   'check the host, port, user, password and database in DATABASE_URL, and that this Postgres runs and lets this host in';
 
 function judgeSettings(facts: ServerFacts): Verdict {
-  const { encoding, fsync, fullPageWrites, synchronousCommit, replicationRole, overridden } = facts;
+  const { encoding, fsync, fullPageWrites, synchronousCommit, replicationRole, overridden, openSchemas } =
+    facts;
   const wrong: [found: string, todo: string][] = [];
   if (encoding !== 'UTF8') {
     const todo =
@@ -103,6 +104,12 @@ function judgeSettings(facts: ServerFacts): Verdict {
     const todo =
       'reset session_replication_role for this role and database: triggers keep the entries sound, and they do not run';
     wrong.push([`session_replication_role is ${replicationRole}`, todo]);
+  }
+  for (const schema of openSchemas) {
+    const todo =
+      `revoke create on schema ${schema} from public: there every login could create a function or an operator that the ` +
+      'statements of handlers then use, with the rights of the worker';
+    wrong.push([`every login may create objects in schema ${schema}, which is on the search_path`, todo]);
   }
   if (wrong.length === 0) {
     const instead =

@@ -22,7 +22,7 @@ import { parseMessage, sendMessages } from './send.ts';
 import { Settlements } from './settlements.ts';
 import { identifyDatabase } from './store/backends.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
-import { findEntry } from './store/entries.ts';
+import { findOwnEntry } from './store/send.ts';
 import type { SettledEntry, SqlClient } from './store/send.ts';
 import { WakeUpCall } from './wake-up-call.ts';
 
@@ -63,7 +63,7 @@ export interface Inbox {
   /**
    * Accepts a command, once for each message_id; a worker's relay starts it after the COMMIT.
    *
-   * @throws InvalidMessageError, IdempotencyConflictError; roll the transaction back then. UnusableTransactionError when `tx` is
+   * @throws InvalidMessageError, IdempotencyConflictError, MessageLockedError; roll the transaction back then. UnusableTransactionError when `tx` is
    *   a pool or an aborted transaction, InboxClosedError after {@link close}
    */
   send(message: Message, options?: SendOptions): Promise<Sent>;
@@ -75,7 +75,10 @@ export interface Inbox {
    *   when the wait ended first; ConfigurationError for a timeout that is none; what {@link send} throws
    */
   execute(message: Message, options?: ExecuteOptions): Promise<Json>;
-  /** The entry, or null where none has this id. */
+  /**
+   * The entry, or null where none has this id. A login that may not read the table `inbox.entries` sees what it has sent itself,
+   * and what has the prefix that `inbox.sender_limits` names for it.
+   */
   status(messageId: string): Promise<Entry | null>;
   /**
    * Ends the waits of {@link execute} at once, lets sends that are under way finish, and refuses new ones. The pool stays open.
@@ -109,7 +112,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) {
-      const send = (theirs: SqlClient) => sendMessages(theirs, messages, maxPayloadBytes, null, "caller's");
+      const send = (theirs: SqlClient) => sendMessages(theirs, messages, maxPayloadBytes, 'caller');
       return inCallersTransaction(tx, send);
     }
     checkPoolOpen(pool);
@@ -155,6 +158,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
       const sending = underWay.run(() => sendAlone(entry, settlements.channel));
       const sent = await untilAborted(sending, ended);
       accepted = true;
+      settlements.sent(sent.entry);
       return resultOf(asSettled(sent.entry) ?? (await settled));
     } catch (error) {
       if (error === limit.reason) throw new ResultTimeoutError(entry.messageId, accepted);
@@ -173,7 +177,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   return {
     send,
     execute,
-    status: async (messageId) => findEntry(db, checkMessageId(messageId)),
+    status: async (messageId) => findOwnEntry(db, checkMessageId(messageId)),
     close: () => (closing ??= end()),
   };
 }

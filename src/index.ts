@@ -22,6 +22,7 @@ export {
   InboxError,
   InvalidCommandError,
   InvalidMessageError,
+  MessageLockedError,
   MigrationBlockedError,
   NotADeadLetterError,
   PublishError,

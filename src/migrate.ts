@@ -5,7 +5,7 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { CommandLog } from './command.ts';
-import { isDeadlock, isLockNotAvailable, isPermissionDenied, withTransaction } from './database.ts';
+import { isDeadlock, isLockNotAvailable, isPermissionDenied, sqlState, withTransaction } from './database.ts';
 import { messageOf } from './error-message.ts';
 import { SchemaError } from './errors.ts';
 import { createLog } from './log.ts';
@@ -22,6 +22,7 @@ import {
   hasMigrationTable,
   isStandby,
   lockMigrations,
+  lockOutEarlierMigrators,
   pinMigrationSettings,
   recordMigration,
 } from './store/migrations.ts';
@@ -54,7 +55,7 @@ const LOCK_TIMEOUT_MS = 1_000;
 const WAIT_MS = 120_000;
 
 /**
- * Applies what is missing, each migration in a transaction of its own, under an advisory lock. When there is nothing to do,
+ * Applies what is missing, each migration in a transaction of its own, one migrator at a time. When there is nothing to do,
  * it only reads `inbox.migrations`: a login without any other right, and a read-only server, are enough.
  *
  * @throws SchemaError when an applied migration was edited, a newer release applied one that breaks this package, the login
@@ -108,7 +109,7 @@ async function applyNext(
     return await withTransaction(pool, async (tx) => {
       await beginMigration(tx);
       watch.start(await pinMigrationSettings(tx, lockTimeoutMs));
-      await lockMigrations(tx);
+      await lockOutEarlierMigrators(tx);
       return applyInTransaction(tx, known);
     });
   } catch (error) {
@@ -122,12 +123,24 @@ async function applyNext(
 
 async function applyInTransaction(tx: PoolClient, known: readonly Migration[]): Promise<Migration | null> {
   await becomeOwner(tx);
-  await createMigrationTable(tx);
+  await makeMigrationTable(tx);
+  await lockMigrations(tx);
   const [next] = compareSchema(known, await appliedMigrations(tx)).missing;
   if (!next) return null;
   await tx.query(statementsOf(next));
   await recordMigration(tx, next);
   return next;
+}
+
+/** Of two migrators that make the table at once, the second one fails, and finds it made when it tries again. */
+async function makeMigrationTable(tx: PoolClient): Promise<void> {
+  try {
+    await createMigrationTable(tx);
+  } catch (error) {
+    // duplicate_schema, duplicate_table; unique_violation in the catalog.
+    if (!['42P06', '42P07', '23505'].includes(sqlState(error) ?? '')) throw error;
+    throw new LockedOutError('another migrator is making the schema', [], { cause: error });
+  }
 }
 
 /** What to do about a refusal that is not the migration's own fault. */

@@ -2,23 +2,31 @@
  * Sends of one message each, in transactions of the inbox's own. Those that come while others are on their way go
  * together, by one statement: a transaction and its write to disk cost several times what one more row does.
  *
+ * A message whose id another transaction holds waits by itself, without a connection, and the others go on.
+ *
  * @module
  */
 import { DatabaseError } from 'pg';
+import { isLockNotAvailable } from './database.ts';
 import type { Queryable } from './database.ts';
 import { isDatabaseUnavailable } from './database-errors.ts';
-import { IdempotencyConflictError } from './errors.ts';
+import { IdempotencyConflictError, MessageLockedError } from './errors.ts';
 import { reserveLocally } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
 import type { Sent } from './send.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
-import { findKnownEntries, insertQuietly } from './store/send.ts';
+import { findKnownMessages, insertQuietly, insertUnblocked, SEND_WAIT_MS } from './store/send.ts';
+import type { EntryToSend, KnownMessage } from './store/send.ts';
 
 /** One statement at a time: with two, groups were half as large and sends 10 % slower. */
 const MOST_TOGETHER = 100;
+/** How often messages whose ids are held are tried again, in ms. */
+const HELD_INTERVAL_MS = 50;
 
 interface Waiting {
   entry: NewEntry & { replyTo: string | null };
+  /** Until when to wait for another transaction that holds its id. */
+  giveUpAt: number;
   resolve: (sent: Sent) => void;
   reject: (error: unknown) => void;
 }
@@ -32,6 +40,9 @@ export class SendGroup {
   readonly #stored: () => void;
   #waiting: Waiting[] = [];
   #underWay = false;
+  /** Messages whose ids other transactions hold. */
+  #held: Waiting[] = [];
+  #triesHeldLater = false;
 
   /** @param stored - called when something new is in the table that nobody runs yet */
   constructor(db: Queryable, database: string, stored: () => void) {
@@ -40,10 +51,11 @@ export class SendGroup {
     this.#stored = stored;
   }
 
-  /** Resolves after the COMMIT. @throws IdempotencyConflictError */
+  /** Resolves after the COMMIT. @throws IdempotencyConflictError, MessageLockedError */
   send(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ entry: { ...entry, replyTo }, resolve, reject });
+      const giveUpAt = performance.now() + SEND_WAIT_MS;
+      this.#waiting.push({ entry: { ...entry, replyTo }, giveUpAt, resolve, reject });
       this.#next();
     });
   }
@@ -65,12 +77,22 @@ export class SendGroup {
     }));
     try {
       const entries = going.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
-      await this.#answer(going, await insertQuietly(this.#db, entries));
+      await this.#answer(going, await this.#insert(entries));
     } catch (error) {
       for (const { slot } of going) slot?.release();
       // Postgres refused the statement, so nothing was stored: each alone gets an answer of its own.
       if (group.length > 1 && refused(error)) for (const one of group) await this.#store([one]);
       else for (const { reject } of group) reject(error);
+    }
+  }
+
+  /** Those that are new. Where another transaction holds an id, the statement stores nothing, and the others go without it. */
+  async #insert(entries: readonly EntryToSend[]): Promise<Entry[]> {
+    try {
+      return await insertQuietly(this.#db, entries);
+    } catch (error) {
+      if (!isLockNotAvailable(error)) throw error;
+      return insertUnblocked(this.#db, entries);
     }
   }
 
@@ -94,13 +116,60 @@ export class SendGroup {
       one.resolve({ answer: 'accepted', entry: one.slot ? { ...entry, payload, metadata } : entry });
     }
     if (waits) this.#stored();
-    for (const one of repeats) await this.#answerRepeat(one).catch(one.reject);
+    await this.#answerRepeats(repeats);
   }
 
-  async #answerRepeat({ entry, resolve }: Going): Promise<void> {
-    const [known] = await findKnownEntries(this.#db, [entry]);
-    if (!known?.same) throw new IdempotencyConflictError(entry.messageId);
-    resolve({ answer: 'duplicate', entry: known });
+  async #answerRepeats(repeats: readonly Going[]): Promise<void> {
+    // The same message twice is compared twice.
+    const first = new Map(repeats.toReversed().map((one) => [one.entry.messageId, one]));
+    const others = repeats.filter((one) => first.get(one.entry.messageId) !== one);
+    for (const together of [[...first.values()], ...others.map((one) => [one])]) {
+      if (together.length === 0) continue;
+      try {
+        const entries = together.map(({ entry }) => entry);
+        const known = await findKnownMessages(this.#db, entries);
+        const found = new Map(known.map((message) => [message.messageId, message]));
+        for (const one of together) this.#answerRepeat(one, found.get(one.entry.messageId));
+      } catch (error) {
+        for (const { reject } of together) reject(error);
+      }
+    }
+  }
+
+  #answerRepeat(repeat: Going, known: KnownMessage | undefined): void {
+    const { entry, resolve, reject } = repeat;
+    // It was not stored, and nobody can see why: another transaction has stored the id and has not ended.
+    if (!known) this.#hold(repeat);
+    else if (known.entry) resolve({ answer: 'duplicate', entry: known.entry });
+    else reject(new IdempotencyConflictError(entry.messageId));
+  }
+
+  #hold(one: Waiting): void {
+    if (performance.now() >= one.giveUpAt) {
+      one.reject(new MessageLockedError([one.entry.messageId], SEND_WAIT_MS));
+      return;
+    }
+    this.#held.push(one);
+    this.#tryHeldLater();
+  }
+
+  #tryHeldLater(): void {
+    if (this.#held.length === 0 || this.#triesHeldLater) return;
+    this.#triesHeldLater = true;
+    setTimeout(() => {
+      this.#triesHeldLater = false;
+      void this.#tryHeld(this.#held.splice(0, MOST_TOGETHER)).finally(() => this.#tryHeldLater());
+    }, HELD_INTERVAL_MS);
+  }
+
+  async #tryHeld(held: readonly Waiting[]): Promise<void> {
+    const going = held.map((one) => ({ ...one, slot: null }));
+    try {
+      const entries = held.map(({ entry }) => ({ ...entry, taken: null }));
+      await this.#answer(going, await insertUnblocked(this.#db, entries));
+    } catch (error) {
+      for (const { reject } of held) reject(error);
+    }
   }
 }
 

@@ -4,11 +4,12 @@
  * @module
  */
 import { parseEnvelope } from './envelope.ts';
-import { IdempotencyConflictError, InvalidMessageError } from './errors.ts';
+import { isLockNotAvailable } from './database.ts';
+import { IdempotencyConflictError, InvalidMessageError, MessageLockedError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
 import type { SqlClient } from './store/send.ts';
-import { findKnownEntries, insertPendingEntries } from './store/send.ts';
+import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from './store/send.ts';
 
 /** A command on its way in. */
 export interface Message {
@@ -33,22 +34,20 @@ export interface Sent {
 /**
  * Checks the messages and stores those that are new. In a transaction of the caller's, everything stands or falls with it.
  *
- * @param replyTo - channel to be notified when an accepted entry is settled
  * @param transaction - whose it is: see {@link insertPendingEntries}
  * @returns an answer for each message, in their order
- * @throws InvalidMessageError before anything was stored; IdempotencyConflictError, after which the caller's transaction
- *   should be rolled back, because messages of the same call may have been stored in it
+ * @throws InvalidMessageError before anything was stored; IdempotencyConflictError or MessageLockedError, after which the
+ *   caller's transaction should be rolled back, because messages of the same call may have been stored in it
  */
 export async function sendMessages(
   tx: SqlClient,
   messages: readonly Message[],
   maxPayloadBytes: number,
-  replyTo: string | null = null,
-  transaction: 'own' | "caller's" = 'own',
+  transaction: 'own' | 'caller' = 'own',
 ): Promise<Sent[]> {
   const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
   if (entries.length === 0) return [];
-  const accepted = byId(await insertPendingEntries(tx, entries, replyTo, transaction));
+  const accepted = byId(await insert(tx, entries, transaction));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
   const repeated =
     entries.length > accepted.size ? await known(tx, entries, others) : new Map<string, Entry>();
@@ -61,6 +60,21 @@ export async function sendMessages(
   });
 }
 
+/** @throws MessageLockedError */
+async function insert(
+  tx: SqlClient,
+  entries: readonly NewEntry[],
+  transaction: 'own' | 'caller',
+): Promise<Entry[]> {
+  try {
+    return await insertPendingEntries(tx, entries, transaction);
+  } catch (error) {
+    if (!isLockNotAvailable(error)) throw error;
+    const messageIds = entries.map(({ messageId }) => messageId);
+    throw new MessageLockedError(messageIds, SEND_WAIT_MS, { cause: error });
+  }
+}
+
 /** @throws IdempotencyConflictError */
 async function known(
   tx: SqlClient,
@@ -69,10 +83,12 @@ async function known(
 ): Promise<Map<string, Entry>> {
   // All of them where one call has a message twice: its second must be compared with its first.
   const compared = others.length === 0 || hasRepeats(entries) ? entries : others;
-  const found = await findKnownEntries(tx, compared);
-  const conflict = found.find((entry) => !entry.same);
-  if (conflict) throw new IdempotencyConflictError(conflict.messageId);
-  return byId(found);
+  const found = new Map<string, Entry>();
+  for (const { messageId, entry } of await findKnownMessages(tx, compared)) {
+    if (!entry) throw new IdempotencyConflictError(messageId);
+    found.set(messageId, entry);
+  }
+  return found;
 }
 
 function hasRepeats(entries: readonly NewEntry[]): boolean {

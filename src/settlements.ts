@@ -10,6 +10,7 @@ import type { Queryable } from './database.ts';
 import { errorFields } from './database-errors.ts';
 import { listen } from './listener.ts';
 import type { Listener } from './listener.ts';
+import type { Entry } from './store/entries.ts';
 import type { SettledEntry } from './store/send.ts';
 import { findSettledEntries } from './store/send.ts';
 
@@ -26,6 +27,10 @@ export class Settlements {
   readonly #log: CommandLog;
   readonly #directUrl: string | null;
   readonly #waiters = new Map<string, Set<Waiter>>();
+  /** The entries of messages that are waited for and are known to be stored, by message_id. */
+  readonly #entries = new Map<string, string>();
+  /** Messages that are waited for, and whose notification came before the answer to their send. */
+  readonly #early = new Set<string>();
   #listener: Listener | null = null;
   #timer: NodeJS.Timeout | undefined;
 
@@ -45,7 +50,11 @@ export class Settlements {
       meanwhile: `results are looked for every ${SWEEP_INTERVAL_MS} ms`,
       channel: this.channel,
       log: this.#log,
-      onWake: (messageId) => void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]),
+      onWake: (messageId) => {
+        if (messageId && this.#waiters.has(messageId) && !this.#entries.has(messageId))
+          this.#early.add(messageId);
+        else void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]);
+      },
     });
     this.#timer ??= setInterval(() => void this.#look([...this.#waiters.keys()]), SWEEP_INTERVAL_MS);
   }
@@ -58,7 +67,10 @@ export class Settlements {
       const done = () => {
         signal.removeEventListener('abort', onAbort);
         waiters.delete(onSettled);
-        if (waiters.size === 0 && this.#waiters.get(messageId) === waiters) this.#waiters.delete(messageId);
+        if (waiters.size > 0 || this.#waiters.get(messageId) !== waiters) return;
+        this.#waiters.delete(messageId);
+        this.#entries.delete(messageId);
+        this.#early.delete(messageId);
       };
       const onSettled: Waiter = (settled) => {
         done();
@@ -74,6 +86,13 @@ export class Settlements {
     });
   }
 
+  /** The message is stored as this entry: only now can it be looked for. */
+  sent({ id, messageId }: Pick<Entry, 'id' | 'messageId'>): void {
+    if (!this.#waiters.has(messageId)) return;
+    this.#entries.set(messageId, id);
+    if (this.#early.delete(messageId)) void this.#look([messageId]);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#listener?.close();
@@ -81,9 +100,9 @@ export class Settlements {
 
   /** A notification says no more than: look. So a forged one does no harm. */
   async #look(messageIds: string[]): Promise<void> {
-    const waitedFor = messageIds.filter((messageId) => this.#waiters.has(messageId));
-    if (waitedFor.length === 0) return;
-    const settled = await findSettledEntries(this.#db, waitedFor).catch((error: unknown) => {
+    const entryIds = messageIds.flatMap((messageId) => this.#entries.get(messageId) ?? []);
+    if (entryIds.length === 0) return;
+    const settled = await findSettledEntries(this.#db, entryIds).catch((error: unknown) => {
       this.#log.warn('could not look whether commands have ended; trying again', errorFields(error));
       return [];
     });

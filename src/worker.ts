@@ -116,7 +116,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     };
     const commands = [...registry.values()];
     const types = commands.map(({ type }) => type);
-    const recorder = new Recorder({ ...starter, pool: pools.claims, types, atOnce: settings.concurrency });
+    const recorder = new Recorder({ ...starter, pool: pools.looks, types, atOnce: settings.concurrency });
     const express = new ExpressLane({
       ...starter,
       types: commands.filter(({ express: isExpress }) => isExpress).map(({ type }) => type),
@@ -127,14 +127,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     });
     const relay = createRelay({
       ...starter,
-      pool: pools.claims,
+      pool: pools.looks,
       directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
       database: await identifyDatabase(pools.records),
       slots: settings.concurrency,
       workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
       express,
     });
-    const reconciler = createReconciler({ ...starter, pool: pools.claims, types });
+    const reconciler = createReconciler({ ...starter, pool: pools.looks, types });
     const presence = new WorkerPresence({
       pool: pools.records,
       worker: {
@@ -190,7 +190,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       shutdownBegun: () => relay.stop(),
       graceMs: settings.shutdownGraceMs,
       cancelAttempts: shutdown,
-      started: () => keepPlans([pools.claims, pools.attempts], pools.records),
+      started: () => keepPlans([pools.looks, pools.claims, pools.attempts], pools.records),
       release: () => closePools(pools),
       log,
     });
@@ -200,7 +200,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   }
 }
 
-type Pools = Record<'claims' | 'attempts' | 'records', Pool>;
+type Pools = Record<'looks' | 'claims' | 'attempts' | 'records', Pool>;
 
 const OWN_QUERY_TIMEOUT_MS = 20_000;
 
@@ -219,6 +219,8 @@ function createPools(connectionString: string, settings: InboxSettings): Pools {
       settings: ATTEMPT_SETTINGS,
       settingsFor: 'transaction',
     }),
+    // Finding work, for everybody: it must not wait for claims that wait for somebody's transaction.
+    looks: createPool({ ...own, max: 2, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
     claims: createPool({ ...own, ...few, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
     records: createPool({ ...own, ...few, applicationName: 'inbox records', settings: RECORD_SETTINGS }),

@@ -7,11 +7,9 @@ import type { AlertChannel, DeadLetterAlert } from '../alert.ts';
 import type { Queryable } from '../database.ts';
 import type { Due } from './retention.ts';
 
-/** One gatherer at a time, until its transaction ends. The number is arbitrary; it must only be ours. */
+/** One gatherer at a time, until its transaction ends. Only members of inbox_worker can take the turn. */
 export async function tryTurnToGather(tx: Queryable): Promise<boolean> {
-  const { rows } = await tx.query<{ mine: boolean }>(
-    'select pg_try_advisory_xact_lock(8071829304702) as mine',
-  );
+  const { rows } = await tx.query<{ mine: boolean }>(`select inbox.try_turn('alerts') as mine`);
   return rows[0]!.mine;
 }
 
@@ -54,11 +52,11 @@ export async function gatherAlerts(
        where not exists (
          select from inbox.alerts a
          where a.failure_group = g.failure_group
-           and (a.created_at > now() - $1 * interval '1 millisecond'
-             or (a.ended_at is null and a.created_at > now() - $2 * interval '1 millisecond')))),
+           and (a.created_at > now() - $1::float8 * interval '1 millisecond'
+             or (a.ended_at is null and a.created_at > now() - $2::float8 * interval '1 millisecond')))),
      letters as materialized (
        select d.id, d.message_id, d.failure_group, d.command_type, d.error_type, d.dead_at,
-              coalesce(d.resolved_at < now() - $3 * interval '1 millisecond', false) as past
+              coalesce(d.resolved_at < now() - $3::float8 * interval '1 millisecond', false) as past
        from inbox.dead_letters d
        where d.alert_id is null and d.failure_group in (select failure_group from due)
        order by d.failure_group, d.dead_at limit $4
@@ -92,7 +90,7 @@ const START_LEASE_MS = 15_000;
 /** Alerts that may have no workflow: new ones, and those that were to be tried again and have not been. */
 export async function takeAlertsToStart(db: Queryable, limit: number): Promise<AlertToStart[]> {
   const { rows } = await db.query<AlertToStart>(
-    `update inbox.alerts set due_at = now() + $2 * interval '1 millisecond'
+    `update inbox.alerts set due_at = now() + $2::float8 * interval '1 millisecond'
      where id = any (array(
        select id from inbox.alerts where ended_at is null and due_at <= now()
        order by due_at limit $1
@@ -127,12 +125,12 @@ export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number)
   const { rows } = await db.query<DeadLetterAlert & Omit<AlertTry, 'alert'>>(
     `update inbox.alerts
      set tries = tries + 1, first_tried_at = coalesce(first_tried_at, now()),
-         due_at = now() + $2 * interval '1 millisecond'
+         due_at = now() + $2::float8 * interval '1 millisecond'
      where id = $1 and ${OPEN}
      returning id as "alertId", failure_group as "failureGroup", command_type as "commandType",
        error_type as "errorType", count, first_dead_at as "firstDeadAt", last_dead_at as "lastDeadAt",
        message_ids as "messageIds", created_at as "createdAt", waiting, tries,
-       first_tried_at < now() - $3 * interval '1 millisecond' as last`,
+       first_tried_at < now() - $3::float8 * interval '1 millisecond' as last`,
     [id, TRY_LEASE_MS, giveUpMs],
   );
   const [row] = rows;
@@ -184,7 +182,7 @@ export async function findUndeliveredAlerts(db: Queryable, ageMs: number): Promi
   const { rows } = await db.query<UndeliveredAlerts>(
     `with undelivered as (
        select id, created_at, false as given_up from inbox.alerts
-       where ended_at is null and created_at < now() - $1 * interval '1 millisecond'
+       where ended_at is null and created_at < now() - $1::float8 * interval '1 millisecond'
        union all
        select id, created_at, true from inbox.alerts a
        where given_up <> '{}' and exists (
@@ -213,9 +211,9 @@ export async function walkAlerts(
 }
 
 export async function deleteAlerts(tx: Queryable, due: Due, ids: string[]): Promise<number> {
-  const { rowCount } = await tx.query(
-    'delete from inbox.alerts where id = any ($1) and ended_at < $2::timestamptz',
+  const { rows } = await tx.query<{ count: number }>(
+    'select inbox.delete_alerts($1::uuid[], $2::timestamptz) as count',
     [ids, due.before],
   );
-  return rowCount ?? 0;
+  return rows[0]!.count;
 }

@@ -27,8 +27,10 @@ export async function terminateBackend(db: Queryable, pid: number): Promise<void
 
 /** Which database of which running server this is: two connections that get the same answer see the same tables. */
 export async function identifyDatabase(db: Queryable): Promise<string> {
-  const { rows } = await db.query<{ identity: string }>(
-    `select current_database() || ' since ' || extract(epoch from pg_postmaster_start_time()) as identity`,
+  const { rows } = await db.query<{ name: string; since: number }>(
+    `select pg_catalog.current_database() as name,
+            pg_catalog.date_part('epoch'::text, pg_catalog.pg_postmaster_start_time()) as since`,
   );
-  return rows[0]!.identity;
+  const { name, since } = rows[0]!;
+  return `${name} since ${since}`;
 }

@@ -53,7 +53,7 @@ export async function takeItems(
        left join inbox.dead_letters d on d.id = i.dead_letter_id and d.resolution is null),
      room as (
        select greatest(0, least($2, $3 - count(*))) as places from inbox.campaign_items
-       where campaign_id = $1 and asked_at > statement_timestamp() - $4 * interval '1 millisecond'),
+       where campaign_id = $1 and asked_at > statement_timestamp() - $4::float8 * interval '1 millisecond'),
      asked as (
        update inbox.campaign_items i set asked_at = statement_timestamp()
        where campaign_id = $1 and position in (
@@ -88,7 +88,7 @@ export async function takeUnheardItems(
   const { rows } = await tx.query<ItemToAsk>(
     `update inbox.campaign_items i set asked_at = statement_timestamp()
      where campaign_id = $1 and asked_at is not null and outcome is null and replayed_at is null
-       and asked_at < statement_timestamp() - $2 * interval '1 millisecond'
+       and asked_at < statement_timestamp() - $2::float8 * interval '1 millisecond'
        and exists (select from inbox.dead_letters d where d.id = i.dead_letter_id and d.resolution is null)
      returning position, message_id as "messageId", dead_letter_id as "deadLetterId"`,
     [campaignId, ageMs],

@@ -57,10 +57,7 @@ export async function createCampaign(db: Queryable, campaign: NewCampaign): Prom
        returning *),
      items as (
        insert into inbox.campaign_items (campaign_id, position, dead_letter_id, message_id, generation)
-       select campaign.id, chosen.position, chosen.id, chosen.message_id, chosen.generation from campaign, chosen),
-     audited as (
-       insert into inbox.audit (action, campaign_id, actor, reason, details)
-       select 'campaign-started', id, actor, reason, jsonb_build_object('total', total, 'filter', filter) from campaign)
+       select campaign.id, chosen.position, chosen.id, chosen.message_id, chosen.generation from campaign, chosen)
      select ${CAMPAIGN_COLUMNS} from campaign`,
     [
       ...filter,
@@ -149,26 +146,11 @@ export async function changeCampaign(
   { action, from, to }: CampaignChange,
   { actor, reason }: ChangeNote,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `with before as (
-       select id, state, coalesce((
-         select max(position) from inbox.campaign_items
-         where campaign_id = $1 and (asked_at is not null or outcome is not null)), 0) as reached
-       from inbox.campaigns where id = $1 and state = any ($2) for update),
-     campaign as (
-       update inbox.campaigns c
-       set state = $3, state_reason = $5, ended_at = case when $3 in ('Aborted', 'Finished') then now() end,
-           judged_from = case when $3 = 'Running' then before.reached + 1 else c.judged_from end,
-           judged_since = case when $3 = 'Running' then statement_timestamp() else c.judged_since end
-       from before where c.id = before.id
-       returning c.id, before.state as was, c.completed, c.failed, c.skipped)
-     insert into inbox.audit (action, campaign_id, actor, reason, details)
-     select $6, id, $4, $5,
-            jsonb_build_object('from', was, 'completed', completed, 'failed', failed, 'skipped', skipped)
-     from campaign`,
-    [id, from, to, actor, reason, action],
+  const { rows } = await db.query<{ changed: boolean }>(
+    'select inbox.change_campaign($1::uuid, $2::text[], $3::text, $4::text, $5::text, $6::text) as changed',
+    [id, from, to, action, actor, reason],
   );
-  return rowCount === 1;
+  return rows[0]!.changed;
 }
 
 /** What was done to a campaign, oldest first. */

@@ -39,9 +39,6 @@ export const DEAD_LETTER_COLUMNS = `
   resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
   pruned_at as "prunedAt"`;
 
-/** Not `resolution is null`: a statement that addresses one row by its key must not use the partial index of open ones. */
-const OPEN = `coalesce(resolution, '') = ''`;
-
 /** Every dead letter of a message, oldest first: one for each generation that died. */
 export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {
   const { rows } = await db.query<DeadLetter>(
@@ -103,30 +100,8 @@ export async function replayDeadLetter(
   db: Queryable,
   { messageId, actor, reason, deadLetterId, payload, changed, campaign }: Replay,
 ): Promise<number | null> {
-  const { rows } = await db.query<{ generation: number }>(
-    `with letter as (
-       update inbox.dead_letters
-       set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and ${OPEN} and ($5::uuid is null or id = $5)
-       returning id, message_id, generation),
-     entry as (
-       update inbox.entries e
-       set status = 'Pending', generation = e.generation + 1, retry_count = 0, interruptions = 0,
-           payload = coalesce($4, e.payload), relayed_at = now()
-       from letter
-       where e.message_id = letter.message_id and e.status::text = 'DeadLetter'
-       returning e.message_id, e.generation),
-     item as (
-       update inbox.campaign_items i set replayed_at = now() from letter
-       where i.dead_letter_id = letter.id and i.campaign_id = $6::uuid),
-     audited as (
-       insert into inbox.audit (action, message_id, actor, reason, details)
-       select 'replay', letter.message_id, $2, $3,
-              jsonb_build_object('deadLetterId', letter.id, 'generation', entry.generation, 'newPayload', $4 is not null)
-                || case when $6 is null then '{}' else jsonb_build_object('campaign', $6) end
-                || case when $7::jsonb is null then '{}' else jsonb_build_object('changed', $7::jsonb) end
-       from letter join entry using (message_id))
-     select generation from entry`,
+  const { rows } = await db.query<{ generation: number | null }>(
+    `select inbox.replay_dead_letter($1::text, $2::text, $3::text, $4::jsonb, $5::uuid, $6::uuid, $7::jsonb) as generation`,
     [
       messageId,
       actor,
@@ -137,7 +112,7 @@ export async function replayDeadLetter(
       changed === null ? null : JSON.stringify(changed),
     ],
   );
-  return rows[0]?.generation ?? null;
+  return rows[0]!.generation;
 }
 
 /** Gives an open dead letter up for good; the entry stays DeadLetter. False when none is open, or not the one that is meant. */
@@ -145,17 +120,11 @@ export async function discardDeadLetter(
   db: Queryable,
   { messageId, actor, reason, deadLetterId }: Resolution,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `with letter as (
-       update inbox.dead_letters
-       set resolution = 'discarded', resolved_at = now(), resolved_by = $2, resolved_reason = $3
-       where message_id = $1 and ${OPEN} and ($4::uuid is null or id = $4)
-       returning id, message_id)
-     insert into inbox.audit (action, message_id, actor, reason, details)
-     select 'discard', message_id, $2, $3, jsonb_build_object('deadLetterId', id) from letter`,
+  const { rows } = await db.query<{ done: boolean }>(
+    'select inbox.discard_dead_letter($1::text, $2::text, $3::text, $4::uuid) as done',
     [messageId, actor, reason, deadLetterId],
   );
-  return rowCount === 1;
+  return rows[0]!.done;
 }
 
 /**
@@ -166,24 +135,9 @@ export async function restoreDeadLetter(
   db: Queryable,
   { messageId, actor, reason }: Resolution,
 ): Promise<boolean> {
-  const { rowCount } = await db.query(
-    `with discarded as (
-       select d.id, d.resolved_by, d.resolved_reason, d.resolved_at
-       from inbox.dead_letters d join inbox.entries e using (message_id, generation)
-       where d.message_id = $1 and coalesce(d.resolution, '') = 'discarded' and d.pruned_at is null
-         and e.status::text = 'DeadLetter' and e.pruned_at is null
-       for update of d),
-     letter as (
-       update inbox.dead_letters d
-       set resolution = null, resolved_at = null, resolved_by = null, resolved_reason = null
-       from discarded
-       where d.id = discarded.id
-       returning d.id, d.message_id, discarded.resolved_by, discarded.resolved_reason, discarded.resolved_at)
-     insert into inbox.audit (action, message_id, actor, reason, details)
-     select 'restore', message_id, $2, $3, jsonb_build_object('deadLetterId', id, 'discardedBy', resolved_by,
-       'discardedBecause', resolved_reason, 'discardedAt', resolved_at)
-     from letter`,
+  const { rows } = await db.query<{ done: boolean }>(
+    'select inbox.restore_dead_letter($1::text, $2::text, $3::text) as done',
     [messageId, actor, reason],
   );
-  return rowCount === 1;
+  return rows[0]!.done;
 }

@@ -49,11 +49,20 @@ export const ENTRY_COLUMNS = `
   correlation_id as "correlationId", causation_id as "causationId", metadata, attempt, generation, result,
   pruned_at as "prunedAt"`;
 
+/**
+ * How long a claim waits for another transaction, in ms; then nothing was claimed, and it is tried again. One that holds an
+ * existing entry is an attempt that is about to end. One that has inserted an entry and has not ended is a sender's, who may take
+ * hours: claims of other messages need the connection.
+ */
+const CLAIM_WAIT_MS = 1_000;
+const INSERT_AND_CLAIM_WAIT_MS = 100;
+
 const CLAIM = statement(
   `update inbox.entries
    set status = 'Processing', attempt = attempt + 1, claimed_at = now(), next_retry_at = null
-   where message_id = $1 and ($3::text[] is null or command_type = any ($3))
-     and (status::text = 'Pending' or status::text = 'Failed' and (not $2 or next_retry_at <= now()))
+   where message_id = $1::text and ($3::text[] is null or command_type = any ($3))
+     and (status::text = 'Pending' or status::text = 'Failed' and (not $2::boolean or next_retry_at <= now()))
+     and (select set_config('lock_timeout', $4::text, true)) is not null
    returning ${ENTRY_COLUMNS}`,
 );
 
@@ -72,20 +81,12 @@ export async function claimEntry(
   messageId: string,
   { onlyDue = false, types = null }: { onlyDue?: boolean; types?: readonly string[] | null } = {},
 ): Promise<Entry | null> {
-  const { rows } = await run<Entry>(db, CLAIM, [messageId, onlyDue, types]);
+  const { rows } = await run<Entry>(db, CLAIM, [messageId, onlyDue, types, String(CLAIM_WAIT_MS)]);
   return rows[0] ?? null;
 }
 
 const INSERT_AND_CLAIM = statement(
-  `insert into inbox.entries as e
-     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint,
-      status, attempt, claimed_at)
-   values ($1, $2, $3, $4, $5, $6, inbox.fingerprint($2, $3), 'Processing', 1, now())
-   on conflict (message_id) do update
-   set status = 'Processing', attempt = e.attempt + 1, claimed_at = now(), next_retry_at = null
-   where (e.status = 'Pending' or e.status = 'Failed' and e.next_retry_at <= now())
-     and e.fingerprint = excluded.fingerprint
-   returning ${ENTRY_COLUMNS}`,
+  `select ${ENTRY_COLUMNS} from inbox.insert_and_claim($1::jsonb, $2::integer)`,
 );
 
 /**
@@ -94,14 +95,7 @@ const INSERT_AND_CLAIM = statement(
  * due.
  */
 export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
-  const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [
-    entry.messageId,
-    entry.commandType,
-    JSON.stringify(entry.payload),
-    entry.correlationId,
-    entry.causationId,
-    JSON.stringify(entry.metadata),
-  ]);
+  const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [JSON.stringify(entry), INSERT_AND_CLAIM_WAIT_MS]);
   return rows[0] ?? null;
 }
 
@@ -152,15 +146,17 @@ export interface LockedAttempt {
 }
 
 const LOCK = statement(
-  `select pg_current_xact_id()::text as xid, pg_backend_pid() as pid
+  `select pg_catalog.pg_current_xact_id()::text as xid, pg_catalog.pg_backend_pid() as pid
    from inbox.entries
-   where message_id = $1 and attempt = $2 and status::text = 'Processing'
-     and (select set_config('lock_timeout', $3, true) || set_config('statement_timeout', $3, true) ||
-                 set_config('idle_in_transaction_session_timeout', $3, true) ||
-                 case when current_setting('transaction_timeout', true) <> '0'
-                   then set_config('transaction_timeout', '0', true) else '' end ||
-                 case when current_setting('synchronous_commit') = 'off'
-                   then set_config('synchronous_commit', 'on', true) else '' end) is not null
+   where message_id = $1::text and attempt = $2::integer and status::text = 'Processing'::text
+     and (select pg_catalog.concat(
+            pg_catalog.set_config('lock_timeout', $3::text, true),
+            pg_catalog.set_config('statement_timeout', $3::text, true),
+            pg_catalog.set_config('idle_in_transaction_session_timeout', $3::text, true),
+            case when pg_catalog.current_setting('transaction_timeout', true) <> '0'::text
+              then pg_catalog.set_config('transaction_timeout', '0', true) end,
+            case when pg_catalog.current_setting('synchronous_commit') = 'off'::text
+              then pg_catalog.set_config('synchronous_commit', 'on', true) end)) is not null
    for update of entries`,
 );
 
@@ -236,17 +232,20 @@ export interface StoredEvent {
 const COMPLETE = statement(
   `with completed as (
      update inbox.entries
-     set status = 'Completed', processed_at = clock_timestamp(), result = $4, error = null, needs_workflow = $6,
-       relayed_at = case when $7 then now() when $6 then null else relayed_at end
-     where message_id = $1 and attempt = $2 and status::text = 'Processing' and pg_current_xact_id()::text = $3
+     set status = 'Completed', processed_at = pg_catalog.clock_timestamp(), result = $4::jsonb, error = null,
+       needs_workflow = $6::boolean,
+       relayed_at = case when $7::boolean then pg_catalog.now() when $6::boolean then null else relayed_at end
+     where message_id = $1::text and attempt = $2::integer and status::text = 'Processing'::text
+       and pg_catalog.pg_current_xact_id()::text = $3::text
      returning message_id, reply_to),
    emitted as (
      insert into inbox.outbox (aggregatetype, aggregateid, type, payload, metadata, message_id, created_at)
-     select e.event ->> 'aggregatetype', e.event ->> 'aggregateid', e.event ->> 'type',
-            e.event -> 'payload', e.event -> 'metadata', completed.message_id, clock_timestamp()
-     from completed, jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
+     select e.event ->> 'aggregatetype'::text, e.event ->> 'aggregateid'::text, e.event ->> 'type'::text,
+            e.event -> 'payload'::text, e.event -> 'metadata'::text, completed.message_id, pg_catalog.clock_timestamp()
+     from completed, pg_catalog.jsonb_array_elements($5::jsonb) with ordinality as e (event, place)
      order by e.place)
-   select pg_notify(reply_to, message_id) from completed where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM}
+   select pg_catalog.pg_notify(reply_to, message_id) from completed
+   where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM}
    union all select inbox.transaction_ended() where not exists (select from completed)`,
 );
 

@@ -61,7 +61,7 @@ export async function recordTransientFailure(
     `with failed as (
        update inbox.entries e
        set status = 'Failed', retry_count = retry_count + 1, error = $4,
-           next_retry_at = now() + $9 * interval '1 millisecond', ${HAND_OVER('$10')}
+           next_retry_at = now() + $9::float8 * interval '1 millisecond', ${HAND_OVER('$10')}
        where message_id = $1 and attempt = $2 and status::text = 'Processing'
        returning *),
      noted as (${INSERT_FAILURE}

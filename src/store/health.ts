@@ -18,6 +18,8 @@ export interface ServerFacts {
   replicationRole: string;
   /** Settings of the URL, the role or the database that do not hold for the inbox, each as `name = value`. */
   overridden: string[];
+  /** Schemas on the search_path of connections like this one in which every login may create objects. */
+  openSchemas: string[];
 }
 
 /** `pinned`: the settings that the inbox sets itself. What a connection has from its start is the driver's. */
@@ -31,7 +33,14 @@ export async function readServerFacts(db: Queryable, pinned: readonly string[]):
               select name || ' = ' || case when setting = '' then '(empty)' else setting end from pg_settings
               where name = any ($1) and source in ('database', 'user', 'database user', 'client')
                 and name not in ('client_encoding', 'standard_conforming_strings')
-              order by name) as overridden`,
+              order by name) as overridden,
+            array(
+              select nspname::text from pg_namespace
+              where nspname = any (current_schemas(false))
+                and exists (
+                  select from aclexplode(coalesce(nspacl, acldefault('n', nspowner))) as granted
+                  where granted.grantee = 0 and granted.privilege_type = 'CREATE')
+              order by 1) as "openSchemas"`,
     [pinned],
   );
   return rows[0]!;
@@ -57,11 +66,11 @@ export async function findStuckPending(db: Queryable, ageMs: number): Promise<Wa
   return one(
     db,
     `select ${WAITING('received_at')} from inbox.entries e
-     where status = 'Pending' and received_at < now() - $1 * interval '1 millisecond'
+     where status = 'Pending' and received_at < now() - $1::float8 * interval '1 millisecond'
        and (exists (select from inbox.workers w where ${IS_ALIVE} and e.command_type = any (w.command_types))
          or not exists (select from inbox.workers where ${IS_ALIVE}))
        and not exists (select from inbox.dead_letters d
-         where d.message_id = e.message_id and d.resolved_at > now() - $1 * interval '1 millisecond')`,
+         where d.message_id = e.message_id and d.resolved_at > now() - $1::float8 * interval '1 millisecond')`,
     ageMs,
   );
 }
@@ -71,7 +80,7 @@ export async function findUnrecorded(db: Queryable, ageMs: number): Promise<Wait
   return one(
     db,
     `select ${WAITING('processed_at')} from inbox.entries
-     where needs_workflow and status = 'Completed' and processed_at < now() - $1 * interval '1 millisecond'`,
+     where needs_workflow and status = 'Completed' and processed_at < now() - $1::float8 * interval '1 millisecond'`,
     ageMs,
   );
 }
@@ -81,7 +90,7 @@ export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<W
   return one(
     db,
     `select ${WAITING('next_retry_at')} from inbox.entries
-     where status = 'Failed' and next_retry_at < now() - $1 * interval '1 millisecond'`,
+     where status = 'Failed' and next_retry_at < now() - $1::float8 * interval '1 millisecond'`,
     ageMs,
   );
 }
@@ -93,11 +102,7 @@ export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<W
 export async function findLostAttempts(db: Queryable, ageMs: number): Promise<Waiting> {
   return one(
     db,
-    `with lost as materialized (
-       select message_id, claimed_at from inbox.entries
-       where status = 'Processing' and claimed_at < now() - $1 * interval '1 millisecond'
-       order by claimed_at limit 1000 for key share skip locked)
-     select ${WAITING('claimed_at')} from lost`,
+    `select ${WAITING('claimed_at')} from inbox.lost_attempts($1::float8 * interval '1 millisecond')`,
     ageMs,
   );
 }

@@ -92,7 +92,7 @@ export async function findEvents(
             published_at as "publishedAt"
      from inbox.outbox
      where id >= ${ID_AT(`$2::timestamptz - interval '1 second'`)}
-       and id < ${ID_AT(`$2::timestamptz + $3 * interval '1 millisecond'`)}
+       and id < ${ID_AT(`$2::timestamptz + $3::float8 * interval '1 millisecond'`)}
        and message_id = $1 and type <> 'CommandDeadLettered'
      order by position`,
     [messageId, processedAt, forMs],

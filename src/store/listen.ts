@@ -12,7 +12,7 @@ type Connection = Queryable | ClientBase;
  * A COMMIT with a NOTIFY fails when the server's NOTIFY queue is full, so none is added to a queue that is half full. Those who
  * wait for a notification also look for themselves.
  */
-export const NOTIFY_QUEUE_HAS_ROOM = 'pg_notification_queue_usage() < 0.5';
+export const NOTIFY_QUEUE_HAS_ROOM = 'pg_catalog.pg_notification_queue_usage() < 0.5::float8';
 
 /**
  * LISTEN takes no parameters, so the channel has to be a plain identifier.
@@ -26,7 +26,7 @@ export async function listenTo(db: Connection, channel: string): Promise<void> {
 }
 
 export async function notify(db: Connection, channel: string, payload: string): Promise<void> {
-  await db.query('select pg_notify($1, $2)', [channel, payload]);
+  await db.query('select pg_catalog.pg_notify($1::text, $2::text)', [channel, payload]);
 }
 
 /** An answer, of whatever kind, shows that the connection is alive. */
@@ -36,7 +36,7 @@ export async function ping(db: Connection): Promise<void> {
 
 /** The backend that answers. Behind a pooler in transaction mode the next statement may get another one. */
 export async function currentBackend(db: Connection): Promise<number> {
-  const { rows } = await db.query<{ pid: number }>('select pg_backend_pid() as pid');
+  const { rows } = await db.query<{ pid: number }>('select pg_catalog.pg_backend_pid() as pid');
   return rows[0]!.pid;
 }
 

@@ -23,7 +23,7 @@ export interface AppliedMigration {
 export async function appliedMigrations(db: Queryable): Promise<AppliedMigration[]> {
   try {
     const { rows } = await db.query<AppliedMigration>(
-      `select version, name, checksum, coalesce((pg_catalog.to_jsonb(m) ->> 'breaking')::boolean, true) as breaking
+      `select version, name, checksum, coalesce((pg_catalog.to_jsonb(m) ->> 'breaking'::text)::boolean, true) as breaking
        from inbox.migrations m order by version`,
     );
     return rows;
@@ -35,7 +35,7 @@ export async function appliedMigrations(db: Queryable): Promise<AppliedMigration
 
 /** A standby takes no migrations, whatever its settings are. */
 export async function isStandby(db: Queryable): Promise<boolean> {
-  const { rows } = await db.query<{ standby: boolean }>('select pg_is_in_recovery() as standby');
+  const { rows } = await db.query<{ standby: boolean }>('select pg_catalog.pg_is_in_recovery() as standby');
   return rows[0]!.standby;
 }
 
@@ -68,11 +68,19 @@ export async function pinMigrationSettings(tx: Queryable, lockTimeoutMs: number)
 }
 
 /**
- * Held until the transaction ends. Waits for another migrator, no longer than the lock timeout. The number is arbitrary, but
- * it never changes: earlier releases take the same lock.
+ * Held until the transaction ends. Waits for another migrator, no longer than the lock timeout. Nobody else can hold this lock: it
+ * needs more than the right to read the table.
  */
 export async function lockMigrations(tx: Queryable): Promise<void> {
-  await tx.query('select pg_advisory_xact_lock(8071829304651)');
+  await tx.query('lock table inbox.migrations in share row exclusive mode');
+}
+
+/**
+ * Migrators of earlier releases wait for this lock. Every login can hold it, so this one does not wait for them: two at once
+ * find each other in the table.
+ */
+export async function lockOutEarlierMigrators(tx: Queryable): Promise<void> {
+  await tx.query('select pg_try_advisory_xact_lock(8071829304651)');
 }
 
 /**

@@ -145,8 +145,8 @@ export async function mergeLane(db: Queryable, holder: string, id: string): Prom
      lowered as (
        update inbox.outbox_lease set position = least(position, (select min(position) - 1 from rest))
        where holder = $1::uuid and exists (select from few) and exists (select from rest)),
-     removed as (delete from inbox.outbox_parked where id = $2::bigint and exists (select from few))
-     select exists (select from few) as merged, array(select position::float8 from moved) as positions, ${LEASE_HELD}`,
+     removed as materialized (select inbox.remove_parked($2::bigint, $1::uuid) as done from few)
+     select coalesce((select done from removed), false) as merged, array(select position::float8 from moved) as positions, ${LEASE_HELD}`,
     [holder, id],
   );
   return rows[0]!;

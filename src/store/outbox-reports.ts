@@ -52,14 +52,6 @@ export interface EventNote {
   reason: string | null;
 }
 
-const AUDITED = (action: string, events: string) => `
-  audited as (
-    insert into inbox.audit (action, message_id, actor, reason, details)
-    select '${action}', e.message_id, $2, $3,
-           jsonb_build_object('eventId', e.event_id, 'eventType', left(e.type, 300),
-             'aggregateType', left(e.aggregatetype, 300), 'aggregateId', left(e.aggregateid, 300))
-    from ${events} e join inbox.entries using (message_id))`;
-
 /** Makes the next try of parked events due, all of them or these; their ids. */
 export async function releaseParkedEvents(
   db: Queryable,
@@ -67,15 +59,7 @@ export async function releaseParkedEvents(
   { actor, reason }: EventNote,
 ): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(
-    `with released as (
-       update inbox.outbox_parked set next_try_at = now()
-       where $1::uuid[] is null or event_id = any ($1::uuid[])
-       returning event_id),
-     events as (
-       select r.event_id, o.message_id, o.type, o.aggregatetype, o.aggregateid
-       from released r join inbox.outbox o on o.id = r.event_id),
-     ${AUDITED('release-event', 'events')}
-     select event_id as id from released`,
+    'select inbox.release_parked($1::uuid[], $2::text, $3::text) as id',
     [eventIds, actor, reason],
   );
   return rows.map(({ id }) => id);
@@ -90,21 +74,10 @@ export async function skipParkedEvent(
   eventId: string,
   { actor, reason }: EventNote,
 ): Promise<{ audited: boolean } | null> {
-  const { rows } = await db.query<{ audited: boolean }>(
-    `with found as materialized (
-       select o.id as event_id, o.message_id, o.type, o.aggregatetype, o.aggregateid, p.id as lane,
-              exists (select from inbox.entries n where n.message_id = o.message_id) as audited
-       from inbox.outbox_parked p join inbox.outbox o on o.id = p.event_id
-       where p.event_id = $1::uuid),
-     skipped as (
-       update inbox.outbox o set published_at = now()
-       from found f
-       where o.id = $1::uuid and f.audited and ${UNPUBLISHED}
-       returning f.event_id, f.message_id, f.type, f.aggregatetype, f.aggregateid, f.lane),
-     due as (update inbox.outbox_parked p set next_try_at = now() from skipped s where p.id = s.lane),
-     ${AUDITED('skip-event', 'skipped')}
-     select audited from found where not audited or exists (select from skipped)`,
+  const { rows } = await db.query<{ audited: boolean | null }>(
+    'select inbox.skip_event($1::uuid, $2::text, $3::text) as audited',
     [eventId, actor, reason],
   );
-  return rows[0] ?? null;
+  const { audited } = rows[0]!;
+  return audited === null ? null : { audited };
 }

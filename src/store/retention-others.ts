@@ -37,29 +37,18 @@ export async function walkResolvedLetters(
 
 /** Of replayed ones the audit keeps who replayed them, when and why. */
 export async function deleteReplayedLetters(tx: Queryable, ids: string[]): Promise<number> {
-  const { rowCount } = await tx.query(
-    `delete from inbox.dead_letters where id = any($1) and resolution = 'replayed'`,
-    [ids],
-  );
-  return rowCount ?? 0;
+  const { rows } = await tx.query<{ count: number }>('select inbox.delete_replayed($1::uuid[]) as count', [
+    ids,
+  ]);
+  return rows[0]!.count;
 }
 
 /** The entry of a discarded dead letter goes with it: both hold the same payload, and nothing will use it again. */
 export async function pruneDiscarded(tx: Queryable, ids: string[]): Promise<number> {
-  const { rowCount } = await tx.query(
-    `with due as materialized (
-       select d.id, d.error_type, e.id as entry_id
-       from inbox.dead_letters d join inbox.entries e using (message_id)
-       where d.id = any($1) and d.resolution = 'discarded' and d.pruned_at is null and e.status::text = 'DeadLetter'
-       for no key update of d, e skip locked),
-     entry as (
-       update inbox.entries e set payload = null, metadata = '{}', error = due.error_type, pruned_at = now()
-       from due where e.id = due.entry_id)
-     update inbox.dead_letters d set payload = null, metadata = '{}', error = due.error_type, pruned_at = now()
-     from due where d.id = due.id`,
-    [ids],
-  );
-  return rowCount ?? 0;
+  const { rows } = await tx.query<{ count: number }>('select inbox.prune_discarded($1::uuid[]) as count', [
+    ids,
+  ]);
+  return rows[0]!.count;
 }
 
 export interface AgedEvent {
@@ -83,9 +72,9 @@ export async function walkOutbox(
 }
 
 export async function deletePublished(tx: Queryable, due: Due, ids: string[]): Promise<number> {
-  const { rowCount } = await tx.query(
-    'delete from inbox.outbox where id = any($1) and published_at < $2::timestamptz',
+  const { rows } = await tx.query<{ count: number }>(
+    'select inbox.delete_published($1::uuid[], $2::timestamptz) as count',
     [ids, due.before],
   );
-  return rowCount ?? 0;
+  return rows[0]!.count;
 }

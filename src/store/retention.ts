@@ -17,7 +17,7 @@ export interface Due {
 export async function dueSince(db: Queryable, ageMs: number): Promise<Due> {
   const { rows } = await db.query<Due>(
     `select before::text, rpad(lpad(to_hex((extract(epoch from before) * 1000)::bigint), 12, '0'), 32, '0')::uuid as below
-     from (select greatest(now() - $1 * interval '1 millisecond', 'epoch') as before) as due`,
+     from (select greatest(now() - $1::float8 * interval '1 millisecond', 'epoch') as before) as due`,
     [ageMs],
   );
   return rows[0]!;
@@ -31,12 +31,12 @@ export async function findSettledMark(db: Queryable): Promise<string> {
 
 /** Until the transaction ends: the batches of two runs follow each other, so that they cannot wait in a circle. */
 export async function lockRetention(tx: Queryable): Promise<void> {
-  await tx.query('select from inbox.retention for update');
+  await tx.query('select inbox.lock_retention()');
 }
 
 /** Never back: another run may be further. */
 export async function moveSettledMark(tx: Queryable, mark: string): Promise<void> {
-  await tx.query('update inbox.retention set settled_to = $1 where settled_to < $1', [mark]);
+  await tx.query('select inbox.move_settled_mark($1::uuid)', [mark]);
 }
 
 export interface AgedEntry {
@@ -88,27 +88,17 @@ export async function walkEntriesLeft(
  * of them; 0 when none is left. In order and waiting, because another run may be about to do the same.
  */
 export async function emptyFailures(db: Queryable, messageIds: string[], limit: number): Promise<number> {
-  const { rowCount } = await db.query(
-    `with texts as materialized (
-       select id from inbox.failures
-       where message_id = any($1) and (stack is not null or error <> error_type)
-       order by id limit $2 for update)
-     update inbox.failures f set error = f.error_type, stack = null from texts where f.id = texts.id`,
+  const { rows } = await db.query<{ count: number }>(
+    'select inbox.empty_failures($1::text[], $2::integer) as count',
     [messageIds, limit],
   );
-  return rowCount ?? 0;
+  return rows[0]!.count;
 }
 
 /** The ids of those that were emptied. A row that somebody else has locked is left for the next run. */
 export async function pruneEntries(tx: Queryable, due: Due, ids: string[]): Promise<string[]> {
   const { rows } = await tx.query<{ id: string }>(
-    `with due as materialized (
-       select id from inbox.entries
-       where id = any($1) and status = 'Completed' and processed_at < $2 and pruned_at is null
-       for no key update skip locked)
-     update inbox.entries e set payload = null, metadata = '{}', result = null, pruned_at = now()
-     from due where e.id = due.id
-     returning e.id`,
+    'select inbox.prune_entries($1::uuid[], $2::timestamptz) as id',
     [ids, due.before],
   );
   return rows.map(({ id }) => id);
@@ -116,14 +106,9 @@ export async function pruneEntries(tx: Queryable, due: Due, ids: string[]): Prom
 
 /** Notes what the mark is about to pass and no run has pruned. */
 export async function noteLeft(tx: Queryable, ids: string[], mark: string): Promise<void> {
-  await tx.query(
-    `insert into inbox.retention_left (entry_id)
-     select id from inbox.entries where id = any($1) and id <= $2 and pruned_at is null
-     on conflict do nothing`,
-    [ids, mark],
-  );
+  await tx.query('select inbox.note_left($1::uuid[], $2::uuid)', [ids, mark]);
 }
 
 export async function forgetLeft(tx: Queryable, ids: string[]): Promise<void> {
-  await tx.query('delete from inbox.retention_left where entry_id = any($1)', [ids]);
+  await tx.query('select inbox.forget_left($1::uuid[])', [ids]);
 }

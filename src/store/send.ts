@@ -8,7 +8,6 @@ import type { Queryable } from '../database.ts';
 import type { Json } from '../json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
-import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
 
 /** Any client with a `query` like that of `pg`: Kysely's, Drizzle's and Knex's raw ones too. */
 export interface SqlClient {
@@ -18,41 +17,25 @@ export interface SqlClient {
 /** A relay that listens on it looks for Pending entries. Its notifications are empty: a wake-up, not a message. */
 export const PENDING_CHANNEL = 'inbox_pending';
 
+/** How long the statement of a caller's transaction waits for another one that holds a message_id, in ms. inbox.send: the same. */
+export const SEND_WAIT_MS = 2_000;
+
+const SEND = statement(`select ${ENTRY_COLUMNS} from inbox.send_messages($1::jsonb, $2::text, $3::integer)`);
+
 /**
- * Inserts those that are not there, Pending, and wakes the relays when the transaction commits: one NOTIFY a statement,
- * since a commit with a NOTIFY waits for every other such commit. `replyTo` is notified once the entry is settled.
+ * Inserts those that are not there, Pending, and wakes the relays when the transaction commits.
  *
  * @param transaction - whose it is. A caller may prepare it (PREPARE TRANSACTION), which fails after a NOTIFY: so relays are
- *   not woken if the server allows that, unless `inbox.wake` is on. inbox.send has the same rule in SQL
+ *   not woken if the server allows that, unless `inbox.wake` is on. inbox.send has the same rule
  * @returns the inserted ones
+ * @throws DatabaseError 55P03 when another transaction has held one of the ids for {@link SEND_WAIT_MS}
  */
 export async function insertPendingEntries(
   db: SqlClient,
   entries: readonly NewEntry[],
-  replyTo: string | null,
-  transaction: 'own' | "caller's" = 'own',
+  transaction: 'own' | 'caller' = 'own',
 ): Promise<Entry[]> {
-  const { rows } = await db.query(
-    `with inserted as (
-       insert into inbox.entries
-         (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to)
-       select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
-              m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), $2
-       from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place)
-       order by place
-       on conflict do nothing
-       returning *),
-     woken as materialized (
-       select pg_notify($3, '')
-       where exists (select from inserted) and ${NOTIFY_QUEUE_HAS_ROOM}
-         and case current_setting('inbox.wake', true)
-           when 'on' then true
-           when 'off' then false
-           else $4::boolean or current_setting('max_prepared_transactions') = '0'
-         end)
-     select ${ENTRY_COLUMNS} from inserted left join woken on true`,
-    [JSON.stringify(entries), replyTo, PENDING_CHANNEL, transaction === 'own'],
-  );
+  const { rows } = await db.query(SEND.text, [JSON.stringify(entries), transaction, SEND_WAIT_MS]);
   return rows as Entry[];
 }
 
@@ -62,47 +45,57 @@ export async function insertPendingEntries(
  */
 export type EntryToSend = NewEntry & { replyTo: string | null; taken: 'claimed' | 'leased' | null };
 
-const INSERT_PENDING = statement(
-  `insert into inbox.entries
-     (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to,
-      status, attempt, claimed_at, relayed_at)
-   select m ->> 'messageId', m ->> 'commandType', m -> 'payload', m ->> 'correlationId', m ->> 'causationId',
-          m -> 'metadata', inbox.fingerprint(m ->> 'commandType', m -> 'payload'), m ->> 'replyTo',
-          case when claimed then 'Processing' else 'Pending' end::inbox.entry_status, claimed::integer,
-          case when claimed then now() end, case when m ->> 'taken' = 'leased' then now() end
-   from jsonb_array_elements($1::jsonb) with ordinality as messages (m, place),
-     lateral (select coalesce(m ->> 'taken' = 'claimed', false) as claimed) as first_attempt
-   order by place
-   on conflict do nothing
-   returning ${ENTRY_COLUMNS}`,
-);
+/** Statements of the inbox's own wait only so long, in ms: then those that are not held are sent without the one that is. */
+const GROUP_WAIT_MS = 20;
 
-/** Inserts those that are not there, in a transaction of its own, and wakes nobody: see {@link wakeRelays}. */
+/**
+ * Inserts those that are not there, in a transaction of its own, and wakes nobody: see {@link wakeRelays}.
+ *
+ * @throws DatabaseError 55P03, after which nothing was stored, when another transaction holds one of the ids
+ */
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Entry>(db, INSERT_PENDING, [JSON.stringify(entries)]);
+  const { rows } = await run<Entry>(db, SEND, [JSON.stringify(entries), 'nobody', GROUP_WAIT_MS]);
+  return rows;
+}
+
+const SEND_UNBLOCKED = statement(
+  `select ${ENTRY_COLUMNS} from inbox.send_unblocked($1::jsonb, $2::text, $3::integer)`,
+);
+/** Waiting for many of them one after the other must not take long. */
+const EACH_WAIT_MS = 2;
+
+/** As {@link insertQuietly}, without those whose ids are held by other transactions. */
+export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
+  const { rows } = await run<Entry>(db, SEND_UNBLOCKED, [JSON.stringify(entries), 'nobody', EACH_WAIT_MS]);
   return rows;
 }
 
 /** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */
 export async function wakeRelays(db: Queryable): Promise<void> {
-  await db.query(`select set_config('synchronous_commit', 'off', true), pg_notify($1, '')`, [
-    PENDING_CHANNEL,
-  ]);
+  await db.query(
+    `select pg_catalog.set_config('synchronous_commit', 'off', true), pg_catalog.pg_notify($1, '')`,
+    [PENDING_CHANNEL],
+  );
 }
 
-/** A known entry, and whether it was sent with the same type and payload. */
-export type KnownEntry = Entry & { same: boolean };
+/** What is known of a message: the entry where it was sent with the same type and payload, null where it was not. */
+export interface KnownMessage {
+  messageId: string;
+  entry: Entry | null;
+}
 
 /** Of these messages the ones that are there, each compared with what was sent now. */
-export async function findKnownEntries(db: SqlClient, entries: readonly NewEntry[]): Promise<KnownEntry[]> {
+export async function findKnownMessages(
+  db: SqlClient,
+  entries: readonly NewEntry[],
+): Promise<KnownMessage[]> {
   const { rows } = await db.query(
-    `select e.*, fingerprint = sent_fingerprint as same
-     from (select m ->> 'messageId' as sent_id, inbox.fingerprint(m ->> 'commandType', m -> 'payload') as sent_fingerprint
-           from jsonb_array_elements($1::jsonb) as messages (m)) as sent
-     join (select ${ENTRY_COLUMNS}, fingerprint from inbox.entries) as e on e."messageId" = sent_id`,
+    `select sent_id as "sentId", same, ${ENTRY_COLUMNS}
+     from (select sent_id, same, (entry).* from inbox.known_messages($1::jsonb)) as known`,
     [JSON.stringify(entries)],
   );
-  return rows as KnownEntry[];
+  const known = rows as (Entry & { sentId: string; same: boolean })[];
+  return known.map(({ sentId, same, ...entry }) => ({ messageId: sentId, entry: same ? entry : null }));
 }
 
 /** How an entry that somebody waits for has ended. */
@@ -113,15 +106,20 @@ export interface SettledEntry {
   error: string | null;
 }
 
-/** Of these messages the ones that are Completed or DeadLetter. */
+/** Of these entries the ones that are Completed or DeadLetter, by their ids, which only their senders know. */
 export async function findSettledEntries(
   db: SqlClient,
-  messageIds: readonly string[],
+  entryIds: readonly string[],
 ): Promise<SettledEntry[]> {
   const { rows } = await db.query(
-    `select message_id as "messageId", status, result, error from inbox.entries
-     where message_id = any ($1) and status in ('Completed', 'DeadLetter')`,
-    [messageIds],
+    `select message_id as "messageId", status, result, error from inbox.settled_entries($1::uuid[])`,
+    [entryIds],
   );
   return rows as SettledEntry[];
+}
+
+/** The entry of a message that this login has sent or may see; else null. */
+export async function findOwnEntry(db: SqlClient, messageId: string): Promise<Entry | null> {
+  const { rows } = await db.query(`select ${ENTRY_COLUMNS} from inbox.entry_of($1::text)`, [messageId]);
+  return (rows[0] as Entry | undefined) ?? null;
 }

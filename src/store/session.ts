@@ -15,9 +15,10 @@ export interface SessionFacts {
 }
 
 /** What Postgres calls the setting's value now; null where this version has no such setting. */
-const WANTED = `unnest($2::text[], $3::text[], $4::text[]) as wanted (name, value, instead_of)
+const WANTED = `rows from (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]))
+    as wanted (name, value, instead_of)
   where pg_catalog.current_setting(name, true) is not null
-    and (instead_of = '' or pg_catalog.current_setting(name, true) = instead_of)`;
+    and (instead_of = ''::text or pg_catalog.current_setting(name, true) = instead_of)`;
 
 /**
  * Makes them the session's, unless a pooler is in between: then a later client of that server connection would have them.
@@ -32,7 +33,7 @@ export async function pinSession(
     `with session as materialized (select pg_catalog.pg_backend_pid() operator(pg_catalog.<>) $1::integer as pooled),
      pinned as materialized (
        select pg_catalog.set_config(name, value, false) from session, ${WANTED} and not session.pooled)
-     select pooled from session, (select count(*) from pinned) as pins`,
+     select pooled from session, (select pg_catalog.count(*) from pinned) as pins`,
     [backend, ...columns(settings)],
   );
   return { pooled: rows[0]!.pooled, differing: {} };

@@ -18,26 +18,23 @@ export interface RunningWorker {
 export const HEARTBEAT_MS = 10_000;
 /** A row that was not renewed for this long belongs to a worker that died. */
 export const ALIVE_FOR_MS = 3 * HEARTBEAT_MS;
-const KEPT_FOR_MS = 24 * 3_600_000;
 
 /** Condition on a row of `inbox.workers`. */
 export const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1 millisecond'`;
 
-/** Inserts or renews the row of a worker, and removes rows of workers that died a day ago. */
+/** Inserts or renews the row of a worker. */
 export async function noteWorker(db: Queryable, id: string, worker: RunningWorker): Promise<void> {
   await db.query(
-    `with removed as (
-       delete from inbox.workers where seen_at < now() - ${KEPT_FOR_MS}::float8 * interval '1 millisecond')
-     insert into inbox.workers (id, identity, namespace, task_queue, build_id, command_types)
+    `insert into inbox.workers (id, identity, namespace, task_queue, build_id, command_types)
      values ($1, $2, $3, $4, $5, $6)
      on conflict (id) do update set seen_at = now()`,
     [id, worker.identity, worker.namespace, worker.taskQueue, worker.buildId, worker.commandTypes],
   );
 }
 
-/** Removes the row of a worker that ends. */
+/** Removes the row of a worker that ends, and those of workers that died a day ago. */
 export async function forgetWorker(db: Queryable, id: string): Promise<void> {
-  await db.query('delete from inbox.workers where id = $1', [id]);
+  await db.query('select inbox.remove_workers($1::uuid)', [id]);
 }
 
 /** The task queues of the running workers that know this command type, in this namespace. */

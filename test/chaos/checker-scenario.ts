@@ -89,7 +89,7 @@ export async function runScenario(
   const seeds = bugs.map((bug) => bug.seed());
   try {
     await createChaosSchema(fixture.pool);
-    for (const { schema } of bugs) if (schema) await fixture.pool.query(schema);
+    for (const { schema } of [...bugs, ...seeds]) if (schema) await fixture.pool.query(schema);
     const run = new Run(fixture, new Set(bugs.flatMap(({ stuck }) => stuck ?? [])));
     patchDatabase(fixture.database.url, {
       patch: chain(seeds),
@@ -278,7 +278,7 @@ class Run {
       if (name === 'overtaken-unlocked') return false;
       const waiting = `select from pg_stat_activity
         where datname = current_database() and wait_event_type = 'Lock'
-          and application_name in ('inbox claims', 'inbox records')`;
+          and application_name in ('inbox looks', 'inbox claims', 'inbox records')`;
       return (await rows(this.#fixture.pool, waiting)).length > 0;
     });
     leave.open();

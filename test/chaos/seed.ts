@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { escapeLiteral } from 'pg';
 import type { QueryResult } from 'pg';
 import type { Patch, Statement } from '../support/patched-client.ts';
 import type { MessageName } from './checker-scenario.ts';
@@ -26,11 +27,13 @@ export interface Seed {
   patch: Patch;
   /** What has not been changed yet: a bug that touched nothing proves nothing, as when a statement got another text. */
   untouched: Set<string>;
+  /** Run before the worker starts. */
+  schema?: string;
   /** Run when all is settled; for what no path through the code can do. */
   corrupt?: string;
 }
 
-type Application = 'inbox attempts' | 'inbox claims' | 'inbox records' | 'inbox outbox';
+type Application = 'inbox attempts' | 'inbox looks' | 'inbox claims' | 'inbox records' | 'inbox outbox';
 
 /** Replaces text in every statement of the pool that has it. */
 export function rewrite(application: Application, ...changes: readonly (readonly [string, string])[]): Seed {
@@ -54,6 +57,32 @@ function replaceAll(
     untouched.delete(from);
   }
   return changed;
+}
+
+/** Replaces text in a function of the schema; fails where the function does not have it. */
+export function rewriteFunction(name: string, ...changes: readonly (readonly [string, string])[]): Seed {
+  const steps = changes.map(
+    ([from, to]) => `
+      if position(${escapeLiteral(from)} in body) = 0 then
+        raise exception 'inbox.% has no %', ${escapeLiteral(name)}, ${escapeLiteral(from)};
+      end if;
+      body := replace(body, ${escapeLiteral(from)}, ${escapeLiteral(to)});`,
+  );
+  const schema = `do $seed$
+    declare body text := pg_get_functiondef('inbox.${name}'::regproc);
+    begin ${steps.join('')} execute body; end $seed$`;
+  return { untouched: new Set(), patch: ({ send }) => send(), schema };
+}
+
+/** What both seeds do. */
+export function both(one: Seed, other: Seed): Seed {
+  return {
+    get untouched() {
+      return new Set([...one.untouched, ...other.untouched]);
+    },
+    patch: chain([one, other]),
+    schema: [one.schema, other.schema].filter((sql) => sql !== undefined).join(';\n'),
+  };
 }
 
 /** `what` is said once the bug has done its harm. */

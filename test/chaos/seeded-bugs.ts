@@ -9,14 +9,17 @@
  */
 import type { Statement } from '../support/patched-client.ts';
 import type { MessageName } from './checker-scenario.ts';
-import { byHand, custom, forged, rewrite } from './seed.ts';
+import { both, byHand, custom, forged, rewrite, rewriteFunction } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 import { ALERT_BUGS } from './seeded-alert-bugs.ts';
 import { DEAD_LETTER_BUGS } from './seeded-dead-letter-bugs.ts';
 
 const FENCE = `attempt = $2 and status::text = 'Processing'`;
+/** The same in the statement that completes. */
+const COMPLETION_FENCE = `attempt = $2::integer and status::text = 'Processing'::text
+       and pg_catalog.pg_current`;
 const LOCK = 'for update of entries';
-const SAME_TRANSACTION = 'pg_current_xact_id()::text = $3';
+const SAME_TRANSACTION = 'pg_catalog.pg_current_xact_id()::text = $3::text';
 
 /** The statements of `message`, where it is the first parameter. */
 const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
@@ -57,11 +60,13 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     stuck: ['started'],
     seed: () =>
       custom('a claim', (statement, done) => {
-        if (!statement.text.includes('insert into inbox.entries as e') || !isOf(statement, 'started'))
-          return statement.send();
+        if (!statement.text.includes('inbox.insert_and_claim(')) return statement.send();
+        const [message, ...others] = statement.values!;
+        const { messageId, ...rest } = JSON.parse(String(message)) as { messageId: string };
+        if (!messageId.startsWith('started-')) return statement.send();
         done();
-        const [id, ...others] = statement.values!;
-        return statement.send(statement.text, [String(id).slice(0, -1), ...others]);
+        const cut = JSON.stringify({ messageId: messageId.slice(0, -1), ...rest });
+        return statement.send(statement.text, [cut, ...others]);
       }),
   },
   {
@@ -124,7 +129,11 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     together: 'd',
     breaks: ['3a', '3b'],
     seed: () =>
-      rewrite('inbox attempts', [LOCK, ''], [`${FENCE} and pg_current`, 'attempt >= $2 and pg_current']),
+      rewrite(
+        'inbox attempts',
+        [LOCK, ''],
+        [COMPLETION_FENCE, 'attempt >= $2::integer and pg_catalog.pg_current'],
+      ),
   },
   {
     // With the row locked it could not be done from outside: it would wait for itself.
@@ -148,8 +157,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     breaks: ['3a', '6c'],
     mayBreak: ['3b'],
     seed: () =>
-      rewrite(
-        'inbox claims',
+      rewriteFunction(
+        'insert_and_claim',
         ['next_retry_at = null', 'next_retry_at = null, processed_at = null, result = null'],
         [`(e.status = 'Pending' or `, `(e.status in ('Pending', 'Completed') or `],
       ),
@@ -178,7 +187,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     together: 'b',
     breaks: ['3b'],
     seed: () =>
-      rewrite('inbox attempts', ['from completed, jsonb', 'from completed, generate_series(1, 2), jsonb']),
+      rewrite('inbox attempts', [
+        'from completed, pg_catalog.jsonb',
+        'from completed, generate_series(1, 2), pg_catalog.jsonb',
+      ]),
   },
   {
     name: 'events in another order',
@@ -223,8 +235,6 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       const records = rewrite(
         'inbox records',
         ['select message_id, generation, attempt, $3', `select message_id || '?', generation, attempt, $3`],
-        [`'discard', message_id, $2`, `'discard', message_id || '?', $2`],
-        [`select 'replay', letter.message_id`, `select 'replay', letter.message_id || '?'`],
         // The second letter is one of nobody; the first goes on as ever.
         [
           'from dead\n       returning *',
@@ -235,16 +245,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         ],
       );
       const attempts = rewrite('inbox attempts', [
-        'completed.message_id, clock',
-        `completed.message_id || '?', clock`,
+        'completed.message_id, pg_catalog.clock',
+        `completed.message_id || '?', pg_catalog.clock`,
       ]);
-      return {
-        get untouched() {
-          return new Set([...records.untouched, ...attempts.untouched]);
-        },
-        patch: (statement) =>
-          (statement.application === 'inbox attempts' ? attempts : records).patch(statement),
-      };
+      const audit = both(
+        rewriteFunction('discard_dead_letter', [
+          `'discard', letter.message_id`,
+          `'discard', letter.message_id || '?'`,
+        ]),
+        rewriteFunction('replay_dead_letter', [
+          `'replay', letter.message_id`,
+          `'replay', letter.message_id || '?'`,
+        ]),
+      );
+      return both(both(records, attempts), audit);
     },
   },
   {
@@ -267,7 +281,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'retry_count not begun anew by a replay',
     together: 'a',
     breaks: ['6a'],
-    seed: () => rewrite('inbox records', ['retry_count = 0,', '']),
+    seed: () => rewriteFunction('replay_dead_letter', ['retry_count = 0,', '']),
   },
   {
     name: 'more failures than attempts allowed (corrupted by hand: it would take a minute of retries)',
@@ -300,7 +314,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     together: 'h',
     breaks: ['6c'],
     seed: () =>
-      rewrite('inbox claims', [`(e.status = 'Pending' or `, `(e.status in ('Pending', 'Processing') or `]),
+      rewriteFunction('insert_and_claim', [
+        `(e.status = 'Pending' or `,
+        `(e.status in ('Pending', 'Processing') or `,
+      ]),
   },
   {
     name: 'next_retry_at stays when the retry begins',
@@ -316,9 +333,10 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     together: 'a',
     breaks: ['10'],
     seed: () =>
-      rewrite('inbox records', [
-        'payload = coalesce($4, e.payload),',
-        'payload = coalesce($4, e.payload), fingerprint = inbox.fingerprint(e.command_type, coalesce($4, e.payload)),',
+      rewriteFunction('replay_dead_letter', [
+        'payload = coalesce(replay_dead_letter.payload, e.payload),',
+        `payload = coalesce(replay_dead_letter.payload, e.payload),
+         fingerprint = inbox.fingerprint(e.command_type, coalesce(replay_dead_letter.payload, e.payload)),`,
       ]),
   },
   {
@@ -326,9 +344,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     together: 'b',
     breaks: ['10'],
     seed: () =>
-      rewrite('inbox records', [
+      rewriteFunction('replay_dead_letter', [
         `set resolution = 'replayed',`,
-        `set resolution = 'replayed', payload = coalesce($4, payload),`,
+        `set resolution = 'replayed', payload = coalesce(replay_dead_letter.payload, d.payload),`,
       ]),
   },
   {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { MessageName } from './checker-scenario.ts';
-import { rewrite } from './seed.ts';
+import { both, rewrite, rewriteFunction } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 
 const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
@@ -15,9 +15,10 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
     together: 'g',
     breaks: ['7b', '7d', '9'],
     seed: () =>
-      rewrite('inbox records', [
-        `set resolution = 'replayed', resolved_at = now(), resolved_by = $2, resolved_reason = $3`,
-        'set resolved_reason = $3',
+      rewriteFunction('replay_dead_letter', [
+        `set resolution = 'replayed', resolved_at = now(), resolved_by = replay_dead_letter.actor,
+        resolved_reason`,
+        'set resolved_reason',
       ]),
   },
   {
@@ -37,12 +38,12 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
     together: 'f',
     breaks: ['7d', '9'],
     seed: () =>
-      rewrite(
-        'inbox records',
+      rewriteFunction(
+        'replay_dead_letter',
         [
-          `where message_id = $1 and coalesce(resolution, '') = '' and ($5::uuid is null or id = $5)
-       returning id, message_id, generation`,
-          `where message_id = $1 and $5::uuid is null returning id, message_id, generation`,
+          `and coalesce(d.resolution, '') = ''
+      and (replay_dead_letter.dead_letter_id is null or d.id = replay_dead_letter.dead_letter_id)`,
+          'and replay_dead_letter.dead_letter_id is null',
         ],
         [` and e.status::text = 'DeadLetter'`, ''],
       ),
@@ -53,7 +54,11 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
     breaks: ['7c', '8'],
     mayBreak: ['9'],
     stuck: REPLAYED,
-    seed: () => rewrite('inbox records', [` and e.status::text = 'DeadLetter'`, ` and e.status = 'Pending'`]),
+    seed: () =>
+      rewriteFunction('replay_dead_letter', [
+        ` and e.status::text = 'DeadLetter'`,
+        ` and e.status = 'Pending'`,
+      ]),
   },
   {
     name: 'a dead letter whose workflow is gone is taken for a discarded one',
@@ -67,24 +72,30 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
     together: 'e',
     breaks: ['9'],
     schema: 'alter table inbox.dead_letters drop constraint resolution_is_whole',
-    seed: () => rewrite('inbox records', ['resolved_by = $2', 'resolved_by = null']),
+    seed: () =>
+      both(
+        rewriteFunction('replay_dead_letter', [
+          'resolved_by = replay_dead_letter.actor',
+          'resolved_by = null',
+        ]),
+        rewriteFunction('discard_dead_letter', [
+          'resolved_by = discard_dead_letter.actor',
+          'resolved_by = null',
+        ]),
+      ),
   },
   {
     name: 'a discard that the audit does not show',
     together: 'a',
     breaks: ['9'],
-    seed: () =>
-      rewrite('inbox records', [
-        `jsonb_build_object('deadLetterId', id) from letter`,
-        `jsonb_build_object('deadLetterId', id) from letter where false`,
-      ]),
+    seed: () => rewriteFunction('discard_dead_letter', ['from letter)', 'from letter where false)']),
   },
   {
     name: 'a replay that the audit does not show',
     together: 'b',
     breaks: ['9'],
     seed: () =>
-      rewrite('inbox records', [
+      rewriteFunction('replay_dead_letter', [
         'from letter join entry using (message_id)',
         'from letter join entry using (message_id) where false',
       ]),

@@ -81,10 +81,7 @@ describe('the checks of what surrounds the inbox', () => {
         return answer;
       }),
       rewrite('inbox outbox', ['\n  order by o.position', '\n  order by o.position desc']),
-      rewrite('inbox outbox', [
-        'delete from inbox.outbox_parked where',
-        'delete from inbox.outbox_parked where false and',
-      ]),
+      rewrite('inbox outbox', ['inbox.remove_parked($2::bigint, $1::uuid) as done', 'true as done']),
     ];
     await publish(seeds);
     assert.deepEqual(

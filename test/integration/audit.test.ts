@@ -18,6 +18,8 @@ describe('the audit', () => {
   before(async () => {
     database = await createTestDatabase();
     await database.pool.query(`select inbox.send('order-' || n, 'Pay', '{}') from generate_series(1, 2) n`);
+    // Its line would be of today.
+    await database.pool.query('alter table inbox.campaigns disable trigger campaign_is_audited');
     const { rows } = await database.pool.query<{ id: string }>(
       `with made as (
          insert into inbox.campaigns (actor, filter, canary, rate, concurrency, stop_above, total)

@@ -191,13 +191,13 @@ describe('retention', () => {
 
   it('touches no more rows than the batch size in one statement', async () => {
     const touched = ['entries', 'failures', 'dead_letters', 'outbox', 'retention_left'];
-    await pool.query('create table touched (rows bigint)');
-    await pool.query(`create function note_touched() returns trigger language plpgsql as
-      $$ begin insert into touched select count(*) from touched_rows; return null; end $$`);
+    await pool.query('create table public.touched (rows bigint)');
+    await pool.query(`create function public.note_touched() returns trigger language plpgsql as
+      $$ begin insert into public.touched select count(*) from touched_rows; return null; end $$`);
     for (const table of touched)
       for (const event of ['insert', 'update', 'delete']) {
         await pool.query(`create trigger t_${event} after ${event} on inbox.${table}
-          referencing ${event === 'delete' ? 'old' : 'new'} table as touched_rows execute function note_touched()`);
+          referencing ${event === 'delete' ? 'old' : 'new'} table as touched_rows execute function public.note_touched()`);
       }
     await seedMany(
       pool,
@@ -214,13 +214,13 @@ describe('retention', () => {
       await seedOpen(pool, `open-${index}`, 'Pending', { days: 40 });
       await seedEvent(pool, 'Old', { days: 40, publishedDays: 40 });
     }
-    await pool.query('truncate touched');
+    await pool.query('truncate public.touched');
     await prune(pool, { ...EVERYTHING, batchSize: 4 });
     const [{ most, total } = { most: 0, total: 0 }] = await rows<{ most: number; total: number }>(
       pool,
-      'select max(rows)::integer as most, sum(rows)::integer as total from touched',
+      'select max(rows)::integer as most, sum(rows)::integer as total from public.touched',
     );
-    await pool.query('drop function note_touched cascade; drop table touched');
+    await pool.query('drop function public.note_touched cascade; drop table public.touched');
     assert.equal(most, 4);
     // Entries, their failures, notes on those left, dead letters and events; each was seen.
     assert.ok(total >= 23 + 4 + 54 + 9 + 9 + 5 + 9, `${total}`);
