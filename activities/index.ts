@@ -20,11 +20,13 @@ import type { ActivityDependencies, AlertDependencies } from './dependencies.ts'
 import { withHeartbeat } from './heartbeat.ts';
 import { createGuard } from './wrong-inbox.ts';
 import { createOperatorActivities } from './operator.ts';
+import { createRecordReader } from './record.ts';
 
 export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 
 export function createActivities(dependencies: ActivityDependencies, alerts: AlertDependencies) {
   const attempt = createAttempt(dependencies);
+  const readRecord = createRecordReader(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
   const operator = createOperatorActivities(dependencies);
   const campaign = createCampaignActivities(dependencies);
@@ -47,6 +49,8 @@ export function createActivities(dependencies: ActivityDependencies, alerts: Ale
     retry: own(attempt),
     /** Every attempt of a command that is declared long-running. */
     longRunningAttempt: own(attempt),
+    /** What came of a command that was Completed before its workflow: a local activity. */
+    readRecord: own((_origin: Origin) => readRecord()),
     deadLetterCancelled: (origin?: Origin) => beating(deadLetterCancelled)(origin ?? {}),
     replayDeadLetter: beating((input: ReplayInput) => operator.replayDeadLetter(input)),
     discardDeadLetter: beating((input: DiscardInput) => operator.discardDeadLetter(input)),

@@ -10,7 +10,6 @@
 create function inbox.is_owner() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   select pg_has_role(current_user, nspowner, 'usage') from pg_namespace where nspname = 'inbox'
 $$;
@@ -19,7 +18,6 @@ $$;
 create function inbox.refuse_edit() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 begin
   if inbox.is_owner() then
@@ -158,7 +156,6 @@ create function inbox.replay_dead_letter(message_id text, actor text, reason tex
   campaign_id uuid, changed jsonb) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with letter as (
     update inbox.dead_letters d
@@ -194,7 +191,6 @@ $$;
 create function inbox.discard_dead_letter(message_id text, actor text, reason text, dead_letter_id uuid) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with letter as (
     update inbox.dead_letters d
@@ -215,7 +211,6 @@ $$;
 create function inbox.restore_dead_letter(message_id text, actor text, reason text) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with discarded as (
     select d.id, d.resolved_by, d.resolved_reason, d.resolved_at
@@ -243,7 +238,6 @@ create function inbox.change_campaign(campaign_id uuid, from_states text[], to_s
   reason text) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 begin
   if not exists (
@@ -284,7 +278,6 @@ $$;
 create function inbox.audit_campaign() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 begin
   insert into inbox.audit (action, campaign_id, actor, reason, details)
@@ -299,7 +292,6 @@ create trigger campaign_is_audited after insert on inbox.campaigns
 create function inbox.refuse_later_items() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 begin
   if not inbox.is_owner() and exists (
@@ -320,7 +312,6 @@ create trigger campaign_has_its_items after insert on inbox.campaign_items
 create function inbox.audit_event(event_id uuid, action text, actor text, reason text) returns boolean
 language sql volatile
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with audited as (
     insert into inbox.audit (action, message_id, actor, reason, details)
@@ -337,7 +328,6 @@ $$;
 create function inbox.release_parked(event_ids uuid[], actor text, reason text) returns setof uuid
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 declare
   released uuid;
@@ -359,7 +349,6 @@ $$;
 create function inbox.skip_event(event_id uuid, actor text, reason text) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
 declare
   lane bigint;
@@ -386,7 +375,6 @@ $$;
 create function inbox.lock_retention() returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   select from inbox.retention for update
 $$;
@@ -395,7 +383,6 @@ $$;
 create function inbox.move_settled_mark(mark uuid) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   update inbox.retention set settled_to = mark where settled_to < mark
 $$;
@@ -404,7 +391,6 @@ $$;
 create function inbox.is_over(e inbox.entries) returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   select e.status::text = 'Completed' or e.status::text = 'DeadLetter' and not exists (
     select from inbox.dead_letters d where d.message_id = e.message_id and d.resolution is null)
@@ -413,7 +399,6 @@ $$;
 create function inbox.empty_failures(message_ids text[], most integer) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with texts as materialized (
     select f.id from inbox.failures f join inbox.entries e using (message_id)
@@ -428,7 +413,6 @@ $$;
 create function inbox.prune_entries(ids uuid[], before timestamptz) returns setof uuid
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with due as materialized (
     select id from inbox.entries
@@ -443,7 +427,6 @@ $$;
 create function inbox.prune_discarded(ids uuid[]) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with due as materialized (
     select d.id, d.error_type, e.id as entry_id
@@ -464,7 +447,6 @@ $$;
 create function inbox.delete_replayed(ids uuid[]) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with deleted as (
     delete from inbox.dead_letters where id = any (ids) and coalesce(resolution, '') = 'replayed' returning true)
@@ -474,7 +456,6 @@ $$;
 create function inbox.delete_published(ids uuid[], before timestamptz) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with deleted as (delete from inbox.outbox where id = any (ids) and published_at < before returning true)
   select count(*)::integer from deleted
@@ -483,7 +464,6 @@ $$;
 create function inbox.delete_alerts(ids uuid[], before timestamptz) returns integer
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with deleted as (delete from inbox.alerts where id = any (ids) and ended_at < before returning true)
   select count(*)::integer from deleted
@@ -493,7 +473,6 @@ $$;
 create function inbox.note_left(ids uuid[], mark uuid) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   insert into inbox.retention_left (entry_id)
   select id from inbox.entries where id = any (ids) and id <= mark and pruned_at is null
@@ -503,7 +482,6 @@ $$;
 create function inbox.forget_left(ids uuid[]) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   delete from inbox.retention_left l using inbox.entries e
   where l.entry_id = any (ids) and e.id = l.entry_id
@@ -514,7 +492,6 @@ $$;
 create function inbox.remove_workers(worker_id uuid) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   delete from inbox.workers where id = worker_id or seen_at < now() - interval '1 day'
 $$;
@@ -524,7 +501,6 @@ $$;
 create function inbox.remove_parked(lane bigint, lease_holder uuid) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   with removed as (
     delete from inbox.outbox_parked p
@@ -538,7 +514,6 @@ $$;
 create function inbox.lost_attempts(age interval, out message_id text, out claimed_at timestamptz) returns setof record
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
-set standard_conforming_strings = on
 as $$
   select e.message_id, e.claimed_at from inbox.entries e
   where e.status = 'Processing' and e.claimed_at < now() - age

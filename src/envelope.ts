@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { z } from 'zod';
-import { isLongerThan } from './characters.ts';
+import { envelopeProblem, hasControlCharacter } from './envelope-shape.ts';
 import { InvalidMessageError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
 import { findJsonProblem, storedBytes } from './json.ts';
@@ -12,41 +11,7 @@ import type { NewEntry } from './store/entries.ts';
 
 export const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576;
 const MAX_MESSAGE_ID_BYTES = 200;
-const MAX_TYPE_LENGTH = 200;
-const MAX_TRACE_ID_LENGTH = 255;
 const MAX_METADATA_BYTES = 65_536;
-
-const missingOr = (problem: string) => (issue: { input: unknown }) =>
-  issue.input === undefined ? 'is missing' : problem;
-
-const text = z
-  .string({ error: missingOr('must be text') })
-  .refine((value) => !/[\p{Cc}\p{Cs}]/u.test(value), {
-    error: 'has a control character or a lone surrogate',
-  });
-const upTo = (limit: number) =>
-  text
-    .min(1, 'is empty')
-    .refine((value) => !isLongerThan(value, limit), { error: `is longer than ${limit} characters` });
-const traceId = upTo(MAX_TRACE_ID_LENGTH)
-  .nullish()
-  .transform((value) => value ?? null);
-
-const envelope = z.object(
-  {
-    commandType: upTo(MAX_TYPE_LENGTH),
-    payload: z.unknown().refine((value) => value !== undefined, 'is missing'),
-    correlationId: traceId,
-    causationId: traceId,
-    // Not z.record: it drops keys named __proto__, and metadata is kept as it came.
-    metadata: z.custom<object>((value) => isObject(value), 'must be an object').nullish(),
-  },
-  { error: missingOr('must be an object with commandType and payload') },
-);
-
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
 
 /**
  * Checks a message id: 1 to 200 bytes of UTF-8, no control characters, not blank.
@@ -62,7 +27,7 @@ export function checkMessageId(messageId: unknown): string {
 function messageIdProblem(messageId: unknown): string | null {
   if (typeof messageId !== 'string') return 'must be text';
   if (messageId.trim() === '') return 'is empty or blank';
-  if (/[\p{Cc}\p{Cs}]/u.test(messageId)) return 'has a control character or a lone surrogate';
+  if (hasControlCharacter(messageId)) return 'has a control character or a lone surrogate';
   if (Buffer.byteLength(messageId) > MAX_MESSAGE_ID_BYTES)
     return `is longer than ${MAX_MESSAGE_ID_BYTES} bytes`;
   return null;
@@ -76,20 +41,25 @@ function messageIdProblem(messageId: unknown): string | null {
  */
 export function parseEnvelope(messageId: unknown, input: unknown, maxPayloadBytes: number): NewEntry {
   const id = checkMessageId(messageId);
-  const parsed = envelope.safeParse(input);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new InvalidMessageError(issue.path.join('.') || 'the argument', issue.message);
-  }
-  const { commandType, correlationId, causationId, payload, metadata } = parsed.data;
+  const problem = envelopeProblem(input);
+  if (problem) throw new InvalidMessageError(problem.field, problem.problem);
+  const { commandType, correlationId, causationId, payload, metadata } = input as CheckedEnvelope;
   return {
     messageId: id,
     commandType,
-    payload: checkJson(payload, 'payload', maxPayloadBytes),
-    correlationId,
-    causationId,
-    metadata: checkJson(metadata ?? {}, 'metadata', MAX_METADATA_BYTES) as JsonObject,
+    payload: checkSize(payload, 'payload', maxPayloadBytes),
+    correlationId: correlationId ?? null,
+    causationId: causationId ?? null,
+    metadata: checkSize(metadata ?? {}, 'metadata', MAX_METADATA_BYTES) as JsonObject,
   };
+}
+
+interface CheckedEnvelope {
+  commandType: string;
+  payload: Json;
+  correlationId?: string | null;
+  causationId?: string | null;
+  metadata?: JsonObject | null;
 }
 
 /**
@@ -101,10 +71,14 @@ export function parseEnvelope(messageId: unknown, input: unknown, maxPayloadByte
 export function checkJson(value: unknown, field: string, maxBytes: number): Json {
   const problem = findJsonProblem(value, field);
   if (problem) throw new InvalidMessageError(problem.path, problem.problem);
+  return checkSize(value as Json, field, maxBytes);
+}
+
+function checkSize(value: Json, field: string, maxBytes: number): Json {
   const bytes = sizeOf(value, field, maxBytes);
   if (bytes > maxBytes)
     throw new InvalidMessageError(field, `is ${bytes} bytes as Postgres stores it; the limit is ${maxBytes}`);
-  return value as Json;
+  return value;
 }
 
 function sizeOf(value: unknown, field: string, maxBytes: number): number {

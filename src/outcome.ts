@@ -8,6 +8,13 @@ import type { CampaignLook } from './campaign.ts';
 import type { Json } from './json.ts';
 import type { CampaignArgument, DiscardRequest, OperatorNote, ReplayRequest } from './protocol.ts';
 
+/** What came of a command that completed without a workflow. */
+export interface CommandRecord {
+  /** When it was completed, ISO 8601. */
+  at: string;
+  result: Json;
+}
+
 /** What the workflow must know of a command; it cannot read the registry itself. */
 export interface CommandFacts {
   commandType: string;

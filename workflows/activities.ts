@@ -17,6 +17,7 @@ const FIRST_ATTEMPT_LIMIT_MS = 60_000 + MARGIN_MS;
 const HEARTBEAT_TIMEOUT_MS = 10_000;
 
 type FirstAttempt = Pick<Activities, 'firstAttempt'>;
+type RecordReader = Pick<Activities, 'readRecord'>;
 type Attempts = Pick<Activities, 'retry' | 'longRunningAttempt'>;
 type AlertActions = Pick<Activities, 'tellOfDeadLetters'>;
 type OperatorActions = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
@@ -38,6 +39,16 @@ export function firstAttempt(summary: string): FirstAttempt {
     retry: { maximumAttempts: 1 },
     localRetryThreshold: 1,
     summary,
+  });
+}
+
+/** In the workflow task itself, once. What fails here is found out by the ordinary way. */
+export function recordReader(): RecordReader {
+  return proxyLocalActivities<RecordReader>({
+    startToCloseTimeout: MARGIN_MS,
+    retry: { maximumAttempts: 1 },
+    localRetryThreshold: 1,
+    summary: 'what came of it',
   });
 }
 

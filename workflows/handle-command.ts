@@ -12,17 +12,25 @@ import {
   CancellationScope,
   condition,
   isCancellation,
+  patched,
   setHandler,
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import { envelopeProblem } from '../src/envelope-shape.ts';
 import type { Json } from '../src/json.ts';
 import { summaryLine } from '../src/markdown.ts';
-import type { AttemptInput, AttemptOutcome, CommandFacts, OperatorOutcome } from '../src/outcome.ts';
+import type {
+  AttemptInput,
+  AttemptOutcome,
+  CommandFacts,
+  CommandRecord,
+  OperatorOutcome,
+} from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
 import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
 import { cutText } from '../src/text.ts';
-import { activitiesFor, firstAttempt, operatorActivities, origin } from './activities.ts';
+import { activitiesFor, firstAttempt, operatorActivities, origin, recordReader } from './activities.ts';
 import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
 import { discardSignal, replaySignal, statusQuery } from './messages.ts';
@@ -43,15 +51,19 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => story.report());
   refuseUndecodable(envelope);
-  const recorded = recordOf(envelope);
+  const claimed = recordOf(envelope);
+  const recorded = claimed && (await verified(claimed));
   if (recorded) {
     story.completedBefore(recorded.at);
     return recorded.result;
   }
+  // An argument that tells of a completion which was none: the entry decides, as where there is no argument.
+  const command = claimed ? undefined : envelope;
+  refuseInvalid(command);
 
   let forCampaign: CommandFacts | null = null;
   for (;;) {
-    const outcome = await untilSettled(envelope, story, requests.replayed, forCampaign);
+    const outcome = await untilSettled(command, story, requests.replayed, forCampaign);
     if (outcome.kind === 'completed') {
       story.completed();
       return outcome.result;
@@ -67,6 +79,30 @@ function refuseUndecodable(envelope: unknown): void {
   const problem = undecodable(envelope);
   if (problem === null) return;
   throw ApplicationFailure.nonRetryable(`the argument ${problem}`, FAILURE.invalidEnvelope);
+}
+
+/** Earlier workflows left it to the first attempt. Only what is refused is marked with the patch. */
+const REFUSE_PATCH = 'refuse-invalid-envelope';
+
+/** What cannot become an entry reaches no activity. A number that is not exact is left to it: it names the place. */
+function refuseInvalid(envelope: unknown): void {
+  if (envelope === undefined || inexact(envelope) !== null) return;
+  const problem = envelopeProblem(envelope);
+  if (problem === null || !patched(REFUSE_PATCH)) return;
+  throw ApplicationFailure.nonRetryable(`${problem.field} ${problem.problem}`, FAILURE.invalidEnvelope);
+}
+
+/** Whoever may start workflows could write any result into the argument. Workflows of earlier releases believed it. */
+const VERIFY_PATCH = 'verify-record';
+
+/** What Postgres says of a command that is said to have completed. Null: it has not, or Postgres could not be asked. */
+async function verified(claimed: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
+  if (!patched(VERIFY_PATCH)) return claimed;
+  try {
+    return await recordReader().readRecord(origin());
+  } catch {
+    return null;
+  }
 }
 
 /** Longer than any time in ISO 8601. */

@@ -106,6 +106,19 @@ export async function findEntry(db: Queryable, messageId: string): Promise<Entry
   return rows[0] ?? null;
 }
 
+/** What came of a Completed entry; else null. */
+export async function findRecord(
+  db: Queryable,
+  messageId: string,
+): Promise<{ processedAt: Date; result: Json } | null> {
+  const { rows } = await db.query<{ processedAt: Date; result: Json }>(
+    `select processed_at as "processedAt", result from inbox.entries
+     where message_id = $1::text and status::text = 'Completed'`,
+    [messageId],
+  );
+  return rows[0] ?? null;
+}
+
 /** A Failed entry whose next attempt is not due, with the wait by the database's clock in ms; else null. */
 export async function findWaitingEntry(
   db: Queryable,

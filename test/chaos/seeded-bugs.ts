@@ -121,7 +121,11 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     name: 'no fence',
     together: 'c',
     breaks: ['3a', '3b'],
-    seed: () => rewrite('inbox attempts', [FENCE, 'attempt >= $2']),
+    seed: () =>
+      rewrite('inbox attempts', [
+        `attempt = $2::integer and status::text = 'Processing'::text`,
+        'attempt >= $2::integer',
+      ]),
   },
   {
     // The fence of the completing statement alone holds an overtaken attempt back: it locks and checks in one.

@@ -101,17 +101,16 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     assert.deepEqual([code, stdout], [0, '3 accepted, 0 duplicate, 0 refused\n']);
   });
 
-  it('comes through when Postgres ends its transaction for a deadlock', async () => {
+  it('comes through when it and another transaction wait for each other', async () => {
     const inbox = await createInbox({ pool: database.pool });
-    // Whoever waits longest looks for the deadlock first, and is its victim: not this test.
-    const victim = { ...env(), PGOPTIONS: '-c deadlock_timeout=3s' };
     let sending: Promise<CliResult> | undefined;
     await withTransaction(database.pool, async (tx) => {
+      // Postgres finds a deadlock, or the wait of the command line is over: it is the one that gives way.
       await tx.query(`set local deadlock_timeout = '10min'`);
       await inbox.send({ messageId: 'crossed-b', type: 'Quick', payload: 1 }, { tx });
       sending = startCli(
         ['send', '--file', '-'],
-        victim,
+        env(),
         `${line('crossed-z')}\n${line('crossed-a')}\n${line('crossed-b')}\n`,
       ).result;
       await eventually('the command line waits for crossed-b', async () => {
@@ -122,12 +121,8 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     });
     const { code, stdout, stderr } = await sending!;
     assert.deepEqual([code, stderr], [0, '']);
-    assert.equal(stdout, '1 accepted, 2 duplicate, 0 refused\n');
-    const deadlocks = `select deadlocks::integer from pg_stat_database where datname = current_database()`;
-    await eventually('there was a deadlock', async () => {
-      const [row] = await rows<{ deadlocks: number }>(database.pool, deadlocks);
-      return row!.deadlocks === 1;
-    });
+    // Which of the two has stored crossed-a depends on when the wait of the command line was over.
+    assert.match(stdout, /^(?:1 accepted, 2 duplicate|2 accepted, 1 duplicate), 0 refused\n$/);
     await inbox.close();
   });
 

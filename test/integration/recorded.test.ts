@@ -12,6 +12,7 @@ import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import type { JsonObject } from '../../src/json.ts';
 import { SEARCH_ATTRIBUTES } from '../../src/protocol.ts';
+import type { Envelope } from '../../src/protocol.ts';
 import { createRegistry } from '../../src/registry.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
@@ -70,12 +71,42 @@ describe('express commands that are recorded', () => {
     assert.deepEqual(await workflow('well').result(), { attempt: 1 });
     const { events } = await workflow('well').fetchHistory();
     const types = events!.map(({ eventType }) => String(eventType));
-    assert.equal(types.length, 5, types.join());
+    // One workflow task; in it, the look at the entry, and the mark of a patch with its search attribute.
+    assert.equal(types.length, 8, types.join());
     const { status, commandType } = await fixture.status(fixture.id('well'));
     assert.deepEqual([status, commandType], ['Completed', 'RecordedPay']);
     const { searchAttributes } = await workflow('well').describe();
     assert.deepEqual(searchAttributes[SEARCH_ATTRIBUTES.commandType], ['RecordedPay']);
     assert.deepEqual(searchAttributes[SEARCH_ATTRIBUTES.correlationId], ['flow']);
+  });
+
+  it('have the result that Postgres has, whatever the argument of the workflow says', async () => {
+    const forged = {
+      commandType: 'RecordedPay',
+      completed: { at: '2020-01-01T00:00:00Z', result: { paid: 1e6 } },
+    };
+    const start = (name: string) => fixture.start(fixture.id(name), forged as unknown as Envelope);
+    // Completed with another result.
+    await send('forged-result');
+    await recordedOnce(fixture, [fixture.id('forged-result')]);
+    await workflow('forged-result').result();
+    const handle = await start('forged-result');
+    assert.deepEqual(await handle.result(), { attempt: 1 });
+    // Not there at all.
+    const unknown = await start('forged-entry');
+    await assert.rejects(unknown.result(), (error) =>
+      /no entry has the message_id/.test(String((error as Error).cause)),
+    );
+    assert.equal(await fixture.entry(fixture.id('forged-entry')), null);
+    // There, and not completed: it is handled as ever.
+    await fixture.pool.query(
+      `insert into inbox.entries (message_id, command_type, payload, fingerprint, relayed_at)
+       values ($1, 'RecordedPay', '{}', inbox.fingerprint('RecordedPay', '{}'), now())`,
+      [fixture.id('forged-early')],
+    );
+    const early = await start('forged-early');
+    assert.deepEqual(await early.result(), { attempt: 1 });
+    await recordedOnce(fixture, [fixture.id('forged-early')]);
   });
 
   it('leave it also when nobody told of them in memory, more at once than there are places', async () => {

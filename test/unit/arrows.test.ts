@@ -9,7 +9,9 @@ import type { Import, Source } from '../support/sources.ts';
 
 const PURE = [
   'campaign',
+  'characters',
   'command',
+  'envelope-shape',
   'errors',
   'json',
   'json-text',

@@ -1,0 +1,18 @@
+/**
+ * What came of a command that completed before its workflow began.
+ *
+ * @module
+ */
+import { activityInfo } from '@temporalio/activity';
+import type { CommandRecord } from '../src/outcome.ts';
+import { findRecord } from '../src/store/entries.ts';
+import { reaching } from './answers.ts';
+import type { ActivityDependencies } from './dependencies.ts';
+
+export function createRecordReader({ claims }: Pick<ActivityDependencies, 'claims'>) {
+  /** Null when the command has not completed, whatever the argument of the workflow says. */
+  return async function readRecord(): Promise<CommandRecord | null> {
+    const found = await reaching(findRecord(claims, activityInfo().workflowExecution!.workflowId));
+    return found && { at: found.processedAt.toISOString(), result: found.result };
+  };
+}
