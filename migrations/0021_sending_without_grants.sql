@@ -13,7 +13,7 @@ create table inbox.sender_limits (
   -- Its message ids must begin with this text. Empty: any id.
   id_prefix     text not null default '',
   -- The command types that it may send. Null: all.
-  command_types text[]
+  command_types text[] check (array_position(command_types, null) is null)
 );
 
 -- What is wrong with a message, or null. The rules of the TypeScript border, in the same words where that is possible. The two
@@ -177,26 +177,51 @@ begin
 end
 $$;
 
--- Of these messages the ones that are there, and whether they were stored with the same type and payload. The entry is only
--- shown to who knows both.
-create function inbox.known_messages(messages jsonb, out sent_id text, out same boolean, out entry inbox.entries)
+-- Whether the login may see the entry with all that its sender has put into it: it has sent it, is confined to a prefix that the
+-- id has, or may read the table.
+create function inbox.is_own(sent_by text, message_id text) returns boolean
+language sql stable
+return sent_by = session_user
+  or has_table_privilege(session_user, 'inbox.entries', 'select')
+  or exists (select from inbox.sender_limits l
+             where l.login = session_user and l.id_prefix <> '' and starts_with(message_id, l.id_prefix));
+
+-- Of these messages the ones that are there, and whether they were stored with the same type and payload. Who knows both is shown
+-- what came of the command. What else its sender gave with it is only shown where the entry is the login's own.
+create function inbox.known_messages(messages jsonb, out sent_id text, out same boolean,
+  out id uuid, out message_id text, out command_type text, out payload jsonb, out status inbox.entry_status,
+  out received_at timestamptz, out processed_at timestamptz, out retry_count integer, out next_retry_at timestamptz,
+  out error text, out correlation_id text, out causation_id text, out metadata jsonb, out attempt integer,
+  out generation integer, out result jsonb, out pruned_at timestamptz)
 returns setof record
 language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_column
 begin
   return query
-    select e.message_id::text, e.fingerprint = sent.fingerprint, case when e.fingerprint = sent.fingerprint then e::inbox.entries end
-    from (select m ->> 'messageId' as id, m ->> 'commandType' as type,
-                 inbox.fingerprint_of(m ->> 'commandType', (m -> 'payload')::text) as fingerprint
-          from jsonb_array_elements(messages) as list (m)) as sent
-    left join inbox.sender_limits l on l.login = session_user,
-      -- One look at the index for each, however many entries the planner believes there are.
-      lateral (select * from inbox.entries where entries.message_id = sent.id limit 1) as e
-    where case
-      when l.login is null
-        or starts_with(sent.id, l.id_prefix) and (l.command_types is null or sent.type = any (l.command_types)) then true
-      else inbox.refuse_message(sent.id, sent.type, null) end;
+    select sent.sent_id, sent.same, found.id, found.message_id::text, found.command_type, found.payload, found.status,
+           found.received_at, found.processed_at, found.retry_count, found.next_retry_at, found.error,
+           case when found.own then found.correlation_id end, case when found.own then found.causation_id end,
+           case when found.own then found.metadata else '{}' end, found.attempt, found.generation, found.result,
+           found.pruned_at
+    -- Refused before anything is looked for.
+    from (select given.sent_id, e.id, e.fingerprint = given.fingerprint as same
+          from (select m ->> 'messageId' as sent_id,
+                       inbox.fingerprint_of(m ->> 'commandType', (m -> 'payload')::text) as fingerprint
+                from jsonb_array_elements(messages) as list (m)
+                left join inbox.sender_limits l on l.login = session_user
+                where case
+                  when l.login is null or starts_with(m ->> 'messageId', l.id_prefix)
+                    and (l.command_types is null or m ->> 'commandType' = any (l.command_types)) then true
+                  else inbox.refuse_message(m ->> 'messageId', m ->> 'commandType', null) end
+                offset 0) as given,
+            -- One look at the index for each, however many entries the planner believes there are.
+            lateral (select id, fingerprint from inbox.entries where entries.message_id = given.sent_id limit 1) as e
+          offset 0) as sent
+    left join lateral (
+      select e.*, inbox.is_own(e.sent_by, e.message_id) as own from inbox.entries e where e.id = sent.id limit 1) as found
+      on sent.same;
 end
 $$;
 
@@ -211,18 +236,21 @@ as $$
   where e.id = any (ids) and e.status::text in ('Completed', 'DeadLetter')
 $$;
 
--- The entry of a message id, if the login has sent it, is confined to a prefix that the id has, or may read the table. Members
--- of the role that sent it see it too.
-create function inbox.entry_of(message_id text) returns setof inbox.entries
+-- The entry of a message id, if it is the login's own.
+create function inbox.entry_of(wanted_id text,
+  out id uuid, out message_id text, out command_type text, out payload jsonb, out status inbox.entry_status,
+  out received_at timestamptz, out processed_at timestamptz, out retry_count integer, out next_retry_at timestamptz,
+  out error text, out correlation_id text, out causation_id text, out metadata jsonb, out attempt integer,
+  out generation integer, out result jsonb, out pruned_at timestamptz)
+returns setof record
 language sql stable security definer rows 1
 set search_path = pg_catalog, pg_temp
 as $$
-  select e.* from inbox.entries e
-  where e.message_id = entry_of.message_id
-    and (e.sent_by = session_user
-      or has_table_privilege(session_user, 'inbox.entries', 'select')
-      or exists (select from inbox.sender_limits l
-                 where l.login = session_user and l.id_prefix <> '' and starts_with(e.message_id, l.id_prefix)))
+  select e.id, e.message_id, e.command_type, e.payload, e.status, e.received_at, e.processed_at, e.retry_count,
+         e.next_retry_at, e.error, e.correlation_id, e.causation_id, e.metadata, e.attempt, e.generation, e.result,
+         e.pruned_at
+  from inbox.entries e
+  where e.message_id = wanted_id and inbox.is_own(e.sent_by, e.message_id)
 $$;
 
 -- As before, and two things more. It waits at most 2 s for another transaction that has sent the same message_id and has not
@@ -242,8 +270,8 @@ declare
 begin
   if problem is not null or exists (
     select from inbox.sender_limits l
-    where l.login = session_user and not (starts_with(send.message_id, l.id_prefix)
-      and (l.command_types is null or send.command_type = any (l.command_types))))
+    where l.login = session_user and (starts_with(send.message_id, l.id_prefix)
+      and (l.command_types is null or send.command_type = any (l.command_types))) is not true)
   then
     perform inbox.refuse_message(message_id, command_type, problem);
   end if;
@@ -294,7 +322,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   lock_timeout constant text := current_setting('lock_timeout');
+  problem constant text := inbox.message_problem(message ->> 'messageId', message ->> 'commandType', message -> 'payload',
+    (message -> 'payload')::text, message ->> 'correlationId', message ->> 'causationId', message -> 'metadata',
+    case when jsonb_typeof(message -> 'metadata') = 'object' then (message -> 'metadata')::text end);
 begin
+  if problem is not null then
+    perform inbox.refuse_message(message ->> 'messageId', message ->> 'commandType', problem);
+  end if;
   if lock_timeout = '0' or lock_timeout::interval > make_interval(secs => wait_ms / 1000.0) then
     perform set_config('lock_timeout', wait_ms || 'ms', true);
   end if;
@@ -331,5 +365,5 @@ end
 $$;
 
 -- The grants on all of it are in the next migration. Functions are everybody's unless told otherwise.
-revoke execute on function inbox.message_problem, inbox.fingerprint_of, inbox.refuse_message, inbox.send_messages, inbox.send_unblocked,
+revoke execute on function inbox.message_problem, inbox.fingerprint_of, inbox.refuse_message, inbox.is_own, inbox.send_messages, inbox.send_unblocked,
   inbox.known_messages, inbox.settled_entries, inbox.entry_of, inbox.insert_and_claim, inbox.try_turn from public;

@@ -3,15 +3,16 @@
 -- edit freely is done by functions, which write the audit line with it; columns that never change are guarded by triggers.
 -- No role has a right with which it could lock a table.
 --
--- Workers of earlier releases whose login is in inbox_worker keep running. Their heartbeats, replays, discards and the release
--- of parked aggregates fail, and are tried again, until a worker of this release does them.
+-- Workers of earlier releases whose login is in inbox_worker keep running: for them the role may still insert new entries. Their
+-- heartbeats, replays, discards, changes of campaigns and the release of parked aggregates fail, and are tried again, until a
+-- worker of this release does them.
 
--- Whether the statement runs with the rights of the schema's owner: by a migration, by one of the functions, or by hand.
+-- Whether the statement runs with the rights of the owner of the tables: by a migration, by one of the functions, or by hand.
 create function inbox.is_owner() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select pg_has_role(current_user, nspowner, 'usage') from pg_namespace where nspname = 'inbox'
+  select pg_has_role(current_user, relowner, 'usage') from pg_class where oid = 'inbox.entries'::regclass
 $$;
 
 -- For columns that nobody but the owner changes, and rows that nobody but the owner deletes.
@@ -229,7 +230,12 @@ as $$
     select 'restore', letter.message_id, restore_dead_letter.actor, restore_dead_letter.reason,
            jsonb_build_object('deadLetterId', letter.id, 'discardedBy', letter.resolved_by,
              'discardedBecause', letter.resolved_reason, 'discardedAt', letter.resolved_at)
-    from letter)
+    from letter),
+  -- A run of retention may have passed it.
+  noted as (
+    insert into inbox.retention_left (entry_id)
+    select e.id from letter join inbox.entries e using (message_id)
+    on conflict do nothing)
   select exists (select from letter)
 $$;
 
@@ -296,7 +302,7 @@ as $$
 begin
   if not inbox.is_owner() and exists (
     select from (select distinct campaign_id from added) as a join inbox.campaigns c on c.id = a.campaign_id
-    where c.xmin <> pg_current_xact_id()::xid)
+    where c.created_at <> now())
   then
     raise exception using errcode = 'insufficient_privilege', schema = 'inbox', table = 'campaign_items',
       message = 'nothing is added to a campaign after it was made', hint = 'make another campaign';
@@ -379,12 +385,15 @@ as $$
   select from inbox.retention for update
 $$;
 
--- Never back: another run may be further.
+-- Never back: another run may be further. And never beyond what is a day old: a row that is committed late has an id from when it
+-- was written, and what is above the mark is looked at by the next run.
 create function inbox.move_settled_mark(mark uuid) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  update inbox.retention set settled_to = mark where settled_to < mark
+  update inbox.retention set settled_to = mark
+  where settled_to < mark
+    and mark <= rpad(lpad(to_hex((extract(epoch from now() - interval '1 day') * 1000)::bigint), 12, '0'), 32, '0')::uuid
 $$;
 
 -- Whether nothing will happen to an entry any more unless a person restores it.
@@ -449,7 +458,9 @@ language sql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
   with deleted as (
-    delete from inbox.dead_letters where id = any (ids) and coalesce(resolution, '') = 'replayed' returning true)
+    delete from inbox.dead_letters d using inbox.entries e
+    where d.id = any (ids) and coalesce(d.resolution, '') = 'replayed' and e.message_id = d.message_id and inbox.is_over(e)
+    returning true)
   select count(*)::integer from deleted
 $$;
 
@@ -510,14 +521,29 @@ as $$
   select exists (select from removed)
 $$;
 
--- Attempts that were begun longer ago and do not run: a running one holds its row. At most 1,000 of them.
+-- Attempts that were begun longer ago and do not run: a running one holds its row. At most 1,000 of them. To find out takes a lock
+-- of each, which is let go at once.
 create function inbox.lost_attempts(age interval, out message_id text, out claimed_at timestamptz) returns setof record
-language sql volatile security definer
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select e.message_id, e.claimed_at from inbox.entries e
-  where e.status = 'Processing' and e.claimed_at < now() - age
-  order by e.claimed_at limit 1000 for key share skip locked
+declare
+  ids text[];
+  times timestamptz[];
+begin
+  begin
+    select array_agg(lost.message_id), array_agg(lost.claimed_at) into ids, times
+    from (select e.message_id, e.claimed_at from inbox.entries e
+          where e.status = 'Processing' and e.claimed_at < now() - greatest(age, interval '0')
+          order by e.claimed_at limit 1000 for share skip locked) as lost;
+    raise exception using errcode = 'IB000';
+  exception
+    -- Only this ends a lock before the transaction does.
+    when sqlstate 'IB000' then
+      null;
+  end;
+  return query select * from unnest(ids, times);
+end
 $$;
 
 -- Every decision, in one place: all that was granted to the four roles in this schema is taken back and granted anew, so that
@@ -564,7 +590,9 @@ begin
       ('inbox_worker', 'select', 'migrations'),
       ('inbox_operator', 'select', 'migrations'),
       ('inbox_reader', 'select', 'migrations'),
-      -- Claims, attempts and failures. Entries are only inserted by functions.
+      -- Claims, attempts and failures.
+      -- The right to insert is for workers of earlier releases; a trigger allows new rows only.
+      ('inbox_worker', 'insert (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, reply_to, status, attempt, claimed_at, relayed_at)', 'entries'),
       ('inbox_worker', 'select, update (status, processed_at, retry_count, next_retry_at, error, attempt, result, claimed_at, relayed_at, needs_workflow, interruptions, given_back)', 'entries'),
       ('inbox_worker', 'insert', 'failures'),
       ('inbox_worker', 'select, insert (message_id, generation, command_type, payload, correlation_id, causation_id, metadata, error_type, error, failure_group, reason, retry_count, build_id), update (alert_id)', 'dead_letters'),

@@ -16,7 +16,7 @@ import type { ReservedSlot } from './local-workers.ts';
 import type { Sent } from './send.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
 import { findKnownMessages, insertQuietly, insertUnblocked, SEND_WAIT_MS } from './store/send.ts';
-import type { EntryToSend, KnownMessage } from './store/send.ts';
+import type { KnownMessage } from './store/send.ts';
 
 /** One statement at a time: with two, groups were half as large and sends 10 % slower. */
 const MOST_TOGETHER = 100;
@@ -43,6 +43,7 @@ export class SendGroup {
   /** Messages whose ids other transactions hold. */
   #held: Waiting[] = [];
   #triesHeldLater = false;
+  #unblocking: Promise<void> = Promise.resolve();
 
   /** @param stored - called when something new is in the table that nobody runs yet */
   constructor(db: Queryable, database: string, stored: () => void) {
@@ -77,22 +78,14 @@ export class SendGroup {
     }));
     try {
       const entries = going.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
-      await this.#answer(going, await this.#insert(entries));
+      await this.#answer(going, await insertQuietly(this.#db, entries));
     } catch (error) {
       for (const { slot } of going) slot?.release();
+      // Another transaction holds one of the ids. To find out which one takes a while, and the next groups do not wait for it.
+      if (isLockNotAvailable(error)) this.#tryUnblockedSoon(group);
       // Postgres refused the statement, so nothing was stored: each alone gets an answer of its own.
-      if (group.length > 1 && refused(error)) for (const one of group) await this.#store([one]);
+      else if (group.length > 1 && refused(error)) for (const one of group) await this.#store([one]);
       else for (const { reject } of group) reject(error);
-    }
-  }
-
-  /** Those that are new. Where another transaction holds an id, the statement stores nothing, and the others go without it. */
-  async #insert(entries: readonly EntryToSend[]): Promise<Entry[]> {
-    try {
-      return await insertQuietly(this.#db, entries);
-    } catch (error) {
-      if (!isLockNotAvailable(error)) throw error;
-      return insertUnblocked(this.#db, entries);
     }
   }
 
@@ -145,10 +138,6 @@ export class SendGroup {
   }
 
   #hold(one: Waiting): void {
-    if (performance.now() >= one.giveUpAt) {
-      one.reject(new MessageLockedError([one.entry.messageId], SEND_WAIT_MS));
-      return;
-    }
     this.#held.push(one);
     this.#tryHeldLater();
   }
@@ -158,17 +147,30 @@ export class SendGroup {
     this.#triesHeldLater = true;
     setTimeout(() => {
       this.#triesHeldLater = false;
-      void this.#tryHeld(this.#held.splice(0, MOST_TOGETHER)).finally(() => this.#tryHeldLater());
+      const now = performance.now();
+      for (const { entry, reject } of this.#held.filter(({ giveUpAt }) => giveUpAt <= now))
+        reject(new MessageLockedError([entry.messageId], SEND_WAIT_MS));
+      const held = this.#held.filter(({ giveUpAt }) => giveUpAt > now);
+      this.#held = held.slice(MOST_TOGETHER);
+      this.#tryUnblockedSoon(held.slice(0, MOST_TOGETHER));
+      this.#tryHeldLater();
     }, HELD_INTERVAL_MS);
   }
 
-  async #tryHeld(held: readonly Waiting[]): Promise<void> {
-    const going = held.map((one) => ({ ...one, slot: null }));
+  /** One statement at a time, beside that of the others. */
+  #tryUnblockedSoon(group: readonly Waiting[]): void {
+    if (group.length === 0) return;
+    this.#unblocking = this.#unblocking.then(() => this.#tryUnblocked(group));
+  }
+
+  async #tryUnblocked(group: readonly Waiting[]): Promise<void> {
+    const going = group.map((one) => ({ ...one, slot: null }));
     try {
-      const entries = held.map(({ entry }) => ({ ...entry, taken: null }));
+      const entries = group.map(({ entry }) => ({ ...entry, taken: null }));
       await this.#answer(going, await insertUnblocked(this.#db, entries));
     } catch (error) {
-      for (const { reject } of held) reject(error);
+      if (group.length > 1 && refused(error)) for (const one of group) await this.#tryUnblocked([one]);
+      else for (const { reject } of group) reject(error);
     }
   }
 }

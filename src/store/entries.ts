@@ -170,7 +170,7 @@ const LOCK = statement(
               then pg_catalog.set_config('transaction_timeout', '0', true) end,
             case when pg_catalog.current_setting('synchronous_commit') = 'off'::text
               then pg_catalog.set_config('synchronous_commit', 'on', true) end)) is not null
-   for update of entries`,
+   for no key update of entries`,
 );
 
 /**

@@ -44,7 +44,7 @@ export const EARLIER_RELAY = `
       and l.classid::bigint << 32 | l.objid::bigint = ${EARLIER_LOCK}
       and l.pid <> pg_backend_pid() and a.application_name = 'inbox outbox relay'
       and coalesce(a.state_change > clock_timestamp() - interval '2 minutes', true)
-      and (pg_has_role(a.usesysid, (select nspowner from pg_namespace where nspname = 'inbox'), 'member')
+      and (pg_has_role(a.usesysid, (select relowner from pg_class where oid = 'inbox.outbox_lease'::regclass), 'member')
         or coalesce(pg_has_role(a.usesysid, to_regrole('inbox_worker')::oid, 'member'), false)))`;
 
 const untilLater = (ms: number) => `clock_timestamp() + $${ms}::float8 * interval '1 millisecond'`;

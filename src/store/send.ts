@@ -90,8 +90,7 @@ export async function findKnownMessages(
   entries: readonly NewEntry[],
 ): Promise<KnownMessage[]> {
   const { rows } = await db.query(
-    `select sent_id as "sentId", same, ${ENTRY_COLUMNS}
-     from (select sent_id, same, (entry).* from inbox.known_messages($1::jsonb)) as known`,
+    `select sent_id as "sentId", same, ${ENTRY_COLUMNS} from inbox.known_messages($1::jsonb)`,
     [JSON.stringify(entries)],
   );
   const known = rows as (Entry & { sentId: string; same: boolean })[];

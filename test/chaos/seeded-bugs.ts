@@ -18,7 +18,7 @@ const FENCE = `attempt = $2 and status::text = 'Processing'`;
 /** The same in the statement that completes. */
 const COMPLETION_FENCE = `attempt = $2::integer and status::text = 'Processing'::text
        and pg_catalog.pg_current`;
-const LOCK = 'for update of entries';
+const LOCK = 'for no key update of entries';
 const SAME_TRANSACTION = 'pg_catalog.pg_current_xact_id()::text = $3::text';
 
 /** The statements of `message`, where it is the first parameter. */

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sqlState } from '../../src/database.ts';
+import { lockAttempt } from '../../src/store/entries.ts';
 import type { ROLES } from '../../src/store/roles.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
@@ -53,6 +54,11 @@ const ATTACKS: Record<Role, Attack[]> = {
       UNFORGED,
       `insert into inbox.entries (message_id, command_type, payload, fingerprint, status, processed_at, attempt, claimed_at, result)
        values ('forged', 'Note', '{}', 'x', 'Completed', now(), 1, now(), '{"paid": 1}')`,
+    ],
+    [
+      STEPS,
+      `insert into inbox.entries (message_id, command_type, payload, fingerprint, status, attempt, claimed_at)
+       values ('forged', 'Note', '{}', 'x', 'Processing', 7, now())`,
     ],
     [STEPS, `update inbox.entries set status = 'Completed', processed_at = now() where message_id = 'waits'`],
     [
@@ -273,5 +279,40 @@ describe('attacks from within a role', () => {
     }
     await database.pool.query(`revoke all on all tables in schema inbox from ${name};
       revoke execute on function inbox.is_owner from ${name}`);
+  });
+
+  it('an operator’s open transaction stops no attempt, and retention goes no further than it may', async () => {
+    const { pool } = logins.inbox_operator;
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query(`select * from inbox.lost_attempts('-1 day')`);
+    await client.query(
+      `with made as (
+         insert into inbox.campaigns (actor, filter, canary, rate, concurrency, stop_above, total)
+         values ('mallory', '{}', 0, 1, 1, 0, 3) returning id)
+       insert into inbox.campaign_items (campaign_id, position, dead_letter_id, message_id, generation)
+       select made.id, row_number() over (), gen_random_uuid(), e.message_id, 0 from made, inbox.entries e`,
+    );
+    const attempt = await database.pool.connect();
+    await attempt.query('begin');
+    assert.notEqual(await lockAttempt(attempt, 'runs', 1, 1_000), null);
+    await attempt.query('rollback');
+    attempt.release();
+    await client.query('rollback');
+    client.release();
+
+    const mark = async () => (await rows(database.pool, 'select settled_to from inbox.retention'))[0];
+    const untouched = await mark();
+    await pool.query(`select inbox.move_settled_mark('ffffffff-ffff-ffff-ffff-ffffffffffff')`);
+    assert.deepEqual(await mark(), untouched);
+    // A replayed dead letter of a command that is not over yet.
+    await database.pool.query(`select inbox.replay_dead_letter('dead', 'ada', null, null, null, null, null)`);
+    const { rows: replayed } = await pool.query<{ id: string }>(
+      `select id from inbox.dead_letters where message_id = 'dead'`,
+    );
+    const { rows: deleted } = await pool.query('select inbox.delete_replayed($1) as count', [
+      replayed.map(({ id }) => id),
+    ]);
+    assert.deepEqual(deleted, [{ count: 0 }]);
   });
 });

@@ -46,6 +46,21 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
 
 /** The columns that a role may write where it may not write the whole row. */
 const COLUMNS: Record<string, string[]> = {
+  // For workers of earlier releases.
+  'inbox_worker insert entries': [
+    'attempt',
+    'causation_id',
+    'claimed_at',
+    'command_type',
+    'correlation_id',
+    'fingerprint',
+    'message_id',
+    'metadata',
+    'payload',
+    'relayed_at',
+    'reply_to',
+    'status',
+  ],
   'inbox_worker update entries': [
     'attempt',
     'claimed_at',

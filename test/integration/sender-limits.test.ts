@@ -15,6 +15,12 @@ const message = (messageId: string, type = 'PlaceOrder') => ({
   payload: { secret: messageId },
 });
 
+const known = async (pool: TestLogin['pool']) => {
+  const given = JSON.stringify([{ messageId: 'known', commandType: 'Pay', payload: {} }]);
+  const { rows } = await pool.query('select * from inbox.known_messages($1)', [given]);
+  return rows[0] as Record<string, unknown>;
+};
+
 describe('a sender', () => {
   let database: TestDatabase;
   let orders: TestLogin;
@@ -103,7 +109,43 @@ describe('a sender', () => {
     const { rows } = await payments.pool.query(`select * from inbox.known_messages($1)`, [
       JSON.stringify([{ messageId: 'order-1', commandType: 'PlaceOrder', payload: { guess: 1 } }]),
     ]);
-    assert.deepEqual(rows, [{ sent_id: 'order-1', same: false, entry: null }]);
+    assert.deepEqual(
+      rows.map(({ sent_id: id, same, status, payload }: Record<string, unknown>) => [
+        id,
+        same,
+        status,
+        payload,
+      ]),
+      [['order-1', false, null, null]],
+    );
+  });
+
+  it('shows others nothing but what came of a command, and nobody the channel of who waits for it', async () => {
+    await payments.pool.query(
+      `select inbox.send('known', 'Pay', '{}', correlation_id => 'flow', metadata => '{"token": "secret"}')`,
+    );
+    await database.pool.query(
+      `update inbox.entries set reply_to = 'inbox_settled_0123456789abcdef' where message_id = 'known'`,
+    );
+    const own = await known(payments.pool);
+    assert.deepEqual(
+      [own['same'], own['correlation_id'], own['metadata']],
+      [true, 'flow', { token: 'secret' }],
+    );
+    const other = await createLogin(database, 'inbox_sender');
+    const others = await known(other.pool);
+    assert.deepEqual([others['same'], others['correlation_id'], others['metadata']], [true, null, {}]);
+    for (const row of [own, others]) assert.doesNotMatch(JSON.stringify(row), /inbox_settled/);
+    const { rows } = await payments.pool.query(`select * from inbox.entry_of('known')`);
+    assert.doesNotMatch(JSON.stringify(rows), /inbox_settled/);
+    await other.drop();
+  });
+
+  it('cannot be confined to a type that is null, which would allow every type', async () => {
+    await assert.rejects(
+      database.pool.query(`insert into inbox.sender_limits values ('nobody', '', '{PlaceOrder,NULL}')`),
+      (error) => (error as { code?: string }).code === '23514',
+    );
   });
 
   it('that is confined sees what has its prefix, also what another login of its service has sent', async () => {
