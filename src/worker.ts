@@ -116,7 +116,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     };
     const commands = [...registry.values()];
     const types = commands.map(({ type }) => type);
-    const recorder = new Recorder({ ...starter, pool: pools.looks, types, atOnce: settings.concurrency });
+    const recorder = new Recorder({ ...starter, pool: pools.claims, types, atOnce: settings.concurrency });
     const express = new ExpressLane({
       ...starter,
       types: commands.filter(({ express: isExpress }) => isExpress).map(({ type }) => type),
@@ -134,7 +134,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
       express,
     });
-    const reconciler = createReconciler({ ...starter, pool: pools.looks, types });
+    const reconciler = createReconciler({ ...starter, pool: pools.claims, types });
     const presence = new WorkerPresence({
       pool: pools.records,
       worker: {
@@ -219,8 +219,9 @@ function createPools(connectionString: string, settings: InboxSettings): Pools {
       settings: ATTEMPT_SETTINGS,
       settingsFor: 'transaction',
     }),
-    // Finding work, for everybody: it must not wait for claims that wait for somebody's transaction.
-    looks: createPool({ ...own, max: 2, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
+    // The relay's: finding work must not wait for claims that wait for somebody's transaction. It looks once at a time, and with one
+    // connection it meets a network that went silent only once.
+    looks: createPool({ ...own, max: 1, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
     // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
     claims: createPool({ ...own, ...few, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
     records: createPool({ ...own, ...few, applicationName: 'inbox records', settings: RECORD_SETTINGS }),

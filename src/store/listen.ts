@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientBase } from 'pg';
 import type { Queryable } from '../database.ts';
 
@@ -40,9 +41,13 @@ export async function currentBackend(db: Connection): Promise<number> {
   return rows[0]!.pid;
 }
 
+const ROUNDS = 20;
+const LONGEST_PAUSE_MS = 5;
+
 /**
  * Whether the connection has a backend to itself. Behind a pooler in transaction mode it has one only within a transaction:
- * then another connection that begins one is given the same backend, or takes it away. Leaves nothing behind.
+ * then another connection that begins one is given the same backend, or takes it away. On a busy pooler a third one may be
+ * quicker, so it is tried several times. Leaves nothing behind.
  *
  * @param announced - the backend's process ID when the connection started: where it is the real one, no pooler is in between
  * @param withAnother - runs it with another connection to the same place
@@ -55,10 +60,17 @@ export async function keepsItsServer(
   const before = await currentBackend(db);
   if (before === announced) return true;
   return withAnother(async (other) => {
-    await other.query('begin');
-    const others = await currentBackend(other);
-    const now = await currentBackend(db);
-    await other.query('rollback');
-    return now === before && others !== before;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      // Not in step with other clients of this process, which would be given the same backends again and again.
+      await sleep(Math.random() * LONGEST_PAUSE_MS);
+      const own = await currentBackend(db);
+      await other.query('begin');
+      const others = await currentBackend(other);
+      await sleep(Math.random() * LONGEST_PAUSE_MS);
+      const now = await currentBackend(db);
+      await other.query('rollback');
+      if (own !== before || now !== before || others === before) return false;
+    }
+    return true;
   });
 }

@@ -1,14 +1,16 @@
 /** The inbox behind PgBouncer with its defaults, in both of its modes. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Pool } from 'pg';
+import { Client, Pool } from 'pg';
 import { z } from 'zod';
 import type { CommandDefinition } from '../../src/command.ts';
 import { defineCommand } from '../../src/command.ts';
+import { backendOf } from '../../src/connection.ts';
 import { CLAIM_SETTINGS, RECORD_SETTINGS } from '../../src/connection-settings.ts';
 import { createPool, sqlState, withTransaction } from '../../src/database.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
+import { keepsItsServer } from '../../src/store/listen.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { startPgBouncer, withoutPgBouncer } from '../support/pgbouncer.ts';
@@ -105,6 +107,34 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
         ),
         [{ count: 60, max: 1 }],
       );
+    });
+
+    const connect = async () => {
+      const client = new Client({ connectionString: bouncer.url });
+      client.on('error', () => {});
+      await client.connect();
+      return client;
+    };
+
+    it('is told apart from the other mode, however busy the pooler is', async () => {
+      const stop = new AbortController();
+      // In session mode each has a server to itself, and there are 20.
+      const others = Array.from({ length: poolMode === 'session' ? 4 : 24 }, async () => {
+        const client = await connect();
+        while (!stop.signal.aborted) await client.query('select 1');
+        await client.end();
+      });
+      try {
+        for (let time = 0; time < 20; time += 1) {
+          const [listening, beside] = await Promise.all([connect(), connect()]);
+          const keeps = await keepsItsServer(listening, backendOf(listening), (use) => use(beside));
+          await Promise.all([listening.end(), beside.end()]);
+          assert.equal(keeps, poolMode === 'session', `the ${time + 1}th time`);
+        }
+      } finally {
+        stop.abort();
+        await Promise.all(others);
+      }
     });
 
     it('has the settings of a pool in single statements and in transactions', async () => {
