@@ -108,7 +108,7 @@ $$;
 -- ('claimed' or 'leased' where the sending process takes it up at once).
 --
 -- wake: 'own' wakes the relays with the COMMIT. 'caller' does so unless the transaction may be prepared, which a NOTIFY would
--- prevent: see inbox.wake in inbox.send. 'nobody': the caller wakes them itself.
+-- prevent: see inbox.wake in inbox.send. 'nobody': the caller wakes them itself, and this is its only statement.
 -- wait_ms: how long to wait for another transaction that has stored one of these ids and has not ended; then lock_not_available.
 create function inbox.send_messages(messages jsonb, wake text, wait_ms integer) returns setof inbox.entries
 language plpgsql security definer
@@ -146,14 +146,17 @@ begin
     order by given.place
     on conflict do nothing
     returning *;
-  if found and wake <> 'nobody' and pg_notification_queue_usage() < 0.5 and (case current_setting('inbox.wake', true)
-    when 'on' then true
-    when 'off' then false
-    else wake = 'own' or current_setting('max_prepared_transactions') = '0'
-  end) then
-    perform pg_notify('inbox_pending', '');
+  -- Otherwise the statement is the caller's whole transaction, and the setting ends with it.
+  if wake <> 'nobody' then
+    if found and pg_notification_queue_usage() < 0.5 and (case current_setting('inbox.wake', true)
+      when 'on' then true
+      when 'off' then false
+      else wake = 'own' or current_setting('max_prepared_transactions') = '0'
+    end) then
+      perform pg_notify('inbox_pending', '');
+    end if;
+    perform set_config('lock_timeout', lock_timeout, true);
   end if;
-  perform set_config('lock_timeout', lock_timeout, true);
 end
 $$;
 

@@ -123,15 +123,18 @@ begin
         and (new.processed_at <> old.processed_at or new.result is distinct from old.result)
       then broken := coalesce(broken, 'legal_step');
     end if;
-  elsif not (case old.status
-      when 'Pending' then new.status = 'Processing' and new.attempt = old.attempt + 1 and new.retry_count = old.retry_count
-      when 'Failed' then new.status = 'Processing' and new.attempt = old.attempt + 1 and new.retry_count = old.retry_count
-      when 'Processing' then new.attempt = old.attempt and case new.status
-        when 'Completed' then new.retry_count = old.retry_count
-        when 'Pending' then new.retry_count = 0 and old.retry_count = 0
-        else new.retry_count = old.retry_count + 1 or new.status = 'Failed' and new.retry_count = old.retry_count end
-      else false end)
-    then broken := coalesce(broken, 'legal_step');
+  elsif new.status = 'Processing' then
+    if old.status not in ('Pending', 'Failed') or new.attempt <> old.attempt + 1 or new.retry_count <> old.retry_count
+      then broken := coalesce(broken, 'legal_step');
+    end if;
+  elsif old.status <> 'Processing' or new.attempt <> old.attempt then
+    broken := coalesce(broken, 'legal_step');
+  elsif new.retry_count <> old.retry_count then
+    if new.retry_count <> old.retry_count + 1 or new.status not in ('Failed', 'DeadLetter')
+      then broken := coalesce(broken, 'legal_step');
+    end if;
+  elsif new.status = 'DeadLetter' or new.status = 'Pending' and new.retry_count > 0 then
+    broken := coalesce(broken, 'legal_step');
   end if;
   if broken = 'legal_step' then
     -- Not in one condition: then everybody who writes would need the right to call the function.
