@@ -14,6 +14,7 @@ import {
   findWaitingEntry,
   hasFingerprint,
   insertAndClaimEntry,
+  NEW_ENTRY_WAIT_MS,
 } from '../src/store/entries.ts';
 import { insertPendingEntries } from '../src/store/send.ts';
 import { findTaskQueuesOf } from '../src/store/workers.ts';
@@ -47,7 +48,7 @@ export async function claim(
   const { claims, registry } = dependencies;
   if (envelope && !registry.has(envelope.commandType)) {
     // Stored, so that it can be seen waiting; a worker that knows its type claims it.
-    await reaching(insertPendingEntries(claims, [envelope]));
+    await reaching(insertPendingEntries(claims, [envelope], 'own', NEW_ENTRY_WAIT_MS));
     return explain(dependencies, messageId, envelope);
   }
   const entry = await reaching(

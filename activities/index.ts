@@ -49,7 +49,7 @@ export function createActivities(dependencies: ActivityDependencies, alerts: Ale
     retry: own(attempt),
     /** Every attempt of a command that is declared long-running. */
     longRunningAttempt: own(attempt),
-    /** What came of a command that was Completed before its workflow: a local activity. */
+    /** The result of a command that completed before its workflow started: a local activity. */
     readRecord: own((_origin: Origin) => readRecord()),
     deadLetterCancelled: (origin?: Origin) => beating(deadLetterCancelled)(origin ?? {}),
     replayDeadLetter: beating((input: ReplayInput) => operator.replayDeadLetter(input)),

@@ -1,5 +1,5 @@
 /**
- * What came of a command that completed before its workflow began.
+ * Reads the result of a command that completed before its workflow started.
  *
  * @module
  */

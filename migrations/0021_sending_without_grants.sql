@@ -5,7 +5,7 @@
 -- The login that sent the entry through Postgres. Null for commands that a Temporal client started, and for older entries.
 alter table inbox.entries add column sent_by text;
 
--- What a login may send; a login without a row may send everything. The owner of the schema fills it:
+-- Limits what a login may send. A login that has no row here may send everything. The owner of the schema adds the rows:
 --   insert into inbox.sender_limits (login, id_prefix, command_types) values ('orders', 'order-', '{PlaceOrder,CancelOrder}');
 create table inbox.sender_limits (
   -- As in session_user: SET ROLE does not change what a login may send.
@@ -16,10 +16,12 @@ create table inbox.sender_limits (
   command_types text[] check (array_position(command_types, null) is null)
 );
 
--- What is wrong with a message, or null. The rules of the TypeScript border, in the same words where that is possible. The two
--- texts are those of payload and metadata, whose sizes count; that of metadata is null where it is no object.
--- Its body is parsed when it is created, so that no search_path changes what it means, and it becomes a part of the statement that
--- uses it: a function with a search_path of its own costs every message some 10 µs.
+-- Says what is wrong with a message; null if nothing is. These are the rules that the TypeScript code checks, in the same words
+-- where possible. payload_text and metadata_text are the two values as text, because their sizes are limited; pass null as
+-- metadata_text if metadata is not an object.
+-- Like the other functions here whose body begins with `return`, it is parsed once, when it is created, so no search_path changes
+-- what it means; and Postgres makes it a part of the statement that calls it. A function with its own search_path setting would
+-- cost each message about 10 µs.
 create function inbox.message_problem(message_id text, command_type text, payload jsonb, payload_text text,
   correlation_id text, causation_id text, metadata jsonb, metadata_text text) returns text
 language sql stable
@@ -64,22 +66,29 @@ return sha256(convert_to(
     '("(?:[^"\\]|\\.)*")|(\.[0-9]*[1-9])0+(?![0-9])|\.0+(?![0-9])', '\1\2', 'g'),
   'UTF8'));
 
--- The same rules for who calls it as a statement.
-create or replace function inbox.check_message(message_id text, command_type text, payload jsonb, correlation_id text,
-  causation_id text, metadata jsonb) returns void
-language plpgsql immutable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  problem constant text := inbox.message_problem(message_id, command_type, payload, payload::text, correlation_id,
-    causation_id, metadata, case when jsonb_typeof(metadata) = 'object' then metadata::text end);
-begin
-  if problem is not null then
-    raise exception using errcode = 'IB002', message = 'inbox.send: ' || problem,
-      hint = 'nothing was stored; correct the message and send it again';
-  end if;
-end
-$$;
+-- inbox.send called it before.
+drop function inbox.check_message(text, text, jsonb, text, text, jsonb);
+
+-- Whether a row of inbox.sender_limits allows the message. Without a row, all columns are null and everything is allowed.
+create function inbox.is_allowed(id_prefix text, command_types text[], message_id text, command_type text) returns boolean
+language sql immutable
+return id_prefix is null
+  or starts_with(message_id, id_prefix) and (command_types is null or command_type = any (command_types));
+
+-- Whether a session with this lock_timeout would wait longer than so many ms; '0' is without a limit.
+create function inbox.waits_longer(lock_timeout text, wait_ms integer) returns boolean
+language sql stable
+return lock_timeout = '0' or lock_timeout::interval > make_interval(secs => wait_ms / 1000.0);
+
+-- Whether to wake the relays in this transaction. It must not fail because of that: a NOTIFY makes COMMIT fail while the queue is
+-- full, and PREPARE TRANSACTION always. `own`: the transaction is the inbox's, which prepares none. inbox.wake decides if it is set.
+create function inbox.may_notify(own boolean) returns boolean
+language sql volatile
+return pg_notification_queue_usage() < 0.5 and case current_setting('inbox.wake', true)
+  when 'on' then true
+  when 'off' then false
+  else own or current_setting('max_prepared_transactions') = '0'
+end;
 
 -- Refuses a message: for what is wrong with it, or because the login may not send it. Never returns.
 create function inbox.refuse_message(message_id text, command_type text, problem text) returns boolean
@@ -107,8 +116,8 @@ $$;
 -- payload, correlationId, causationId, metadata, replyTo (a channel that is notified when the command is settled) and taken
 -- ('claimed' or 'leased' where the sending process takes it up at once).
 --
--- wake: 'own' wakes the relays with the COMMIT. 'caller' does so unless the transaction may be prepared, which a NOTIFY would
--- prevent: see inbox.wake in inbox.send. 'nobody': the caller wakes them itself, and this is its only statement.
+-- wake: 'own' or 'caller' says whose transaction it is, and the relays are woken as inbox.may_notify decides. 'nobody': the caller
+-- wakes them itself, and this is the only statement of its transaction.
 -- wait_ms: how long to wait for another transaction that has stored one of these ids and has not ended; then lock_not_available.
 create function inbox.send_messages(messages jsonb, wake text, wait_ms integer) returns setof inbox.entries
 language plpgsql security definer
@@ -117,7 +126,7 @@ as $$
 declare
   lock_timeout constant text := current_setting('lock_timeout');
 begin
-  if lock_timeout = '0' or lock_timeout::interval > make_interval(secs => wait_ms / 1000.0) then
+  if inbox.waits_longer(lock_timeout, wait_ms) then
     perform set_config('lock_timeout', wait_ms || 'ms', true);
   end if;
   return query
@@ -140,19 +149,14 @@ begin
                else inbox.message_problem(given.id, given.type, given.payload, given.payload_text, given.correlation,
                  given.causation, given.metadata, given.metadata::text) end as problem offset 0) as found
     where case
-      when found.problem is null and (l.login is null
-        or starts_with(given.id, l.id_prefix) and (l.command_types is null or given.type = any (l.command_types))) then true
+      when found.problem is null and inbox.is_allowed(l.id_prefix, l.command_types, given.id, given.type) then true
       else inbox.refuse_message(given.id, given.type, found.problem) end
     order by given.place
     on conflict do nothing
     returning *;
   -- Otherwise the statement is the caller's whole transaction, and the setting ends with it.
   if wake <> 'nobody' then
-    if found and pg_notification_queue_usage() < 0.5 and (case current_setting('inbox.wake', true)
-      when 'on' then true
-      when 'off' then false
-      else wake = 'own' or current_setting('max_prepared_transactions') = '0'
-    end) then
+    if found and inbox.may_notify(wake = 'own') then
       perform pg_notify('inbox_pending', '');
     end if;
     perform set_config('lock_timeout', lock_timeout, true);
@@ -160,9 +164,9 @@ begin
 end
 $$;
 
--- As inbox.send_messages, but a message whose id is held by another transaction is left out: it is not stored, not returned
--- and delays none of the others.
-create function inbox.send_unblocked(messages jsonb, wake text, wait_ms integer) returns setof inbox.entries
+-- Like inbox.send_messages with 'nobody', but a message whose id another transaction holds is left out: it is neither stored nor
+-- returned, and delays none of the others.
+create function inbox.send_unblocked(messages jsonb, wait_ms integer) returns setof inbox.entries
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
 as $$
@@ -171,7 +175,7 @@ declare
 begin
   for message in select m from jsonb_array_elements(messages) with ordinality as list (m, place) order by place loop
     begin
-      return query select * from inbox.send_messages(jsonb_build_array(message), wake, wait_ms);
+      return query select * from inbox.send_messages(jsonb_build_array(message), 'nobody', wait_ms);
     exception
       when lock_not_available or deadlock_detected then
         null;
@@ -180,8 +184,8 @@ begin
 end
 $$;
 
--- Whether the login may see the entry with all that its sender has put into it: it has sent it, is confined to a prefix that the
--- id has, or may read the table.
+-- Whether the login may see everything in the entry: it sent the entry, its message ids are limited to a prefix that this id has,
+-- or it may read the table.
 create function inbox.is_own(sent_by text, message_id text) returns boolean
 language sql stable
 return sent_by = session_user
@@ -189,8 +193,8 @@ return sent_by = session_user
   or exists (select from inbox.sender_limits l
              where l.login = session_user and l.id_prefix <> '' and starts_with(message_id, l.id_prefix));
 
--- Of these messages the ones that are there, and whether they were stored with the same type and payload. Who knows both is shown
--- what came of the command. What else its sender gave with it is only shown where the entry is the login's own.
+-- Returns those of the messages that are stored already, and whether they have the same type and payload. Only if they have does it
+-- return the entry, with its status and result. Correlation, causation and metadata are returned only to who sent the entry.
 create function inbox.known_messages(messages jsonb, out sent_id text, out same boolean,
   out id uuid, out message_id text, out command_type text, out payload jsonb, out status inbox.entry_status,
   out received_at timestamptz, out processed_at timestamptz, out retry_count integer, out next_retry_at timestamptz,
@@ -215,8 +219,7 @@ begin
                 from jsonb_array_elements(messages) as list (m)
                 left join inbox.sender_limits l on l.login = session_user
                 where case
-                  when l.login is null or starts_with(m ->> 'messageId', l.id_prefix)
-                    and (l.command_types is null or m ->> 'commandType' = any (l.command_types)) then true
+                  when inbox.is_allowed(l.id_prefix, l.command_types, m ->> 'messageId', m ->> 'commandType') then true
                   else inbox.refuse_message(m ->> 'messageId', m ->> 'commandType', null) end
                 offset 0) as given,
             -- One look at the index for each, however many entries the planner believes there are.
@@ -228,7 +231,7 @@ begin
 end
 $$;
 
--- Of these entries the ones that are Completed or DeadLetter. Their ids are only known to who has sent them or may see them.
+-- Returns those of the entries that are Completed or DeadLetter. A caller knows an entry's id if it sent the entry or may see it.
 create function inbox.settled_entries(ids uuid[], out message_id text, out status inbox.entry_status, out result jsonb,
   out error text)
 returns setof record
@@ -256,8 +259,8 @@ as $$
   where e.message_id = wanted_id and inbox.is_own(e.sent_by, e.message_id)
 $$;
 
--- As before, and two things more. It waits at most 2 s for another transaction that has sent the same message_id and has not
--- ended; then it raises IB005. And a login sends only what inbox.sender_limits allows.
+-- New: it waits at most 2 s for another transaction that has sent the same message_id and has not ended, and then raises IB005;
+-- and it refuses what inbox.sender_limits does not allow the login to send.
 create or replace function inbox.send(message_id text, command_type text, payload jsonb, correlation_id text default null,
   causation_id text default null, metadata jsonb default '{}') returns text
 language plpgsql security definer
@@ -273,14 +276,14 @@ declare
 begin
   if problem is not null or exists (
     select from inbox.sender_limits l
-    where l.login = session_user and (starts_with(send.message_id, l.id_prefix)
-      and (l.command_types is null or send.command_type = any (l.command_types))) is not true)
+    where l.login = session_user
+      and inbox.is_allowed(l.id_prefix, l.command_types, send.message_id, send.command_type) is not true)
   then
     perform inbox.refuse_message(message_id, command_type, problem);
   end if;
   sent_fingerprint := inbox.fingerprint_of(command_type, payload_text);
   begin
-    if lock_timeout = '0' or lock_timeout::interval > interval '2 s' then
+    if inbox.waits_longer(lock_timeout, 2000) then
       perform set_config('lock_timeout', '2s', true);
     end if;
     insert into inbox.entries (message_id, command_type, payload, correlation_id, causation_id, metadata, fingerprint, sent_by)
@@ -297,11 +300,7 @@ begin
   perform set_config('lock_timeout', lock_timeout, true);
   if stored then
     -- Without payload, and once per transaction however often it is called: a wake-up, not a message.
-    if pg_notification_queue_usage() < 0.5 and (case current_setting('inbox.wake', true)
-      when 'on' then true
-      when 'off' then false
-      else current_setting('max_prepared_transactions') = '0'
-    end) then
+    if inbox.may_notify(false) then
       perform pg_notify('inbox_pending', '');
     end if;
     return 'accepted';
@@ -317,8 +316,8 @@ begin
 end
 $$;
 
--- Starts the first attempt of a message that came with its workflow, or its next one, as the claim of an entry that is there
--- does. It waits only wait_ms for another transaction that has stored the id and has not ended; then lock_not_available.
+-- Claims the next attempt of a message that a Temporal client started, and stores its entry first if there is none. It waits at
+-- most wait_ms for another transaction that has stored the id and has not ended; then it raises lock_not_available.
 create function inbox.insert_and_claim(message jsonb, wait_ms integer) returns setof inbox.entries
 language plpgsql security definer rows 1
 set search_path = pg_catalog, pg_temp
@@ -332,7 +331,7 @@ begin
   if problem is not null then
     perform inbox.refuse_message(message ->> 'messageId', message ->> 'commandType', problem);
   end if;
-  if lock_timeout = '0' or lock_timeout::interval > make_interval(secs => wait_ms / 1000.0) then
+  if inbox.waits_longer(lock_timeout, wait_ms) then
     perform set_config('lock_timeout', wait_ms || 'ms', true);
   end if;
   return query
@@ -350,8 +349,8 @@ begin
 end
 $$;
 
--- What only one worker does at a time, until its transaction ends. A row that only this function locks, so that nobody else
--- can take the turn.
+-- Work that only one worker does at a time. A worker takes the turn by locking the row until its transaction ends. Only
+-- inbox.try_turn can lock it, so no other login can keep the workers from their turn.
 create table inbox.turns (
   name text primary key
 );
@@ -368,5 +367,6 @@ end
 $$;
 
 -- The grants on all of it are in the next migration. Functions are everybody's unless told otherwise.
-revoke execute on function inbox.message_problem, inbox.fingerprint_of, inbox.refuse_message, inbox.is_own, inbox.send_messages, inbox.send_unblocked,
-  inbox.known_messages, inbox.settled_entries, inbox.entry_of, inbox.insert_and_claim, inbox.try_turn from public;
+revoke execute on function inbox.message_problem, inbox.fingerprint_of, inbox.is_allowed, inbox.waits_longer, inbox.may_notify,
+  inbox.refuse_message, inbox.send_messages, inbox.send_unblocked, inbox.is_own, inbox.known_messages, inbox.settled_entries,
+  inbox.entry_of, inbox.insert_and_claim, inbox.try_turn from public;

@@ -7,7 +7,8 @@
 -- heartbeats, replays, discards, changes of campaigns and the release of parked aggregates fail, and are tried again, until a
 -- worker of this release does them.
 
--- Whether the statement runs with the rights of the owner of the tables: by a migration, by one of the functions, or by hand.
+-- Whether the current user has the rights of the tables' owner: in a migration, in one of the functions below, or when the owner
+-- types a statement.
 create function inbox.is_owner() returns boolean
 language sql stable
 set search_path = pg_catalog, pg_temp
@@ -152,7 +153,7 @@ begin
 end
 $$;
 
--- What a person asks for and a worker does. Each of these functions writes the audit line with what it does.
+-- Functions for what people ask for. Each writes its line of the audit in the statement that makes the change.
 
 -- Gives an open dead letter new attempts. A payload replaces that of the entry. `changed`: where the two payloads differ, for
 -- the audit. Returns the new generation, or null when no dead letter is open, or not the one that is meant.
@@ -283,7 +284,7 @@ begin
 end
 $$;
 
--- Whoever makes a campaign is in the audit, and a campaign has the items that it was made with.
+-- Making a campaign writes the line of the audit, and no items can be added to the campaign later.
 create function inbox.audit_campaign() returns trigger
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
@@ -510,8 +511,8 @@ as $$
   delete from inbox.workers where id = worker_id or seen_at < now() - interval '1 day'
 $$;
 
--- The aggregate is no longer parked. Only the relay that holds the lease says so, and only of a lane whose events it has moved
--- back in the same statement or that has none.
+-- Ends the parking of an aggregate. Only for the relay that holds the lease; it must have moved the lane's events back, in the same
+-- statement at the latest, which this function cannot see.
 create function inbox.remove_parked(lane bigint, lease_holder uuid) returns boolean
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
 /**
- * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss. inbox.check_message has the same
+ * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss. inbox.message_problem has the same
  * rules in SQL.
  *
  * @module

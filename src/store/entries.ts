@@ -55,7 +55,7 @@ export const ENTRY_COLUMNS = `
  * hours: claims of other messages need the connection.
  */
 const CLAIM_WAIT_MS = 1_000;
-const INSERT_AND_CLAIM_WAIT_MS = 100;
+export const NEW_ENTRY_WAIT_MS = 100;
 
 const CLAIM = statement(
   `update inbox.entries
@@ -95,7 +95,7 @@ const INSERT_AND_CLAIM = statement(
  * due.
  */
 export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
-  const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [JSON.stringify(entry), INSERT_AND_CLAIM_WAIT_MS]);
+  const { rows } = await run<Entry>(db, INSERT_AND_CLAIM, [JSON.stringify(entry), NEW_ENTRY_WAIT_MS]);
   return rows[0] ?? null;
 }
 

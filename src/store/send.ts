@@ -27,15 +27,17 @@ const SEND = statement(`select ${ENTRY_COLUMNS} from inbox.send_messages($1::jso
  *
  * @param transaction - whose it is. A caller may prepare it (PREPARE TRANSACTION), which fails after a NOTIFY: so relays are
  *   not woken if the server allows that, unless `inbox.wake` is on. inbox.send has the same rule
+ * @param waitMs - how long to wait for another transaction that holds one of the ids
  * @returns the inserted ones
- * @throws DatabaseError 55P03 when another transaction has held one of the ids for {@link SEND_WAIT_MS}
+ * @throws DatabaseError 55P03 when the wait is over
  */
 export async function insertPendingEntries(
   db: SqlClient,
   entries: readonly NewEntry[],
   transaction: 'own' | 'caller' = 'own',
+  waitMs = SEND_WAIT_MS,
 ): Promise<Entry[]> {
-  const { rows } = await db.query(SEND.text, [JSON.stringify(entries), transaction, SEND_WAIT_MS]);
+  const { rows } = await db.query(SEND.text, [JSON.stringify(entries), transaction, waitMs]);
   return rows as Entry[];
 }
 
@@ -58,15 +60,13 @@ export async function insertQuietly(db: Queryable, entries: readonly EntryToSend
   return rows;
 }
 
-const SEND_UNBLOCKED = statement(
-  `select ${ENTRY_COLUMNS} from inbox.send_unblocked($1::jsonb, $2::text, $3::integer)`,
-);
+const SEND_UNBLOCKED = statement(`select ${ENTRY_COLUMNS} from inbox.send_unblocked($1::jsonb, $2::integer)`);
 /** Waiting for many of them one after the other must not take long. */
 const EACH_WAIT_MS = 2;
 
 /** As {@link insertQuietly}, without those whose ids are held by other transactions. */
 export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Entry>(db, SEND_UNBLOCKED, [JSON.stringify(entries), 'nobody', EACH_WAIT_MS]);
+  const { rows } = await run<Entry>(db, SEND_UNBLOCKED, [JSON.stringify(entries), EACH_WAIT_MS]);
   return rows;
 }
 

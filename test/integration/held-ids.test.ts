@@ -143,7 +143,10 @@ describe('while another transaction holds message ids', () => {
 
   it('commands with those ids that Temporal starts wait, and no others', async () => {
     const held = Array.from({ length: 40 }, (_, index) => fixture.id(`started-${index}`));
-    await hold(held);
+    // The worker does not know their type.
+    const unknown = Array.from({ length: 40 }, (_, index) => fixture.id(`unknown-${index}`));
+    await hold([...held, ...unknown]);
+    for (const id of unknown) await fixture.start(id, { commandType: 'Unknown', payload: {} });
     const started = await Promise.all(
       held.map((id) => fixture.start(id, { commandType: 'Note', payload: {} })),
     );

@@ -62,8 +62,8 @@ describe('a sender', () => {
       const sql = `select inbox.send($1, $2, '{}')`;
       await assert.rejects(pool.query(sql, [one.messageId, one.type]), isPermissionDenied);
       const json = JSON.stringify([{ messageId: one.messageId, commandType: one.type, payload: {} }]);
-      for (const call of ['send_messages($1, $2, 1)', 'send_unblocked($1, $2, 1)'])
-        await assert.rejects(pool.query(`select inbox.${call}`, [json, 'nobody']), isPermissionDenied);
+      for (const call of [`send_messages($1, 'nobody', 1)`, 'send_unblocked($1, 1)'])
+        await assert.rejects(pool.query(`select inbox.${call}`, [json]), isPermissionDenied);
       await assert.rejects(pool.query('select inbox.known_messages($1)', [json]), isPermissionDenied);
     }
     // SET ROLE does not help.
