@@ -16,7 +16,7 @@ import type { Entry, NewEntry } from '../src/store/entries.ts';
 import { factsOf, interrupted, overtaken, reaching, refusal } from './answers.ts';
 import { carryOver, claim } from './claim.ts';
 import type { Claim } from './claim.ts';
-import type { ActivityDependencies } from './dependencies.ts';
+import type { ActivityDependencies, AttemptDependencies } from './dependencies.ts';
 import { claimsUndone, giveBack } from './give-back.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { performAttempt, reportOf, tooManyInterruptions } from './perform.ts';
@@ -24,7 +24,7 @@ import type { Interrupted } from './perform.ts';
 import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './transaction.ts';
 
-export function createAttempt(dependencies: ActivityDependencies) {
+export function createAttempt(dependencies: AttemptDependencies) {
   // A worker without long-running commands need not ask each message whether it is one.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
@@ -32,11 +32,11 @@ export function createAttempt(dependencies: ActivityDependencies) {
     const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
-      return longRunning ?? attemptOnce(dependencies, messageId, envelope);
+      return longRunning ?? inTurn(dependencies, messageId, envelope, input);
     }
     return withHeartbeat(async () => {
       if (input.lane === 'retry' && activityInfo().attempt === 1) await carryOver(dependencies, messageId);
-      return attemptOnce(dependencies, messageId, envelope);
+      return inTurn(dependencies, messageId, envelope, input);
     });
   };
 }
@@ -67,6 +67,24 @@ async function findLongRunning(
   const command = entry ? registry.get(entry.commandType) : undefined;
   if (!entry || !command?.longRunning) return null;
   return { kind: 'longRunning', facts: factsOf(dependencies, entry, command) };
+}
+
+/** Types that nobody here knows share one part of the slots: anybody can invent any number of them. */
+const UNKNOWN_TYPE = 'an unknown command type';
+
+/** Once its command type has a slot. */
+async function inTurn(
+  dependencies: AttemptDependencies,
+  messageId: string,
+  envelope: NewEntry | null,
+  { lane, commandType }: AttemptInput,
+): Promise<AttemptOutcome> {
+  const { slots, registry, attemptBegan, records } = dependencies;
+  const started = lane === 'first' ? attemptBegan?.(messageId) : undefined;
+  const said = started ?? commandType ?? envelope?.commandType;
+  const type = said ?? (await reaching(findEntry(records, messageId)))?.commandType;
+  const known = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
+  return slots.run(known, lane, envelope !== null, () => attemptOnce(dependencies, messageId, envelope));
 }
 
 async function attemptOnce(

@@ -9,6 +9,7 @@ import type { CommandLog } from '../src/command.ts';
 import type { Registry } from '../src/registry.ts';
 import type { Asker } from '../src/requests.ts';
 import type { UsableAttributes } from '../src/search-attributes.ts';
+import type { AttemptSlots } from './attempt-slots.ts';
 
 export interface ActivityDependencies {
   registry: Registry;
@@ -28,11 +29,18 @@ export interface ActivityDependencies {
   inbox: string;
   /** Which search attributes of the inbox the namespace has. */
   searchAttributes: UsableAttributes;
-  /** Told of every first attempt that has ended, whatever came of it. */
-  attemptEnded?: (messageId: string) => void;
   /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
   shutdown: AbortSignal;
   log: CommandLog;
+}
+
+/** What the attempts that Temporal asks for need besides. */
+export interface AttemptDependencies extends ActivityDependencies {
+  slots: AttemptSlots;
+  /** Told of every first attempt that begins. Answers the command type, where its workflow was started in this process. */
+  attemptBegan?: (messageId: string) => string | undefined;
+  /** Told of every first attempt that has ended, whatever came of it. */
+  attemptEnded?: (messageId: string) => void;
 }
 
 export interface AlertDependencies {

@@ -16,7 +16,7 @@ import { createAlertDelivery } from './alert.ts';
 import { createAttempt } from './attempt.ts';
 import { createCampaignActivities } from './campaign.ts';
 import { createCancel } from './cancelled.ts';
-import type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
+import type { AlertDependencies, AttemptDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { createGuard } from './wrong-inbox.ts';
 import { createOperatorActivities } from './operator.ts';
@@ -24,7 +24,7 @@ import { createRecordReader } from './record.ts';
 
 export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 
-export function createActivities(dependencies: ActivityDependencies, alerts: AlertDependencies) {
+export function createActivities(dependencies: AttemptDependencies, alerts: AlertDependencies) {
   const attempt = createAttempt(dependencies);
   const readRecord = createRecordReader(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
@@ -62,7 +62,7 @@ export function createActivities(dependencies: ActivityDependencies, alerts: Ale
   };
 }
 
-function tellEnd({ attemptEnded }: ActivityDependencies): void {
+function tellEnd({ attemptEnded }: AttemptDependencies): void {
   attemptEnded?.(activityInfo().workflowExecution!.workflowId);
 }
 

@@ -9,7 +9,13 @@ export const ALERT_CHANNELS = ['hook', 'webhook'] as const;
 export type AlertChannel = (typeof ALERT_CHANNELS)[number];
 
 /**
- * Dead letters of one failure group. Without payloads and without the messages of errors, which may repeat them:
+ * In place of the failure group, command type and error type of an alert for many groups: see `MAX_ALERTS_PER_WINDOW`. No
+ * failure group is called so, because each contains a slash.
+ */
+export const OTHER_GROUPS = '(other groups)';
+
+/**
+ * Dead letters of one failure group, or of many that died within a minute ({@link OTHER_GROUPS}). Without payloads and without the messages of errors, which may repeat them:
  * `inbox show` has both for those who may see them.
  */
 export interface DeadLetterAlert {

@@ -14,6 +14,8 @@ import type { Starter } from './starter.ts';
 import type { Entry, RecordMark } from './store/entries.ts';
 import { noteWorkflowsStarted } from './store/starts.ts';
 import { TakenIds } from './taken-ids.ts';
+import { NO_ROOM, TypeSlots } from './type-slots.ts';
+import type { Room } from './type-slots.ts';
 
 export interface ExpressLaneOptions extends Starter {
   /** The types of the commands that are express. */
@@ -37,6 +39,7 @@ export class ExpressLane {
   /** Called whenever a slot is free again. */
   onFree = (): void => {};
   readonly #options: ExpressLaneOptions;
+  readonly #slots: TypeSlots;
   readonly #running = new Set<Promise<void>>();
   readonly #reserved = new Set<Promise<void>>();
   readonly #taken: TakenIds;
@@ -46,27 +49,45 @@ export class ExpressLane {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
     this.types = options.types;
+    this.#slots = new TypeSlots(options.slots, options.types.length);
   }
 
   /**
-   * How many entries to claim now. None while it is nearly full: a claim for each attempt that ends would cost as much as
-   * the attempt.
+   * What to claim now. While it is nearly full, only of types that hold no slot: a claim for each attempt that ends would
+   * cost as much as the attempt.
+   *
+   * @param waiting - the types that are known to wait
    */
-  get room(): number {
-    if (this.types.length === 0) return 0;
-    return this.#free >= Math.ceil(this.#options.slots / 8) ? this.#free : 0;
+  room(waiting: ReadonlySet<string>): Room {
+    if (this.types.length === 0 || this.#slots.free === 0) return NO_ROOM;
+    const room = this.#slots.room(waiting);
+    if (!this.isNearlyFull) return room;
+    return { total: this.#slots.free, of: (type) => (this.#slots.isHolding(type) ? 0 : room.of(type)) };
+  }
+
+  /** For entries that are being claimed. Returns how to give the slots back. */
+  hold(type: string, count: number): () => void {
+    this.#slots.take(type, count);
+    return () => this.#slots.release(type, count);
+  }
+
+  get isNearlyFull(): boolean {
+    return this.#slots.open < this.#few;
   }
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
-  reserve(type: string): ReservedSlot | null {
+  reserve(type: string, waiting: ReadonlySet<string>): ReservedSlot | null {
     if (this.#closed || !this.types.includes(type)) return null;
     // The last of the slots are for what comes from elsewhere.
-    if (this.#free <= Math.ceil(this.#options.slots / 8)) return null;
+    if (this.#slots.isHolding(type) && this.#slots.free <= this.#few) return null;
+    if (this.#slots.room(waiting).of(type) === 0) return null;
+    this.#slots.take(type);
     let settle!: () => void;
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);
     const end = () => {
       this.#reserved.delete(reserved);
+      this.#slots.release(type);
       settle();
     };
     return {
@@ -83,8 +104,10 @@ export class ExpressLane {
   }
 
   run(entry: Entry): void {
+    this.#slots.take(entry.commandType);
     const attempt = this.#run(entry).finally(() => {
       this.#running.delete(attempt);
+      this.#slots.release(entry.commandType);
       this.onFree();
     });
     this.#running.add(attempt);
@@ -98,8 +121,8 @@ export class ExpressLane {
     }
   }
 
-  get #free(): number {
-    return this.#options.slots - this.#running.size - this.#reserved.size;
+  get #few(): number {
+    return Math.ceil(this.#options.slots / 8);
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -86,22 +86,34 @@ export class Floors {
     return this.#backlog.has(type);
   }
 
+  /** Those of the types of which there may be more than the last look took. */
+  backlogOf(types: readonly string[]): ReadonlySet<string> {
+    return new Set(types.filter((type) => this.#backlog.has(type)));
+  }
+
   /**
    * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
    * sum never exceeds `room`. With more types than rows, they take turns.
    *
    * @param nowMs - by the monotonic clock
+   * @param roomOf - what is asked for of each type at most; a type with 0 is not asked for
    */
-  ask(types: readonly string[], room: number, full: boolean, nowMs: number): TypeShare[] {
-    if (room <= 0 || types.length === 0) return [];
-    const asked = this.#inTurn(types, room);
+  ask(
+    types: readonly string[],
+    room: number,
+    full: boolean,
+    nowMs: number,
+    roomOf: (type: string) => number = () => room,
+  ): TypeShare[] {
+    if (room <= 0) return [];
+    const asked = this.#inTurn(types, room, roomOf);
     const waiting = asked.filter((type) => this.#backlog.has(type)).length;
     const rest = room - asked.length;
-    const extra = Math.floor(rest / (waiting > 0 ? waiting : asked.length));
+    const extra = Math.floor(rest / Math.max(1, waiting > 0 ? waiting : asked.length));
     return asked.map((type) => ({
       type,
       floor: full ? Number.NEGATIVE_INFINITY : this.#startOf(type, nowMs),
-      most: 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra),
+      most: Math.min(roomOf(type), 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra)),
     }));
   }
 
@@ -150,11 +162,12 @@ export class Floors {
     return floor.at - WIDE_MARGIN_S;
   }
 
-  #inTurn(types: readonly string[], room: number): readonly string[] {
-    if (types.length <= room) return types;
-    const first = (this.#first.get(types) ?? 0) % types.length;
+  #inTurn(types: readonly string[], room: number, roomOf: (type: string) => number): readonly string[] {
+    const open = types.filter((type) => roomOf(type) > 0);
+    if (open.length <= room) return open;
+    const first = (this.#first.get(types) ?? 0) % open.length;
     this.#first.set(types, first + room);
-    return [...types, ...types].slice(first, first + room);
+    return [...open, ...open].slice(first, first + room);
   }
 }
 

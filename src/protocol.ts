@@ -135,6 +135,7 @@ export const FAILURE = {
   staleAttempt: 'StaleAttempt',
   attemptRunning: 'AttemptStillRunning',
   inboxUnavailable: 'InboxUnavailable',
+  waitsForItsTurn: 'WaitsForItsTurn',
   wrongInbox: 'WrongInbox',
   unknownCampaign: 'UnknownCampaign',
   alertUndelivered: 'AlertUndelivered',

@@ -17,9 +17,12 @@ import type { Started, Starter } from './starter.ts';
 import type { Entry, NewEntry } from './store/entries.ts';
 import { PENDING_CHANNEL } from './store/send.ts';
 import { Floors } from './floors.ts';
+import type { TypeShare } from './floors.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Look } from './store/starts.ts';
 import { TakenIds } from './taken-ids.ts';
+import { TypeSlots } from './type-slots.ts';
+import type { Room } from './type-slots.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -43,6 +46,8 @@ export interface Relay {
   /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
   run(): Promise<void>;
   stop(): void;
+  /** The first attempt of a message runs here, for as long as it may take. Its command type, where it was started here. */
+  attemptBegan(messageId: string): string | undefined;
   /** The first attempt of a message has ended here: its slot is free. */
   attemptEnded(messageId: string): void;
 }
@@ -52,6 +57,10 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
+/** Between two looks while the express lane is nearly full: an attempt that ends is then no reason for a look of its own. */
+const NEARLY_FULL_PAUSE_MS = 10;
+/** For so long after a sender of this process was given a slot, a look leaves half of the free ones to further sends. */
+const SENDERS_HERE_MS = 1_000;
 /** A row that was committed late waits for a look without floors. */
 const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
 
@@ -65,8 +74,12 @@ class PendingRelay implements Relay {
   readonly #floors = new Floors(FULL_LOOK_LIMITS);
   /** Something was committed since the last look began. */
   #notified = false;
+  readonly #slots: TypeSlots;
   /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
-  readonly #slots = new Map<string, number>();
+  readonly #holders = new Map<string, { type: string; until: number }>();
+  /** When the last look began, and when a slot was last given to a sender of this process, by the monotonic clock. */
+  #lastLook = Number.NEGATIVE_INFINITY;
+  #lastReserved = Number.NEGATIVE_INFINITY;
   /** Starts of what was sent in this process. */
   readonly #starting = new Set<Promise<void>>();
   readonly #taken: TakenIds;
@@ -76,6 +89,7 @@ class PendingRelay implements Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
+    this.#slots = new TypeSlots(options.slots, options.workflowTypes.length);
   }
 
   async run(): Promise<void> {
@@ -109,11 +123,21 @@ class PendingRelay implements Relay {
     this.#wakeup.wake();
   }
 
+  attemptBegan(messageId: string): string | undefined {
+    const holder = this.#holders.get(messageId);
+    if (holder) holder.until = Number.POSITIVE_INFINITY;
+    return holder?.type;
+  }
+
   attemptEnded(messageId: string): void {
-    if (this.#slots.delete(messageId)) this.#wakeup.wake();
+    if (this.#leave(messageId)) this.#wakeup.wake();
   }
 
   async #turn(): Promise<void> {
+    const restMs = this.#options.express.isNearlyFull
+      ? this.#lastLook + NEARLY_FULL_PAUSE_MS - performance.now()
+      : 0;
+    if (restMs > 0) return this.#wakeup.wait(restMs);
     const notified = this.#notified;
     this.#notified = false;
     let taken = await this.#look(this.#floors.isFullLookDue(performance.now()));
@@ -126,7 +150,6 @@ class PendingRelay implements Relay {
     if (mayBeLate) taken = await this.#look(true);
     if (taken === 'failed') return this.#backOff();
     if (taken === 'noRoom' || taken.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    for (const entry of taken) if (entry.status === 'Processing') this.#options.express.run(entry);
     const failed = await this.#startAll(taken.filter(({ status }) => status === 'Pending'));
     if (failed.length === 0) {
       this.#failures = 0;
@@ -136,36 +159,50 @@ class PendingRelay implements Relay {
     return this.#backOff();
   }
 
-  #freeSlots(): number {
+  #hold({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
+    this.#leave(messageId);
+    this.#slots.take(commandType);
+    this.#holders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
+  }
+
+  #leave(messageId: string): boolean {
+    const holder = this.#holders.get(messageId);
+    if (!holder) return false;
+    this.#holders.delete(messageId);
+    this.#slots.release(holder.type);
+    return true;
+  }
+
+  #endLeases(): void {
     const now = Date.now();
-    for (const [messageId, until] of this.#slots) if (until < now) this.#slots.delete(messageId);
-    return Math.max(0, this.#options.slots - this.#slots.size);
+    for (const [messageId, { until }] of this.#holders) if (until < now) this.#leave(messageId);
   }
 
   /**
-   * Takes as much as there is room for: no row of a mode without room is read. Where there are more types than room, it looks
-   * until it finds something or has asked for every type. `full`: without floors.
+   * Takes as much as there is room for: no row of a type without room is read. Where there are more types than room, it looks
+   * until it finds something or has asked for every type. What it took has its slots when this returns. `full`: without floors.
    */
   async #look(full: boolean): Promise<Entry[] | 'failed' | 'noRoom'> {
-    const { pool, express, workflowTypes, log } = this.#options;
+    const { pool, express, log } = this.#options;
     const began = performance.now();
+    this.#lastLook = began;
+    this.#endLeases();
     for (let looks = 1; ; looks += 1) {
-      const freeSlots = Math.min(this.#freeSlots(), MAX_BATCH);
-      const looksForAll = Math.max(
-        this.#floors.looksForAll(express.types, express.room),
-        this.#floors.looksForAll(workflowTypes, freeSlots),
-      );
-      const shares = [
-        ...this.#floors.ask(express.types, express.room, full, performance.now()),
-        ...this.#floors.ask(workflowTypes, freeSlots, full, performance.now()),
-      ];
+      const { shares, looksForAll } = this.#ask(full);
       if (shares.length === 0) return 'noRoom';
+      const giveBack = this.#holdFor(shares);
       let look: Look<Entry>;
       try {
         look = await takePendingEntries(pool, shares, express.types);
       } catch (error) {
         log.warn('the relay could not read from Postgres; trying again', { error });
         return 'failed';
+      } finally {
+        giveBack();
+      }
+      for (const entry of look.rows) {
+        if (entry.status === 'Processing') express.run(entry);
+        else this.#hold(entry);
       }
       this.#floors.looked(shares, look.rows, look.lookedAt);
       if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
@@ -174,17 +211,53 @@ class PendingRelay implements Relay {
     }
   }
 
+  /** What to ask the table for, and the number of looks that ask for every type. */
+  #ask(full: boolean): { shares: TypeShare[]; looksForAll: number } {
+    const { express, workflowTypes } = this.#options;
+    const now = performance.now();
+    const mostOf = ({ total }: Room) =>
+      Math.min(this.#lastReserved > now - SENDERS_HERE_MS ? Math.ceil(total / 2) : total, MAX_BATCH);
+    const lanes = [
+      { types: express.types, room: express.room(this.#floors.backlogOf(express.types)) },
+      { types: workflowTypes, room: this.#slots.room(this.#floors.backlogOf(workflowTypes)) },
+    ];
+    return {
+      shares: lanes.flatMap(({ types, room }) => this.#floors.ask(types, mostOf(room), full, now, room.of)),
+      looksForAll: Math.max(...lanes.map(({ types, room }) => this.#floors.looksForAll(types, mostOf(room)))),
+    };
+  }
+
+  /** Until it is known what a look took: nobody else may be given these slots meanwhile. Returns how to give them back. */
+  #holdFor(shares: readonly TypeShare[]): () => void {
+    const { express } = this.#options;
+    const holds = shares.map(({ type, most }) => {
+      if (express.types.includes(type)) return express.hold(type, most);
+      this.#slots.take(type, most);
+      return () => this.#slots.release(type, most);
+    });
+    return () => {
+      for (const giveBack of holds) giveBack();
+    };
+  }
+
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
   #reserve({ messageId, commandType }: NewEntry): ReservedSlot | null {
     const { express, workflowTypes, slots } = this.#options;
     if (this.#stopped || this.#floors.hasBacklog(commandType)) return null;
-    if (express.types.includes(commandType)) return express.reserve(commandType);
+    if (express.types.includes(commandType)) {
+      const slot = express.reserve(commandType, this.#floors.backlogOf(express.types));
+      if (slot) this.#lastReserved = performance.now();
+      return slot;
+    }
     if (!workflowTypes.includes(commandType)) return null;
     // A message that has a slot is a duplicate of the one that runs.
-    if (this.#failures > 0 || this.#slots.has(messageId)) return null;
+    if (this.#failures > 0 || this.#holders.has(messageId)) return null;
+    this.#endLeases();
     // The last of the slots are for what comes from elsewhere.
-    if (this.#freeSlots() <= Math.ceil(slots / 8)) return null;
-    this.#slots.set(messageId, Date.now() + SLOT_LEASE_MS);
+    if (this.#slots.isHolding(commandType) && this.#slots.free <= Math.ceil(slots / 8)) return null;
+    if (this.#slots.room(this.#floors.backlogOf(workflowTypes)).of(commandType) === 0) return null;
+    this.#hold({ messageId, commandType });
+    this.#lastReserved = performance.now();
     return {
       taken: 'leased',
       run: (entry) => {
@@ -216,12 +289,12 @@ class PendingRelay implements Relay {
     await Promise.all(
       entries.map(async (entry) => {
         // Before the start: its attempt may have ended when the answer comes.
-        this.#slots.set(entry.messageId, Date.now() + SLOT_LEASE_MS);
+        this.#hold(entry);
         try {
           const started = await withinStartLimit(entry.messageId, () => this.#start(entry));
-          if (started === 'running') this.#slots.delete(entry.messageId);
+          if (started === 'running') this.#leave(entry.messageId);
         } catch (error) {
-          this.#slots.delete(entry.messageId);
+          this.#leave(entry.messageId);
           // It keeps its lease and is tried again after that; no other start has to wait for it.
           if (this.#taken.report(error)) return;
           failed.push(entry.messageId);

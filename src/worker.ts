@@ -10,6 +10,7 @@ import type { NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { createExpressAttempt } from '../activities/express.ts';
 import { ALERTS_AT_ONCE } from '../activities/alert.ts';
+import { AttemptSlots, placesToWait } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
 import type { DeadLetterHook } from './alert.ts';
 import { createDeliveries } from './alert-deliveries.ts';
@@ -167,7 +168,12 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       taskQueue: settings.taskQueue,
       workflowBundle: await loadWorkflowBundle(),
       activities: createActivities(
-        { ...dependencies, attemptEnded: (messageId) => relay.attemptEnded(messageId) },
+        {
+          ...dependencies,
+          slots: new AttemptSlots({ ...settings, types: registry.size }),
+          attemptBegan: (messageId) => relay.attemptBegan(messageId),
+          attemptEnded: (messageId) => relay.attemptEnded(messageId),
+        },
         { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, log },
       ),
       ...slots(settings),
@@ -238,11 +244,13 @@ async function closePools(pools: Pools): Promise<void> {
  * start over, so the cache holds more than both.
  */
 function slots(settings: InboxSettings) {
-  const workflowTasks = settings.concurrency * 2 + 50;
+  const waiting = placesToWait(settings.concurrency);
+  const workflowTasks = (settings.concurrency + waiting) * 2 + 50;
   return {
-    maxConcurrentLocalActivityExecutions: settings.concurrency,
-    // Retries, long-running attempts, what operators do, and alerts.
-    maxConcurrentActivityTaskExecutions: settings.retryConcurrency + 4 + ALERTS_AT_ONCE,
+    maxConcurrentLocalActivityExecutions: settings.concurrency + waiting,
+    // Attempts that run or wait for their turn, what operators do, and alerts.
+    maxConcurrentActivityTaskExecutions:
+      settings.concurrency + settings.retryConcurrency + waiting + 4 + ALERTS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: workflowTasks,
     maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
   };

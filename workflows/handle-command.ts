@@ -175,13 +175,17 @@ async function attempts(input: Argument, story: Story): Promise<Settled> {
  */
 async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
   const activities = activitiesFor(facts, story.campaignSummary(facts), 'campaign');
-  return final(await settle(activities.retry({ ...origin(), lane: 'retry' })));
+  const { commandType } = facts;
+  return final(await settle(activities.retry({ ...origin(), lane: 'retry', commandType })));
 }
 
 async function long(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
   story.longRunning(facts);
   const activities = activitiesFor(facts, story.longRunningSummary(facts));
-  return final(await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning' })));
+  const { commandType } = facts;
+  return final(
+    await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning', commandType })),
+  );
 }
 
 async function again(setback: Setback, input: Argument, story: Story): Promise<Settled> {
@@ -189,7 +193,8 @@ async function again(setback: Setback, input: Argument, story: Story): Promise<S
   // Once claimed, the entry is in Postgres and the payload need not go through the history again.
   const rest = setback.facts ? {} : input;
   const activities = activitiesFor(setback.facts, story.retrySummary(setback));
-  return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry' })));
+  const known = setback.facts && { commandType: setback.facts.commandType };
+  return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
 }
 
 /** An ordinary activity ends only when the command is settled: Temporal retries all else. */

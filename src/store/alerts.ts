@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { OTHER_GROUPS } from '../alert.ts';
 import type { AlertChannel, DeadLetterAlert } from '../alert.ts';
 import type { Queryable } from '../database.ts';
 import type { Due } from './retention.ts';
@@ -28,10 +29,15 @@ const UNDELIVERED_WINDOW_MS = 3_600_000;
 const PAST_MS = 24 * 3_600_000;
 const NO_ALERT = '00000000-0000-0000-0000-000000000000';
 
+/** Groups that get an alert of their own within one window. What died in others by then is in one alert for all of them. */
+export const MAX_ALERTS_PER_WINDOW = 20;
+
 /**
  * Makes an alert of the unalerted dead letters of each failure group, unless the group's last alert is younger than the
- * window; how many dead letters it took. Two statements, the turn and this one, because this one must see what the
- * gatherer before has committed.
+ * window; how many dead letters it took. Beyond {@link MAX_ALERTS_PER_WINDOW}, the groups that began to die last share
+ * one alert, which counts as a group: thousands of groups, as a hostile sender can make, call a person once.
+ *
+ * Two statements, the turn and this one, because this one must see what the gatherer before has committed.
  *
  * The groups are found by going from one to the next in the index, so that a storm that waits for its window costs
  * nothing in the meantime. A dead letter that somebody holds (a replay, a prune) has its turn later.
@@ -41,37 +47,60 @@ export async function gatherAlerts(
   { windowMs, channels }: { windowMs: number; channels: readonly AlertChannel[] },
 ): Promise<number> {
   const { rowCount } = await tx.query(
-    `with recursive groups as (
-       (select failure_group from inbox.dead_letters where alert_id is null order by failure_group limit 1)
+    `with recursive recent as materialized (
+       select failure_group from inbox.alerts
+       where created_at > now() - greatest($1::float8, $2::float8) * interval '1 millisecond'
+         and (ended_at is null and created_at > now() - $2::float8 * interval '1 millisecond'
+           or created_at > now() - $1::float8 * interval '1 millisecond')),
+     room as materialized (
+       select $7 - count(*) filter (where failure_group <> $8) as own,
+              count(*) filter (where failure_group = $8) = 0 as shared
+       from recent),
+     groups as (
+       (select failure_group from inbox.dead_letters
+        where alert_id is null and (select own > 0 or shared from room) order by failure_group limit 1)
        union all
        select (select d.failure_group from inbox.dead_letters d
                where d.alert_id is null and d.failure_group > g.failure_group order by d.failure_group limit 1)
        from groups g where g.failure_group is not null),
-     due as (
-       select failure_group from groups g
-       where not exists (
-         select from inbox.alerts a
-         where a.failure_group = g.failure_group
-           and (a.created_at > now() - $1::float8 * interval '1 millisecond'
-             or (a.ended_at is null and a.created_at > now() - $2::float8 * interval '1 millisecond')))),
+     due as materialized (
+       select failure_group,
+              row_number() over (order by first_dead_at, failure_group) <= (select own from room) as own
+       from groups g
+       cross join lateral (
+         select d.dead_at as first_dead_at from inbox.dead_letters d
+         where d.alert_id is null and d.failure_group = g.failure_group order by d.dead_at limit 1) as oldest
+       where g.failure_group not in (select failure_group from recent)),
      letters as materialized (
-       select d.id, d.message_id, d.failure_group, d.command_type, d.error_type, d.dead_at,
+       select d.id, d.message_id, case when due.own then d.failure_group else $8 end as alerted_as,
+              d.command_type, d.error_type, d.dead_at,
               coalesce(d.resolved_at < now() - $3::float8 * interval '1 millisecond', false) as past
-       from inbox.dead_letters d
-       where d.alert_id is null and d.failure_group in (select failure_group from due)
-       order by d.failure_group, d.dead_at limit $4
+       from due join inbox.dead_letters d on d.failure_group = due.failure_group and d.alert_id is null
+       where due.own or (select shared from room)
+       order by due.own desc, d.failure_group, d.dead_at limit $4
        for no key update of d skip locked),
      made as (
        insert into inbox.alerts
          (failure_group, command_type, error_type, count, first_dead_at, last_dead_at, message_ids, waiting)
-       select failure_group, min(command_type), min(error_type), count(*), min(dead_at), max(dead_at),
-              (array_agg(message_id order by dead_at))[1:5], $5
-       from letters where not past group by failure_group
+       select alerted_as,
+              case when alerted_as = $8 then $8 else min(command_type) end,
+              case when alerted_as = $8 then $8 else min(error_type) end,
+              count(*), min(dead_at), max(dead_at), (array_agg(message_id order by dead_at))[1:5], $5
+       from letters where not past group by alerted_as
        returning id, failure_group)
      update inbox.dead_letters d set alert_id = coalesce(made.id, $6)
-     from letters left join made on made.failure_group = letters.failure_group and not letters.past
+     from letters left join made on made.failure_group = letters.alerted_as and not letters.past
      where d.id = letters.id`,
-    [windowMs, UNDELIVERED_WINDOW_MS, PAST_MS, GATHER_LIMIT, channels, NO_ALERT],
+    [
+      windowMs,
+      UNDELIVERED_WINDOW_MS,
+      PAST_MS,
+      GATHER_LIMIT,
+      channels,
+      NO_ALERT,
+      MAX_ALERTS_PER_WINDOW,
+      OTHER_GROUPS,
+    ],
   );
   return rowCount ?? 0;
 }

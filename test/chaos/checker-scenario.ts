@@ -8,6 +8,7 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
+import { AttemptSlots } from '../../activities/attempt-slots.ts';
 import { createAttempt } from '../../activities/attempt.ts';
 import { NO_ATTRIBUTES } from '../../src/search-attributes.ts';
 import type { HandlerContext } from '../../src/command.ts';
@@ -298,6 +299,7 @@ class Run {
       ...pools,
       asker: this.#fixture,
       registry: createRegistry([command]),
+      slots: new AttemptSlots({ concurrency: 1, retryConcurrency: 1, types: 1 }),
       maxPayloadBytes: 1_000_000,
       worker: 'elsewhere',
       buildId: null,

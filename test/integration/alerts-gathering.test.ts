@@ -106,6 +106,41 @@ describe('gathering', () => {
     ]);
   });
 
+  it('makes one alert of all groups beyond twenty within a window, of those that began to die last', async () => {
+    const group = (index: number) => `Group${String(index).padStart(3, '0')}/Error/1`;
+    for (let index = 59; index >= 0; index -= 1) await letters(group(index), index === 0 ? 3 : 1);
+    assert.equal(await gather(), 62);
+    const first = await counts();
+    const own = Array.from({ length: 20 }, (_, index) => [group(40 + index), 1]);
+    assert.deepEqual(first, [['(other groups)', 42], ...own]);
+    const [shared] = await rows<{ command_type: string; error_type: string; message_ids: string[] }>(
+      database.pool,
+      `select command_type, error_type, message_ids from inbox.alerts where failure_group = '(other groups)'`,
+    );
+    assert.deepEqual([shared!.command_type, shared!.error_type], ['(other groups)', '(other groups)']);
+    assert.equal(shared!.message_ids.length, 5);
+
+    // Whatever dies now waits for the end of the window, also in a new group.
+    await letters(group(0), 1);
+    await letters('New/Error/1', 1);
+    assert.equal(await gather(), 0);
+    for (const { id } of await alerts())
+      for (const channel of ['hook', 'webhook'] as const) await noteDelivered(database.pool, id, channel);
+    await database.pool.query(`update inbox.alerts set created_at = now() - interval '61 seconds'`);
+    assert.equal(await gather(), 2);
+    assert.deepEqual((await counts()).filter(([, count]) => count === 1).length, 22);
+  });
+
+  it('makes no more of them while those of the last hour are undelivered', async () => {
+    for (let index = 0; index < 30; index += 1) await letters(`Group${index}/Error/1`, 1);
+    assert.equal(await gather(), 30);
+    await database.pool.query(`update inbox.alerts set created_at = now() - interval '59 minutes'`);
+    for (let index = 30; index < 40; index += 1) await letters(`Group${index}/Error/1`, 1);
+    assert.equal(await gather(), 0);
+    await database.pool.query(`update inbox.alerts set created_at = now() - interval '61 minutes'`);
+    assert.equal(await gather(), 10);
+  });
+
   it('makes an alert that is tried until the last channel has it', async () => {
     await letters('a', 1);
     await gather();

@@ -1,0 +1,89 @@
+/**
+ * Slots for attempts, shared by command types: a flood of one type, or one whose handler is slow, must not keep the others
+ * waiting.
+ *
+ * - A type that holds no slot gets the next free one. An eighth of the slots is kept free for such types.
+ * - While other types wait for their share, no type takes more than its own: an equal part for each type that holds a slot
+ *   or waits for one.
+ * - While nobody else waits, one type may use all but that eighth.
+ *
+ * @module
+ */
+
+/** The part of the slots that is for types which hold none. */
+const KEPT_FREE = 1 / 8;
+
+/** How many slots there are for the entries that a look may take. */
+export interface Room {
+  /** For all types together. */
+  total: number;
+  of: (type: string) => number;
+}
+
+export const NO_ROOM: Room = { total: 0, of: () => 0 };
+
+export class TypeSlots {
+  readonly #size: number;
+  readonly #keptFree: number;
+  readonly #held = new Map<string, number>();
+  #used = 0;
+
+  /** @param types - how many types may ask for a slot; for a single one, none is kept free */
+  constructor(size: number, types: number) {
+    this.#size = size;
+    this.#keptFree = types > 1 ? Math.round(size * KEPT_FREE) : 0;
+  }
+
+  get free(): number {
+    return Math.max(0, this.#size - this.#used);
+  }
+
+  /** Free slots without those that are kept for types which hold none. */
+  get open(): number {
+    return Math.max(0, this.#size - this.#keptFree - this.#used);
+  }
+
+  isHolding(type: string): boolean {
+    return this.#held.has(type);
+  }
+
+  take(type: string, count = 1): void {
+    this.#used += count;
+    this.#held.set(type, this.#heldBy(type) + count);
+  }
+
+  release(type: string, count = 1): void {
+    const left = this.#heldBy(type) - count;
+    if (left < 0) throw new Error(`a slot of ${type} was released twice`);
+    this.#used -= count;
+    if (left === 0) this.#held.delete(type);
+    else this.#held.set(type, left);
+  }
+
+  /**
+   * What each type may take now. It holds until the next slot is taken or released.
+   *
+   * @param waiting - the types that are known to wait for slots
+   */
+  room(waiting: ReadonlySet<string>): Room {
+    const competing = new Set([...this.#held.keys(), ...waiting]);
+    const isBelowShare = (type: string, share: number) => waiting.has(type) && this.#heldBy(type) < share;
+    const shareAmong = (types: number) =>
+      Math.max(1, Math.floor((this.#size - this.#keptFree) / Math.max(1, types)));
+    const share = shareAmong(competing.size);
+    const starved = [...waiting].filter((type) => isBelowShare(type, share));
+    const of = (type: string): number => {
+      if (this.free === 0) return 0;
+      const held = this.#heldBy(type);
+      const own = competing.has(type) ? share : shareAmong(competing.size + 1);
+      const othersWait = starved.some((other) => other !== type);
+      const most = othersWait ? Math.min(this.open, own - held) : this.open;
+      return Math.max(most, held === 0 ? 1 : 0);
+    };
+    return { total: this.open || this.free, of };
+  }
+
+  #heldBy(type: string): number {
+    return this.#held.get(type) ?? 0;
+  }
+}
