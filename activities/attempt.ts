@@ -11,11 +11,12 @@ import { parseEnvelope } from '../src/envelope.ts';
 import { InvalidMessageError } from '../src/errors.ts';
 import type { AttemptInput, AttemptOutcome } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
+import { RareWarning } from '../src/rare-warning.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
 import { factsOf, interrupted, overtaken, reaching, refusal } from './answers.ts';
 import { carryOver, claim } from './claim.ts';
-import type { Claim } from './claim.ts';
+import type { Claim, ClaimDependencies } from './claim.ts';
 import type { ActivityDependencies, AttemptDependencies } from './dependencies.ts';
 import { claimsUndone, giveBack } from './give-back.ts';
 import { withHeartbeat } from './heartbeat.ts';
@@ -24,7 +25,9 @@ import type { Interrupted } from './perform.ts';
 import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './transaction.ts';
 
-export function createAttempt(dependencies: AttemptDependencies) {
+export function createAttempt(given: AttemptDependencies) {
+  const unknownType = new RareWarning(given.log, 'commands wait for a worker that knows their type');
+  const dependencies = { ...given, unknownType };
   // A worker without long-running commands need not ask each message whether it is one.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
@@ -74,7 +77,7 @@ const UNKNOWN_TYPE = 'an unknown command type';
 
 /** Once its command type has a slot. */
 async function inTurn(
-  dependencies: AttemptDependencies,
+  dependencies: AttemptDependencies & ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
   { lane, commandType }: AttemptInput,
@@ -88,7 +91,7 @@ async function inTurn(
 }
 
 async function attemptOnce(
-  dependencies: ActivityDependencies,
+  dependencies: ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
 ): Promise<AttemptOutcome> {

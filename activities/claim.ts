@@ -6,6 +6,7 @@
 import { inboxFailure, splitErrorText } from '../src/failure.ts';
 import type { Json } from '../src/json.ts';
 import { FAILURE } from '../src/protocol.ts';
+import type { RareWarning } from '../src/rare-warning.ts';
 import { findLastDeadLetter } from '../src/store/dead-letters.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
 import {
@@ -30,6 +31,11 @@ import {
 import type { ActivityDependencies } from './dependencies.ts';
 import { recordFailure } from './record-failure.ts';
 
+export interface ClaimDependencies extends ActivityDependencies {
+  /** Commands that wait for a worker which knows their type. */
+  unknownType: RareWarning;
+}
+
 export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; result: Json };
 
 /**
@@ -41,7 +47,7 @@ export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; res
  *   lost.
  */
 export async function claim(
-  dependencies: ActivityDependencies,
+  dependencies: ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
 ): Promise<Claim> {
@@ -60,7 +66,7 @@ export async function claim(
 }
 
 async function explain(
-  dependencies: ActivityDependencies,
+  dependencies: ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
 ): Promise<Claim> {
@@ -130,7 +136,7 @@ const ASK_NEXT_MS = 250;
 const ASK_LATER_MS = 10_000;
 
 /** No attempt is used up: the activity is tried again until a worker that knows the command type takes it. */
-async function unknownHere({ claims, registry, asker, log }: ActivityDependencies, entry: Entry) {
+async function unknownHere({ claims, registry, asker, unknownType }: ClaimDependencies, entry: Entry) {
   const { messageId, commandType } = entry;
   const { taskQueue, client } = asker;
   const queues = await reaching(findTaskQueuesOf(claims, commandType, client.options.namespace));
@@ -147,7 +153,7 @@ async function unknownHere({ claims, registry, asker, log }: ActivityDependencie
     queues.length === 0
       ? 'No running worker does: start one'
       : `Only workers on task queue ${queues.join(', ')} do: start the workflow there, or send the command through Postgres`;
-  log.warn('a command waits for a worker that knows its type', { messageId, commandType, taskQueue });
+  unknownType.happened({ messageId, commandType, taskQueue });
   return unavailable(FAILURE.unknownCommandType, `${here}. ${where}`, ASK_LATER_MS);
 }
 

@@ -6,13 +6,13 @@
 import { activityInfo } from '@temporalio/activity';
 import type { Origin } from '../src/outcome.ts';
 import { FAILURE } from '../src/protocol.ts';
+import { RareWarning } from '../src/rare-warning.ts';
 import { isUuid } from '../src/text.ts';
 import { refusal, unavailable } from './answers.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 /** The right worker polls the same queue; it is only a matter of a few tries. */
 const TRY_AGAIN_MS = { from: 100, to: 1_000 };
-const WARN_EVERY_MS = 60_000;
 const NO_ID =
   'the memo of this workflow names an inbox, but not by its id, so no worker can belong to it; start it without that memo';
 
@@ -25,22 +25,18 @@ export function createGuard({
   log,
   asker,
 }: Pick<ActivityDependencies, 'inbox' | 'log' | 'asker'>): (origin: Origin | undefined) => void {
-  let warnAgainAt = Number.NEGATIVE_INFINITY;
-  let count = 0;
+  const warning = new RareWarning(
+    log,
+    'this worker got activities of another inbox, and left them to its workers',
+  );
   return (origin) => {
     const theirs = origin?.inbox;
     if (typeof theirs !== 'string' || theirs === inbox) return;
     if (!isUuid(theirs)) throw refusal(FAILURE.wrongInbox, NO_ID);
     const { taskQueue } = asker;
-    count += 1;
-    if (performance.now() >= warnAgainAt) {
-      warnAgainAt = performance.now() + WARN_EVERY_MS;
-      const problem = 'this worker got activities of another inbox, and left them to its workers';
-      const remedy = 'give each inbox its own INBOX_TASK_QUEUE';
-      const messageId = activityInfo().workflowExecution?.workflowId;
-      log.warn(problem, { count, messageId, inbox, otherInbox: theirs.slice(0, 100), taskQueue, remedy });
-      count = 0;
-    }
+    const remedy = 'give each inbox its own INBOX_TASK_QUEUE';
+    const messageId = activityInfo().workflowExecution?.workflowId;
+    warning.happened({ messageId, inbox, otherInbox: theirs.slice(0, 100), taskQueue, remedy });
     const { from, to } = TRY_AGAIN_MS;
     throw unavailable(
       FAILURE.wrongInbox,

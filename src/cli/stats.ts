@@ -21,6 +21,9 @@ export function addStats(program: Command): void {
     );
 }
 
+/** Of those that nobody knows: a sender can invent any number of them. */
+const MOST_TYPES = 20;
+
 /** Null, and no line, when there are none. */
 function parkedText({ aggregates, since }: InboxStats['parked']): string | null {
   return aggregates === 0 ? null : `${aggregates}, the first for ${age(since!)}; see \`inbox outbox list\``;
@@ -53,13 +56,17 @@ function printStats(found: InboxStats): void {
     print('\nWaiting for a worker that knows their type');
     printTable(
       ['TYPE', 'COUNT', 'OLDEST', { head: 'EXAMPLE', fit: 'whole' }],
-      found.unknownTypes.map(({ commandType, count, oldestMs, example }) => [
-        commandType,
-        count,
-        duration(oldestMs),
-        example,
-      ]),
+      found.unknownTypes
+        .slice(0, MOST_TYPES)
+        .map(({ commandType, count, oldestMs, example }) => [
+          commandType,
+          count,
+          duration(oldestMs),
+          example,
+        ]),
     );
+    const left = found.unknownTypes.length - MOST_TYPES;
+    if (left > 0) print(`… and ${left} more types`);
   }
   if (found.openDeadLetters.length === 0) return;
   print('\nOpen dead letters');

@@ -4,8 +4,10 @@ import { after, before, beforeEach, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../src/command.ts';
 import type { CommandDefinition } from '../../src/command.ts';
+import { checkCommandTypes } from '../../src/health-types.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
+import { createCli } from '../support/cli.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
@@ -133,4 +135,34 @@ describe('a flood of commands that hang', () => {
       await worker.stop();
     });
   }
+
+  it('of types that nobody knows gives nobody an alert, and no list is as long as the flood', async () => {
+    const known = command('Known', {});
+    const worker = await fixture.startWorker([known], SETTINGS, undefined, () => {});
+    const sql = `select inbox.send($1 || i, 'Invented' || i, '{}') from generate_series(1, 200) as i`;
+    await fixture.pool.query(sql, [fixture.id('invented-')]);
+    const invented = Array.from({ length: 200 }, (_, index) => `Invented${201 + index}`);
+    await Promise.all(
+      invented.map((type) => fixture.start(fixture.id(type), { commandType: type, payload: {} })),
+    );
+    await send([fixture.id('known')], 'Known', { name: '', way: 'temporal' }, true);
+    await fixture.reaches(fixture.id('known'), 'Completed');
+    await eventually('those that Temporal started are stored', async () => {
+      const [{ count } = { count: 0 }] = await rows<{ count: number }>(
+        fixture.pool,
+        `select count(*)::int as count from inbox.entries where command_type like 'Invented%' and status = 'Pending'`,
+      );
+      return count === 400;
+    });
+    const warnings = fixture.logs().filter((line) => /knows? (their|its) type/.test(line));
+    // One for each of twenty types, and one for all that Temporal asked for.
+    assert.ok(warnings.length >= 1 && warnings.length <= 21, `${warnings.length} warnings`);
+    const doctor = await checkCommandTypes(fixture.pool);
+    assert.match(doctor.finding, /Invented\d+ \(1, .*and 395 more types$/);
+    const { stdout } = await createCli(fixture).run(['stats']);
+    assert.match(stdout, /… and 380 more types/);
+    const alerts = await rows(fixture.pool, 'select from inbox.alerts');
+    assert.equal(alerts.length, 0);
+    await worker.stop();
+  });
 });

@@ -1,0 +1,29 @@
+/**
+ * A warning about something that may happen with every command: logged once a minute at most, with how often it happened since.
+ *
+ * @module
+ */
+import type { CommandLog } from './command.ts';
+
+const EVERY_MS = 60_000;
+
+export class RareWarning {
+  readonly #log: CommandLog;
+  readonly #message: string;
+  #nextAt = Number.NEGATIVE_INFINITY;
+  #count = 0;
+
+  constructor(log: CommandLog, message: string) {
+    this.#log = log;
+    this.#message = message;
+  }
+
+  /** @param facts - of this case, which stands for all those since the last warning */
+  happened(facts: Record<string, unknown>): void {
+    this.#count += 1;
+    if (performance.now() < this.#nextAt) return;
+    this.#nextAt = performance.now() + EVERY_MS;
+    this.#log.warn(this.#message, { count: this.#count, ...facts });
+    this.#count = 0;
+  }
+}
