@@ -11,6 +11,7 @@ import { isLockNotAvailable } from './database.ts';
 import type { Queryable } from './database.ts';
 import { isDatabaseUnavailable } from './database-errors.ts';
 import { IdempotencyConflictError, MessageLockedError } from './errors.ts';
+import type { Json, JsonObject } from './json.ts';
 import { reserveLocally } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
 import type { Sent } from './send.ts';
@@ -102,11 +103,9 @@ export class SendGroup {
         repeats.push(one);
         continue;
       }
-      if (one.slot) one.slot.run(entry);
+      if (one.slot) one.slot.run(copyOf(entry));
       else waits = true;
-      // The attempt's payload is not the sender's to change.
-      const { payload, metadata } = one.entry;
-      one.resolve({ answer: 'accepted', entry: one.slot ? { ...entry, payload, metadata } : entry });
+      one.resolve({ answer: 'accepted', entry });
     }
     if (waits) this.#stored();
     await this.#answerRepeats(repeats);
@@ -173,6 +172,15 @@ export class SendGroup {
       else for (const { reject } of group) reject(error);
     }
   }
+}
+
+/** The attempt's payload is not the sender's to change. */
+function copyOf(entry: Entry): Entry {
+  const [payload, metadata] = JSON.parse(JSON.stringify([entry.payload, entry.metadata])) as [
+    Json,
+    JsonObject,
+  ];
+  return { ...entry, payload, metadata };
 }
 
 /** Not by the error's severity, which is translated with lc_messages. */

@@ -27,7 +27,11 @@ export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, '
   return rows;
 }
 
-/** Those whose next try is due, without the ones that are being tried. */
+/** A lane that an operator holds, in a transaction that releases or skips its event, waits for the end of that transaction. */
+const unlessHeld = (condition: string) => `
+  select id from inbox.outbox_parked where ${condition} for no key update skip locked`;
+
+/** Those whose next try is due, without the ones that are being tried and those that somebody holds. */
 export async function findDueParked(
   db: Queryable,
   limit: number,
@@ -35,7 +39,8 @@ export async function findDueParked(
 ): Promise<ParkedAggregate[]> {
   const { rows } = await db.query<ParkedAggregate>(
     `select ${PARKED} from inbox.outbox_parked
-     where next_try_at <= clock_timestamp() and id <> all ($2::bigint[]) order by next_try_at limit $1`,
+     where next_try_at <= clock_timestamp() and id <> all ($2::bigint[]) order by next_try_at limit $1
+     for no key update skip locked`,
     [limit, except],
   );
   return rows;
@@ -78,7 +83,7 @@ export async function parkAggregate(
   return rows[0]!.held ? rows[0]!.id : null;
 }
 
-/** Another try failed. False when the lease is lost. */
+/** Another try failed; that of a lane which somebody holds is not noted, and is repeated. False when the lease is lost. */
 export async function noteParkedFailure(
   db: Queryable,
   holder: string,
@@ -90,7 +95,7 @@ export async function noteParkedFailure(
      noted as (
        update inbox.outbox_parked set event_id = $3::uuid, error = $4, attempts = $5::integer, failed_at = now(),
          next_try_at = now() + $6::float8 * interval '1 millisecond'
-       where id = $2::bigint and exists (select from lease))
+       where id in (${unlessHeld('id = $2::bigint')}) and exists (select from lease))
      select ${LEASE_HELD}`,
     [holder, id, eventId, error, attempts, delayMs],
   );
@@ -137,7 +142,9 @@ export async function mergeLane(db: Queryable, holder: string, id: string): Prom
      rest as materialized (
        select id, position from inbox.outbox where published_at is null and parked = $2::bigint order by position
        limit ${MOST_MERGED + 1}),
-     few as materialized (select from lease where (select count(*) from rest) <= ${MOST_MERGED}),
+     free as materialized (${unlessHeld('id = $2::bigint')}),
+     few as materialized (
+       select from lease where (select count(*) from rest) <= ${MOST_MERGED} and exists (select from free)),
      moved as (
        update inbox.outbox o set parked = 0
        where id = any (array(select id from rest)) and ${UNPUBLISHED} and exists (select from few)
@@ -179,7 +186,7 @@ export async function reviveParked(db: Queryable, holder: string, failedWithinMs
     `with ${LEASE(1)},
      revived as (
        update inbox.outbox_parked set next_try_at = now()
-       where failed_at >= now() - $2::float8 * interval '1 millisecond' and next_try_at > now()
+       where id in (${unlessHeld(`failed_at >= now() - $2::float8 * interval '1 millisecond' and next_try_at > now()`)})
          and exists (select from lease))
      select ${LEASE_HELD}`,
     [holder, failedWithinMs],

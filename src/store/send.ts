@@ -20,7 +20,15 @@ export const PENDING_CHANNEL = 'inbox_pending';
 /** How long the statement of a caller's transaction waits for another one that holds a message_id, in ms. inbox.send: the same. */
 export const SEND_WAIT_MS = 2_000;
 
-const SEND = statement(`select ${ENTRY_COLUMNS} from inbox.send_messages($1::jsonb, $2::text, $3::integer)`);
+/** What Postgres adds to a message that it has stored: its sender knows the rest. */
+interface Stored {
+  id: string;
+  messageId: string;
+  receivedAt: Date;
+}
+const STORED = `id, message_id as "messageId", received_at as "receivedAt"`;
+
+const SEND = statement(`select ${STORED} from inbox.send_messages($1::jsonb, $2::text, $3::integer)`);
 
 /**
  * Inserts those that are not there, Pending, and wakes the relays when the transaction commits.
@@ -38,7 +46,39 @@ export async function insertPendingEntries(
   waitMs = SEND_WAIT_MS,
 ): Promise<Entry[]> {
   const { rows } = await db.query(SEND.text, [JSON.stringify(entries), transaction, waitMs]);
-  return rows as Entry[];
+  return stored(entries, rows as Stored[]);
+}
+
+/** The entries of those messages that were stored, as they stand in the table. */
+function stored(
+  messages: readonly (NewEntry & Partial<Pick<EntryToSend, 'taken'>>)[],
+  rows: readonly Stored[],
+): Entry[] {
+  // Of a message that was sent twice in one call, the first is stored.
+  const sent = new Map(messages.toReversed().map((message) => [message.messageId, message]));
+  return rows.map(({ id, messageId, receivedAt }) => {
+    const { commandType, payload, correlationId, causationId, metadata, taken } = sent.get(messageId)!;
+    const isClaimed = taken === 'claimed';
+    return {
+      id,
+      messageId,
+      commandType,
+      payload,
+      status: isClaimed ? 'Processing' : 'Pending',
+      receivedAt,
+      processedAt: null,
+      retryCount: 0,
+      nextRetryAt: null,
+      error: null,
+      correlationId,
+      causationId,
+      metadata,
+      attempt: isClaimed ? 1 : 0,
+      generation: 0,
+      result: null,
+      prunedAt: null,
+    };
+  });
 }
 
 /**
@@ -56,18 +96,18 @@ const GROUP_WAIT_MS = 20;
  * @throws DatabaseError 55P03, after which nothing was stored, when another transaction holds one of the ids
  */
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Entry>(db, SEND, [JSON.stringify(entries), 'nobody', GROUP_WAIT_MS]);
-  return rows;
+  const { rows } = await run<Stored>(db, SEND, [JSON.stringify(entries), 'nobody', GROUP_WAIT_MS]);
+  return stored(entries, rows);
 }
 
-const SEND_UNBLOCKED = statement(`select ${ENTRY_COLUMNS} from inbox.send_unblocked($1::jsonb, $2::integer)`);
+const SEND_UNBLOCKED = statement(`select ${STORED} from inbox.send_unblocked($1::jsonb, $2::integer)`);
 /** Waiting for many of them one after the other must not take long. */
 const EACH_WAIT_MS = 2;
 
 /** As {@link insertQuietly}, without those whose ids are held by other transactions. */
 export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Entry>(db, SEND_UNBLOCKED, [JSON.stringify(entries), EACH_WAIT_MS]);
-  return rows;
+  const { rows } = await run<Stored>(db, SEND_UNBLOCKED, [JSON.stringify(entries), EACH_WAIT_MS]);
+  return stored(entries, rows);
 }
 
 /** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */

@@ -130,6 +130,38 @@ describe('an event that the broker rejects', () => {
     assert.equal(delay!.seconds, 4);
   });
 
+  it('that an operator releases or skips in an open transaction holds up nothing else, and the relay does not wait', async () => {
+    let fixed = false;
+    const publish = async (events: readonly PublishedEvent[]) => {
+      if (!fixed) await rejectBad(events);
+    };
+    await add(['bad1', 'bad2', 'bad3', 'good']);
+    const log = relay({ publish }).lines;
+    await eventually('they are parked', async () => (await parkedRows(database.pool)).length === 3);
+    const parked = await parkedEvents(database.pool);
+    const eventOf = (aggregate: string) => parked.find(({ aggregateId }) => aggregateId === aggregate)!.id;
+    const operator = await database.pool.connect();
+    try {
+      await operator.query('begin');
+      await operator.query(`select inbox.release_parked(array[$1::uuid], 'ada', null)`, [eventOf('bad1')]);
+      await operator.query('update inbox.outbox set published_at = now() where id = $1', [eventOf('bad2')]);
+      await operator.query('update inbox.outbox_parked set next_try_at = now() where event_id = $1', [
+        eventOf('bad2'),
+      ]);
+      fixed = true;
+      await add(['bad3', 'good'], 3);
+      await published(['bad3', 'good']);
+      assert.equal((await parkedRows(database.pool)).length, 2);
+      await operator.query('commit');
+    } finally {
+      operator.release(true);
+    }
+    await allPublished(database.pool);
+    await eventually('nothing is parked', async () => (await parkedRows(database.pool)).length === 0);
+    const problems = log.filter((line) => /lock|lease|Postgres/.test(line));
+    assert.deepEqual(problems, []);
+  });
+
   it('for which the publisher hangs holds back only its own aggregate, also while it is tried again', async () => {
     let hanging = 0;
     const seen: PublishedEvent[] = [];
