@@ -7,12 +7,25 @@ import type { Pool } from 'pg';
 import type { Finding } from './finding.ts';
 import { bad, check, duration, well } from './finding.ts';
 import { findUndeliveredAlerts } from './store/alerts.ts';
+import { findLongTurn } from './store/turns.ts';
 
 /** Longer than a receiver's restart. */
 const LATE_MS = 5 * 60_000;
+/** Gathering takes seconds at most. */
+const LONG_TURN_MS = 60_000;
 
-export function checkAlerts(pool: Pool, timeoutMs: number): Promise<Finding> {
+/** @param longTurnMs - from when on a session that gathers alerts is found to keep all others from it */
+export function checkAlerts(pool: Pool, timeoutMs: number, longTurnMs = LONG_TURN_MS): Promise<Finding> {
   return check('alerts', timeoutMs, 'read as a role that may select from inbox.alerts', async () => {
+    const holder = await findLongTurn(pool, 'alerts', longTurnMs);
+    if (holder) {
+      const { pid, user, application, since } = holder;
+      return bad(
+        `no alert is made: ${application ?? 'a session'} of ${user} (pid ${pid}) has kept the turn to make them for ` +
+          duration(Date.now() - since!.getTime()),
+        `see what that worker does, or end its session: select pg_terminate_backend(${pid})`,
+      );
+    }
     const { count, oldestMs, example, givenUp } = await findUndeliveredAlerts(pool, LATE_MS);
     if (count === 0) return well('none is undelivered');
     const which = `${count} undelivered for more than 5 minutes, ${givenUp} of them given up`;

@@ -6,7 +6,10 @@
 import type { Queryable } from './database.ts';
 import type { Verdict } from './finding.ts';
 import { bad, well } from './finding.ts';
-import { findRolesLeft } from './store/roles.ts';
+import { findRolesLeft, findUnknownLogins } from './store/roles.ts';
+
+/** Logins at most. */
+const MOST_NAMED = 5;
 
 /** What is missing where the user that migrated may not create roles, or the database came from another server. */
 export async function checkRoles(db: Queryable): Promise<Verdict> {
@@ -15,8 +18,17 @@ export async function checkRoles(db: Queryable): Promise<Verdict> {
     ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
     ...(withoutGrants.length > 0 ? [`without rights in this database: ${withoutGrants.join(', ')}`] : []),
   ];
-  if (found.length === 0) return well('sender, worker, operator and reader are there');
+  if (found.length === 0) return checkLimits(db);
   const create = missing.map((name) => `create role ${name} nologin;`).join(' ');
   const asCreator = create && `as a user who may create roles: ${create} then, `;
   return bad(found.join('; '), `${asCreator}as the owner of the schema inbox: select inbox.grant_roles();`);
+}
+
+async function checkLimits(db: Queryable): Promise<Verdict> {
+  const unknown = await findUnknownLogins(db);
+  if (unknown.length === 0) return well('sender, worker, operator and reader are there');
+  return bad(
+    `inbox.sender_limits limits logins that do not exist: ${unknown.slice(0, MOST_NAMED).join(', ')}`,
+    'correct their names there, or delete the rows: a misspelled login may send everything',
+  );
 }

@@ -25,3 +25,17 @@ export async function findRolesLeft(db: Queryable): Promise<RolesLeft> {
   const names = (exists: boolean) => rows.filter((row) => row.exists === exists).map(({ name }) => name);
   return { missing: names(false), withoutGrants: names(true) };
 }
+
+/** Logins in `inbox.sender_limits` that do not exist, so that their limits hold for nobody. None where it may not be read. */
+export async function findUnknownLogins(db: Queryable): Promise<string[]> {
+  const { rows: tables } = await db.query(
+    `select from pg_class
+     where oid = to_regclass('inbox.sender_limits') and has_table_privilege(oid, 'select')`,
+  );
+  if (tables.length === 0) return [];
+  const { rows } = await db.query<{ login: string }>(
+    `select login from inbox.sender_limits
+     where not exists (select from pg_roles where rolname = login) order by login`,
+  );
+  return rows.map(({ login }) => login);
+}

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { withTransaction } from '../../src/database.ts';
+import { checkAlerts } from '../../src/health-alerts.ts';
 import { migrate, readMigrations } from '../../src/migrate.ts';
 import { prune } from '../../src/retention.ts';
 import { beginAlertTry, gatherAlerts, noteDelivered, tryTurnToGather } from '../../src/store/alerts.ts';
@@ -13,6 +14,8 @@ import { answer, SECRET, startReceiver } from '../support/receiver.ts';
 import type { Receiver } from '../support/receiver.ts';
 import { seedOpen } from '../support/seed.ts';
 import { eventually } from '../support/wait.ts';
+
+const groupName = (index: number) => `Group${String(index).padStart(3, '0')}/Error/1`;
 
 describe('gathering', () => {
   let database: TestDatabase;
@@ -107,11 +110,10 @@ describe('gathering', () => {
   });
 
   it('makes one alert of all groups beyond twenty within a window, of those that began to die last', async () => {
-    const group = (index: number) => `Group${String(index).padStart(3, '0')}/Error/1`;
-    for (let index = 59; index >= 0; index -= 1) await letters(group(index), index === 0 ? 3 : 1);
+    for (let index = 59; index >= 0; index -= 1) await letters(groupName(index), index === 0 ? 3 : 1);
     assert.equal(await gather(), 62);
     const first = await counts();
-    const own = Array.from({ length: 20 }, (_, index) => [group(40 + index), 1]);
+    const own = Array.from({ length: 20 }, (_, index) => [groupName(40 + index), 1]);
     assert.deepEqual(first, [['(other groups)', 42], ...own]);
     const [shared] = await rows<{ command_type: string; error_type: string; message_ids: string[] }>(
       database.pool,
@@ -121,7 +123,7 @@ describe('gathering', () => {
     assert.equal(shared!.message_ids.length, 5);
 
     // Whatever dies now waits for the end of the window, also in a new group.
-    await letters(group(0), 1);
+    await letters(groupName(0), 1);
     await letters('New/Error/1', 1);
     assert.equal(await gather(), 0);
     for (const { id } of await alerts())
@@ -139,6 +141,18 @@ describe('gathering', () => {
     assert.equal(await gather(), 0);
     await database.pool.query(`update inbox.alerts set created_at = now() - interval '61 minutes'`);
     assert.equal(await gather(), 10);
+  });
+
+  it('by a session that does not end is named by the doctor', async () => {
+    assert.ok((await checkAlerts(database.pool, 10_000, 0)).ok);
+    const client = await database.pool.connect();
+    await client.query(`set application_name = 'inbox records'; begin`);
+    assert.ok(await tryTurnToGather(client));
+    const { finding, whatToDo } = await checkAlerts(database.pool, 10_000, 0);
+    await client.query('rollback');
+    client.release(true);
+    assert.match(finding, /^no alert is made: inbox records of inbox \(pid \d+\) has kept the turn/);
+    assert.match(whatToDo!, /pg_terminate_backend\(\d+\)/);
   });
 
   it('makes an alert that is tried until the last channel has it', async () => {

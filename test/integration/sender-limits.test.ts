@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { isPermissionDenied } from '../../src/database.ts';
+import { checkRoles } from '../../src/health-roles.ts';
 import { createInbox } from '../../src/inbox.ts';
 import type { Inbox } from '../../src/inbox.ts';
 import { createTestDatabase } from '../support/database.ts';
@@ -44,6 +45,16 @@ describe('a sender', () => {
     for (const inbox of [ordersInbox, paymentsInbox]) await inbox.close();
     for (const login of [orders, payments]) await login.drop();
     await database.drop();
+  });
+
+  it('whose login was misspelled in the limits is found by the doctor', async () => {
+    assert.equal((await checkRoles(database.pool)).whatToDo, null);
+    await database.pool.query(
+      `insert into inbox.sender_limits (login, id_prefix) values ('ordesr', 'order-')`,
+    );
+    const { finding } = await checkRoles(database.pool);
+    await database.pool.query(`delete from inbox.sender_limits where login = 'ordesr'`);
+    assert.match(finding, /limits logins that do not exist: ordesr$/);
   });
 
   it('that is confined sends its ids and types, and no others, on every way in', async () => {

@@ -5,6 +5,9 @@ import { AttemptSlots } from '../../activities/attempt-slots.ts';
 import { gate } from '../support/wait.ts';
 import type { Gate } from '../support/wait.ts';
 
+/** Everything that can go on without a timer has gone on. */
+const settled = () => new Promise((resolve) => setImmediate(resolve));
+
 describe('slots of attempts that Temporal asks for', () => {
   let slots: AttemptSlots;
   let running: string[];
@@ -32,8 +35,6 @@ describe('slots of attempts that Temporal asks for', () => {
   }
   const several = (type: string, count: number, lane: 'first' | 'retry' = 'first') =>
     Array.from({ length: count }, (_, index) => attempt(`${type}${index}`, type, lane));
-  /** Everything that can go on without a timer has gone on. */
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
 
   it('run at once until the type has all but the last, which another type gets', async () => {
     void several('A', 9);

@@ -1,0 +1,27 @@
+/**
+ * `inbox.turns`: work that only one worker does at a time. A turn is a row that is locked until the end of a transaction.
+ *
+ * @module
+ */
+import type { Queryable } from '../database.ts';
+import type { BlockingSession } from './blockers.ts';
+
+/**
+ * The session that has had the turn for longer than this; null when there is none. A login without `pg_monitor` sees only
+ * sessions of its own user.
+ */
+export async function findLongTurn(
+  db: Queryable,
+  name: 'alerts',
+  ageMs: number,
+): Promise<BlockingSession | null> {
+  const { rows } = await db.query<BlockingSession>(
+    `select a.pid, a.usename as "user", nullif(a.application_name, '') as application, a.state, a.xact_start as since
+     from inbox.turns t
+     join pg_locks l on l.locktype = 'transactionid' and l.transactionid = t.xmax and l.mode = 'ExclusiveLock' and l.granted
+     join pg_stat_activity a on a.pid = l.pid
+     where t.name = $1 and a.xact_start < clock_timestamp() - $2::float8 * interval '1 millisecond'`,
+    [name, ageMs],
+  );
+  return rows[0] ?? null;
+}
