@@ -49,9 +49,19 @@ const USER_INFO = /\b([\w+.-]{1,30}:\/\/?)(?:([^\s:/@]{0,300}:)\S{0,1000}|[^\s:/
 const PARAMETER =
   /([?&;][\w.-]{0,40}(?:password|passwd|pwd|token|secret|key|sig|signature|credential)[\w.-]{0,40}=)[^\s&"'<>]{1,4000}/gi;
 
-/** The text without secrets: those that were made known, and passwords, tokens and keys in URLs. */
+/** `Bearer …`, `Basic …`: followed by what is no word. */
+const AUTHORIZATION = /\b((?:[Bb]earer|Basic|Token|ApiKey) )(?=\S{0,200}[\d=])[\w.~+/=-]{8,4000}/g;
+/** `password=…` as in libpq's settings, `"apiKey": "…"`, `client_secret: '…'`: only behind `=` or in quotes, as in no sentence. */
+const FIELD =
+  /((?:password|passwd|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credential)(?:["']?\s{0,3}[:=]\s{0,3}["'`]|=))[^\s"'`&,;<>]{1,4000}/gi;
+
+/** The text without secrets: those that were made known, and passwords, tokens and keys that can be told by what stands before. */
 export function hideSecrets(text: string): string {
-  let hidden = text.replaceAll(USER_INFO, '$1$2***@').replaceAll(PARAMETER, '$1***');
+  let hidden = text
+    .replaceAll(USER_INFO, '$1$2***@')
+    .replaceAll(PARAMETER, '$1***')
+    .replaceAll(AUTHORIZATION, '$1***')
+    .replaceAll(FIELD, '$1***');
   for (const secret of secrets) hidden = hidden.replaceAll(secret, '***');
   return hidden;
 }

@@ -20,6 +20,11 @@ describe('secrets in messages', () => {
     ['"https://h/x?api_key=canary"', '"https://h/x?api_key=***"'],
     ['https://h/x?X-Amz-Security-Token=canary&a=1', 'https://h/x?X-Amz-Security-Token=***&a=1'],
     ['https://h/x?ACCESS_TOKEN=canary', 'https://h/x?ACCESS_TOKEN=***'],
+    ['sent authorization: Bearer canary.4711-x', 'sent authorization: Bearer ***'],
+    [`{ Authorization: 'Basic Y2FuYXJ5Og==' }`, `{ Authorization: 'Basic ***' }`],
+    ['host=db user=u password=canary dbname=d', 'host=db user=u password=*** dbname=d'],
+    ['{"apiKey":"canary","client_secret": "canary"}', '{"apiKey":"***","client_secret": "***"}'],
+    ["{ user: 'u', password: 'canary' }", "{ user: 'u', password: '***' }"],
   ] as const) {
     it(`are hidden in ${text}`, () => {
       assert.equal(hideSecrets(text), hidden);
@@ -33,6 +38,9 @@ describe('secrets in messages', () => {
       'npm install @nats-io/transport-node',
       'order:1@shop at 12:30, mail ann@example.com',
       'temporal.example.com:7233/x?y',
+      'password: must have 8 characters',
+      'Basic functionality, a bearer instrument, Unexpected token < in JSON',
+      'secret: none, primary_key="id"',
     ])
       assert.equal(hideSecrets(text), text);
   });
@@ -54,7 +62,7 @@ describe('secrets in messages', () => {
   });
 
   it('are looked for in a megabyte without a search for each of its characters', () => {
-    for (const word of ['x', 'x-', '?', 'a.'])
+    for (const word of ['x', 'x-', '?', 'a.', 'Bearer ', 'token', 'secret = '])
       assert.equal(hideSecrets(word.repeat(1_000_000)), word.repeat(1_000_000));
   });
 });
