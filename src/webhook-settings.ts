@@ -73,9 +73,20 @@ function isSecret(secret: string): boolean {
 
 function problemOfUrl(text: string, allowHttp: boolean): string | null {
   if (!URL.canParse(text)) return 'is no URL; give one such as https://hooks.example.com/inbox';
-  const { protocol, hostname } = new URL(text);
+  const { protocol, hostname, username, password } = new URL(text);
+  if (!canBeDecoded(username + password))
+    return 'has a user or password with a % that is no escape; write %25 for it';
   if (protocol === 'https:') return null;
   if (protocol !== 'http:') return 'is neither an https nor an http URL';
   if (allowHttp || LOOPBACK.test(hostname)) return null;
   return 'is http, which anybody on the way can read: use https, or set INBOX_ALERT_ALLOW_HTTP=true';
+}
+
+function canBeDecoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }

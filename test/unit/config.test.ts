@@ -164,6 +164,11 @@ describe('settings', () => {
     ['no URL', { INBOX_ALERT_URL: 'canary' }, /^INBOX_ALERT_URL is no URL/],
     ['another protocol', { INBOX_ALERT_URL: 'ftp://canary/x' }, /^INBOX_ALERT_URL is neither an https/],
     [
+      'a password with a bare %',
+      { INBOX_ALERT_URL: 'https://ada:100%canary@h/x' },
+      /^INBOX_ALERT_URL has a user or password with a %/,
+    ],
+    [
       'http to another host',
       { INBOX_ALERT_URL: 'http://localhost.canary/x' },
       /^INBOX_ALERT_URL is http.*ALLOW_HTTP/,
