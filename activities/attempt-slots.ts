@@ -2,30 +2,37 @@
  * Slots for the attempts that Temporal asks this worker for, shared by command types as in `src/type-slots.ts`. Temporal's own
  * queues know no types: without this, a flood of one type would take every activity slot of the worker.
  *
- * An attempt that gets no slot waits here for a moment. After that, or when too many wait already, it is put off: Temporal
- * asks again after a delay, and meanwhile the activity's slot is free for other types.
+ * A first attempt that gets no slot waits here for a moment. After that, or when too many wait already, it is put off: Temporal
+ * asks again after a delay, and meanwhile the activity's slot is free for other types. All others are put off at once: while an
+ * activity waits here, it does not hear that its workflow was cancelled.
  *
  * @module
  */
-import type { AttemptInput } from '../src/outcome.ts';
+import type { ApplicationFailure } from '@temporalio/common';
 import { FAILURE } from '../src/protocol.ts';
-import { TypeSlots } from '../src/type-slots.ts';
+import type { TypeSlots } from '../src/type-slots.ts';
 import { unavailable } from './answers.ts';
 
-type Lane = AttemptInput['lane'];
-
 export interface AttemptSlotsOptions {
-  /** First attempts at a time. */
-  concurrency: number;
-  /** All other attempts at a time. */
-  retryConcurrency: number;
-  /** How many command types the worker knows. */
-  types: number;
+  /** Of first attempts; the relay gives them out, too. */
+  first: TypeSlots;
+  /** Of all other attempts. */
+  other: TypeSlots;
+  /** How many first attempts may wait here. */
+  places: number;
 }
+
+/**
+ * first: a local activity. late: a first attempt that was put off, and is an ordinary activity now; it may use the slots of both
+ * kinds. other: a retry, or long-running.
+ */
+export type AttemptKind = 'first' | 'late' | 'other';
 
 /** Longer than most attempts take, and short for an activity's slot. */
 const LONGEST_WAIT_MS = 2_000;
 const PUT_OFF_MS = { least: 500, most: 30_000 };
+/** How long attempts of a type take, before one of them has ended. */
+const FIRST_GUESS_MS = 200;
 /** An attempt's weight in the mean duration of the attempts of its type. */
 const WEIGHT = 0.2;
 /** Those that were put off together do not come back together. */
@@ -33,127 +40,135 @@ const JITTER = 0.1;
 
 interface Waiter {
   type: string;
-  pools: readonly TypeSlots[];
-  enter(pool: TypeSlots): void;
+  enter(): void;
 }
 
 /** What is known of the attempts of one type. */
 interface Pace {
   meanMs: number;
-  /** When the next attempt that is put off is expected to have its turn, by the monotonic clock. */
-  nextTurn: number;
+  /** When those that were put off come back, by the monotonic clock, and where they were refused a slot. */
+  away: { until: number; pools: readonly TypeSlots[] }[];
 }
 
 export class AttemptSlots {
   readonly #first: TypeSlots;
-  readonly #other: TypeSlots;
+  readonly #pools: Record<AttemptKind, readonly TypeSlots[]>;
   readonly #places: number;
-  readonly #size: number;
   /** In the order in which they came. */
   readonly #waiters = new Set<Waiter>();
   readonly #paces = new Map<string, Pace>();
 
-  constructor({ concurrency, retryConcurrency, types }: AttemptSlotsOptions) {
-    this.#first = new TypeSlots(concurrency, types);
-    this.#other = new TypeSlots(retryConcurrency, types);
-    this.#size = concurrency + retryConcurrency;
-    this.#places = placesToWait(concurrency);
+  constructor({ first, other, places }: AttemptSlotsOptions) {
+    this.#first = first;
+    this.#pools = { first: [first], late: [first, other], other: [other] };
+    this.#places = places;
+    for (const pool of [first, other])
+      pool.addUser({ waiting: () => this.#waitingFor(pool), freed: () => this.#admit() });
   }
 
   /**
    * Runs the attempt once its type has a slot.
    *
-   * @param isFirst - it may use the slots of first attempts: one that was put off comes back as an ordinary activity
    * @throws ApplicationFailure of type WaitsForItsTurn when it was put off: nothing was done
    */
-  async run<T>(type: string, lane: Lane, isFirst: boolean, attempt: () => Promise<T>): Promise<T> {
-    const pool = await this.#enter(type, lane, isFirst);
+  async run<T>(type: string, kind: AttemptKind, attempt: () => Promise<T>): Promise<T> {
+    const pool = await this.#enter(type, kind);
     const began = performance.now();
     try {
       return await attempt();
     } finally {
       this.#noteDuration(type, performance.now() - began);
       pool.release(type);
-      this.#admit();
     }
   }
 
-  async #enter(type: string, lane: Lane, isFirst: boolean): Promise<TypeSlots> {
-    const pools = lane === 'first' ? [this.#first] : isFirst ? [this.#first, this.#other] : [this.#other];
-    const waiter: Waiter = { type, pools, enter: () => {} };
+  async #enter(type: string, kind: AttemptKind): Promise<TypeSlots> {
     // Nobody who waits is overtaken by one of the same type.
-    const pool = this.#isWaiting(type, pools) ? null : this.#take(waiter);
+    const isBehind = kind === 'first' && this.#hasWaiter(type);
+    const pool = isBehind ? undefined : this.#pools[kind].find((each) => take(each, type));
     if (pool) return pool;
-    if (!this.#hasPlace(type, pools)) throw this.#putOff(type);
-    return this.#wait(waiter);
+    if (kind !== 'first' || !this.#hasPlace(type)) throw this.#putOff(type, kind);
+    await this.#wait(type);
+    return this.#first;
   }
 
-  #wait(waiter: Waiter): Promise<TypeSlots> {
+  /** Until the type has a slot of first attempts. */
+  #wait(type: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const giveUp = setTimeout(() => {
         this.#waiters.delete(waiter);
-        reject(this.#putOff(waiter.type));
+        reject(this.#putOff(type, 'first'));
       }, LONGEST_WAIT_MS);
-      waiter.enter = (pool) => {
-        clearTimeout(giveUp);
-        this.#waiters.delete(waiter);
-        resolve(pool);
+      const waiter: Waiter = {
+        type,
+        enter: () => {
+          clearTimeout(giveUp);
+          this.#waiters.delete(waiter);
+          resolve();
+        },
       };
       this.#waiters.add(waiter);
     });
   }
 
   #admit(): void {
-    for (const waiter of this.#waiters) {
-      const pool = this.#take(waiter);
-      if (pool) waiter.enter(pool);
-    }
+    for (const waiter of this.#waiters) if (take(this.#first, waiter.type)) waiter.enter();
   }
 
-  #take({ type, pools }: Waiter): TypeSlots | null {
-    const pool = pools.find((each) => each.room(this.#waitingFor(each)).of(type) > 0);
-    pool?.take(type);
-    return pool ?? null;
+  #waitingFor(pool: TypeSlots): string[] {
+    const now = performance.now();
+    const here = pool === this.#first ? [...this.#waiters].map(({ type }) => type) : [];
+    const away = [...this.#paces].filter(([, pace]) =>
+      pace.away.some(({ until, pools }) => until > now && pools.includes(pool)),
+    );
+    return [...here, ...away.map(([type]) => type)];
   }
 
-  #waitingFor(pool: TypeSlots): ReadonlySet<string> {
-    return new Set([...this.#waiters].filter(({ pools }) => pools.includes(pool)).map(({ type }) => type));
+  #hasWaiter(type: string): boolean {
+    return [...this.#waiters].some((waiter) => waiter.type === type);
   }
 
-  #isWaiting(type: string, pools: readonly TypeSlots[]): boolean {
-    return pools.every((pool) => this.#waitingFor(pool).has(type));
-  }
-
-  /** No type takes all places: one that comes later may have to wait, too. */
-  #hasPlace(type: string, pools: readonly TypeSlots[]): boolean {
-    const waiting = [...this.#waiters].filter((waiter) => waiter.pools[0] === pools[0]);
-    const own = waiting.filter((waiter) => waiter.type === type).length;
-    return waiting.length < this.#places && own < Math.ceil(this.#places / 2);
+  /** One of each type may always wait, so that it is known to wait. Beyond that, no type takes all places. */
+  #hasPlace(type: string): boolean {
+    const own = [...this.#waiters].filter((waiter) => waiter.type === type).length;
+    return own === 0 || (this.#waiters.size < this.#places && own < Math.ceil(this.#places / 2));
   }
 
   #noteDuration(type: string, durationMs: number): void {
-    const pace = this.#paces.get(type);
-    if (pace) pace.meanMs += (durationMs - pace.meanMs) * WEIGHT;
-    else this.#paces.set(type, { meanMs: durationMs, nextTurn: 0 });
+    const pace = this.#paceOf(type);
+    // Not more: while Postgres is away, attempts take long, and its return must not be noticed late.
+    pace.meanMs += (Math.min(durationMs, LONGEST_WAIT_MS) - pace.meanMs) * WEIGHT;
+  }
+
+  #paceOf(type: string): Pace {
+    const pace = this.#paces.get(type) ?? { meanMs: FIRST_GUESS_MS, away: [] };
+    this.#paces.set(type, pace);
+    return pace;
   }
 
   /**
-   * As if those that are put off stood in a line: each comes back when those before it should have ended, so that the slots of
-   * the type stay in use and Temporal is not asked in vain.
+   * As if those that are put off stood in a line: each comes back when those before it should have ended, so that the slots that
+   * the type has stay in use, and Temporal is seldom asked in vain.
    */
-  #putOff(type: string) {
+  #putOff(type: string, kind: AttemptKind): ApplicationFailure {
     const now = performance.now();
-    const pace = this.#paces.get(type) ?? { meanMs: LONGEST_WAIT_MS, nextTurn: 0 };
-    this.#paces.set(type, pace);
-    const turn = Math.max(pace.nextTurn, now) + pace.meanMs / this.#size;
-    pace.nextTurn = Math.min(turn, now + PUT_OFF_MS.most);
-    const delay = Math.max(PUT_OFF_MS.least, pace.nextTurn - now) * (1 + JITTER * Math.random());
+    // A first attempt comes back as one that is late.
+    const pools = this.#pools[kind === 'first' ? 'late' : kind];
+    const pace = this.#paceOf(type);
+    pace.away = pace.away.filter(({ until }) => until > now);
+    const slots = pools.reduce((sum, pool) => sum + pool.heldBy(type), 0);
+    const turnMs = ((pace.away.length + 1) * pace.meanMs) / Math.max(1, slots);
+    const mostMs = PUT_OFF_MS.most * (1 - JITTER * Math.random());
+    const delayMs = Math.round(Math.min(Math.max(turnMs, PUT_OFF_MS.least), mostMs));
+    // A local activity is asked again at once, as an ordinary one.
+    if (kind !== 'first') pace.away.push({ until: now + delayMs, pools });
     const problem = `${type} uses its share of this worker's slots; this attempt waits for its turn, and was not counted`;
-    return unavailable(FAILURE.waitsForItsTurn, problem, Math.round(delay));
+    return unavailable(FAILURE.waitsForItsTurn, problem, delayMs);
   }
 }
 
-/** Attempts that may wait within the worker, of the first ones and of the others each. */
-export function placesToWait(concurrency: number): number {
-  return Math.max(4, Math.ceil(concurrency / 2));
+function take(pool: TypeSlots, type: string): boolean {
+  if (pool.room().of(type) === 0) return false;
+  pool.take(type);
+  return true;
 }

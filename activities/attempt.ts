@@ -17,6 +17,7 @@ import type { Entry, NewEntry } from '../src/store/entries.ts';
 import { factsOf, interrupted, overtaken, reaching, refusal } from './answers.ts';
 import { carryOver, claim } from './claim.ts';
 import type { Claim, ClaimDependencies } from './claim.ts';
+import type { AttemptKind } from './attempt-slots.ts';
 import type { ActivityDependencies, AttemptDependencies } from './dependencies.ts';
 import { claimsUndone, giveBack } from './give-back.ts';
 import { withHeartbeat } from './heartbeat.ts';
@@ -75,7 +76,7 @@ async function findLongRunning(
 /** Types that nobody here knows share one part of the slots: anybody can invent any number of them. */
 const UNKNOWN_TYPE = 'an unknown command type';
 
-/** Once its command type has a slot. */
+/** Once its command type has a slot. One whose workflow was started here has the slot that the relay took for it. */
 async function inTurn(
   dependencies: AttemptDependencies & ClaimDependencies,
   messageId: string,
@@ -83,11 +84,18 @@ async function inTurn(
   { lane, commandType }: AttemptInput,
 ): Promise<AttemptOutcome> {
   const { slots, registry, attemptBegan, records } = dependencies;
-  const started = lane === 'first' ? attemptBegan?.(messageId) : undefined;
-  const said = started ?? commandType ?? envelope?.commandType;
+  const attempt = () => attemptOnce(dependencies, messageId, envelope);
+  if (lane === 'first' && attemptBegan?.(messageId)) return attempt();
+  const said = commandType ?? envelope?.commandType;
   const type = said ?? (await reaching(findEntry(records, messageId)))?.commandType;
   const known = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
-  return slots.run(known, lane, envelope !== null, () => attemptOnce(dependencies, messageId, envelope));
+  return slots.run(known, kindOf(lane, commandType), attempt);
+}
+
+/** Only what has begun before, or is long-running, is known to its workflow by its type. */
+function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): AttemptKind {
+  if (lane === 'first') return 'first';
+  return lane === 'retry' && commandType === undefined ? 'late' : 'other';
 }
 
 async function attemptOnce(

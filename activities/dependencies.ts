@@ -37,8 +37,8 @@ export interface ActivityDependencies {
 /** What the attempts that Temporal asks for need besides. */
 export interface AttemptDependencies extends ActivityDependencies {
   slots: AttemptSlots;
-  /** Told of every first attempt that begins. Answers the command type, where its workflow was started in this process. */
-  attemptBegan?: (messageId: string) => string | undefined;
+  /** Told of every first attempt that begins. Whether it has a slot, because its workflow was started in this process. */
+  attemptBegan?: (messageId: string) => boolean;
   /** Told of every first attempt that has ended, whatever came of it. */
   attemptEnded?: (messageId: string) => void;
 }

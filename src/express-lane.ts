@@ -36,10 +36,8 @@ export interface ExpressLaneOptions extends Starter {
 
 export class ExpressLane {
   readonly types: readonly string[];
-  /** Called whenever a slot is free again. */
-  onFree = (): void => {};
+  readonly slots: TypeSlots;
   readonly #options: ExpressLaneOptions;
-  readonly #slots: TypeSlots;
   readonly #running = new Set<Promise<void>>();
   readonly #reserved = new Set<Promise<void>>();
   readonly #taken: TakenIds;
@@ -49,45 +47,37 @@ export class ExpressLane {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
     this.types = options.types;
-    this.#slots = new TypeSlots(options.slots, options.types.length);
+    this.slots = new TypeSlots(options.slots, options.types.length);
   }
 
   /**
    * What to claim now. While it is nearly full, only of types that hold no slot: a claim for each attempt that ends would
    * cost as much as the attempt.
-   *
-   * @param waiting - the types that are known to wait
    */
-  room(waiting: ReadonlySet<string>): Room {
-    if (this.types.length === 0 || this.#slots.free === 0) return NO_ROOM;
-    const room = this.#slots.room(waiting);
+  room(): Room {
+    if (this.types.length === 0 || this.slots.free === 0) return NO_ROOM;
+    const room = this.slots.room();
     if (!this.isNearlyFull) return room;
-    return { total: this.#slots.free, of: (type) => (this.#slots.isHolding(type) ? 0 : room.of(type)) };
-  }
-
-  /** For entries that are being claimed. Returns how to give the slots back. */
-  hold(type: string, count: number): () => void {
-    this.#slots.take(type, count);
-    return () => this.#slots.release(type, count);
+    return { total: this.slots.free, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
   }
 
   get isNearlyFull(): boolean {
-    return this.#slots.open < this.#few;
+    return this.slots.open < this.slots.few;
   }
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
-  reserve(type: string, waiting: ReadonlySet<string>): ReservedSlot | null {
+  reserve(type: string): ReservedSlot | null {
     if (this.#closed || !this.types.includes(type)) return null;
     // The last of the slots are for what comes from elsewhere.
-    if (this.#slots.isHolding(type) && this.#slots.free <= this.#few) return null;
-    if (this.#slots.room(waiting).of(type) === 0) return null;
-    this.#slots.take(type);
+    if (this.slots.heldBy(type) > 0 && this.slots.free <= this.slots.few) return null;
+    if (this.slots.room().of(type) === 0) return null;
+    this.slots.take(type);
     let settle!: () => void;
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);
     const end = () => {
-      this.#reserved.delete(reserved);
-      this.#slots.release(type);
+      if (!this.#reserved.delete(reserved)) return;
+      this.slots.release(type);
       settle();
     };
     return {
@@ -96,19 +86,15 @@ export class ExpressLane {
         this.run(entry);
         end();
       },
-      release: () => {
-        end();
-        this.onFree();
-      },
+      release: end,
     };
   }
 
   run(entry: Entry): void {
-    this.#slots.take(entry.commandType);
+    this.slots.take(entry.commandType);
     const attempt = this.#run(entry).finally(() => {
       this.#running.delete(attempt);
-      this.#slots.release(entry.commandType);
-      this.onFree();
+      this.slots.release(entry.commandType);
     });
     this.#running.add(attempt);
   }
@@ -119,10 +105,6 @@ export class ExpressLane {
     while (this.#reserved.size + this.#running.size > 0) {
       await Promise.all([...this.#reserved, ...this.#running]);
     }
-  }
-
-  get #few(): number {
-    return Math.ceil(this.#options.slots / 8);
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -58,8 +58,8 @@ export class Floors {
   /** Types of which the last look found as many rows as it asked for, so that there may be more. */
   readonly #backlog = new Set<string>();
   readonly #limits: FullLookLimits;
-  /** The end and the duration of the last full look, in ms. */
-  #lastFullLook = { endedMs: Number.NEGATIVE_INFINITY, durationMs: 0 };
+  /** The end and the duration of the last full look for each type, in ms. */
+  readonly #fullLooks = new Map<string, { endedMs: number; durationMs: number }>();
   /** For each list of types, the one that is asked for first. */
   readonly #first = new WeakMap<readonly string[], number>();
 
@@ -68,40 +68,37 @@ export class Floors {
   }
 
   /**
-   * Whether it is time for a look without floors.
+   * Whether it is time for a look without floors at this type.
    *
    * @param nowMs - by the monotonic clock that {@link fullLookEnded} gets
    * @param hinted - something was committed that a look with floors did not find
    */
-  isFullLookDue(nowMs: number, hinted = false): boolean {
+  isFullLookDue(type: string, nowMs: number, hinted = false): boolean {
     const { minimumMs, maximumMs } = this.#limits;
-    const { endedMs, durationMs } = this.#lastFullLook;
+    const last = this.#fullLooks.get(type);
+    if (!last) return true;
     const pauseMs = hinted
-      ? clamp(durationMs * HINTED_FACTOR, HINTED_MINIMUM_MS, maximumMs)
-      : clamp(durationMs * FULL_LOOK_FACTOR, minimumMs, maximumMs);
-    return nowMs >= endedMs + pauseMs;
+      ? clamp(last.durationMs * HINTED_FACTOR, HINTED_MINIMUM_MS, maximumMs)
+      : clamp(last.durationMs * FULL_LOOK_FACTOR, minimumMs, maximumMs);
+    return nowMs >= last.endedMs + pauseMs;
   }
 
   hasBacklog(type: string): boolean {
     return this.#backlog.has(type);
   }
 
-  /** Those of the types of which there may be more than the last look took. */
-  backlogOf(types: readonly string[]): ReadonlySet<string> {
-    return new Set(types.filter((type) => this.#backlog.has(type)));
-  }
-
   /**
    * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
    * sum never exceeds `room`. With more types than rows, they take turns.
    *
+   * @param isFull - whether a type is asked for without its floor
    * @param nowMs - by the monotonic clock
    * @param roomOf - what is asked for of each type at most; a type with 0 is not asked for
    */
   ask(
     types: readonly string[],
     room: number,
-    full: boolean,
+    isFull: (type: string) => boolean,
     nowMs: number,
     roomOf: (type: string) => number = () => room,
   ): TypeShare[] {
@@ -112,7 +109,7 @@ export class Floors {
     const extra = Math.floor(rest / Math.max(1, waiting > 0 ? waiting : asked.length));
     return asked.map((type) => ({
       type,
-      floor: full ? Number.NEGATIVE_INFINITY : this.#startOf(type, nowMs),
+      floor: isFull(type) ? Number.NEGATIVE_INFINITY : this.#startOf(type, nowMs),
       most: Math.min(roomOf(type), 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra)),
     }));
   }
@@ -142,15 +139,19 @@ export class Floors {
     }
   }
 
-  fullLookEnded(beganMs: number, endedMs: number): void {
-    this.#lastFullLook = { endedMs, durationMs: endedMs - beganMs };
+  /** Of what was asked without a floor. */
+  fullLookEnded(asked: readonly TypeShare[], beganMs: number, endedMs: number): void {
+    for (const { type, floor } of asked) {
+      if (floor === Number.NEGATIVE_INFINITY)
+        this.#fullLooks.set(type, { endedMs, durationMs: endedMs - beganMs });
+    }
   }
 
   /** The next look has no floors: rows that were taken have been given back. */
   reset(): void {
     this.#floors.clear();
     this.#wideLooks.clear();
-    this.#lastFullLook = { endedMs: Number.NEGATIVE_INFINITY, durationMs: 0 };
+    this.#fullLooks.clear();
   }
 
   #startOf(type: string, nowMs: number): number {

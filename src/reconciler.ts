@@ -95,14 +95,14 @@ class OverdueReconciler implements Reconciler {
   async #round(kind: OverdueKind): Promise<boolean> {
     const { pool, log, types } = this.#options;
     const floors = this.#floors[kind];
-    const full = floors.isFullLookDue(performance.now());
-    // At least one row of every type.
-    const shares = floors.ask(types, Math.max(BATCH, types.length), full, performance.now());
-    if (this.#stopped || shares.length === 0) return false;
     const began = performance.now();
+    const isFull = (type: string) => floors.isFullLookDue(type, began);
+    // At least one row of every type.
+    const shares = floors.ask(types, Math.max(BATCH, types.length), isFull, began);
+    if (this.#stopped || shares.length === 0) return false;
     try {
       const { rows, lookedAt } = await takeOverdueEntries(pool, kind, shares);
-      if (full) floors.fullLookEnded(began, performance.now());
+      floors.fullLookEnded(shares, began, performance.now());
       floors.looked(shares, rows, lookedAt - FOUND_AFTER_MS[kind] / 1_000);
       await this.#startAll(rows);
       return types.some((type) => floors.hasBacklog(type));

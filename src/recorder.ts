@@ -121,16 +121,16 @@ export class Recorder {
   /** Looks until it finds something or has asked for every type. */
   async #take(limit: number): Promise<EntryToRecord[] | null> {
     const { types, pool, log } = this.#options;
-    const full = this.#floors.isFullLookDue(performance.now());
-    const began = performance.now();
     const looksForAll = this.#floors.looksForAll(types, limit);
     try {
       for (let looks = 1; ; looks += 1) {
-        const shares = this.#floors.ask(types, limit, full, performance.now());
+        const began = performance.now();
+        const isFull = (type: string) => this.#floors.isFullLookDue(type, began);
+        const shares = this.#floors.ask(types, limit, isFull, began);
         const look = await takeUnrecordedEntries(pool, shares);
+        this.#floors.fullLookEnded(shares, began, performance.now());
         this.#floors.looked(shares, look.rows, look.lookedAt);
         if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
-        if (full) this.#floors.fullLookEnded(began, performance.now());
         return look.rows;
       }
     } catch (error) {

@@ -21,8 +21,7 @@ import type { TypeShare } from './floors.ts';
 import { releasePendingEntries, takePendingEntries } from './store/starts.ts';
 import type { EntryToStart, Look } from './store/starts.ts';
 import { TakenIds } from './taken-ids.ts';
-import { TypeSlots } from './type-slots.ts';
-import type { Room } from './type-slots.ts';
+import type { Room, TypeSlots } from './type-slots.ts';
 import { Wakeup } from './wakeup.ts';
 
 export interface RelayOptions extends Starter {
@@ -30,10 +29,10 @@ export interface RelayOptions extends Starter {
   /** For LISTEN; null for the connection settings of the pool. */
   directUrl?: string | null | undefined;
   /**
-   * First attempts that this process runs at a time. More starts than that fall back to the slow way, through the
-   * task queue: a burst of everything at once ran at a third of the rate, with seconds of latency.
+   * Of the first attempts that this process runs. More starts than that fall back to the slow way, through the task queue: a
+   * burst of everything at once ran at a third of the rate, with seconds of latency.
    */
-  slots: number;
+  slots: TypeSlots;
   /** The command types that this worker knows and starts a workflow for. */
   workflowTypes: readonly string[];
   express: ExpressLane;
@@ -46,8 +45,8 @@ export interface Relay {
   /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
   run(): Promise<void>;
   stop(): void;
-  /** The first attempt of a message runs here, for as long as it may take. Its command type, where it was started here. */
-  attemptBegan(messageId: string): string | undefined;
+  /** The first attempt of a message runs here, for as long as it may take. Whether the relay has taken a slot for it. */
+  attemptBegan(messageId: string): boolean;
   /** The first attempt of a message has ended here: its slot is free. */
   attemptEnded(messageId: string): void;
 }
@@ -74,9 +73,13 @@ class PendingRelay implements Relay {
   readonly #floors = new Floors(FULL_LOOK_LIMITS);
   /** Something was committed since the last look began. */
   #notified = false;
-  readonly #slots: TypeSlots;
+  /** Types of which something may have been committed that their last look did not find. */
+  readonly #hinted = new Set<string>();
   /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
   readonly #holders = new Map<string, { type: string; until: number }>();
+  /** The last look left something, or had no room for every type: a slot that is free again is a reason to look. */
+  #wantsRoom = false;
+  #isGivingBack = false;
   /** When the last look began, and when a slot was last given to a sender of this process, by the monotonic clock. */
   #lastLook = Number.NEGATIVE_INFINITY;
   #lastReserved = Number.NEGATIVE_INFINITY;
@@ -89,7 +92,14 @@ class PendingRelay implements Relay {
   constructor(options: RelayOptions) {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
-    this.#slots = new TypeSlots(options.slots, options.workflowTypes.length);
+    const { express, slots, workflowTypes } = options;
+    for (const [lane, types] of [
+      [express.slots, express.types],
+      [slots, workflowTypes],
+    ] as const) {
+      const waiting = () => types.filter((type) => this.#floors.hasBacklog(type));
+      lane.addUser({ waiting, freed: () => this.#freed() });
+    }
   }
 
   async run(): Promise<void> {
@@ -106,7 +116,6 @@ class PendingRelay implements Relay {
       log,
     });
     const wake = () => this.#wakeup.wake();
-    this.#options.express.onFree = wake;
     const leave = joinProcess(this.#options.database, { wake, reserve: (entry) => this.#reserve(entry) });
     try {
       while (!this.#stopped) await this.#turn();
@@ -123,14 +132,14 @@ class PendingRelay implements Relay {
     this.#wakeup.wake();
   }
 
-  attemptBegan(messageId: string): string | undefined {
+  attemptBegan(messageId: string): boolean {
     const holder = this.#holders.get(messageId);
     if (holder) holder.until = Number.POSITIVE_INFINITY;
-    return holder?.type;
+    return holder !== undefined;
   }
 
   attemptEnded(messageId: string): void {
-    if (this.#leave(messageId)) this.#wakeup.wake();
+    this.#leave(messageId);
   }
 
   async #turn(): Promise<void> {
@@ -138,18 +147,24 @@ class PendingRelay implements Relay {
       ? this.#lastLook + NEARLY_FULL_PAUSE_MS - performance.now()
       : 0;
     if (restMs > 0) return this.#wakeup.wait(restMs);
-    const notified = this.#notified;
+    if (this.#notified) for (const type of this.#types) this.#hinted.add(type);
     this.#notified = false;
-    let taken = await this.#look(this.#floors.isFullLookDue(performance.now()));
-    if (taken === 'noRoom') {
-      this.#notified ||= notified;
-      return this.#wakeup.wait(SWEEP_INTERVAL_MS);
-    }
+    // What is freed meanwhile may come too late for this look.
+    this.#wantsRoom = true;
+    let { asked, taken } = await this.#look(false);
     // A commit was announced and nothing found: another worker was quicker, or the row was committed late, below its floor.
-    const mayBeLate = taken.length === 0 && notified && this.#floors.isFullLookDue(performance.now(), true);
-    if (mayBeLate) taken = await this.#look(true);
+    if (taken !== 'failed' && taken.length === 0 && asked.some((type) => this.#isLateLookDue(type))) {
+      const late = await this.#look(true);
+      taken = late.taken;
+      asked = [...asked, ...late.asked];
+    }
+    // Types without room keep their hint.
+    for (const type of asked) this.#hinted.delete(type);
+    this.#wantsRoom =
+      taken === 'failed' ||
+      this.#types.some((type) => !asked.includes(type) || this.#floors.hasBacklog(type));
     if (taken === 'failed') return this.#backOff();
-    if (taken === 'noRoom' || taken.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    if (taken.length === 0) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
     const failed = await this.#startAll(taken.filter(({ status }) => status === 'Pending'));
     if (failed.length === 0) {
       this.#failures = 0;
@@ -159,18 +174,33 @@ class PendingRelay implements Relay {
     return this.#backOff();
   }
 
+  #freed(): void {
+    if (this.#wantsRoom && !this.#isGivingBack) this.#wakeup.wake();
+  }
+
+  get #types(): readonly string[] {
+    return [...this.#options.express.types, ...this.#options.workflowTypes];
+  }
+
+  #isLateLookDue(type: string): boolean {
+    return this.#hinted.has(type) && this.#floors.isFullLookDue(type, performance.now(), true);
+  }
+
+  #slotsOf(type: string): TypeSlots {
+    const { express, slots } = this.#options;
+    return express.types.includes(type) ? express.slots : slots;
+  }
+
   #hold({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
-    this.#leave(messageId);
-    this.#slots.take(commandType);
+    if (!this.#holders.has(messageId)) this.#options.slots.take(commandType);
     this.#holders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
   }
 
-  #leave(messageId: string): boolean {
+  #leave(messageId: string): void {
     const holder = this.#holders.get(messageId);
-    if (!holder) return false;
+    if (!holder) return;
     this.#holders.delete(messageId);
-    this.#slots.release(holder.type);
-    return true;
+    this.#options.slots.release(holder.type);
   }
 
   #endLeases(): void {
@@ -179,64 +209,62 @@ class PendingRelay implements Relay {
   }
 
   /**
-   * Takes as much as there is room for: no row of a type without room is read. Where there are more types than room, it looks
-   * until it finds something or has asked for every type. What it took has its slots when this returns. `full`: without floors.
+   * Takes as much as there is room for: no row of a type without room is read. It looks until it finds something, has asked for
+   * every type with room, and knows of each whether it waits. What it took has its slots when this returns.
+   *
+   * @param late - types with a hint are asked without their floors, if that is due
    */
-  async #look(full: boolean): Promise<Entry[] | 'failed' | 'noRoom'> {
+  async #look(late: boolean): Promise<{ asked: string[]; taken: Entry[] | 'failed' }> {
     const { pool, express, log } = this.#options;
-    const began = performance.now();
-    this.#lastLook = began;
+    const asked: string[] = [];
     this.#endLeases();
     for (let looks = 1; ; looks += 1) {
-      const { shares, looksForAll } = this.#ask(full);
-      if (shares.length === 0) return 'noRoom';
-      const giveBack = this.#holdFor(shares);
-      let look: Look<Entry>;
+      const began = performance.now();
+      this.#lastLook = began;
+      const { shares, looksForAll } = this.#ask(late, began);
+      if (shares.length === 0) return { asked, taken: [] };
+      asked.push(...shares.map(({ type }) => type));
+      // Until it is known what the look took, nobody else may be given these slots.
+      for (const { type, most } of shares) this.#slotsOf(type).take(type, most);
+      let look: Look<Entry> | null = null;
       try {
         look = await takePendingEntries(pool, shares, express.types);
+        for (const entry of look.rows) {
+          if (entry.status === 'Processing') express.run(entry);
+          else this.#hold(entry);
+        }
       } catch (error) {
         log.warn('the relay could not read from Postgres; trying again', { error });
-        return 'failed';
+        return { asked, taken: 'failed' };
       } finally {
-        giveBack();
+        this.#isGivingBack = true;
+        for (const { type, most } of shares) this.#slotsOf(type).release(type, most);
+        this.#isGivingBack = false;
       }
-      for (const entry of look.rows) {
-        if (entry.status === 'Processing') express.run(entry);
-        else this.#hold(entry);
-      }
+      const waited = shares.filter(({ type }) => this.#floors.hasBacklog(type));
+      this.#floors.fullLookEnded(shares, began, performance.now());
       this.#floors.looked(shares, look.rows, look.lookedAt);
-      if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
-      if (full) this.#floors.fullLookEnded(began, performance.now());
-      return look.rows;
+      // Others may have more room now.
+      const isOver = waited.some(({ type }) => !this.#floors.hasBacklog(type));
+      if (look.rows.length === 0 && (looks < looksForAll || isOver) && !this.#stopped) continue;
+      return { asked, taken: look.rows };
     }
   }
 
   /** What to ask the table for, and the number of looks that ask for every type. */
-  #ask(full: boolean): { shares: TypeShare[]; looksForAll: number } {
-    const { express, workflowTypes } = this.#options;
-    const now = performance.now();
+  #ask(late: boolean, now: number): { shares: TypeShare[]; looksForAll: number } {
+    const { express, workflowTypes, slots } = this.#options;
     const mostOf = ({ total }: Room) =>
       Math.min(this.#lastReserved > now - SENDERS_HERE_MS ? Math.ceil(total / 2) : total, MAX_BATCH);
+    const isFull = (type: string) =>
+      this.#floors.isFullLookDue(type, now) || (late && this.#isLateLookDue(type));
     const lanes = [
-      { types: express.types, room: express.room(this.#floors.backlogOf(express.types)) },
-      { types: workflowTypes, room: this.#slots.room(this.#floors.backlogOf(workflowTypes)) },
+      { types: express.types, room: express.room() },
+      { types: workflowTypes, room: slots.room() },
     ];
     return {
-      shares: lanes.flatMap(({ types, room }) => this.#floors.ask(types, mostOf(room), full, now, room.of)),
+      shares: lanes.flatMap(({ types, room }) => this.#floors.ask(types, mostOf(room), isFull, now, room.of)),
       looksForAll: Math.max(...lanes.map(({ types, room }) => this.#floors.looksForAll(types, mostOf(room)))),
-    };
-  }
-
-  /** Until it is known what a look took: nobody else may be given these slots meanwhile. Returns how to give them back. */
-  #holdFor(shares: readonly TypeShare[]): () => void {
-    const { express } = this.#options;
-    const holds = shares.map(({ type, most }) => {
-      if (express.types.includes(type)) return express.hold(type, most);
-      this.#slots.take(type, most);
-      return () => this.#slots.release(type, most);
-    });
-    return () => {
-      for (const giveBack of holds) giveBack();
     };
   }
 
@@ -245,7 +273,7 @@ class PendingRelay implements Relay {
     const { express, workflowTypes, slots } = this.#options;
     if (this.#stopped || this.#floors.hasBacklog(commandType)) return null;
     if (express.types.includes(commandType)) {
-      const slot = express.reserve(commandType, this.#floors.backlogOf(express.types));
+      const slot = express.reserve(commandType);
       if (slot) this.#lastReserved = performance.now();
       return slot;
     }
@@ -254,8 +282,8 @@ class PendingRelay implements Relay {
     if (this.#failures > 0 || this.#holders.has(messageId)) return null;
     this.#endLeases();
     // The last of the slots are for what comes from elsewhere.
-    if (this.#slots.isHolding(commandType) && this.#slots.free <= Math.ceil(slots / 8)) return null;
-    if (this.#slots.room(this.#floors.backlogOf(workflowTypes)).of(commandType) === 0) return null;
+    if (slots.heldBy(commandType) > 0 && slots.free <= slots.few) return null;
+    if (slots.room().of(commandType) === 0) return null;
     this.#hold({ messageId, commandType });
     this.#lastReserved = performance.now();
     return {

@@ -49,11 +49,20 @@ const USER_INFO = /\b([\w+.-]{1,30}:\/\/?)(?:([^\s:/@]{0,300}:)\S{0,1000}|[^\s:/
 const PARAMETER =
   /([?&;][\w.-]{0,40}(?:password|passwd|pwd|token|secret|key|sig|signature|credential)[\w.-]{0,40}=)[^\s&"'<>]{1,4000}/gi;
 
-/** `Bearer …`, `Basic …`: followed by what is no word. */
-const AUTHORIZATION = /\b((?:[Bb]earer|Basic|Token|ApiKey) )(?=\S{0,200}[\d=])[\w.~+/=-]{8,4000}/g;
-/** `password=…` as in libpq's settings, `"apiKey": "…"`, `client_secret: '…'`: only behind `=` or in quotes, as in no sentence. */
-const FIELD =
-  /((?:password|passwd|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credential)(?:["']?\s{0,3}[:=]\s{0,3}["'`]|=))[^\s"'`&,;<>]{1,4000}/gi;
+/** `Authorization: Basic …`: also within JSON, and JSON within JSON. */
+const AUTHORIZATION =
+  /(\bauthorization\\?["'`]?\s{0,3}[:=]\s{0,3}\\?["'`]?(?:bearer|basic|token|apikey|digest|negotiate) )[^\s"'`\\]{1,4000}/gi;
+/** `Bearer …`, `Basic …` elsewhere: followed by what is no word. */
+const CREDENTIALS =
+  /\b((?:[Bb]earer|Basic|Token|ApiKey) )(?=\S{0,200}(?:[\d=]|[a-z][A-Z]))[\w.~+/=-]{8,4000}/g;
+const SECRET_NAME = '(?:password|passwd|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credential)';
+/** `"apiKey": "…"`, `client_secret: '…'`, up to the same quote. */
+const QUOTED = new RegExp(
+  `(${SECRET_NAME}\\\\?["'\`]?\\s{0,3}[:=]\\s{0,3}(\\\\?["'\`]))(?:(?!\\2)(?:\\\\[^]|[^])){1,4000}`,
+  'gi',
+);
+/** `password=…` as in libpq's settings. */
+const UNQUOTED = new RegExp(`(${SECRET_NAME}=)(?![\\\\"'\`])[^\\s&<>"'\`]{1,4000}`, 'gi');
 
 /** The text without secrets: those that were made known, and passwords, tokens and keys that can be told by what stands before. */
 export function hideSecrets(text: string): string {
@@ -61,7 +70,9 @@ export function hideSecrets(text: string): string {
     .replaceAll(USER_INFO, '$1$2***@')
     .replaceAll(PARAMETER, '$1***')
     .replaceAll(AUTHORIZATION, '$1***')
-    .replaceAll(FIELD, '$1***');
+    .replaceAll(CREDENTIALS, '$1***')
+    .replaceAll(QUOTED, '$1***')
+    .replaceAll(UNQUOTED, '$1***');
   for (const secret of secrets) hidden = hidden.replaceAll(secret, '***');
   return hidden;
 }

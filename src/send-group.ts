@@ -11,7 +11,6 @@ import { isLockNotAvailable } from './database.ts';
 import type { Queryable } from './database.ts';
 import { isDatabaseUnavailable } from './database-errors.ts';
 import { IdempotencyConflictError, MessageLockedError } from './errors.ts';
-import type { Json, JsonObject } from './json.ts';
 import { reserveLocally } from './local-workers.ts';
 import type { ReservedSlot } from './local-workers.ts';
 import type { Sent } from './send.ts';
@@ -103,9 +102,11 @@ export class SendGroup {
         repeats.push(one);
         continue;
       }
-      if (one.slot) one.slot.run(copyOf(entry));
+      if (one.slot) one.slot.run(entry);
       else waits = true;
-      one.resolve({ answer: 'accepted', entry });
+      // The attempt's payload is not the sender's to change.
+      const { payload, metadata } = one.entry;
+      one.resolve({ answer: 'accepted', entry: one.slot ? { ...entry, payload, metadata } : entry });
     }
     if (waits) this.#stored();
     await this.#answerRepeats(repeats);
@@ -172,15 +173,6 @@ export class SendGroup {
       else for (const { reject } of group) reject(error);
     }
   }
-}
-
-/** The attempt's payload is not the sender's to change. */
-function copyOf(entry: Entry): Entry {
-  const [payload, metadata] = JSON.parse(JSON.stringify([entry.payload, entry.metadata])) as [
-    Json,
-    JsonObject,
-  ];
-  return { ...entry, payload, metadata };
 }
 
 /** Not by the error's severity, which is translated with lc_messages. */

@@ -22,16 +22,29 @@ export interface Room {
 
 export const NO_ROOM: Room = { total: 0, of: () => 0 };
 
+/** Who gives the slots out: each must know of the types that wait with the others. */
+export interface SlotUser {
+  /** The types that are known to wait. */
+  waiting(): Iterable<string>;
+  /** A slot is free again. */
+  freed(): void;
+}
+
 export class TypeSlots {
   readonly #size: number;
   readonly #keptFree: number;
   readonly #held = new Map<string, number>();
+  readonly #users: SlotUser[] = [];
   #used = 0;
 
   /** @param types - how many types may ask for a slot; for a single one, none is kept free */
   constructor(size: number, types: number) {
     this.#size = size;
-    this.#keptFree = types > 1 ? Math.round(size * KEPT_FREE) : 0;
+    this.#keptFree = types > 1 && size > 1 ? Math.max(1, Math.round(size * KEPT_FREE)) : 0;
+  }
+
+  addUser(user: SlotUser): void {
+    this.#users.push(user);
   }
 
   get free(): number {
@@ -43,47 +56,46 @@ export class TypeSlots {
     return Math.max(0, this.#size - this.#keptFree - this.#used);
   }
 
-  isHolding(type: string): boolean {
-    return this.#held.has(type);
+  /** Few enough to be kept for what comes from elsewhere, and not to be filled one at a time. */
+  get few(): number {
+    return Math.ceil(this.#size * KEPT_FREE);
   }
 
+  heldBy(type: string): number {
+    return this.#held.get(type) ?? 0;
+  }
+
+  /** It is not checked whether there is room. */
   take(type: string, count = 1): void {
     this.#used += count;
-    this.#held.set(type, this.#heldBy(type) + count);
+    this.#held.set(type, this.heldBy(type) + count);
   }
 
   release(type: string, count = 1): void {
-    const left = this.#heldBy(type) - count;
+    const left = this.heldBy(type) - count;
     if (left < 0) throw new Error(`a slot of ${type} was released twice`);
     this.#used -= count;
     if (left === 0) this.#held.delete(type);
     else this.#held.set(type, left);
+    for (const user of this.#users) user.freed();
   }
 
-  /**
-   * What each type may take now. It holds until the next slot is taken or released.
-   *
-   * @param waiting - the types that are known to wait for slots
-   */
-  room(waiting: ReadonlySet<string>): Room {
+  /** What each type may take now. It holds until the next slot is taken or released. */
+  room(): Room {
+    const waiting = new Set(this.#users.flatMap((user) => [...user.waiting()]));
     const competing = new Set([...this.#held.keys(), ...waiting]);
-    const isBelowShare = (type: string, share: number) => waiting.has(type) && this.#heldBy(type) < share;
     const shareAmong = (types: number) =>
       Math.max(1, Math.floor((this.#size - this.#keptFree) / Math.max(1, types)));
     const share = shareAmong(competing.size);
-    const starved = [...waiting].filter((type) => isBelowShare(type, share));
+    const starved = [...waiting].filter((type) => this.heldBy(type) < share);
     const of = (type: string): number => {
       if (this.free === 0) return 0;
-      const held = this.#heldBy(type);
+      const held = this.heldBy(type);
       const own = competing.has(type) ? share : shareAmong(competing.size + 1);
       const othersWait = starved.some((other) => other !== type);
       const most = othersWait ? Math.min(this.open, own - held) : this.open;
       return Math.max(most, held === 0 ? 1 : 0);
     };
     return { total: this.open || this.free, of };
-  }
-
-  #heldBy(type: string): number {
-    return this.#held.get(type) ?? 0;
   }
 }

@@ -74,7 +74,7 @@ function isSecret(secret: string): boolean {
 function problemOfUrl(text: string, allowHttp: boolean): string | null {
   if (!URL.canParse(text)) return 'is no URL; give one such as https://hooks.example.com/inbox';
   const { protocol, hostname, username, password } = new URL(text);
-  if (!canBeDecoded(username + password))
+  if (![username, password].every(canBeDecoded))
     return 'has a user or password with a % that is no escape; write %25 for it';
   if (protocol === 'https:') return null;
   if (protocol !== 'http:') return 'is neither an https nor an http URL';

@@ -10,7 +10,7 @@ import type { NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { createExpressAttempt } from '../activities/express.ts';
 import { ALERTS_AT_ONCE } from '../activities/alert.ts';
-import { AttemptSlots, placesToWait } from '../activities/attempt-slots.ts';
+import { AttemptSlots } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
 import type { DeadLetterHook } from './alert.ts';
 import { createDeliveries } from './alert-deliveries.ts';
@@ -30,6 +30,7 @@ import { createReconciler } from './reconciler.ts';
 import { Recorder } from './recorder.ts';
 import { createRegistry } from './registry.ts';
 import { createRelay } from './relay.ts';
+import { TypeSlots } from './type-slots.ts';
 import { identifyDatabase } from './store/backends.ts';
 import { readInboxId } from './store/identity.ts';
 import { TemporalWatch } from './temporal-watch.ts';
@@ -126,12 +127,13 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       slots: settings.expressConcurrency,
       attempt: createExpressAttempt(dependencies),
     });
+    const firstSlots = new TypeSlots(settings.concurrency, registry.size);
     const relay = createRelay({
       ...starter,
       pool: pools.looks,
       directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
       database: await identifyDatabase(pools.records),
-      slots: settings.concurrency,
+      slots: firstSlots,
       workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
       express,
     });
@@ -170,7 +172,11 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       activities: createActivities(
         {
           ...dependencies,
-          slots: new AttemptSlots({ ...settings, types: registry.size }),
+          slots: new AttemptSlots({
+            first: firstSlots,
+            other: new TypeSlots(settings.retryConcurrency, registry.size),
+            places: placesToWait(settings),
+          }),
           attemptBegan: (messageId) => relay.attemptBegan(messageId),
           attemptEnded: (messageId) => relay.attemptEnded(messageId),
         },
@@ -238,19 +244,24 @@ async function closePools(pools: Pools): Promise<void> {
   await Promise.all(Object.values(pools).map((pool) => pool.end()));
 }
 
+/** First attempts that may wait for a slot within the worker. */
+function placesToWait({ concurrency }: InboxSettings): number {
+  return Math.max(4, Math.ceil(concurrency / 2));
+}
+
 /**
  * Local activities run inside workflow tasks, at most (workflow-task slots - sticky pollers) at a time, so there are
  * more of those than first attempts; and a workflow that falls out of the cache while its local activity runs has to
  * start over, so the cache holds more than both.
  */
 function slots(settings: InboxSettings) {
-  const waiting = placesToWait(settings.concurrency);
+  const waiting = placesToWait(settings);
   const workflowTasks = (settings.concurrency + waiting) * 2 + 50;
   return {
     maxConcurrentLocalActivityExecutions: settings.concurrency + waiting,
-    // Attempts that run or wait for their turn, what operators do, and alerts.
+    // Attempts that run, also first ones that were put off; what operators do, and alerts.
     maxConcurrentActivityTaskExecutions:
-      settings.concurrency + settings.retryConcurrency + waiting + 4 + ALERTS_AT_ONCE,
+      settings.concurrency + settings.retryConcurrency + 4 + ALERTS_AT_ONCE,
     maxConcurrentWorkflowTaskExecutions: workflowTasks,
     maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
   };

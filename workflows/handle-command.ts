@@ -10,6 +10,7 @@
 import {
   ApplicationFailure,
   CancellationScope,
+  CancelledFailure,
   condition,
   isCancellation,
   patched,
@@ -197,9 +198,17 @@ async function again(setback: Setback, input: Argument, story: Story): Promise<S
   return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
 }
 
-/** An ordinary activity ends only when the command is settled: Temporal retries all else. */
+/** Earlier workflows failed as if by a bug. Only what is cancelled while it waits is marked with the patch. */
+const CANCELLED_PATCH = 'cancelled-before-its-turn';
+
+/**
+ * An ordinary activity ends only when the command is settled: Temporal retries all else, unless the workflow was cancelled
+ * meanwhile.
+ */
 function final(outcome: AttemptOutcome | Death | Setback): Settled {
   if (outcome.kind === 'completed' || outcome.kind === 'dead') return outcome;
+  if (CancellationScope.current().consideredCancelled && patched(CANCELLED_PATCH))
+    throw new CancelledFailure('the workflow was cancelled while its attempt waited for its turn');
   throw ApplicationFailure.nonRetryable(`an attempt ended as ${outcome.kind}, which cannot be`, 'InboxBug');
 }
 

@@ -29,6 +29,8 @@ const UNDELIVERED_WINDOW_MS = 3_600_000;
 const PAST_MS = 24 * 3_600_000;
 const NO_ALERT = '00000000-0000-0000-0000-000000000000';
 
+const IS_PAST = `d.resolved_at < now() - $3::float8 * interval '1 millisecond'`;
+
 /** Groups that get an alert of their own within one window. What died in others by then is in one alert for all of them. */
 export const MAX_ALERTS_PER_WINDOW = 20;
 
@@ -64,21 +66,26 @@ export async function gatherAlerts(
                where d.alert_id is null and d.failure_group > g.failure_group order by d.failure_group limit 1)
        from groups g where g.failure_group is not null),
      due as materialized (
-       select failure_group,
-              row_number() over (order by first_dead_at, failure_group) <= (select own from room) as own
+       select failure_group, first_dead_at,
+              first_dead_at is null
+                or row_number() over (order by first_dead_at, failure_group) <= (select own from room) as own
        from groups g
        cross join lateral (
-         select d.dead_at as first_dead_at from inbox.dead_letters d
-         where d.alert_id is null and d.failure_group = g.failure_group order by d.dead_at limit 1) as oldest
-       where g.failure_group not in (select failure_group from recent)),
+         select (select d.dead_at from inbox.dead_letters d
+                 where d.alert_id is null and d.failure_group = g.failure_group and ${IS_PAST} is not true
+                 order by d.dead_at limit 1) as first_dead_at) as oldest
+       where g.failure_group is not null and g.failure_group not in (select failure_group from recent)),
      letters as materialized (
        select d.id, d.message_id, case when due.own then d.failure_group else $8 end as alerted_as,
-              d.command_type, d.error_type, d.dead_at,
-              coalesce(d.resolved_at < now() - $3::float8 * interval '1 millisecond', false) as past
-       from due join inbox.dead_letters d on d.failure_group = due.failure_group and d.alert_id is null
-       where due.own or (select shared from room)
-       order by due.own desc, d.failure_group, d.dead_at limit $4
-       for no key update of d skip locked),
+              d.command_type, d.error_type, d.dead_at, d.past
+       from (select * from due where own or (select shared from room)
+             order by own desc, first_dead_at nulls last, failure_group) as due
+       cross join lateral (
+         select d.*, coalesce(${IS_PAST}, false) as past from inbox.dead_letters d
+         where d.alert_id is null and d.failure_group = due.failure_group
+         order by d.dead_at limit $4
+         for no key update of d skip locked) as d
+       limit $4),
      made as (
        insert into inbox.alerts
          (failure_group, command_type, error_type, count, first_dead_at, last_dead_at, message_ids, waiting)

@@ -5,7 +5,7 @@
  */
 import { run, statement } from '../prepared.ts';
 import type { Queryable } from '../database.ts';
-import type { Json } from '../json.ts';
+import type { Json, JsonObject } from '../json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 
@@ -25,8 +25,13 @@ interface Stored {
   id: string;
   messageId: string;
   receivedAt: Date;
+  /** Of what was claimed: as Postgres orders its keys, so that a handler gets the same by every way in. */
+  payload: Json;
+  metadata: JsonObject | null;
 }
-const STORED = `id, message_id as "messageId", received_at as "receivedAt"`;
+const STORED = `id, message_id as "messageId", received_at as "receivedAt",
+  case when status = 'Processing' then payload end as payload,
+  case when status = 'Processing' then metadata end as metadata`;
 
 const SEND = statement(`select ${STORED} from inbox.send_messages($1::jsonb, $2::text, $3::integer)`);
 
@@ -45,20 +50,25 @@ export async function insertPendingEntries(
   transaction: 'own' | 'caller' = 'own',
   waitMs = SEND_WAIT_MS,
 ): Promise<Entry[]> {
-  const { rows } = await db.query(SEND.text, [JSON.stringify(entries), transaction, waitMs]);
-  return stored(entries, rows as Stored[]);
+  const sent = JSON.stringify(entries);
+  const { rows } = await db.query(SEND.text, [sent, transaction, waitMs]);
+  return stored(sent, rows as Stored[]);
 }
 
-/** The entries of those messages that were stored, as they stand in the table. */
-function stored(
-  messages: readonly (NewEntry & Partial<Pick<EntryToSend, 'taken'>>)[],
-  rows: readonly Stored[],
-): Entry[] {
+/**
+ * The entries of those messages that were stored, as they stand in the table.
+ *
+ * @param sent - the very text that Postgres got: since then a caller may have changed its objects
+ */
+function stored(sent: string, rows: readonly Stored[]): Entry[] {
+  if (rows.length === 0) return [];
+  const messages = JSON.parse(sent) as (NewEntry & Partial<Pick<EntryToSend, 'taken'>>)[];
   // Of a message that was sent twice in one call, the first is stored.
-  const sent = new Map(messages.toReversed().map((message) => [message.messageId, message]));
-  return rows.map(({ id, messageId, receivedAt }) => {
-    const { commandType, payload, correlationId, causationId, metadata, taken } = sent.get(messageId)!;
+  const byId = new Map(messages.toReversed().map((message) => [message.messageId, message]));
+  return rows.map(({ id, messageId, receivedAt, ...claimed }) => {
+    const { commandType, correlationId, causationId, taken, ...own } = byId.get(messageId)!;
     const isClaimed = taken === 'claimed';
+    const { payload, metadata } = isClaimed ? { ...claimed, metadata: claimed.metadata! } : own;
     return {
       id,
       messageId,
@@ -96,8 +106,9 @@ const GROUP_WAIT_MS = 20;
  * @throws DatabaseError 55P03, after which nothing was stored, when another transaction holds one of the ids
  */
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Stored>(db, SEND, [JSON.stringify(entries), 'nobody', GROUP_WAIT_MS]);
-  return stored(entries, rows);
+  const sent = JSON.stringify(entries);
+  const { rows } = await run<Stored>(db, SEND, [sent, 'nobody', GROUP_WAIT_MS]);
+  return stored(sent, rows);
 }
 
 const SEND_UNBLOCKED = statement(`select ${STORED} from inbox.send_unblocked($1::jsonb, $2::integer)`);
@@ -106,8 +117,9 @@ const EACH_WAIT_MS = 2;
 
 /** As {@link insertQuietly}, without those whose ids are held by other transactions. */
 export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
-  const { rows } = await run<Stored>(db, SEND_UNBLOCKED, [JSON.stringify(entries), EACH_WAIT_MS]);
-  return stored(entries, rows);
+  const sent = JSON.stringify(entries);
+  const { rows } = await run<Stored>(db, SEND_UNBLOCKED, [sent, EACH_WAIT_MS]);
+  return stored(sent, rows);
 }
 
 /** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */

@@ -22,6 +22,7 @@ import { createLog } from '../../src/log.ts';
 import type { AttemptInput } from '../../src/outcome.ts';
 import type { Envelope } from '../../src/protocol.ts';
 import { createRegistry } from '../../src/registry.ts';
+import { TypeSlots } from '../../src/type-slots.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
@@ -299,7 +300,7 @@ class Run {
       ...pools,
       asker: this.#fixture,
       registry: createRegistry([command]),
-      slots: new AttemptSlots({ concurrency: 1, retryConcurrency: 1, types: 1 }),
+      slots: new AttemptSlots({ first: new TypeSlots(1, 1), other: new TypeSlots(1, 1), places: 1 }),
       maxPayloadBytes: 1_000_000,
       worker: 'elsewhere',
       buildId: null,

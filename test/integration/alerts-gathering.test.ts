@@ -133,6 +133,16 @@ describe('gathering', () => {
     assert.deepEqual((await counts()).filter(([, count]) => count === 1).length, 22);
   });
 
+  it('gives no place to groups of which everything was resolved long ago', async () => {
+    for (let index = 0; index < 25; index += 1) await letters(groupName(index), 1);
+    await database.pool.query(
+      `update inbox.dead_letters set resolution = 'discarded', resolved_by = 'ada', resolved_at = now() - interval '2 days'`,
+    );
+    await letters('New/Error/1', 2);
+    assert.equal(await gather(), 27);
+    assert.deepEqual(await counts(), [['New/Error/1', 2]]);
+  });
+
   it('makes no more of them while those of the last hour are undelivered', async () => {
     for (let index = 0; index < 30; index += 1) await letters(`Group${index}/Error/1`, 1);
     assert.equal(await gather(), 30);

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { CancelledFailure, WorkflowFailedError } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { z } from 'zod';
+import { unavailable } from '../../activities/answers.ts';
 import { defineCommand } from '../../src/command.ts';
+import { readTemporal } from '../../src/config.ts';
+import { FAILURE } from '../../src/protocol.ts';
 import { listDeadLetters } from '../../src/store/dead-letters.ts';
+import { loadWorkflowBundle } from '../../src/workflow-bundle.ts';
 import { createTestInbox } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually, gate } from '../support/wait.ts';
@@ -108,5 +113,52 @@ describe('a workflow that is cancelled', () => {
     assert.equal(pending.lastFailure?.message, 'not now');
     const next = Number(pending.scheduledTime?.seconds) * 1_000;
     assert.ok(Math.abs(next - entry.nextRetryAt!.getTime()) < 30_000, 'within seconds, of an hour');
+  });
+});
+
+const putOff = () => unavailable(FAILURE.waitsForItsTurn, 'its turn has not come', 1_000);
+
+describe('a workflow that is cancelled while its attempt is refused a slot', () => {
+  it('ends as cancelled, and the command is set aside', async () => {
+    const inbox = await createTestInbox();
+    const connection = await NativeConnection.connect(readTemporal().connectionOptions);
+    const refused = gate();
+    const cancelled = gate();
+    const setAside: unknown[] = [];
+    // Simulated: the real ones are refused within a millisecond, too short to be hit.
+    const worker = await Worker.create({
+      connection,
+      taskQueue: inbox.taskQueue,
+      workflowBundle: await loadWorkflowBundle(),
+      activities: {
+        firstAttempt: async () => {
+          throw putOff();
+        },
+        retry: async () => {
+          refused.open();
+          await cancelled.opened;
+          throw putOff();
+        },
+        deadLetterCancelled: async (origin: unknown) => void setAside.push(origin),
+      },
+    });
+    const working = worker.run();
+    try {
+      const handle = await inbox.start(inbox.id('refused'), { commandType: 'Failing', payload: {} });
+      await refused.opened;
+      await handle.cancel();
+      await eventually('Temporal has noted it', async () => {
+        const { events } = await handle.fetchHistory();
+        return events?.some((event) => event.activityTaskCancelRequestedEventAttributes);
+      });
+      cancelled.open();
+      await assert.rejects(handle.result(), isCancelled);
+      assert.equal(setAside.length, 1);
+    } finally {
+      worker.shutdown();
+      await working;
+      await connection.close();
+      await inbox.close();
+    }
   });
 });

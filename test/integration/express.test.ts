@@ -97,6 +97,17 @@ describe('express commands', () => {
     assert.equal(await hasWorkflow('well'), false);
   });
 
+  it('run with what was stored, whatever becomes of the sender’s object meanwhile', async () => {
+    const given: JsonObject = { failures: 0, dies: false };
+    const messageId = fixture.id('changed');
+    const sent = inbox.send({ messageId, type: pay.type, payload: given });
+    given['dies'] = true;
+    const { entry } = await sent;
+    const completed = await fixture.reaches(messageId, 'Completed');
+    assert.deepEqual(completed.payload, { failures: 0, dies: false });
+    assert.equal(entry.id, completed.id);
+  });
+
   it('answer who waits for them, and their repeats', async () => {
     const message = { messageId: fixture.id('executed'), type: 'ExpressPay', payload: {} };
     assert.deepEqual(await inbox.execute(message), { attempt: 1, generation: 0 });

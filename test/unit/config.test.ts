@@ -165,7 +165,7 @@ describe('settings', () => {
     ['another protocol', { INBOX_ALERT_URL: 'ftp://canary/x' }, /^INBOX_ALERT_URL is neither an https/],
     [
       'a password with a bare %',
-      { INBOX_ALERT_URL: 'https://ada:100%canary@h/x' },
+      { INBOX_ALERT_URL: 'https://a%:41canary@h/x' },
       /^INBOX_ALERT_URL has a user or password with a %/,
     ],
     [

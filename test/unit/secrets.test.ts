@@ -25,6 +25,12 @@ describe('secrets in messages', () => {
     ['host=db user=u password=canary dbname=d', 'host=db user=u password=*** dbname=d'],
     ['{"apiKey":"canary","client_secret": "canary"}', '{"apiKey":"***","client_secret": "***"}'],
     ["{ user: 'u', password: 'canary' }", "{ user: 'u', password: '***' }"],
+    ['"password":"c&a,na;ry"', '"password":"***"'],
+    ["password='my canary pass' x", "password='***' x"],
+    [`"password":"it's \\"canary"`, '"password":"***"'],
+    [String.raw`{\"password\":\"canary\",\"a\":1}`, String.raw`{\"password\":\"***\",\"a\":1}`],
+    ['Basic dXNlcjpwYXNz', 'Basic ***'],
+    ['authorization: bearer canary', 'authorization: bearer ***'],
   ] as const) {
     it(`are hidden in ${text}`, () => {
       assert.equal(hideSecrets(text), hidden);
