@@ -83,6 +83,8 @@ export class AttemptSlots {
   }
 
   async #enter(type: string, kind: AttemptKind): Promise<TypeSlots> {
+    // There may be room because another type waits no longer, which nobody tells.
+    this.#admit();
     // Nobody who waits is overtaken by one of the same type.
     const isBehind = kind === 'first' && this.#hasWaiter(type);
     const pool = isBehind ? undefined : this.#pools[kind].find((each) => take(each, type));

@@ -151,7 +151,10 @@ describe('an event that the broker rejects', () => {
       fixed = true;
       await add(['bad3', 'good'], 3);
       await published(['bad3', 'good']);
-      assert.equal((await parkedRows(database.pool)).length, 2);
+      await eventually(
+        'only those two are parked',
+        async () => (await parkedRows(database.pool)).length === 2,
+      );
       await operator.query('commit');
     } finally {
       operator.release(true);
