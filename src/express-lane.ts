@@ -55,10 +55,10 @@ export class ExpressLane {
    * cost as much as the attempt.
    */
   room(): Room {
-    if (this.types.length === 0 || this.slots.free === 0) return NO_ROOM;
+    if (this.types.length === 0) return NO_ROOM;
     const room = this.slots.room();
     if (!this.isNearlyFull) return room;
-    return { total: this.slots.free, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
+    return { total: this.slots.free || 1, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
   }
 
   get isNearlyFull(): boolean {

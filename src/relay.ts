@@ -58,8 +58,6 @@ const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
 /** Between two looks while the express lane is nearly full: an attempt that ends is then no reason for a look of its own. */
 const NEARLY_FULL_PAUSE_MS = 10;
-/** For so long after a sender of this process was given a slot, a look leaves half of the free ones to further sends. */
-const SENDERS_HERE_MS = 1_000;
 /** A row that was committed late waits for a look without floors. */
 const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
 
@@ -79,10 +77,8 @@ class PendingRelay implements Relay {
   readonly #holders = new Map<string, { type: string; until: number }>();
   /** The last look left something, or had no room for every type: a slot that is free again is a reason to look. */
   #wantsRoom = false;
-  #isGivingBack = false;
-  /** When the last look began, and when a slot was last given to a sender of this process, by the monotonic clock. */
+  /** When the last look began, by the monotonic clock. */
   #lastLook = Number.NEGATIVE_INFINITY;
-  #lastReserved = Number.NEGATIVE_INFINITY;
   /** Starts of what was sent in this process. */
   readonly #starting = new Set<Promise<void>>();
   readonly #taken: TakenIds;
@@ -175,7 +171,7 @@ class PendingRelay implements Relay {
   }
 
   #freed(): void {
-    if (this.#wantsRoom && !this.#isGivingBack) this.#wakeup.wake();
+    if (this.#wantsRoom) this.#wakeup.wake();
   }
 
   get #types(): readonly string[] {
@@ -184,11 +180,6 @@ class PendingRelay implements Relay {
 
   #isLateLookDue(type: string): boolean {
     return this.#hinted.has(type) && this.#floors.isFullLookDue(type, performance.now(), true);
-  }
-
-  #slotsOf(type: string): TypeSlots {
-    const { express, slots } = this.#options;
-    return express.types.includes(type) ? express.slots : slots;
   }
 
   #hold({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
@@ -224,22 +215,16 @@ class PendingRelay implements Relay {
       const { shares, looksForAll } = this.#ask(late, began);
       if (shares.length === 0) return { asked, taken: [] };
       asked.push(...shares.map(({ type }) => type));
-      // Until it is known what the look took, nobody else may be given these slots.
-      for (const { type, most } of shares) this.#slotsOf(type).take(type, most);
-      let look: Look<Entry> | null = null;
+      let look: Look<Entry>;
       try {
         look = await takePendingEntries(pool, shares, express.types);
-        for (const entry of look.rows) {
-          if (entry.status === 'Processing') express.run(entry);
-          else this.#hold(entry);
-        }
       } catch (error) {
         log.warn('the relay could not read from Postgres; trying again', { error });
         return { asked, taken: 'failed' };
-      } finally {
-        this.#isGivingBack = true;
-        for (const { type, most } of shares) this.#slotsOf(type).release(type, most);
-        this.#isGivingBack = false;
+      }
+      for (const entry of look.rows) {
+        if (entry.status === 'Processing') express.run(entry);
+        else this.#hold(entry);
       }
       const waited = shares.filter(({ type }) => this.#floors.hasBacklog(type));
       this.#floors.fullLookEnded(shares, began, performance.now());
@@ -254,8 +239,6 @@ class PendingRelay implements Relay {
   /** What to ask the table for, and the number of looks that ask for every type. */
   #ask(late: boolean, now: number): { shares: TypeShare[]; looksForAll: number } {
     const { express, workflowTypes, slots } = this.#options;
-    const mostOf = ({ total }: Room) =>
-      Math.min(this.#lastReserved > now - SENDERS_HERE_MS ? Math.ceil(total / 2) : total, MAX_BATCH);
     const isFull = (type: string) =>
       this.#floors.isFullLookDue(type, now) || (late && this.#isLateLookDue(type));
     const lanes = [
@@ -272,11 +255,7 @@ class PendingRelay implements Relay {
   #reserve({ messageId, commandType }: NewEntry): ReservedSlot | null {
     const { express, workflowTypes, slots } = this.#options;
     if (this.#stopped || this.#floors.hasBacklog(commandType)) return null;
-    if (express.types.includes(commandType)) {
-      const slot = express.reserve(commandType);
-      if (slot) this.#lastReserved = performance.now();
-      return slot;
-    }
+    if (express.types.includes(commandType)) return express.reserve(commandType);
     if (!workflowTypes.includes(commandType)) return null;
     // A message that has a slot is a duplicate of the one that runs.
     if (this.#failures > 0 || this.#holders.has(messageId)) return null;
@@ -285,7 +264,6 @@ class PendingRelay implements Relay {
     if (slots.heldBy(commandType) > 0 && slots.free <= slots.few) return null;
     if (slots.room().of(commandType) === 0) return null;
     this.#hold({ messageId, commandType });
-    this.#lastReserved = performance.now();
     return {
       taken: 'leased',
       run: (entry) => {
@@ -346,4 +324,8 @@ class PendingRelay implements Relay {
     this.#failures += 1;
     await this.#wakeup.backOff(failures, () => this.#stopped);
   }
+}
+
+function mostOf({ total }: Room): number {
+  return Math.min(total, MAX_BATCH);
 }

@@ -89,13 +89,14 @@ export class TypeSlots {
     const share = shareAmong(competing.size);
     const starved = [...waiting].filter((type) => this.heldBy(type) < share);
     const of = (type: string): number => {
-      if (this.free === 0) return 0;
+      // More may be held than there are, where a look at the table and senders of this process took some at the same time.
+      if (this.free === 0) return this.heldBy(type) === 0 && this.#held.size <= this.#keptFree ? 1 : 0;
       const held = this.heldBy(type);
       const own = competing.has(type) ? share : shareAmong(competing.size + 1);
       const othersWait = starved.some((other) => other !== type);
       const most = othersWait ? Math.min(this.open, own - held) : this.open;
       return Math.max(most, held === 0 ? 1 : 0);
     };
-    return { total: this.open || this.free, of };
+    return { total: this.open || this.free || 1, of };
   }
 }

@@ -55,6 +55,14 @@ describe('slots that command types share', () => {
     assert.deepEqual(rooms(create(1, 2), ['A']), [1]);
   });
 
+  it('leave one to a type that holds none also where another one holds more than there are', () => {
+    const slots = create(8, 3);
+    take(slots, 'A', 10);
+    assert.deepEqual(rooms(slots, ['A', 'B']), [0, 1]);
+    slots.take('B');
+    assert.deepEqual(rooms(slots, ['A', 'B', 'C']), [0, 0, 0]);
+  });
+
   it('tell everybody who gives them out when one is free, and know who waits with the others', () => {
     const slots = create(2, 2);
     let freed = 0;
