@@ -1,10 +1,10 @@
 /**
- * Slots for the attempts that Temporal asks this worker for, shared by command types as in `src/type-slots.ts`. Temporal's own
- * queues know no types: without this, a flood of one type would take every activity slot of the worker.
+ * Slots for attempts that run as Temporal activities, shared by command types as in `src/type-slots.ts`. Temporal's task queues
+ * do not distinguish command types: without these slots, a flood of one type would use every activity slot of the worker.
  *
- * A first attempt that gets no slot waits here for a moment. After that, or when too many wait already, it is put off: Temporal
- * asks again after a delay, and meanwhile the activity's slot is free for other types. All others are put off at once: while an
- * activity waits here, it does not hear that its workflow was cancelled.
+ * A first attempt that gets no slot waits in this process for up to two seconds. If it still has none, or too many others wait
+ * already, it is put off: Temporal retries the activity after a delay, and other types can use its activity slot meanwhile.
+ * All other attempts are put off at once, because an activity that waits here is not told that its workflow was cancelled.
  *
  * @module
  */
@@ -14,28 +14,28 @@ import type { TypeSlots } from '../src/type-slots.ts';
 import { unavailable } from './answers.ts';
 
 export interface AttemptSlotsOptions {
-  /** Of first attempts; the relay gives them out, too. */
+  /** For first attempts. The relay takes slots from the same object. */
   first: TypeSlots;
-  /** Of all other attempts. */
+  /** For all other attempts. */
   other: TypeSlots;
   /** How many first attempts may wait here. */
   places: number;
 }
 
 /**
- * first: a local activity. late: a first attempt that was put off, and is an ordinary activity now; it may use the slots of both
- * kinds. other: a retry, or long-running.
+ * first: a local activity. late: a first attempt that was put off and is an ordinary activity now; it may use slots of both
+ * kinds. other: a retry, or a long-running attempt.
  */
 export type AttemptKind = 'first' | 'late' | 'other';
 
 /** Longer than most attempts take, and short for an activity's slot. */
 const LONGEST_WAIT_MS = 2_000;
 const PUT_OFF_MS = { least: 500, most: 30_000 };
-/** How long attempts of a type take, before one of them has ended. */
+/** The assumed duration of an attempt until the first one of its type has ended. */
 const FIRST_GUESS_MS = 200;
 /** An attempt's weight in the mean duration of the attempts of its type. */
 const WEIGHT = 0.2;
-/** Those that were put off together do not come back together. */
+/** Delays are shortened by up to this share, so that attempts do not all return at the same moment. */
 const JITTER = 0.1;
 
 interface Waiter {
@@ -43,10 +43,11 @@ interface Waiter {
   enter(): void;
 }
 
-/** What is known of the attempts of one type. */
+/** How fast the attempts of one command type run, and which of them are put off. */
 interface Pace {
+  /** The moving average of their durations. */
   meanMs: number;
-  /** When those that were put off come back, by the monotonic clock, and where they were refused a slot. */
+  /** For each attempt that is put off: when it returns, by the monotonic clock, and which slots it could have used. */
   away: { until: number; pools: readonly TypeSlots[] }[];
 }
 
@@ -83,11 +84,11 @@ export class AttemptSlots {
   }
 
   async #enter(type: string, kind: AttemptKind): Promise<TypeSlots> {
-    // There may be room because another type waits no longer, which nobody tells.
+    // A type that stops waiting makes room for others without any event.
     this.#admit();
     // Nobody who waits is overtaken by one of the same type.
     const isBehind = kind === 'first' && this.#hasWaiter(type);
-    const pool = isBehind ? undefined : this.#pools[kind].find((each) => take(each, type));
+    const pool = isBehind ? undefined : this.#pools[kind].find((each) => each.tryTake(type));
     if (pool) return pool;
     if (kind !== 'first' || !this.#hasPlace(type)) throw this.#putOff(type, kind);
     await this.#wait(type);
@@ -114,7 +115,7 @@ export class AttemptSlots {
   }
 
   #admit(): void {
-    for (const waiter of this.#waiters) if (take(this.#first, waiter.type)) waiter.enter();
+    for (const waiter of this.#waiters) if (this.#first.tryTake(waiter.type)) waiter.enter();
   }
 
   #waitingFor(pool: TypeSlots): string[] {
@@ -138,7 +139,7 @@ export class AttemptSlots {
 
   #noteDuration(type: string, durationMs: number): void {
     const pace = this.#paceOf(type);
-    // Not more: while Postgres is away, attempts take long, and its return must not be noticed late.
+    // Limited, so that long attempts during an outage of Postgres do not delay attempts after it.
     pace.meanMs += (Math.min(durationMs, LONGEST_WAIT_MS) - pace.meanMs) * WEIGHT;
   }
 
@@ -149,12 +150,12 @@ export class AttemptSlots {
   }
 
   /**
-   * As if those that are put off stood in a line: each comes back when those before it should have ended, so that the slots that
-   * the type has stay in use, and Temporal is seldom asked in vain.
+   * Estimates when the attempts that were put off before this one will have ended, and puts it off until then. The slots of the
+   * type stay in use, and few retries find no slot.
    */
   #putOff(type: string, kind: AttemptKind): ApplicationFailure {
     const now = performance.now();
-    // A first attempt comes back as one that is late.
+    // A first attempt returns as a late one.
     const pools = this.#pools[kind === 'first' ? 'late' : kind];
     const pace = this.#paceOf(type);
     pace.away = pace.away.filter(({ until }) => until > now);
@@ -162,15 +163,9 @@ export class AttemptSlots {
     const turnMs = ((pace.away.length + 1) * pace.meanMs) / Math.max(1, slots);
     const mostMs = PUT_OFF_MS.most * (1 - JITTER * Math.random());
     const delayMs = Math.round(Math.min(Math.max(turnMs, PUT_OFF_MS.least), mostMs));
-    // A local activity is asked again at once, as an ordinary one.
+    // The workflow runs it as an ordinary activity at once, without this delay.
     if (kind !== 'first') pace.away.push({ until: now + delayMs, pools });
     const problem = `${type} uses its share of this worker's slots; this attempt waits for its turn, and was not counted`;
     return unavailable(FAILURE.waitsForItsTurn, problem, delayMs);
   }
-}
-
-function take(pool: TypeSlots, type: string): boolean {
-  if (pool.room().of(type) === 0) return false;
-  pool.take(type);
-  return true;
 }

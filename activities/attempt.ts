@@ -73,10 +73,10 @@ async function findLongRunning(
   return { kind: 'longRunning', facts: factsOf(dependencies, entry, command) };
 }
 
-/** Types that nobody here knows share one part of the slots: anybody can invent any number of them. */
+/** All types that this worker does not know count as one type, because a sender can invent any number of them. */
 const UNKNOWN_TYPE = 'an unknown command type';
 
-/** Once its command type has a slot. One whose workflow was started here has the slot that the relay took for it. */
+/** Runs the attempt when its command type has a slot. If the relay of this process started the workflow, it took the slot. */
 async function inTurn(
   dependencies: AttemptDependencies & ClaimDependencies,
   messageId: string,
@@ -92,7 +92,7 @@ async function inTurn(
   return slots.run(known, kindOf(lane, commandType), attempt);
 }
 
-/** Only what has begun before, or is long-running, is known to its workflow by its type. */
+/** A workflow passes the type on once an attempt has told it: without a type, a retry is a first attempt that was put off. */
 function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): AttemptKind {
   if (lane === 'first') return 'first';
   return lane === 'retry' && commandType === undefined ? 'late' : 'other';

@@ -32,7 +32,7 @@ import type { ActivityDependencies } from './dependencies.ts';
 import { recordFailure } from './record-failure.ts';
 
 export interface ClaimDependencies extends ActivityDependencies {
-  /** Commands that wait for a worker which knows their type. */
+  /** Logs that commands wait for a worker that knows their type. */
   unknownType: RareWarning;
 }
 

@@ -34,12 +34,12 @@ export interface ActivityDependencies {
   log: CommandLog;
 }
 
-/** What the attempts that Temporal asks for need besides. */
+/** Additional dependencies of attempts that run as Temporal activities. */
 export interface AttemptDependencies extends ActivityDependencies {
   slots: AttemptSlots;
-  /** Told of every first attempt that begins. Whether it has a slot, because its workflow was started in this process. */
+  /** Called when a first attempt begins. Returns whether the relay of this process took a slot for it. */
   attemptBegan?: (messageId: string) => boolean;
-  /** Told of every first attempt that has ended, whatever came of it. */
+  /** Called when a first attempt has ended, whatever its outcome. */
   attemptEnded?: (messageId: string) => void;
 }
 

@@ -1,10 +1,10 @@
 -- breaking: false
--- Alerts of many failure groups come as one, and the check of an entry evaluates less.
+-- An index to limit the alerts of a window, and a cheaper check of entries.
 
--- Which failure groups were alerted lately, and how many.
+-- To find the failure groups that were alerted lately.
 create index alerts_created on inbox.alerts (created_at);
 
--- As before, after a first look.
+-- The rules are those of migration 0022. New is the first part, which accepts the usual steps with one condition.
 create or replace function inbox.check_entry() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp
@@ -13,8 +13,8 @@ as $$
 declare
   broken text;
 begin
-  -- Nearly always it is a new entry that nobody has tried, a claim or a completion. Each of them is one condition here, because
-  -- PL/pgSQL prepares every condition anew in each transaction.
+  -- Most steps are an insertion, a claim or a completion. Each of them is a single condition, because PL/pgSQL initializes
+  -- every condition again in each transaction.
   if tg_op = 'INSERT' then
     if new.generation = 0 and new.retry_count = 0
       and (new.status = 'Pending' and new.attempt = 0
@@ -62,7 +62,7 @@ begin
   elsif new.status not in ('Completed', 'DeadLetter') or new.payload is not null or new.metadata <> '{}'
     or new.result is not null then broken := 'pruned_is_over_and_empty';
   end if;
-  -- What never changes is looked at once.
+  -- These columns are only checked when they are set.
   if tg_op = 'INSERT' or new.message_id <> old.message_id or new.command_type <> old.command_type
     or new.metadata <> old.metadata then
     if octet_length(new.message_id) not between 1 and 200

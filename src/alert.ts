@@ -9,14 +9,14 @@ export const ALERT_CHANNELS = ['hook', 'webhook'] as const;
 export type AlertChannel = (typeof ALERT_CHANNELS)[number];
 
 /**
- * In place of the failure group, command type and error type of an alert for many groups: see `MAX_ALERTS_PER_WINDOW`. No
- * failure group is called so, because each contains a slash.
+ * Replaces the failure group, command type and error type in an alert for several groups: see `MAX_ALERTS_PER_WINDOW`. No
+ * failure group has this name, because all of them contain a slash.
  */
 export const OTHER_GROUPS = '(other groups)';
 
 /**
- * Dead letters of one failure group, or of many that died within a minute ({@link OTHER_GROUPS}). Without payloads and without the messages of errors, which may repeat them:
- * `inbox show` has both for those who may see them.
+ * Dead letters of one failure group, or of several ({@link OTHER_GROUPS}). Without payloads and without the messages of errors,
+ * which may repeat them: `inbox show` has both for those who may see them.
  */
 export interface DeadLetterAlert {
   /** The same whenever this alert is repeated: what to drop repeats by. */

@@ -14,7 +14,7 @@ import type { Starter } from './starter.ts';
 import type { Entry, RecordMark } from './store/entries.ts';
 import { noteWorkflowsStarted } from './store/starts.ts';
 import { TakenIds } from './taken-ids.ts';
-import { NO_ROOM, TypeSlots } from './type-slots.ts';
+import { TypeSlots } from './type-slots.ts';
 import type { Room } from './type-slots.ts';
 
 export interface ExpressLaneOptions extends Starter {
@@ -51,11 +51,10 @@ export class ExpressLane {
   }
 
   /**
-   * What to claim now. While it is nearly full, only of types that hold no slot: a claim for each attempt that ends would
-   * cost as much as the attempt.
+   * How many entries to claim now. When nearly all slots are in use, only types without a slot get room: a claim after each
+   * attempt would cost as much as the attempt.
    */
   room(): Room {
-    if (this.types.length === 0) return NO_ROOM;
     const room = this.slots.room();
     if (!this.isNearlyFull) return room;
     return { total: this.slots.free || 1, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
@@ -67,11 +66,7 @@ export class ExpressLane {
 
   /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
   reserve(type: string): ReservedSlot | null {
-    if (this.#closed || !this.types.includes(type)) return null;
-    // The last of the slots are for what comes from elsewhere.
-    if (this.slots.heldBy(type) > 0 && this.slots.free <= this.slots.few) return null;
-    if (this.slots.room().of(type) === 0) return null;
-    this.slots.take(type);
+    if (this.#closed || !this.types.includes(type) || !this.slots.tryTakeForSender(type)) return null;
     let settle!: () => void;
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);

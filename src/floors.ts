@@ -68,7 +68,7 @@ export class Floors {
   }
 
   /**
-   * Whether it is time for a look without floors at this type.
+   * Returns whether it is time to look for this type without a floor.
    *
    * @param nowMs - by the monotonic clock that {@link fullLookEnded} gets
    * @param hinted - something was committed that a look with floors did not find
@@ -91,9 +91,9 @@ export class Floors {
    * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
    * sum never exceeds `room`. With more types than rows, they take turns.
    *
-   * @param isFull - whether a type is asked for without its floor
+   * @param isFull - returns whether to ask for the type without its floor
    * @param nowMs - by the monotonic clock
-   * @param roomOf - what is asked for of each type at most; a type with 0 is not asked for
+   * @param roomOf - returns the most rows to ask for of the type; a type with 0 is left out
    */
   ask(
     types: readonly string[],
@@ -139,7 +139,7 @@ export class Floors {
     }
   }
 
-  /** Of what was asked without a floor. */
+  /** Notes when those of the types that were asked for without a floor had their full look. */
   fullLookEnded(asked: readonly TypeShare[], beganMs: number, endedMs: number): void {
     for (const { type, floor } of asked) {
       if (floor === Number.NEGATIVE_INFINITY)

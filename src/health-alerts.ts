@@ -14,7 +14,7 @@ const LATE_MS = 5 * 60_000;
 /** Gathering takes seconds at most. */
 const LONG_TURN_MS = 60_000;
 
-/** @param longTurnMs - from when on a session that gathers alerts is found to keep all others from it */
+/** @param longTurnMs - how long one session may gather alerts before this is reported */
 export function checkAlerts(pool: Pool, timeoutMs: number, longTurnMs = LONG_TURN_MS): Promise<Finding> {
   return check('alerts', timeoutMs, 'read as a role that may select from inbox.alerts', async () => {
     const holder = await findLongTurn(pool, 'alerts', longTurnMs);

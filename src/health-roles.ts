@@ -8,7 +8,7 @@ import type { Verdict } from './finding.ts';
 import { bad, well } from './finding.ts';
 import { findRolesLeft, findUnknownLogins } from './store/roles.ts';
 
-/** Logins at most. */
+/** The most logins to name. */
 const MOST_NAMED = 5;
 
 /** What is missing where the user that migrated may not create roles, or the database came from another server. */

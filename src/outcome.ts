@@ -48,7 +48,7 @@ export interface AttemptInput extends Origin {
    * that failure over, so that the Web UI shows it with the time of the next attempt. longRunning: ordinary at once.
    */
   lane: 'first' | 'retry' | 'longRunning';
-  /** Where the workflow knows it. Workflows of earlier releases did not say. */
+  /** Missing before the first failed attempt has reported it, and in workflows of earlier releases. */
   commandType?: string;
 }
 

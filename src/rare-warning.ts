@@ -1,5 +1,5 @@
 /**
- * A warning about something that may happen with every command: logged once a minute at most, with how often it happened since.
+ * A warning that could come with every command. It is logged at most once a minute, with the number of times it happened.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export class RareWarning {
     this.#message = message;
   }
 
-  /** @param facts - of this case, which stands for all those since the last warning */
+  /** @param facts - about this case, as an example of all cases since the last warning */
   happened(facts: Record<string, unknown>): void {
     this.#count += 1;
     if (performance.now() < this.#nextAt) return;

@@ -29,8 +29,8 @@ export interface RelayOptions extends Starter {
   /** For LISTEN; null for the connection settings of the pool. */
   directUrl?: string | null | undefined;
   /**
-   * Of the first attempts that this process runs. More starts than that fall back to the slow way, through the task queue: a
-   * burst of everything at once ran at a third of the rate, with seconds of latency.
+   * One slot for each first attempt in this process. The relay starts no more workflows than that, because further ones would go
+   * through the task queue: starting a whole burst at once ran at a third of the rate, with seconds of latency.
    */
   slots: TypeSlots;
   /** The command types that this worker knows and starts a workflow for. */
@@ -45,7 +45,7 @@ export interface Relay {
   /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
   run(): Promise<void>;
   stop(): void;
-  /** The first attempt of a message runs here, for as long as it may take. Whether the relay has taken a slot for it. */
+  /** The first attempt of a message has begun here. Returns whether the relay took a slot for it, kept until it ends. */
   attemptBegan(messageId: string): boolean;
   /** The first attempt of a message has ended here: its slot is free. */
   attemptEnded(messageId: string): void;
@@ -56,7 +56,7 @@ const SWEEP_INTERVAL_MS = 1_000;
 /** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
-/** Between two looks while the express lane is nearly full: an attempt that ends is then no reason for a look of its own. */
+/** The shortest time between two looks while the express lane is nearly full, so that not every attempt that ends causes a look. */
 const NEARLY_FULL_PAUSE_MS = 10;
 /** A row that was committed late waits for a look without floors. */
 const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
@@ -67,15 +67,16 @@ export function createRelay(options: RelayOptions): Relay {
 
 class PendingRelay implements Relay {
   readonly #options: RelayOptions;
+  readonly #types: readonly string[];
   readonly #wakeup = new Wakeup();
   readonly #floors = new Floors(FULL_LOOK_LIMITS);
   /** Something was committed since the last look began. */
   #notified = false;
-  /** Types of which something may have been committed that their last look did not find. */
+  /** Types that have not been asked for since a commit was announced. */
   readonly #hinted = new Set<string>();
   /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
   readonly #holders = new Map<string, { type: string; until: number }>();
-  /** The last look left something, or had no room for every type: a slot that is free again is a reason to look. */
+  /** The last look may have left entries in the table, so a slot that becomes free is a reason to look again. */
   #wantsRoom = false;
   /** When the last look began, by the monotonic clock. */
   #lastLook = Number.NEGATIVE_INFINITY;
@@ -89,6 +90,7 @@ class PendingRelay implements Relay {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
     const { express, slots, workflowTypes } = options;
+    this.#types = [...express.types, ...workflowTypes];
     for (const [lane, types] of [
       [express.slots, express.types],
       [slots, workflowTypes],
@@ -145,7 +147,7 @@ class PendingRelay implements Relay {
     if (restMs > 0) return this.#wakeup.wait(restMs);
     if (this.#notified) for (const type of this.#types) this.#hinted.add(type);
     this.#notified = false;
-    // What is freed meanwhile may come too late for this look.
+    // A slot that becomes free during this look needs another look.
     this.#wantsRoom = true;
     let { asked, taken } = await this.#look(false);
     // A commit was announced and nothing found: another worker was quicker, or the row was committed late, below its floor.
@@ -174,16 +176,16 @@ class PendingRelay implements Relay {
     if (this.#wantsRoom) this.#wakeup.wake();
   }
 
-  get #types(): readonly string[] {
-    return [...this.#options.express.types, ...this.#options.workflowTypes];
-  }
-
   #isLateLookDue(type: string): boolean {
     return this.#hinted.has(type) && this.#floors.isFullLookDue(type, performance.now(), true);
   }
 
   #hold({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
     if (!this.#holders.has(messageId)) this.#options.slots.take(commandType);
+    this.#setHolder({ messageId, commandType });
+  }
+
+  #setHolder({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
     this.#holders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
   }
 
@@ -200,10 +202,10 @@ class PendingRelay implements Relay {
   }
 
   /**
-   * Takes as much as there is room for: no row of a type without room is read. It looks until it finds something, has asked for
-   * every type with room, and knows of each whether it waits. What it took has its slots when this returns.
+   * Takes as many entries as there is room for, and a slot for each. It reads no rows of a type without room, and repeats the query
+   * until it finds an entry or has asked for every type with room.
    *
-   * @param late - types with a hint are asked without their floors, if that is due
+   * @param late - whether to ask without floors for types that may have a late commit, if that is due
    */
   async #look(late: boolean): Promise<{ asked: string[]; taken: Entry[] | 'failed' }> {
     const { pool, express, log } = this.#options;
@@ -226,17 +228,17 @@ class PendingRelay implements Relay {
         if (entry.status === 'Processing') express.run(entry);
         else this.#hold(entry);
       }
-      const waited = shares.filter(({ type }) => this.#floors.hasBacklog(type));
+      const hadBacklog = shares.filter(({ type }) => this.#floors.hasBacklog(type));
       this.#floors.fullLookEnded(shares, began, performance.now());
       this.#floors.looked(shares, look.rows, look.lookedAt);
-      // Others may have more room now.
-      const isOver = waited.some(({ type }) => !this.#floors.hasBacklog(type));
-      if (look.rows.length === 0 && (looks < looksForAll || isOver) && !this.#stopped) continue;
+      // When a backlog has ended, other types may have more room.
+      const backlogEnded = hadBacklog.some(({ type }) => !this.#floors.hasBacklog(type));
+      if (look.rows.length === 0 && (looks < looksForAll || backlogEnded) && !this.#stopped) continue;
       return { asked, taken: look.rows };
     }
   }
 
-  /** What to ask the table for, and the number of looks that ask for every type. */
+  /** The rows to ask for in one query, and how many such queries it takes to ask for every type. */
   #ask(late: boolean, now: number): { shares: TypeShare[]; looksForAll: number } {
     const { express, workflowTypes, slots } = this.#options;
     const isFull = (type: string) =>
@@ -260,10 +262,8 @@ class PendingRelay implements Relay {
     // A message that has a slot is a duplicate of the one that runs.
     if (this.#failures > 0 || this.#holders.has(messageId)) return null;
     this.#endLeases();
-    // The last of the slots are for what comes from elsewhere.
-    if (slots.heldBy(commandType) > 0 && slots.free <= slots.few) return null;
-    if (slots.room().of(commandType) === 0) return null;
-    this.#hold({ messageId, commandType });
+    if (!slots.tryTakeForSender(commandType)) return null;
+    this.#setHolder({ messageId, commandType });
     return {
       taken: 'leased',
       run: (entry) => {

@@ -52,7 +52,7 @@ const PARAMETER =
 /** `Authorization: Basic …`: also within JSON, and JSON within JSON. */
 const AUTHORIZATION =
   /(\bauthorization\\?["'`]?\s{0,3}[:=]\s{0,3}\\?["'`]?(?:bearer|basic|token|apikey|digest|negotiate) )[^\s"'`\\]{1,4000}/gi;
-/** `Bearer …`, `Basic …` elsewhere: followed by what is no word. */
+/** `Bearer …`, `Basic …` elsewhere, if the next text has a digit, `=` or mixed case, which words have not. */
 const CREDENTIALS =
   /\b((?:[Bb]earer|Basic|Token|ApiKey) )(?=\S{0,200}(?:[\d=]|[a-z][A-Z]))[\w.~+/=-]{8,4000}/g;
 const SECRET_NAME = '(?:password|passwd|pwd|secret|token|api_?-?key|access_?-?key|private_?-?key|credential)';

@@ -20,9 +20,7 @@ export interface Room {
   of: (type: string) => number;
 }
 
-export const NO_ROOM: Room = { total: 0, of: () => 0 };
-
-/** Who gives the slots out: each must know of the types that wait with the others. */
+/** Code that hands out the slots. Several can share the same slots, and each must know which types wait in the others. */
 export interface SlotUser {
   /** The types that are known to wait. */
   waiting(): Iterable<string>;
@@ -56,7 +54,7 @@ export class TypeSlots {
     return Math.max(0, this.#size - this.#keptFree - this.#used);
   }
 
-  /** Few enough to be kept for what comes from elsewhere, and not to be filled one at a time. */
+  /** The number of slots that senders in this process leave to commands that come through the table. */
   get few(): number {
     return Math.ceil(this.#size * KEPT_FREE);
   }
@@ -65,22 +63,35 @@ export class TypeSlots {
     return this.#held.get(type) ?? 0;
   }
 
-  /** It is not checked whether there is room. */
-  take(type: string, count = 1): void {
-    this.#used += count;
-    this.#held.set(type, this.heldBy(type) + count);
+  /** Takes a slot without checking whether there is room. */
+  take(type: string): void {
+    this.#used += 1;
+    this.#held.set(type, this.heldBy(type) + 1);
   }
 
-  release(type: string, count = 1): void {
-    const left = this.heldBy(type) - count;
+  /** Takes a slot if there is room for the type. */
+  tryTake(type: string): boolean {
+    if (this.room().of(type) === 0) return false;
+    this.take(type);
+    return true;
+  }
+
+  /** Like {@link tryTake}, for a command that is being sent in this process: it leaves the last slots to other commands. */
+  tryTakeForSender(type: string): boolean {
+    if (this.heldBy(type) > 0 && this.free <= this.few) return false;
+    return this.tryTake(type);
+  }
+
+  release(type: string): void {
+    const left = this.heldBy(type) - 1;
     if (left < 0) throw new Error(`a slot of ${type} was released twice`);
-    this.#used -= count;
+    this.#used -= 1;
     if (left === 0) this.#held.delete(type);
     else this.#held.set(type, left);
     for (const user of this.#users) user.freed();
   }
 
-  /** What each type may take now. It holds until the next slot is taken or released. */
+  /** How many slots each type may take now. The answer is valid until the next slot is taken or released. */
   room(): Room {
     const waiting = new Set(this.#users.flatMap((user) => [...user.waiting()]));
     const competing = new Set([...this.#held.keys(), ...waiting]);
@@ -89,7 +100,8 @@ export class TypeSlots {
     const share = shareAmong(competing.size);
     const starved = [...waiting].filter((type) => this.heldBy(type) < share);
     const of = (type: string): number => {
-      // More may be held than there are, where a look at the table and senders of this process took some at the same time.
+      // A look at the table and a sender in this process can take slots at the same time, so more can be held than there are.
+      // Even then a type without a slot gets one.
       if (this.free === 0) return this.heldBy(type) === 0 && this.#held.size <= this.#keptFree ? 1 : 0;
       const held = this.heldBy(type);
       const own = competing.has(type) ? share : shareAmong(competing.size + 1);
@@ -97,6 +109,7 @@ export class TypeSlots {
       const most = othersWait ? Math.min(this.open, own - held) : this.open;
       return Math.max(most, held === 0 ? 1 : 0);
     };
+    // At least 1, for a type without a slot; `of` is 0 for all others then.
     return { total: this.open || this.free || 1, of };
   }
 }

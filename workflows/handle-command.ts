@@ -198,7 +198,7 @@ async function again(setback: Setback, input: Argument, story: Story): Promise<S
   return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
 }
 
-/** Earlier workflows failed as if by a bug. Only what is cancelled while it waits is marked with the patch. */
+/** Earlier releases failed such workflows with InboxBug. Only a workflow that is cancelled at this point gets the patch marker. */
 const CANCELLED_PATCH = 'cancelled-before-its-turn';
 
 /**

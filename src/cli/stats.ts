@@ -21,7 +21,7 @@ export function addStats(program: Command): void {
     );
 }
 
-/** Of those that nobody knows: a sender can invent any number of them. */
+/** The most unknown types to list: a sender can invent any number of them. */
 const MOST_TYPES = 20;
 
 /** Null, and no line, when there are none. */

@@ -31,7 +31,7 @@ const NO_ALERT = '00000000-0000-0000-0000-000000000000';
 
 const IS_PAST = `d.resolved_at < now() - $3::float8 * interval '1 millisecond'`;
 
-/** Groups that get an alert of their own within one window. What died in others by then is in one alert for all of them. */
+/** At most so many groups get an alert of their own within a window. All other groups share one alert. */
 export const MAX_ALERTS_PER_WINDOW = 20;
 
 /**

@@ -27,7 +27,7 @@ export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, '
   return rows;
 }
 
-/** A lane that an operator holds, in a transaction that releases or skips its event, waits for the end of that transaction. */
+/** Leaves out lanes that an operator's open transaction has locked, by releasing or skipping their event. */
 const unlessHeld = (condition: string) => `
   select id from inbox.outbox_parked where ${condition} for no key update skip locked`;
 
@@ -83,7 +83,7 @@ export async function parkAggregate(
   return rows[0]!.held ? rows[0]!.id : null;
 }
 
-/** Another try failed; that of a lane which somebody holds is not noted, and is repeated. False when the lease is lost. */
+/** Notes that another try failed, unless somebody has locked the lane: then it is tried again. False when the lease is lost. */
 export async function noteParkedFailure(
   db: Queryable,
   holder: string,

@@ -26,13 +26,18 @@ export async function findRolesLeft(db: Queryable): Promise<RolesLeft> {
   return { missing: names(false), withoutGrants: names(true) };
 }
 
-/** Logins in `inbox.sender_limits` that do not exist, so that their limits hold for nobody. None where it may not be read. */
-export async function findUnknownLogins(db: Queryable): Promise<string[]> {
-  const { rows: tables } = await db.query(
-    `select from pg_class
-     where oid = to_regclass('inbox.sender_limits') and has_table_privilege(oid, 'select')`,
+/** Returns whether the table exists and this login may read it. */
+export async function canRead(db: Queryable, table: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `select from pg_class where oid = to_regclass($1) and has_table_privilege(oid, 'select')`,
+    [table],
   );
-  if (tables.length === 0) return [];
+  return rowCount === 1;
+}
+
+/** Logins in `inbox.sender_limits` that do not exist, so nobody is limited by them. Empty if this login may not read the table. */
+export async function findUnknownLogins(db: Queryable): Promise<string[]> {
+  if (!(await canRead(db, 'inbox.sender_limits'))) return [];
   const { rows } = await db.query<{ login: string }>(
     `select login from inbox.sender_limits
      where not exists (select from pg_roles where rolname = login) order by login`,

@@ -20,12 +20,12 @@ export const PENDING_CHANNEL = 'inbox_pending';
 /** How long the statement of a caller's transaction waits for another one that holds a message_id, in ms. inbox.send: the same. */
 export const SEND_WAIT_MS = 2_000;
 
-/** What Postgres adds to a message that it has stored: its sender knows the rest. */
+/** The columns of a stored message that its sender does not know. */
 interface Stored {
   id: string;
   messageId: string;
   receivedAt: Date;
-  /** Of what was claimed: as Postgres orders its keys, so that a handler gets the same by every way in. */
+  /** Null, like metadata, unless the entry was claimed: its handler sees the keys in the order of `jsonb`, as on every way in. */
   payload: Json;
   metadata: JsonObject | null;
 }
@@ -58,7 +58,7 @@ export async function insertPendingEntries(
 /**
  * The entries of those messages that were stored, as they stand in the table.
  *
- * @param sent - the very text that Postgres got: since then a caller may have changed its objects
+ * @param sent - the text that Postgres received; the caller may have changed its objects since
  */
 function stored(sent: string, rows: readonly Stored[]): Entry[] {
   if (rows.length === 0) return [];

@@ -5,20 +5,18 @@
  */
 import type { Queryable } from '../database.ts';
 import type { BlockingSession } from './blockers.ts';
+import { canRead } from './roles.ts';
 
 /**
- * The session that has had the turn for longer than this; null when there is none, or where it cannot be seen: a login without
- * `pg_monitor` sees only sessions of its own user, and only operators and the owner see turns.
+ * The session that has had the turn for longer than this, or null. It is not found by a login that may not read `inbox.turns`,
+ * nor, without `pg_monitor`, if it belongs to another user.
  */
 export async function findLongTurn(
   db: Queryable,
   name: 'alerts',
   ageMs: number,
 ): Promise<BlockingSession | null> {
-  const { rows: tables } = await db.query(
-    `select from pg_class where oid = to_regclass('inbox.turns') and has_table_privilege(oid, 'select')`,
-  );
-  if (tables.length === 0) return null;
+  if (!(await canRead(db, 'inbox.turns'))) return null;
   const { rows } = await db.query<BlockingSession>(
     `select a.pid, a.usename as "user", nullif(a.application_name, '') as application, a.state, a.xact_start as since
      from inbox.turns t
