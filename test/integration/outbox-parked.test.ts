@@ -243,15 +243,15 @@ describe('an event that the broker rejects', () => {
     // All of them in front: no batch succeeds before the last of them.
     await add(bad);
     await add(['good']);
-    relay({ publish: seen.publish, maximumBackoff: '50ms' });
+    const first = relay({ publish: seen.publish, maximumBackoff: '50ms' });
     await published(['good']);
     await eventually('all are parked', async () => (await parkedRows(database.pool)).length === 1_000);
-    await database.pool.query('vacuum analyze inbox.outbox, inbox.outbox_parked');
+    await first.stop();
     const ids = oneTo(50).map((n) => `g${n}`);
     await add(ids, 40);
-    const read = await buffersOfLook();
+    const read = await lookBelow(500);
     t.diagnostic(`a look at 1,000 events beside 1,000 parked aggregates reads ${read} buffers`);
-    assert.ok(read < 5_000, `a look reads ${read} buffers`);
+    relay({ publish: seen.publish, maximumBackoff: '50ms' });
     await published(ids);
     assert.deepEqual(byAggregate(seen.published).get('g1'), oneTo(40));
   });
@@ -266,16 +266,17 @@ describe('an event that the broker rejects', () => {
       }
     });
     await add(['bad'], 100_000);
-    relay({ publish: seen.publish, batchSize: 1_000, maximumParkedBackoff: '1s' });
+    const options = { publish: seen.publish, batchSize: 1_000, maximumParkedBackoff: '1s' } as const;
+    const first = relay(options);
     await eventually('all of them wait', async () => {
       const [found] = await rows(database.pool, 'select from inbox.outbox where parked = 0 limit 1');
       return found === undefined;
     });
-    await database.pool.query('vacuum analyze inbox.outbox');
+    await first.stop();
     await add(['good'], 2_000);
-    const read = await buffersOfLook();
+    const read = await lookBelow(500);
     t.diagnostic(`a look at 1,000 events reads ${read} buffers`);
-    assert.ok(read < 2_500, `a look reads ${read} buffers`);
+    relay(options);
     await published(['good']);
     fixed = true;
     await allPublished(database.pool);
@@ -298,9 +299,22 @@ describe('an event that the broker rejects', () => {
       },
     } as unknown as Queryable;
     await findUnpublished(explaining, -1, [], { events: 1_000, bytes: 8_000_000 });
+    assert.match(plan, /^[^\n]*\(actual [^\n]* rows=1000(\.00)? loops=1\)/, 'it finds a full batch');
     const buffers = /Buffers: shared hit=(\d+)(?: read=(\d+))?/.exec(plan);
     return Number(buffers![1]) + Number(buffers![2] ?? 0);
   };
+
+  /**
+   * Waits until the most expensive look reads fewer buffers than that. No relay may run: it would publish what the look is to
+   * find. Vacuum cannot remove dead rows that an analyze running beside it still sees, so it is repeated.
+   */
+  const lookBelow = (limit: number) =>
+    eventually(`a look reads fewer than ${limit} buffers`, async () => {
+      await database.pool.query('vacuum (analyze, index_cleanup on) inbox.outbox, inbox.outbox_parked');
+      const read = await buffersOfLook();
+      assert.ok(read < limit, `a look reads ${read} buffers`);
+      return read;
+    });
 
   it('is not overlooked by a relay that takes over in the moment in which its lane ends', async () => {
     const holder = '00000000-0000-0000-0000-000000000001';
