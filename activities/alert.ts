@@ -6,16 +6,16 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
-import { AlertRefusedError } from '../src/alert.ts';
-import type { AlertChannel } from '../src/alert.ts';
-import { crashPoint } from '../src/crash-points.ts';
-import { reportFailure } from '../src/failure.ts';
-import { FAILURE } from '../src/protocol.ts';
-import { backoffDelayMs, DEFAULT_RETRY_POLICY } from '../src/retry.ts';
+import { AlertRefusedError } from '../src/core/alert.ts';
+import type { AlertChannel } from '../src/core/alert.ts';
+import { crashPoint } from '../src/platform/crash-points.ts';
+import { reportFailure } from '../src/attempts/failure-report.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import { backoffDelayMs, DEFAULT_RETRY_POLICY } from '../src/core/retry-policy.ts';
 import type { AlertTry } from '../src/store/alerts.ts';
 import { beginAlertTry, noteDelivered, noteUndelivered } from '../src/store/alerts.ts';
-import { limitBytes } from '../src/text.ts';
-import { reaching, refusal } from './answers.ts';
+import { limitBytes } from '../src/core/text.ts';
+import { reaching, refusal } from './temporal-failures.ts';
 import type { AlertDependencies } from './dependencies.ts';
 
 /** In one worker: receivers that hang must not take the slots of commands that are tried again. */

@@ -1,5 +1,5 @@
 /**
- * Slots for attempts that run as Temporal activities, shared by command types as in `src/type-slots.ts`. Temporal's task queues
+ * Slots for attempts that run as Temporal activities, shared by command types as in `src/dispatch/type-slots.ts`. Temporal's task queues
  * do not distinguish command types: without these slots, a flood of one type would use every activity slot of the worker.
  *
  * A first attempt that gets no slot waits in this process for up to two seconds. If it still has none, or too many others wait
@@ -9,9 +9,9 @@
  * @module
  */
 import type { ApplicationFailure } from '@temporalio/common';
-import { FAILURE } from '../src/protocol.ts';
-import type { TypeSlots } from '../src/type-slots.ts';
-import { unavailable } from './answers.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import type { TypeSlots } from '../src/dispatch/type-slots.ts';
+import { unavailable } from './temporal-failures.ts';
 
 export interface AttemptSlotsOptions {
   /** For first attempts. The relay takes slots from the same object. */

@@ -5,28 +5,28 @@
  * @module
  */
 import { activityInfo, Context } from '@temporalio/activity';
-import { crashPoint } from '../src/crash-points.ts';
-import { acquire } from '../src/database.ts';
-import { parseEnvelope } from '../src/envelope.ts';
-import { InvalidMessageError } from '../src/errors.ts';
-import type { AttemptInput, AttemptOutcome } from '../src/outcome.ts';
-import { FAILURE } from '../src/protocol.ts';
-import { RareWarning } from '../src/rare-warning.ts';
+import { crashPoint } from '../src/platform/crash-points.ts';
+import { acquire } from '../src/platform/postgres.ts';
+import { parseEnvelope } from '../src/commands/message-validation.ts';
+import { InvalidMessageError } from '../src/core/errors.ts';
+import type { AttemptInput, AttemptOutcome } from '../src/core/activity-messages.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import { RareWarning } from '../src/platform/rare-warning.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
-import { factsOf, interrupted, overtaken, reaching, refusal } from './answers.ts';
+import { factsOf, interrupted, overtaken, reaching, recordedFailure, refusal } from './temporal-failures.ts';
 import { carryOver, claim } from './claim.ts';
 import type { Claim, ClaimDependencies } from './claim.ts';
 import type { AttemptKind } from './attempt-slots.ts';
-import type { ActivityDependencies, AttemptDependencies } from './dependencies.ts';
-import { claimsUndone, giveBack } from './give-back.ts';
+import type { ActivityDependencies, AttemptActivityDependencies } from './dependencies.ts';
+import { claimsUndone, giveBack } from '../src/attempts/undo-claim.ts';
 import { withHeartbeat } from './heartbeat.ts';
-import { performAttempt, reportOf, tooManyInterruptions } from './perform.ts';
-import type { Interrupted } from './perform.ts';
-import { recordFailure } from './record-failure.ts';
-import { StaleAttemptError } from './transaction.ts';
+import { performAttempt, reportOf, tooManyInterruptions } from '../src/attempts/run-attempt.ts';
+import type { Interrupted } from '../src/attempts/run-attempt.ts';
+import { recordFailure } from '../src/attempts/record-failure.ts';
+import { StaleAttemptError } from '../src/attempts/handler-transaction.ts';
 
-export function createAttempt(given: AttemptDependencies) {
+export function createAttempt(given: AttemptActivityDependencies) {
   const unknownType = new RareWarning(given.log, 'commands wait for a worker that knows their type');
   const dependencies = { ...given, unknownType };
   // A worker without long-running commands need not ask each message whether it is one.
@@ -78,7 +78,7 @@ const UNKNOWN_TYPE = 'an unknown command type';
 
 /** Runs the attempt when its command type has a slot. If the relay of this process started the workflow, it took the slot. */
 async function inTurn(
-  dependencies: AttemptDependencies & ClaimDependencies,
+  dependencies: AttemptActivityDependencies & ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
   { lane, commandType }: AttemptInput,
@@ -147,9 +147,10 @@ async function settleFailure(
 ): Promise<AttemptOutcome> {
   if (!(error instanceof StaleAttemptError)) {
     await crashPoint('before-failure-recorded', entry.messageId);
-    const failure = await reaching(recordFailure(dependencies, entry, reportOf(error)));
+    const report = reportOf(error);
+    const recorded = await reaching(recordFailure(dependencies, entry, report));
     await crashPoint('after-failure-recorded', entry.messageId);
-    if (failure) throw failure;
+    if (recorded) throw recordedFailure(dependencies, report, recorded);
   }
   const current = await reaching(findEntry(dependencies.records, entry.messageId));
   if (current?.status === 'Completed') return { kind: 'completed', result: current.result };

@@ -6,22 +6,22 @@
  */
 import { activityInfo, Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
-import { failureShare, nextStep, pace, percent } from '../src/campaign.ts';
-import type { CampaignLook, CampaignStep } from '../src/campaign.ts';
-import { withTransaction } from '../src/database.ts';
-import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/outcome.ts';
-import { FAILURE, REPLAY_SIGNAL } from '../src/protocol.ts';
-import { askCommand } from '../src/requests.ts';
+import { failureShare, nextStep, pace, percent } from '../src/core/campaign.ts';
+import type { CampaignLook, CampaignStep } from '../src/core/campaign.ts';
+import { withTransaction } from '../src/platform/postgres.ts';
+import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
+import { FAILURE, REPLAY_SIGNAL } from '../src/core/protocol.ts';
+import { askCommand } from '../src/temporal/signal-workflow.ts';
 import { listFailedItems, lockRunningCampaign, settleItems } from '../src/store/campaign-items.ts';
 import { takeItems, takeUnheardItems } from '../src/store/campaign-items.ts';
 import type { ItemToAsk } from '../src/store/campaign-items.ts';
 import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
 import type { CampaignChange } from '../src/store/campaigns.ts';
-import { TakenIds } from '../src/taken-ids.ts';
-import { isUuid, limitBytes } from '../src/text.ts';
-import { reaching } from './answers.ts';
+import { TakenIds } from '../src/temporal/taken-ids.ts';
+import { isUuid, limitBytes } from '../src/core/text.ts';
+import { reaching } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { parseNote } from './requests.ts';
+import { parseNote } from '../src/operations/operator-request.ts';
 
 /** So long one activity works at most: short beside the grace time of a shutdown, long beside what it costs Temporal. */
 const ROUND_MS = 8_000;

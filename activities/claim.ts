@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { inboxFailure, splitErrorText } from '../src/failure.ts';
-import type { Json } from '../src/json.ts';
-import { FAILURE } from '../src/protocol.ts';
-import type { RareWarning } from '../src/rare-warning.ts';
+import { inboxFailure, splitErrorText } from '../src/attempts/failure-report.ts';
+import type { Json } from '../src/core/json.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import type { RareWarning } from '../src/platform/rare-warning.ts';
 import { findLastDeadLetter } from '../src/store/dead-letters.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
 import {
@@ -17,19 +17,20 @@ import {
   insertAndClaimEntry,
   NEW_ENTRY_WAIT_MS,
 } from '../src/store/entries.ts';
-import { insertPendingEntries } from '../src/store/send.ts';
+import { insertPendingEntries } from '../src/store/inserts.ts';
 import { findTaskQueuesOf } from '../src/store/workers.ts';
 import {
   deadLetterFailure,
   factsOf,
   overtaken,
   reaching,
+  recordedFailure,
   refusal,
   transientFailure,
   unavailable,
-} from './answers.ts';
+} from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { recordFailure } from './record-failure.ts';
+import { recordFailure } from '../src/attempts/record-failure.ts';
 
 export interface ClaimDependencies extends ActivityDependencies {
   /** Logs that commands wait for a worker that knows their type. */
@@ -160,8 +161,7 @@ async function unknownHere({ claims, registry, asker, unknownType }: ClaimDepend
 /** Started and never ended: its worker died. It was a failed attempt like any other, and uses up a try. */
 async function lostAttempt(dependencies: ActivityDependencies, entry: Entry) {
   const message = `attempt ${entry.attempt} was started and never ended: its worker was killed, or could not report`;
-  const failure = await reaching(
-    recordFailure(dependencies, entry, inboxFailure(FAILURE.workerLost, message, true)),
-  );
-  return failure ?? overtaken(entry.attempt);
+  const report = inboxFailure(FAILURE.workerLost, message, true);
+  const recorded = await reaching(recordFailure(dependencies, entry, report));
+  return recorded ? recordedFailure(dependencies, report, recorded) : overtaken(entry.attempt);
 }

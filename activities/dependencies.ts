@@ -4,38 +4,26 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { AlertDeliveries } from '../src/alert.ts';
-import type { CommandLog } from '../src/command.ts';
-import type { Registry } from '../src/registry.ts';
-import type { Asker } from '../src/requests.ts';
-import type { UsableAttributes } from '../src/search-attributes.ts';
+import type { AlertDeliveries } from '../src/core/alert.ts';
+import type { CommandLog } from '../src/core/command-log.ts';
+import type { AttemptDependencies } from '../src/attempts/dependencies.ts';
+import type { Asker } from '../src/temporal/signal-workflow.ts';
+import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
 import type { AttemptSlots } from './attempt-slots.ts';
 
-export interface ActivityDependencies {
-  registry: Registry;
-  /** Claims only, with `synchronous_commit = off`: a claim that a crash of Postgres forgets is simply made again. */
+export interface ActivityDependencies extends AttemptDependencies {
+  /** Claims only, with `synchronous_commit = off`: if Postgres crashes and forgets a claim, it is made again. */
   claims: Pool;
-  /** One connection for each attempt that runs. */
-  attempts: Pool;
-  /** Failures, dead letters and what operators do: durable, and never kept waiting by attempts. */
-  records: Pool;
   /** How a campaign asks commands for their replay. */
   asker: Asker;
-  maxPayloadBytes: number;
-  /** Who this is, in `failures.worker`. */
-  worker: string;
-  buildId: string | null;
-  /** The id of this inbox: commands of another one are left to its workers. */
+  /** This inbox's id. Commands of another inbox are left to its own workers. */
   inbox: string;
-  /** Which search attributes of the inbox the namespace has. */
+  /** Which of the inbox's search attributes the namespace has. */
   searchAttributes: UsableAttributes;
-  /** Aborted when the grace time of a shutdown is over: Temporal tells ordinary activities of it, local ones never. */
-  shutdown: AbortSignal;
-  log: CommandLog;
 }
 
-/** Additional dependencies of attempts that run as Temporal activities. */
-export interface AttemptDependencies extends ActivityDependencies {
+/** Additional dependencies of the activity that runs attempts. */
+export interface AttemptActivityDependencies extends ActivityDependencies {
   slots: AttemptSlots;
   /** Called when a first attempt begins. Returns whether the relay of this process took a slot for it. */
   attemptBegan?: (messageId: string) => boolean;

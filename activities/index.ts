@@ -11,12 +11,12 @@ import type {
   DiscardInput,
   Origin,
   ReplayInput,
-} from '../src/outcome.ts';
+} from '../src/core/activity-messages.ts';
 import { createAlertDelivery } from './alert.ts';
 import { createAttempt } from './attempt.ts';
 import { createCampaignActivities } from './campaign.ts';
-import { createCancel } from './cancelled.ts';
-import type { AlertDependencies, AttemptDependencies } from './dependencies.ts';
+import { createCancel } from './cancel.ts';
+import type { AlertDependencies, AttemptActivityDependencies } from './dependencies.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { createGuard } from './wrong-inbox.ts';
 import { createOperatorActivities } from './operator.ts';
@@ -24,7 +24,7 @@ import { createRecordReader } from './record.ts';
 
 export type { ActivityDependencies, AlertDependencies } from './dependencies.ts';
 
-export function createActivities(dependencies: AttemptDependencies, alerts: AlertDependencies) {
+export function createActivities(dependencies: AttemptActivityDependencies, alerts: AlertDependencies) {
   const attempt = createAttempt(dependencies);
   const readRecord = createRecordReader(dependencies);
   const deadLetterCancelled = createCancel(dependencies);
@@ -62,7 +62,7 @@ export function createActivities(dependencies: AttemptDependencies, alerts: Aler
   };
 }
 
-function tellEnd({ attemptEnded }: AttemptDependencies): void {
+function tellEnd({ attemptEnded }: AttemptActivityDependencies): void {
   attemptEnded?.(activityInfo().workflowExecution!.workflowId);
 }
 

@@ -4,21 +4,21 @@
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
-import { crashPoint } from '../src/crash-points.ts';
-import { checkJson } from '../src/envelope.ts';
-import { InvalidMessageError } from '../src/errors.ts';
-import type { Json } from '../src/json.ts';
-import type { DiscardInput, OperatorOutcome, ReplayInput } from '../src/outcome.ts';
-import { payloadDifference } from '../src/payload-difference.ts';
+import { crashPoint } from '../src/platform/crash-points.ts';
+import { checkJson } from '../src/commands/message-validation.ts';
+import { InvalidMessageError } from '../src/core/errors.ts';
+import type { Json } from '../src/core/json.ts';
+import type { DiscardInput, OperatorOutcome, ReplayInput } from '../src/core/activity-messages.ts';
+import { payloadDifference } from '../src/operations/payload-diff.ts';
 import type { Replay, Resolution } from '../src/store/dead-letters.ts';
 import { discardDeadLetter, findLastDeadLetter, replayDeadLetter } from '../src/store/dead-letters.ts';
 import { findEntry } from '../src/store/entries.ts';
-import { factsOf, reaching } from './answers.ts';
+import { factsOf, reaching } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
-import { parsePayload } from './handler.ts';
-import { parseDiscard, parseReplay } from './requests.ts';
-import type { Problem } from './requests.ts';
-import { ReportedFailure } from './transaction.ts';
+import { parsePayload } from '../src/attempts/run-handler.ts';
+import { parseDiscard, parseReplay } from '../src/operations/operator-request.ts';
+import type { Problem } from '../src/operations/operator-request.ts';
+import { ReportedFailure } from '../src/attempts/handler-transaction.ts';
 
 export function createOperatorActivities(dependencies: ActivityDependencies) {
   const { records } = dependencies;

@@ -4,9 +4,9 @@
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
-import type { CommandRecord } from '../src/outcome.ts';
+import type { CommandRecord } from '../src/core/activity-messages.ts';
 import { findRecord } from '../src/store/entries.ts';
-import { reaching } from './answers.ts';
+import { reaching } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 export function createRecordReader({ claims }: Pick<ActivityDependencies, 'claims'>) {

@@ -4,11 +4,11 @@
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
-import type { Origin } from '../src/outcome.ts';
-import { FAILURE } from '../src/protocol.ts';
-import { RareWarning } from '../src/rare-warning.ts';
-import { isUuid } from '../src/text.ts';
-import { refusal, unavailable } from './answers.ts';
+import type { Origin } from '../src/core/activity-messages.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import { RareWarning } from '../src/platform/rare-warning.ts';
+import { isUuid } from '../src/core/text.ts';
+import { refusal, unavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 /** The right worker polls the same queue; it is only a matter of a few tries. */

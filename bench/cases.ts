@@ -5,9 +5,9 @@
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { packageFile } from '../src/package.ts';
+import { packageFile } from '../src/platform/package-files.ts';
 import type { Pool } from 'pg';
-import { migrate } from '../src/migrate.ts';
+import { migrate } from '../src/store/migrate.ts';
 import type { Plan } from './messages.ts';
 import type { MeasureOptions, SystemSpec } from './measure.ts';
 

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { escapeIdentifier } from 'pg';
-import { createPool } from '../src/database.ts';
+import { createPool } from '../src/platform/postgres.ts';
 import { cpuMs, memoryMb } from './cpu.ts';
 import type { Order, Outcome, Plan, Report } from './messages.ts';
 import { quantile } from './statistics.ts';

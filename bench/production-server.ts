@@ -12,13 +12,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Connection } from '@temporalio/client';
 import { stringify } from 'yaml';
-import { defaultCacheDir } from '../src/dev/folders.ts';
-import { goInstall } from '../src/dev/go-install.ts';
-import { choosePort, LOOPBACK } from '../src/dev/ports.ts';
-import type { Log } from '../src/dev/progress.ts';
-import { describeExit, supervise } from '../src/dev/supervise.ts';
-import type { Supervised } from '../src/dev/supervise.ts';
-import { waitUntilReady } from '../src/dev/temporal-ready.ts';
+import { defaultCacheDir } from '../src/dev/process/folders.ts';
+import { goInstall } from '../src/dev/process/go-install.ts';
+import { choosePort, LOOPBACK } from '../src/dev/process/ports.ts';
+import type { Log } from '../src/dev/process/progress.ts';
+import { describeExit, supervise } from '../src/dev/process/supervise.ts';
+import type { Supervised } from '../src/dev/process/supervise.ts';
+import { waitUntilReady } from '../src/dev/temporal/ready.ts';
 
 export interface ProductionServerOptions {
   /** A superuser's; Temporal's two databases are made beside this one, and left there. */

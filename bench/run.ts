@@ -7,11 +7,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
-import { readTemporal } from '../src/config.ts';
-import { startPostgresServer } from '../src/dev/postgres-server.ts';
-import { startTemporalServer } from '../src/dev/temporal-server.ts';
-import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
-import { packageFile } from '../src/package.ts';
+import { readTemporal } from '../src/temporal/connection-config.ts';
+import { startPostgresServer } from '../src/dev/postgres/server.ts';
+import { startTemporalServer } from '../src/dev/temporal/server.ts';
+import { SEARCH_ATTRIBUTES } from '../src/core/protocol.ts';
+import { packageFile } from '../src/platform/package-files.ts';
 import { GROUPS, makeCases, PEERS_FOLDER, peersAreInstalled } from './cases.ts';
 import type { Case, Group } from './cases.ts';
 import { measure } from './measure.ts';

@@ -9,8 +9,8 @@
  */
 import { hostname } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import { readSettings, readTemporal } from '../dist/src/config.js';
-import { messageOf } from '../dist/src/error-message.js';
+import { readSettings, readTemporal } from '../dist/src/settings.js';
+import { messageOf } from '../dist/src/platform/error-message.js';
 
 const POLLER_COUNTS_MS = 90_000;
 /** temporal.api.enums.v1.TaskQueueType */

@@ -3,16 +3,11 @@
  *
  * @module
  */
-export type { DeadLetterAlert, DeadLetterHook } from './alert.ts';
-export { defineCommand } from './command.ts';
-export type {
-  CommandDefinition,
-  CommandLog,
-  Duration,
-  HandlerContext,
-  OutboxEvent,
-  Transaction,
-} from './command.ts';
+export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
+export { defineCommand } from './commands/define-command.ts';
+export type { CommandDefinition, HandlerContext, OutboxEvent, Transaction } from './commands/define-command.ts';
+export type { CommandLog } from './core/command-log.ts';
+export type { Duration } from './core/duration.ts';
 export {
   CampaignError,
   ConfigurationError,
@@ -38,17 +33,17 @@ export {
   UnusableTransactionError,
   WorkerEndedError,
   WorkflowIdTakenError,
-} from './errors.ts';
-export type { PublishErrorOptions } from './errors.ts';
-export type { Finding } from './finding.ts';
-export { checkHealth } from './health.ts';
-export type { HealthOptions } from './health.ts';
-export { createInbox } from './inbox.ts';
-export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './inbox.ts';
-export type { Json, JsonObject } from './json.ts';
-export { migrate } from './migrate.ts';
-export type { MigrateOptions, MigrationReport } from './migrate.ts';
-export * as operations from './operations.ts';
+} from './core/errors.ts';
+export type { PublishErrorOptions } from './core/errors.ts';
+export type { Finding } from './health/finding.ts';
+export { checkHealth } from './health/check-health.ts';
+export type { HealthOptions } from './health/check-health.ts';
+export { createInbox } from './sending/inbox.ts';
+export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './sending/inbox.ts';
+export type { Json, JsonObject } from './core/json.ts';
+export { migrate } from './store/migrate.ts';
+export type { MigrateOptions, MigrationReport } from './store/migrate.ts';
+export * as operations from './operations/index.ts';
 export {
   ABORT_SIGNAL,
   CAMPAIGN_STATES,
@@ -63,7 +58,7 @@ export {
   STATUS_QUERY,
   STATUSES,
   WORKFLOW_TYPE,
-} from './protocol.ts';
+} from './core/protocol.ts';
 export type {
   CampaignArgument,
   CampaignState,
@@ -73,17 +68,17 @@ export type {
   OperatorNote,
   ReplayRequest,
   StatusReport,
-} from './protocol.ts';
-export { prune } from './retention.ts';
-export type { PruneOptions, PruneReport } from './retention.ts';
-export type { RetryOptions } from './retry.ts';
-export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
-export type { Message, Sent } from './send.ts';
+} from './core/protocol.ts';
+export { prune } from './retention/retention.ts';
+export type { PruneOptions, PruneReport } from './retention/retention.ts';
+export type { RetryOptions } from './core/retry-policy.ts';
+export { missingSearchAttributes, registerSearchAttributes } from './temporal/search-attributes.ts';
+export type { Message, Sent } from './commands/message.ts';
 export type { Entry } from './store/entries.ts';
-export type { SqlClient } from './store/send.ts';
-export { createOutboxRelay } from './outbox-relay.ts';
-export type { OutboxRelay, OutboxRelayOptions } from './outbox-relay.ts';
-export type { Publish, PublishedEvent, Publisher } from './publisher.ts';
-export type { WebhookSettings } from './webhook-settings.ts';
+export type { SqlClient } from './store/inserts.ts';
+export { createOutboxRelay } from './outbox/relay.ts';
+export type { OutboxRelay, OutboxRelayOptions } from './outbox/relay.ts';
+export type { Publish, PublishedEvent, Publisher } from './core/published-event.ts';
+export type { WebhookSettings } from './alerts/webhook-settings.ts';
 export { createInboxWorker } from './worker.ts';
 export type { InboxWorker, InboxWorkerOptions } from './worker.ts';

@@ -13,11 +13,11 @@ import {
   itemsLeft,
   percent,
   settledOf,
-} from '../src/campaign.ts';
-import type { CampaignLook } from '../src/campaign.ts';
-import { inlineText, summaryLine } from '../src/markdown.ts';
-import type { CampaignChangeInput } from '../src/outcome.ts';
-import { NO_COMMAND, shellCommand } from '../src/shell.ts';
+} from '../src/core/campaign.ts';
+import type { CampaignLook } from '../src/core/campaign.ts';
+import { inlineText, summaryLine } from '../src/core/markdown.ts';
+import type { CampaignChangeInput } from '../src/core/activity-messages.ts';
+import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
 
 export class CampaignStory {
   #refusal = '';

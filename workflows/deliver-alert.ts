@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { alertActivities, origin } from './activities.ts';
+import { alertActivities, origin } from './activity-options.ts';
 
 /** @throws ApplicationFailure of type AlertGivenUp, or InvalidAlert for what is no id of an alert */
 export async function deliverAlert(alertId: unknown): Promise<void> {

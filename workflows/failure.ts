@@ -4,8 +4,8 @@
  * @module
  */
 import { ActivityFailure, ApplicationFailure, isCancellation, TemporalFailure } from '@temporalio/workflow';
-import type { AttemptFailure, CommandFacts, FailureNews } from '../src/outcome.ts';
-import { FAILURE } from '../src/protocol.ts';
+import type { AttemptFailure, CommandFacts, FailureNews } from '../src/core/activity-messages.ts';
+import { FAILURE } from '../src/core/protocol.ts';
 
 export interface Death {
   kind: 'dead';

@@ -18,23 +18,23 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { envelopeProblem } from '../src/envelope-shape.ts';
-import type { Json } from '../src/json.ts';
-import { summaryLine } from '../src/markdown.ts';
+import { envelopeProblem } from '../src/core/envelope-shape.ts';
+import type { Json } from '../src/core/json.ts';
+import { summaryLine } from '../src/core/markdown.ts';
 import type {
   AttemptInput,
   AttemptOutcome,
   CommandFacts,
   CommandRecord,
   OperatorOutcome,
-} from '../src/outcome.ts';
-import { FAILURE } from '../src/protocol.ts';
-import type { CompletedEnvelope, ReplayRequest } from '../src/protocol.ts';
-import { cutText } from '../src/text.ts';
-import { activitiesFor, firstAttempt, operatorActivities, origin, recordReader } from './activities.ts';
+} from '../src/core/activity-messages.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import type { CompletedEnvelope, ReplayRequest } from '../src/core/protocol.ts';
+import { cutText } from '../src/core/text.ts';
+import { activitiesFor, firstAttempt, operatorActivities, origin, recordReader } from './activity-options.ts';
 import { cannotPassOn, readFailure } from './failure.ts';
 import type { Death, Setback } from './failure.ts';
-import { discardSignal, replaySignal, statusQuery } from './messages.ts';
+import { discardSignal, replaySignal, statusQuery } from './signals-and-queries.ts';
 import { OperatorRequests } from './operator-requests.ts';
 import { inexact, undecodable } from './payload-converter.ts';
 import { Story } from './story.ts';

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ReplayRequest } from '../src/protocol.ts';
+import type { ReplayRequest } from '../src/core/protocol.ts';
 
 export interface OperatorRequest {
   kind: 'replay' | 'discard';

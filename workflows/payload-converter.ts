@@ -2,13 +2,13 @@
  * Decodes what comes into a workflow, whatever it is. An argument or a signal that cannot be decoded would otherwise fail every
  * workflow task of its workflow, and the workflow could neither go on nor say why.
  *
- * Used in Temporal's sandbox only, see `src/workflow-bundle.ts`.
+ * Used in Temporal's sandbox only, see `src/temporal/workflow-bundle.ts`.
  *
  * @module
  */
 import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload, PayloadConverter } from '@temporalio/common';
-import { findInexactNumber } from '../src/json-text.ts';
+import { findInexactNumber } from '../src/core/json-text.ts';
 
 /** A symbol, so that no JSON can pretend to be one; registered, as modules may be evaluated more than once. */
 const UNDECODABLE = Symbol.for('temporal-inbox.undecodable');

@@ -17,15 +17,15 @@ import {
   Trigger,
   workflowInfo,
 } from '@temporalio/workflow';
-import { nextStep, settledOf } from '../src/campaign.ts';
-import type { CampaignLook } from '../src/campaign.ts';
-import type { CampaignChangeInput, CampaignInput } from '../src/outcome.ts';
-import { FAILURE } from '../src/protocol.ts';
-import type { CampaignArgument, OperatorNote } from '../src/protocol.ts';
-import { campaignActivities, campaignChanges, origin } from './activities.ts';
+import { nextStep, settledOf } from '../src/core/campaign.ts';
+import type { CampaignLook } from '../src/core/campaign.ts';
+import type { CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
+import { FAILURE } from '../src/core/protocol.ts';
+import type { CampaignArgument, OperatorNote } from '../src/core/protocol.ts';
+import { campaignActivities, campaignChanges, origin } from './activity-options.ts';
 import { CampaignStory } from './campaign-story.ts';
 import { undecodable } from './payload-converter.ts';
-import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './messages.ts';
+import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './signals-and-queries.ts';
 
 /** So many rounds make a history of about a thousand events: a timeline that can be read, and is replayed quickly. */
 const ROUNDS_OF_A_RUN = 100;

@@ -6,12 +6,12 @@
  */
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
-import type { CommandFacts } from '../src/outcome.ts';
-import { codeBlock, inlineText, summaryLine } from '../src/markdown.ts';
-import type { DiscardRequest, EntryStatus, StatusReport } from '../src/protocol.ts';
-import { SEARCH_ATTRIBUTES } from '../src/protocol.ts';
-import { NO_COMMAND, shellWord } from '../src/shell.ts';
-import { cutText } from '../src/text.ts';
+import type { CommandFacts } from '../src/core/activity-messages.ts';
+import { codeBlock, inlineText, summaryLine } from '../src/core/markdown.ts';
+import type { DiscardRequest, EntryStatus, StatusReport } from '../src/core/protocol.ts';
+import { SEARCH_ATTRIBUTES } from '../src/core/protocol.ts';
+import { NO_COMMAND, shellWord } from '../src/core/shell.ts';
+import { cutText } from '../src/core/text.ts';
 import type { Death, Setback } from './failure.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { createPool } from '../../src/database.ts';
+import { createPool } from '../../src/platform/postgres.ts';
 import type { Job, System } from '../system.ts';
 
 const ACCEPT = {

@@ -5,17 +5,18 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
-import { readSettings, readTemporal } from '../../src/config.ts';
-import { createPool } from '../../src/database.ts';
-import { messageOf } from '../../src/error-message.ts';
-import { installRuntime } from '../../src/runtime.ts';
+import { readSettings } from '../../src/settings.ts';
+import { readTemporal } from '../../src/temporal/connection-config.ts';
+import { createPool } from '../../src/platform/postgres.ts';
+import { messageOf } from '../../src/platform/error-message.ts';
+import { installRuntime } from '../../src/temporal/runtime.ts';
 import { sourceCommand, writeEnvironmentFile } from '../../src/dev/environment-file.ts';
-import { demoDir } from '../../src/dev/folders.ts';
+import { demoDir } from '../../src/dev/process/folders.ts';
 import { startServers } from '../../src/dev/servers.ts';
-import { createLog } from '../../src/log.ts';
-import { migrate } from '../../src/migrate.ts';
-import { registerSearchAttributes } from '../../src/search-attributes.ts';
-import { hideSecrets } from '../../src/secrets.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { migrate } from '../../src/store/migrate.ts';
+import { registerSearchAttributes } from '../../src/temporal/search-attributes.ts';
+import { hideSecrets } from '../../src/platform/secrets.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import * as commands from './commands.ts';
 import { main } from './main.ts';

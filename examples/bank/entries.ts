@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import type { EntryStatus } from '../../src/protocol.ts';
+import type { EntryStatus } from '../../src/core/protocol.ts';
 
 /** Completed and DeadLetter are the two ends of an entry; everything else goes on by itself. */
 export function hasEnded(status: EntryStatus): boolean {

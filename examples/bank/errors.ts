@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { UnrecoverableError } from '../../src/errors.ts';
+import { UnrecoverableError } from '../../src/core/errors.ts';
 
 export class InsufficientFunds extends UnrecoverableError {
   constructor(

@@ -8,11 +8,11 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Pool } from 'pg';
-import type { CommandLog } from '../../src/command.ts';
-import { IdempotencyConflictError, InvalidMessageError } from '../../src/errors.ts';
-import { splitErrorText } from '../../src/failure.ts';
-import type { Inbox } from '../../src/inbox.ts';
-import type { JsonObject } from '../../src/json.ts';
+import type { CommandLog } from '../../src/core/command-log.ts';
+import { IdempotencyConflictError, InvalidMessageError } from '../../src/core/errors.ts';
+import { splitErrorText } from '../../src/attempts/failure-report.ts';
+import type { Inbox } from '../../src/sending/inbox.ts';
+import type { JsonObject } from '../../src/core/json.ts';
 import type { Entry } from '../../src/store/entries.ts';
 import { keyOfPath, parseKey, pathOf } from './idempotency-key.ts';
 import { Problem, reply, replyProblem } from './problem.ts';

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { readDatabaseUrl } from '../../src/config.ts';
-import { createPool } from '../../src/database.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
+import { createPool } from '../../src/platform/postgres.ts';
 import { createBankSchema } from './schema.ts';
 
 const pool = createPool({ connectionString: readDatabaseUrl(), max: 1, applicationName: 'bank migrate' });

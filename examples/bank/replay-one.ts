@@ -4,7 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { REPLAY_SIGNAL, type ReplayRequest, WORKFLOW_TYPE } from '../../src/protocol.ts';
+import { REPLAY_SIGNAL, type ReplayRequest, WORKFLOW_TYPE } from '../../src/core/protocol.ts';
 import { hasEnded, waitForEntry } from './entries.ts';
 import { send, type Sender } from './feed.ts';
 import type { FeedCommand } from './purchases.ts';

@@ -4,9 +4,9 @@
  * @module
  */
 import { once } from 'node:events';
-import { readDatabaseUrl } from '../../src/config.ts';
-import { createPool } from '../../src/database.ts';
-import { createLog } from '../../src/log.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
+import { createPool } from '../../src/platform/postgres.ts';
+import { createLog } from '../../src/platform/log.ts';
 import { startHttpServer } from './http-server.ts';
 import { createBankSchema } from './schema.ts';
 

@@ -5,10 +5,10 @@
  */
 import type { Pool } from 'pg';
 import type { output } from 'zod';
-import { sqlState, withTransaction } from '../../src/database.ts';
-import { InboxError } from '../../src/errors.ts';
-import type { Inbox } from '../../src/inbox.ts';
-import type { Sent } from '../../src/send.ts';
+import { sqlState, withTransaction } from '../../src/platform/postgres.ts';
+import { InboxError } from '../../src/core/errors.ts';
+import type { Inbox } from '../../src/sending/inbox.ts';
+import type { Sent } from '../../src/commands/message.ts';
 import type { Entry } from '../../src/store/entries.ts';
 import { messageIdOf } from './idempotency-key.ts';
 import { transferFunds } from './transfer-funds.ts';

@@ -5,7 +5,7 @@
  * @module
  */
 import { runCommandLine } from './run.ts';
-import { guardOutput } from './stdio.ts';
+import { guardOutput } from './shared/stdio.ts';
 
 guardOutput();
 process.exitCode = await runCommandLine();

@@ -5,25 +5,25 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { packageFile } from '../package.ts';
-import { addAudit } from './audit.ts';
-import { addCampaigns } from './campaigns.ts';
-import { addDeadLetters } from './dead-letters.ts';
-import { addDev } from './dev.ts';
-import { addDoctor } from './doctor.ts';
-import { addDryRun } from './dry-run.ts';
-import { EXAMPLES } from './examples.ts';
-import { addList } from './list.ts';
-import { addMigrate } from './migrate.ts';
-import { addDiscard, addReplay, addRestore } from './operate.ts';
-import { addOutbox } from './outbox.ts';
-import { addPrune } from './prune.ts';
-import { addSend } from './send.ts';
-import { addSetup } from './setup.ts';
-import { addShow } from './show.ts';
-import { addStats } from './stats.ts';
-import { addWorker } from './worker.ts';
-import { complain, isJson } from './output.ts';
+import { packageFile } from '../platform/package-files.ts';
+import { addAudit } from './commands/audit.ts';
+import { addCampaigns } from './commands/campaigns.ts';
+import { addDeadLetters } from './commands/dead-letters.ts';
+import { addDev } from './commands/dev.ts';
+import { addDoctor } from './commands/doctor.ts';
+import { addDryRun } from './commands/dry-run.ts';
+import { EXAMPLES } from './shared/examples.ts';
+import { addList } from './commands/list.ts';
+import { addMigrate } from './commands/migrate.ts';
+import { addDiscard, addReplay, addRestore } from './commands/operate.ts';
+import { addOutbox } from './commands/outbox.ts';
+import { addPrune } from './commands/prune.ts';
+import { addSend } from './commands/send.ts';
+import { addSetup } from './commands/setup.ts';
+import { addShow } from './commands/show.ts';
+import { addStats } from './commands/stats.ts';
+import { addWorker } from './commands/worker.ts';
+import { complain, isJson } from './shared/output.ts';
 
 /** Reports wrong usage by throwing commander's CommanderError. */
 export function createProgram(): Command {

@@ -4,11 +4,11 @@
  * @module
  */
 import { CommanderError } from 'commander';
-import { hideSecrets } from '../secrets.ts';
-import { describeError } from './describe-error.ts';
-import { complain, printable, useJson } from './output.ts';
+import { hideSecrets } from '../platform/secrets.ts';
+import { describeError } from './shared/describe-error.ts';
+import { complain, printable, useJson } from './shared/output.ts';
 import { createProgram } from './program.ts';
-import { finishOutput, writeError } from './stdio.ts';
+import { finishOutput, writeError } from './shared/stdio.ts';
 
 const USAGE_EXIT_CODE = 2;
 

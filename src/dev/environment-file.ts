@@ -7,8 +7,8 @@
 import { randomBytes } from 'node:crypto';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { delimiter, dirname, join, resolve } from 'node:path';
-import { quoteForShell } from '../shell.ts';
-import { makeOwnFolder } from './folders.ts';
+import { quoteForShell } from '../core/shell.ts';
+import { makeOwnFolder } from './process/folders.ts';
 import type { Servers } from './servers.ts';
 
 /**

@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { hideSecrets } from '../secrets.ts';
-import { findPostgresBinaries } from './postgres-binaries.ts';
-import { findPostgresUser } from './postgres-user.ts';
-import { findTemporalBinary } from './temporal-binary.ts';
+import { hideSecrets } from '../platform/secrets.ts';
+import { findPostgresBinaries } from './postgres/binaries.ts';
+import { findPostgresUser } from './postgres/user.ts';
+import { findTemporalBinary } from './temporal/binary.ts';
 
 const log = (line: string) => void process.stderr.write(`${hideSecrets(line)}\n`);
 

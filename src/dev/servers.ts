@@ -5,15 +5,16 @@
  * @module
  */
 import { join } from 'node:path';
-import { readDatabaseUrl, readTemporal } from '../config.ts';
-import { SEARCH_ATTRIBUTES } from '../protocol.ts';
-import { makeOwnFolder } from './folders.ts';
-import { choosePort } from './ports.ts';
-import { startPostgresServer, type PostgresServer } from './postgres-server.ts';
-import type { Log } from './progress.ts';
-import { startTemporalServer, type TemporalServer } from './temporal-server.ts';
+import { readDatabaseUrl } from '../platform/postgres-url.ts';
+import { readTemporal } from '../temporal/connection-config.ts';
+import { SEARCH_ATTRIBUTES } from '../core/protocol.ts';
+import { makeOwnFolder } from './process/folders.ts';
+import { choosePort } from './process/ports.ts';
+import { startPostgresServer, type PostgresServer } from './postgres/server.ts';
+import type { Log } from './process/progress.ts';
+import { startTemporalServer, type TemporalServer } from './temporal/server.ts';
 
-export { defaultDevDir } from './folders.ts';
+export { defaultDevDir } from './process/folders.ts';
 
 export interface ServersOptions {
   /** Where the embedded servers keep their data, such as `defaultDevDir()`. Without it nothing is kept. */

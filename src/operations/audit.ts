@@ -5,7 +5,7 @@
  */
 import type { Pool } from 'pg';
 import { z } from 'zod';
-import { InvalidMessageError } from '../errors.ts';
+import { InvalidMessageError } from '../core/errors.ts';
 import { listAuditTrail } from '../store/audit.ts';
 import type { AuditFilter, AuditTrailLine } from '../store/audit.ts';
 

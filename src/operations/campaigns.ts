@@ -6,12 +6,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { z } from 'zod';
-import type { CampaignLook, CampaignPlan } from '../campaign.ts';
-import { messageOf } from '../error-message.ts';
-import { CampaignError, UnknownCampaignError } from '../errors.ts';
-import { ABORT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL } from '../protocol.ts';
-import type { CampaignState, OperatorNote } from '../protocol.ts';
-import { askCampaign, startCampaignWorkflow } from '../requests.ts';
+import type { CampaignLook, CampaignPlan } from '../core/campaign.ts';
+import { messageOf } from '../platform/error-message.ts';
+import { CampaignError, UnknownCampaignError } from '../core/errors.ts';
+import { ABORT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL } from '../core/protocol.ts';
+import type { CampaignState, OperatorNote } from '../core/protocol.ts';
+import { askCampaign, startCampaignWorkflow } from '../temporal/signal-workflow.ts';
 import { listFailedItems } from '../store/campaign-items.ts';
 import type { FailedItem } from '../store/campaign-items.ts';
 import {
@@ -26,9 +26,9 @@ import { previewDeadLetters } from '../store/dead-letter-preview.ts';
 import type { GroupPreview } from '../store/dead-letter-preview.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import type { AuditLine } from '../store/reports.ts';
-import { isUuid } from '../text.ts';
-import { ownerOf } from './act.ts';
-import type { ActionAnswer, Operator } from './act.ts';
+import { isUuid } from '../core/text.ts';
+import { ownerOf } from './replay-discard.ts';
+import type { ActionAnswer, Operator } from './replay-discard.ts';
 
 export const DEFAULT_PLAN: CampaignPlan = { canary: 5, rate: 20, concurrency: 10, stopAbove: 0.1 };
 

@@ -4,14 +4,14 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DISCARD_SIGNAL } from '../protocol.ts';
-import type { OperatorNote } from '../protocol.ts';
-import { WorkflowIdTakenError } from '../errors.ts';
-import { askCommand } from '../requests.ts';
+import { DISCARD_SIGNAL } from '../core/protocol.ts';
+import type { OperatorNote } from '../core/protocol.ts';
+import { WorkflowIdTakenError } from '../core/errors.ts';
+import { askCommand } from '../temporal/signal-workflow.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { countResolutions, listOpenDeadLetters } from '../store/dead-letter-preview.ts';
-import { ownerOf } from './act.ts';
-import type { Operator } from './act.ts';
+import { ownerOf } from './replay-discard.ts';
+import type { Operator } from './replay-discard.ts';
 
 export interface DiscardAllOptions extends OperatorNote {
   /** At the same time. Default 20. */

@@ -4,19 +4,19 @@
  * @module
  */
 import type { Pool, PoolClient } from 'pg';
-import { runHandler } from '../../activities/handler.ts';
-import type { Handled } from '../../activities/handler.ts';
-import { aborted, AttemptLimit } from '../../activities/limit.ts';
-import { HandlerTransaction, ReportedFailure } from '../../activities/transaction.ts';
-import type { CommandLog } from '../command.ts';
-import { failureGroup, inboxFailure, reportFailure } from '../failure.ts';
-import type { FailureReport } from '../failure.ts';
-import type { Json } from '../json.ts';
-import { FAILURE } from '../protocol.ts';
-import type { RegisteredCommand } from '../registry.ts';
-import { isExhausted } from '../retry.ts';
-import type { Message } from '../send.ts';
-import { terminateBackend } from '../store/backends.ts';
+import { runHandler } from '../attempts/run-handler.ts';
+import type { Handled } from '../attempts/run-handler.ts';
+import { aborted, AttemptLimit } from '../attempts/attempt-deadline.ts';
+import { HandlerTransaction, ReportedFailure } from '../attempts/handler-transaction.ts';
+import type { CommandLog } from '../core/command-log.ts';
+import { failureGroup, inboxFailure, reportFailure } from '../attempts/failure-report.ts';
+import type { FailureReport } from '../attempts/failure-report.ts';
+import type { Json } from '../core/json.ts';
+import { FAILURE } from '../core/protocol.ts';
+import type { RegisteredCommand } from '../commands/registry.ts';
+import { isExhausted } from '../core/retry-policy.ts';
+import type { Message } from '../commands/message.ts';
+import { terminateBackend } from '../store/sessions.ts';
 import { beginDryRun, checkDeferredConstraints, endDryRun, isInDryRun } from '../store/dry-run.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
 

@@ -4,23 +4,24 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { CommandDefinition, CommandLog } from '../command.ts';
-import { OPERATOR_SETTINGS } from '../connection-settings.ts';
-import { createPool } from '../database.ts';
-import { checkJson, checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../envelope.ts';
-import { InboxError, InvalidMessageError } from '../errors.ts';
-import type { Json } from '../json.ts';
-import { createLog, withFields } from '../log.ts';
-import { createRegistry } from '../registry.ts';
-import type { Registry } from '../registry.ts';
+import type { CommandDefinition } from '../commands/define-command.ts';
+import type { CommandLog } from '../core/command-log.ts';
+import { OPERATOR_SETTINGS } from '../platform/connection-settings.ts';
+import { createPool } from '../platform/postgres.ts';
+import { checkJson, checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
+import { InboxError, InvalidMessageError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
+import { createLog, withFields } from '../platform/log.ts';
+import { createRegistry } from '../commands/registry.ts';
+import type { Registry } from '../commands/registry.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { listOpenDeadLetters } from '../store/dead-letter-preview.ts';
 import { findCommittedDryRun, READ_ONLY_OUTSIDE } from '../store/dry-run.ts';
 import type { Entry } from '../store/entries.ts';
-import { openDeadLetter } from './act.ts';
+import { openDeadLetter } from './replay-discard.ts';
 import { tryOnce } from './dry-run-attempt.ts';
 import type { Tried } from './dry-run-attempt.ts';
-import { existing } from './look.ts';
+import { existing } from './queries.ts';
 
 export type { DryRunFailure } from './dry-run-attempt.ts';
 

@@ -5,11 +5,11 @@
  */
 import type { Pool } from 'pg';
 import { z } from 'zod';
-import { InvalidMessageError, UnknownEventError } from '../errors.ts';
-import type { OperatorNote } from '../protocol.ts';
+import { InvalidMessageError, UnknownEventError } from '../core/errors.ts';
+import type { OperatorNote } from '../core/protocol.ts';
 import { listParkedEvents, releaseParkedEvents, skipParkedEvent } from '../store/outbox-reports.ts';
 import type { EventNote, ParkedEvent } from '../store/outbox-reports.ts';
-import { isUuid } from '../text.ts';
+import { isUuid } from '../core/text.ts';
 
 export type { ParkedEvent } from '../store/outbox-reports.ts';
 

@@ -4,19 +4,19 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseNote } from '../../activities/requests.ts';
-import { messageOf } from '../error-message.ts';
-import { InboxError, NotADeadLetterError, RequestRefusedError } from '../errors.ts';
-import type { OperatorNote } from '../protocol.ts';
-import { startEntry, withinStartLimit } from '../starter.ts';
-import type { Starter } from '../starter.ts';
+import { parseNote } from './operator-request.ts';
+import { messageOf } from '../platform/error-message.ts';
+import { InboxError, NotADeadLetterError, RequestRefusedError } from '../core/errors.ts';
+import type { OperatorNote } from '../core/protocol.ts';
+import { startEntry, withinStartLimit } from '../temporal/start-workflow.ts';
+import type { Starter } from '../temporal/start-workflow.ts';
 import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts';
-import type { EntryToStart } from '../store/starts.ts';
-import { withinLimit } from '../time-limit.ts';
-import { describeWorkflow } from '../workflow-description.ts';
-import { ownerOf, refuseTaken } from './act.ts';
-import type { ActionAnswer, Operator } from './act.ts';
-import { existing } from './look.ts';
+import type { EntryToStart } from '../store/dispatch.ts';
+import { withinLimit } from '../platform/deadline.ts';
+import { describeWorkflow } from '../temporal/workflow-description.ts';
+import { ownerOf, refuseTaken } from './replay-discard.ts';
+import type { ActionAnswer, Operator } from './replay-discard.ts';
+import { existing } from './queries.ts';
 
 /** Who acts when nobody says. */
 const UNKNOWN_ACTOR = 'operations';

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { OTHER_GROUPS } from '../alert.ts';
-import type { AlertChannel, DeadLetterAlert } from '../alert.ts';
-import type { Queryable } from '../database.ts';
+import { OTHER_GROUPS } from '../core/alert.ts';
+import type { AlertChannel, DeadLetterAlert } from '../core/alert.ts';
+import type { Queryable } from '../platform/postgres.ts';
 import type { Due } from './retention.ts';
 
 /** One gatherer at a time, until its transaction ends. Only members of inbox_worker can take the turn. */

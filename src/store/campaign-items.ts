@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
+import type { Queryable } from '../platform/postgres.ts';
 
 export type ItemOutcome = 'completed' | 'failed' | 'skipped';
 

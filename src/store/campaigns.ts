@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { CampaignLook, CampaignPlan } from '../campaign.ts';
-import { JUDGED_AT_MOST } from '../campaign.ts';
-import type { Queryable } from '../database.ts';
-import type { JsonObject } from '../json.ts';
-import type { CampaignState } from '../protocol.ts';
+import type { CampaignLook, CampaignPlan } from '../core/campaign.ts';
+import { JUDGED_AT_MOST } from '../core/campaign.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import type { JsonObject } from '../core/json.ts';
+import type { CampaignState } from '../core/protocol.ts';
 import type { DeadLetterFilter } from './dead-letter-filter.ts';
 import { FILTER_CONDITION, filterParameters } from './dead-letter-filter.ts';
 import type { AuditLine } from './reports.ts';

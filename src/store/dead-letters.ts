@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import type { Json, JsonObject } from '../json.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import type { Json, JsonObject } from '../core/json.ts';
 
 /** A row of `inbox.dead_letters`. */
 export interface DeadLetter {

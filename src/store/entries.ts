@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import { run, statement } from '../prepared.ts';
-import type { Json, JsonObject } from '../json.ts';
-import type { EntryStatus } from '../protocol.ts';
-import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import { run, statement } from '../platform/prepared-statements.ts';
+import type { Json, JsonObject } from '../core/json.ts';
+import type { EntryStatus } from '../core/protocol.ts';
+import { NOTIFY_QUEUE_HAS_ROOM } from './notifications.ts';
 
 /** A row of `inbox.entries`. */
 export interface Entry {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import { STATUSES } from '../protocol.ts';
-import type { EntryStatus } from '../protocol.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import { STATUSES } from '../core/protocol.ts';
+import type { EntryStatus } from '../core/protocol.ts';
 
 export interface StatusCount {
   commandType: string;

@@ -4,10 +4,10 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
+import type { Queryable } from '../platform/postgres.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
-import { NOTIFY_QUEUE_HAS_ROOM } from './listen.ts';
+import { NOTIFY_QUEUE_HAS_ROOM } from './notifications.ts';
 
 /** A failed attempt, as it is written down. */
 export interface FailedAttempt {

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import { isUndefinedTable } from '../database.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import { isUndefinedTable } from '../platform/postgres.ts';
 
 export interface AppliedMigration {
   version: number;

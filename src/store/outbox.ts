@@ -8,11 +8,16 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { sqlState, withTransaction } from '../database.ts';
-import type { Queryable } from '../database.ts';
-import type { PositionRange } from '../outbox-window.ts';
-import type { PublishedEvent } from '../publisher.ts';
+import { sqlState, withTransaction } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import type { PublishedEvent } from '../core/published-event.ts';
 import { LEASE, LEASE_HELD } from './outbox-lease.ts';
+
+/** Positions of the outbox, inclusive at both ends. */
+export interface PositionRange {
+  low: number;
+  high: number;
+}
 
 /** How many events to read at most, and (after the first) how many bytes, as they are stored, compressed. */
 export interface BatchLimits {

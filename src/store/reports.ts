@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import type { EntryStatus } from '../protocol.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import type { EntryStatus } from '../core/protocol.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import { ID_AT } from './ids.ts';

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Queryable } from '../database.ts';
-import { run, statement } from '../prepared.ts';
+import type { Queryable } from '../platform/postgres.ts';
+import { run, statement } from '../platform/prepared-statements.ts';
 
 /**
  * Behind COMMIT, after every attempt: settings, role and temporary tables, which functions that a handler calls can leave behind,

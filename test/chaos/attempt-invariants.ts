@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { FAILURE } from '../../src/protocol.ts';
+import { FAILURE } from '../../src/core/protocol.ts';
 import { TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { Invariant } from './checker.ts';
 

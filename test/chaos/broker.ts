@@ -9,7 +9,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import type { Pool } from 'pg';
-import type { PublishedEvent } from '../../src/publisher.ts';
+import type { PublishedEvent } from '../../src/core/published-event.ts';
 
 /** named: its answer says which events it rejected. whole: it accepts nothing of a batch with such an event. */
 export type Refusal = { aggregateId: string; how: 'named' | 'whole' };

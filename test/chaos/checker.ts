@@ -4,8 +4,8 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { replay } from '../../src/operations.ts';
-import type { Operator } from '../../src/operations.ts';
+import { replay } from '../../src/operations/index.ts';
+import type { Operator } from '../../src/operations/index.ts';
 import { ACCOUNTS, MAXIMUM_ATTEMPTS, OPENING_CENTS } from './bank.ts';
 import type { Journal } from './journal.ts';
 

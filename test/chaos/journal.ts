@@ -5,7 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Pool } from 'pg';
-import type { Json } from '../../src/json.ts';
+import type { Json } from '../../src/core/json.ts';
 
 /** unknown: the connection or the process died before an answer came; both outcomes are right. */
 export type Answer = 'ok' | 'refused' | 'unknown';

@@ -5,11 +5,11 @@
  */
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
-import { IdempotencyConflictError } from '../../src/errors.ts';
-import type { Inbox } from '../../src/inbox.ts';
-import type { JsonObject } from '../../src/json.ts';
-import { pause } from '../../src/outbox-session.ts';
-import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
+import { IdempotencyConflictError } from '../../src/core/errors.ts';
+import type { Inbox } from '../../src/sending/inbox.ts';
+import type { JsonObject } from '../../src/core/json.ts';
+import { pause } from '../../src/outbox/session.ts';
+import { DEFAULT_TASK_QUEUE } from '../../src/core/protocol.ts';
 import { ACCOUNTS, TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { Answer, Journal } from './journal.ts';
 import type { Random } from './random.ts';

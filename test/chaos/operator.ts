@@ -6,8 +6,8 @@
  */
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { pause } from '../../src/outbox-session.ts';
-import { DEFAULT_TASK_QUEUE } from '../../src/protocol.ts';
+import { pause } from '../../src/outbox/session.ts';
+import { DEFAULT_TASK_QUEUE } from '../../src/core/protocol.ts';
 import type { Random } from './random.ts';
 
 export interface SimulatedOperator {

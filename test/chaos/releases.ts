@@ -12,8 +12,8 @@ import { copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
-import { defaultCacheDir, makeOwnFolder } from '../../src/dev/folders.ts';
-import { packageFile } from '../../src/package.ts';
+import { defaultCacheDir, makeOwnFolder } from '../../src/dev/process/folders.ts';
+import { packageFile } from '../../src/platform/package-files.ts';
 import type { ReleaseName } from './bank.ts';
 
 export interface Release {

@@ -4,7 +4,7 @@
  * @module
  */
 import { Client } from 'pg';
-import { pause } from '../../src/outbox-session.ts';
+import { pause } from '../../src/outbox/session.ts';
 import type { Fault, Scene } from './fault.ts';
 
 export const SNAPSHOT_FAULTS: Record<string, Fault> = {

@@ -7,8 +7,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { Pool } from 'pg';
-import type { JsonObject } from '../../src/json.ts';
-import { pause } from '../../src/outbox-session.ts';
+import type { JsonObject } from '../../src/core/json.ts';
+import { pause } from '../../src/outbox/session.ts';
 import type { Fault, Scene } from './fault.ts';
 import type { Random } from './random.ts';
 

@@ -1,7 +1,7 @@
 /** What a chaos run checks beyond the checker's own invariants: each check must find what it is for. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { PublishError } from '../../src/errors.ts';
+import { PublishError } from '../../src/core/errors.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
 import { addBacklog, allPublished, emptyOutbox, startRelay } from '../support/outbox.ts';

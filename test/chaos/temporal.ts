@@ -7,9 +7,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
-import { startTemporalServer } from '../../src/dev/temporal-server.ts';
-import type { TemporalServer, TemporalServerOptions } from '../../src/dev/temporal-server.ts';
-import { pause } from '../../src/outbox-session.ts';
+import { startTemporalServer } from '../../src/dev/temporal/server.ts';
+import type { TemporalServer, TemporalServerOptions } from '../../src/dev/temporal/server.ts';
+import { pause } from '../../src/outbox/session.ts';
 
 export interface ChaosTemporal {
   readonly server: TemporalServer;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import type { CrashPoint } from '../../src/crash-points.ts';
-import { CRASH_POINTS } from '../../src/crash-points.ts';
-import { choosePort } from '../../src/dev/ports.ts';
-import { startTemporalServer } from '../../src/dev/temporal-server.ts';
-import { alertWorkflowId, SEARCH_ATTRIBUTES } from '../../src/protocol.ts';
+import type { CrashPoint } from '../../src/platform/crash-points.ts';
+import { CRASH_POINTS } from '../../src/platform/crash-points.ts';
+import { choosePort } from '../../src/dev/process/ports.ts';
+import { startTemporalServer } from '../../src/dev/temporal/server.ts';
+import { alertWorkflowId, SEARCH_ATTRIBUTES } from '../../src/core/protocol.ts';
 import { ALERTED_TABLE, CANARY, dies } from '../support/alert-commands.ts';
 import { CRASH_KINDS, crashingId } from '../support/chaos-commands.ts';
 import type { CrashKind } from '../support/chaos-commands.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { campaignProgress, followCampaign, startCampaign } from '../../src/operations.ts';
+import { campaignProgress, followCampaign, startCampaign } from '../../src/operations/index.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { seedDeadLetters } from '../support/dead-letters.ts';

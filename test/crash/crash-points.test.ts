@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { CRASH_POINTS } from '../../src/crash-points.ts';
-import type { CrashPoint } from '../../src/crash-points.ts';
-import { createInbox } from '../../src/inbox.ts';
-import type { Inbox } from '../../src/inbox.ts';
-import type { JsonObject } from '../../src/json.ts';
+import { CRASH_POINTS } from '../../src/platform/crash-points.ts';
+import type { CrashPoint } from '../../src/platform/crash-points.ts';
+import { createInbox } from '../../src/sending/inbox.ts';
+import type { Inbox } from '../../src/sending/inbox.ts';
+import type { JsonObject } from '../../src/core/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
 import { check, describeFindings, isAllAlerted, isAllRecorded, violated } from '../chaos/checker.ts';
 import { Journal } from '../chaos/journal.ts';

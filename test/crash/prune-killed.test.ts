@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { prune } from '../../src/retention.ts';
+import { prune } from '../../src/retention/retention.ts';
 import { startCli } from '../support/cli.ts';
 import type { CliProcess } from '../support/cli.ts';
 import { createTestDatabase } from '../support/database.ts';

@@ -7,7 +7,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
-import { packageFile } from '../../src/package.ts';
+import { packageFile } from '../../src/platform/package-files.ts';
 import { bundle } from '../support/bundle.ts';
 
 interface History {

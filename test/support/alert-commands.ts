@@ -6,10 +6,10 @@
  */
 import { Client } from 'pg';
 import { z } from 'zod';
-import type { DeadLetterAlert } from '../../src/alert.ts';
-import { defineCommand } from '../../src/command.ts';
-import { readDatabaseUrl } from '../../src/config.ts';
-import { UnrecoverableError } from '../../src/errors.ts';
+import type { DeadLetterAlert } from '../../src/core/alert.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
+import { UnrecoverableError } from '../../src/core/errors.ts';
 import './chaos-commands.ts';
 
 /** In the payload and in the message of its error. */

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict';
 import type { HttpServer } from '../../examples/bank/http-server.ts';
-import type { Json } from '../../src/json.ts';
+import type { Json } from '../../src/core/json.ts';
 
 export const transfer = { from: 'alice', to: 'bob', amountCents: 5 };
 

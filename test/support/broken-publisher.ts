@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { PublishedEvent } from '../../src/publisher.ts';
+import type { PublishedEvent } from '../../src/core/published-event.ts';
 
 export default function publish(events: readonly PublishedEvent[]): Promise<void> {
   throw new RangeError(JSON.stringify(events));

@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
 
 export { createAccount } from '../../examples/bank/create-account.ts';
 export { depositFunds } from '../../examples/bank/deposit-funds.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
 
 export const mended = defineCommand({
   type: 'Mended',

@@ -4,9 +4,9 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
-import { DEFAULT_PLAN, followCampaign, startCampaign } from '../../src/operations.ts';
-import type { CampaignRequest } from '../../src/operations.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
+import { DEFAULT_PLAN, followCampaign, startCampaign } from '../../src/operations/index.ts';
+import type { CampaignRequest } from '../../src/operations/index.ts';
 import type { Campaign } from '../../src/store/campaigns.ts';
 import { seedDeadLetters } from './dead-letters.ts';
 import { rows } from './inbox.ts';

@@ -4,8 +4,8 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
-import { UnrecoverableError } from '../../src/errors.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
+import { UnrecoverableError } from '../../src/core/errors.ts';
 
 const define = (type: string, express: boolean | 'recorded') =>
   defineCommand({

@@ -5,10 +5,10 @@
  * @module
  */
 import { Client } from 'pg';
-import type { DeadLetterAlert } from '../../src/alert.ts';
-import { readDatabaseUrl } from '../../src/config.ts';
-import { setCrashHook } from '../../src/crash-points.ts';
-import type { CrashPoint } from '../../src/crash-points.ts';
+import type { DeadLetterAlert } from '../../src/core/alert.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
+import { setCrashHook } from '../../src/platform/crash-points.ts';
+import type { CrashPoint } from '../../src/platform/crash-points.ts';
 import { noteAlert } from '../chaos/bank.ts';
 
 export { expressTransfer, recordedTransfer, transfer } from '../chaos/bank.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
 
 /** A key of Postgres's advisory locks: a test that holds it keeps {@link held} in its attempt. */
 export const HELD_LOCK = 4_711;

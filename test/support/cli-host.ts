@@ -6,7 +6,7 @@
  */
 import { Readable } from 'node:stream';
 import { runCommandLine } from '../../src/cli/run.ts';
-import { guardOutput } from '../../src/cli/stdio.ts';
+import { guardOutput } from '../../src/cli/shared/stdio.ts';
 import type { CliResult } from './cli.ts';
 
 export interface CliCall {

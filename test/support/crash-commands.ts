@@ -6,8 +6,8 @@
  */
 import { Client } from 'pg';
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
-import { readDatabaseUrl } from '../../src/config.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
 
 let dieAfterCommit = false;
 

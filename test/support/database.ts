@@ -5,9 +5,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
-import { createPool } from '../../src/database.ts';
-import { migrate, readMigrations } from '../../src/migrate.ts';
-import { readDatabaseUrl } from '../../src/config.ts';
+import { createPool } from '../../src/platform/postgres.ts';
+import { migrate, readMigrations } from '../../src/store/migrate.ts';
+import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
 
 export interface TestDatabase {
   url: string;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { JsonObject } from '../../src/json.ts';
+import type { JsonObject } from '../../src/core/json.ts';
 
 export interface DeadLetterSeed {
   commandType: string;

@@ -6,9 +6,9 @@
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Pool } from 'pg';
-import type { CommandLog } from '../../src/command.ts';
-import { createLog } from '../../src/log.ts';
-import { campaignWorkflowId } from '../../src/protocol.ts';
+import type { CommandLog } from '../../src/core/command-log.ts';
+import { createLog } from '../../src/platform/log.ts';
+import { campaignWorkflowId } from '../../src/core/protocol.ts';
 
 const ROWS_AT_MOST = 40;
 const WORKFLOWS_AT_MOST = 10;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { PoolClient } from 'pg';
-import { sqlState } from '../../src/database.ts';
+import { sqlState } from '../../src/platform/postgres.ts';
 
 /**
  * Of these indexes of the schema the ones that the statement scans, also within functions. By which index a row is looked for does

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { parseMigration } from '../../src/migration-files.ts';
-import type { Migration } from '../../src/migration-files.ts';
+import { parseMigration } from '../../src/store/migration-files.ts';
+import type { Migration } from '../../src/store/migration-files.ts';
 
 /** The statements with a declaration at their end, so that the text of a test's migration is what the test says. */
 export function migration(version: number, sql: string, { breaking = true } = {}): Migration {

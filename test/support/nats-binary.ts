@@ -6,10 +6,10 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { defaultCacheDir } from '../../src/dev/folders.ts';
-import { goInstall } from '../../src/dev/go-install.ts';
-import { checkCached } from '../../src/dev/ownership.ts';
-import type { Log } from '../../src/dev/progress.ts';
+import { defaultCacheDir } from '../../src/dev/process/folders.ts';
+import { goInstall } from '../../src/dev/process/go-install.ts';
+import { checkCached } from '../../src/dev/process/ownership.ts';
+import type { Log } from '../../src/dev/process/progress.ts';
 
 /** What is built where there is none. The tests were run with it, and with Debian 12's 2.9.10. */
 const VERSION = '2.12.15';

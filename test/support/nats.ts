@@ -10,9 +10,9 @@ import { DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { JsMsg, StreamConfig } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import type { NatsConnection } from '@nats-io/transport-node';
-import { choosePort, isListening, LOOPBACK } from '../../src/dev/ports.ts';
-import { supervise } from '../../src/dev/supervise.ts';
-import type { Supervised } from '../../src/dev/supervise.ts';
+import { choosePort, isListening, LOOPBACK } from '../../src/dev/process/ports.ts';
+import { supervise } from '../../src/dev/process/supervise.ts';
+import type { Supervised } from '../../src/dev/process/supervise.ts';
 import { findNatsServer } from './nats-binary.ts';
 import { eventually } from './wait.ts';
 

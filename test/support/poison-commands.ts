@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import { defineCommand } from '../../src/command.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
 
 const schema = z.object({});
 const retry = { maximumAttempts: 2, initialInterval: '100ms' } as const;

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { quoteForShell } from '../../src/shell.ts';
+import { quoteForShell } from '../../src/core/shell.ts';
 import { CLI_MAIN } from './cli.ts';
 import type { CliEnvironment } from './cli.ts';
 

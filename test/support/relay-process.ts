@@ -8,8 +8,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { createOutboxRelay } from '../../src/outbox-relay.ts';
-import { natsPublisher } from '../../src/publishers/nats.ts';
+import { createOutboxRelay } from '../../src/outbox/relay.ts';
+import { natsPublisher } from '../../src/outbox/publishers/nats.ts';
 
 const PATH = fileURLToPath(import.meta.url);
 

@@ -8,7 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { createOutboxRelay } from '../../src/outbox-relay.ts';
+import { createOutboxRelay } from '../../src/outbox/relay.ts';
 
 const PATH = fileURLToPath(import.meta.url);
 

@@ -5,7 +5,7 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { packageFile } from '../../src/package.ts';
+import { packageFile } from '../../src/platform/package-files.ts';
 
 export interface Source {
   /** From the package's root, with slashes: `src/store/entries.ts`. */

@@ -6,9 +6,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import type { HandlerContext } from '../../src/command.ts';
-import { defineCommand } from '../../src/command.ts';
-import { UnrecoverableError } from '../../src/errors.ts';
+import type { HandlerContext } from '../../src/commands/define-command.ts';
+import { defineCommand } from '../../src/commands/define-command.ts';
+import { UnrecoverableError } from '../../src/core/errors.ts';
 
 type Context = HandlerContext<{ behaviour: string }>;
 

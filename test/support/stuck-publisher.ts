@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Publisher } from '../../src/publisher.ts';
+import type { Publisher } from '../../src/core/published-event.ts';
 
 const publisher: Publisher = {
   async publish(events) {

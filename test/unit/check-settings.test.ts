@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkSettings } from '../../src/check-settings.ts';
-import { readSettings } from '../../src/config.ts';
-import { ConfigurationError } from '../../src/errors.ts';
+import { checkSettings } from '../../src/settings.ts';
+import { readSettings } from '../../src/settings.ts';
+import { ConfigurationError } from '../../src/core/errors.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
 

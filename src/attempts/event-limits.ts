@@ -1,0 +1,58 @@
+/**
+ * How large the parts of an event may be, so that common brokers accept it. Checked when a handler emits it.
+ *
+ * | limit | because |
+ * | --- | --- |
+ * | `aggregateType` and `type`: 120 bytes each | `inbox.<aggregateType>.<type>` fits into RabbitMQ's routing key of 255 bytes and NATS's control line of 4 KB, `outbox.event.<aggregateType>` into Kafka's topic name of 249 characters |
+ * | `aggregateId`: 255 bytes | a key or header anywhere; SQS and Service Bus group messages by at most 128 characters, so hash it there |
+ * | `metadata`: 16 KiB of JSON | JetStream takes 64 KiB of headers, and percent-encoding makes text up to three times as long |
+ * | `payload`: 64 KiB less than that of a message, 960 KiB by default | NATS, Kafka and SQS take 1 MiB by default, headers included |
+ *
+ * Sources: https://docs.nats.io/running-a-nats-service/configuration (max_payload, max_control_line),
+ * https://www.rabbitmq.com/docs/publishers (shortstr of AMQP 0-9-1), https://kafka.apache.org/documentation/#brokerconfigs_message.max.bytes,
+ * https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-messages.html
+ *
+ * @module
+ */
+import { checkJson } from '../commands/message-validation.ts';
+import { InvalidMessageError } from '../core/errors.ts';
+import type { StoredEvent } from '../store/entries.ts';
+
+const MAX_NAME_BYTES = 120;
+const MAX_AGGREGATE_ID_BYTES = 255;
+const MAX_METADATA_BYTES = 16_384;
+const HEADER_BYTES = 65_536;
+/** Of the payload, however small the limit of messages is. */
+const LEAST_PAYLOAD_BYTES = 983_040;
+
+/**
+ * Checks that common brokers accept the event, and that it is JSON.
+ *
+ * @param maxPayloadBytes - the limit for messages
+ * @throws InvalidMessageError that names the field
+ */
+export function checkEvent(event: StoredEvent, maxPayloadBytes: number): StoredEvent {
+  checkJson(event, 'event', Number.POSITIVE_INFINITY);
+  const { aggregatetype, aggregateid, type, metadata, payload } = event;
+  checkBytes('aggregateType', aggregatetype, MAX_NAME_BYTES);
+  checkBytes('type', type, MAX_NAME_BYTES);
+  checkBytes('aggregateId', aggregateid, MAX_AGGREGATE_ID_BYTES);
+  checkBytes('metadata', JSON.stringify(metadata), MAX_METADATA_BYTES);
+  checkBytes('payload', JSON.stringify(payload), maxEventPayloadBytes(maxPayloadBytes));
+  return event;
+}
+
+function checkBytes(field: string, text: string, limit: number): void {
+  const bytes = Buffer.byteLength(text);
+  if (bytes <= limit) return;
+  const [found, most] = [bytes, limit].map((count) => count.toLocaleString('en-US'));
+  throw new InvalidMessageError(
+    field,
+    `is ${found} bytes; the limit is ${most}, because brokers reject larger events`,
+  );
+}
+
+/** Of an event's payload as JSON in UTF-8, where messages have this limit. */
+export function maxEventPayloadBytes(maxPayloadBytes: number): number {
+  return Math.min(maxPayloadBytes, Math.max(maxPayloadBytes - HEADER_BYTES, LEAST_PAYLOAD_BYTES));
+}

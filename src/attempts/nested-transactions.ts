@@ -1,0 +1,75 @@
+/**
+ * The transactions that a handler, or its ORM, begins inside the attempt's own. Each becomes a savepoint, so that nothing
+ * is committed before the inbox commits everything.
+ *
+ * @module
+ */
+import { UnrecoverableError } from '../core/errors.ts';
+import { FAILURE } from '../core/protocol.ts';
+import type { TransactionStatement } from './transaction-control.ts';
+
+/** What to run instead of a statement that begins or ends a transaction. */
+export interface Replacement {
+  text: string;
+  /** Call it if the statement fails. */
+  failed: () => void;
+}
+
+export class NestedTransactions {
+  /** Savepoints that are open, outermost first. */
+  readonly #open: string[] = [];
+  #count = 0;
+
+  get depth(): number {
+    return this.#open.length;
+  }
+
+  /** @throws UnrecoverableError where it would end the attempt's transaction, or asks for what a savepoint cannot do */
+  replace(statement: TransactionStatement): Replacement {
+    switch (statement.kind) {
+      case 'begin':
+        if (statement.unsupported !== null) throw unsupported(statement.unsupported);
+        return this.#begin();
+      case 'commit':
+      case 'rollback':
+        return this.#end(statement.kind);
+      case 'ending':
+        throw endsTransactionError(statement.what);
+    }
+  }
+
+  #begin(): Replacement {
+    this.#count += 1;
+    const name = `inbox_${this.#count}`;
+    this.#open.push(name);
+    const failed = () => {
+      const at = this.#open.lastIndexOf(name);
+      if (at !== -1) this.#open.splice(at, 1);
+    };
+    return { text: `savepoint ${name}`, failed };
+  }
+
+  #end(kind: 'commit' | 'rollback'): Replacement {
+    const name = this.#open.pop();
+    if (name === undefined) throw endsTransactionError(kind.toUpperCase());
+    // A COMMIT that fails leaves it open: an ORM then rolls back.
+    if (kind === 'commit')
+      return { text: `release savepoint ${name}`, failed: () => void this.#open.push(name) };
+    return { text: `rollback to savepoint ${name}; release savepoint ${name}`, failed: () => {} };
+  }
+}
+
+export function endsTransactionError(what: string): UnrecoverableError {
+  const message =
+    `the handler sent ${what}, which would end the transaction of its attempt; everything was rolled back. The inbox ` +
+    'commits when the handler returns and rolls back when it throws: remove the statement, or send BEGIN before it, which ' +
+    'makes a savepoint of the two. Each of them must be a query of its own';
+  return new UnrecoverableError(FAILURE.transactionEnded, {}, { message });
+}
+
+function unsupported(clause: string): UnrecoverableError {
+  const message =
+    `a transaction inside the attempt's own is a savepoint, and a savepoint cannot be ${clause}: begin it without that ` +
+    'clause';
+  return new UnrecoverableError(FAILURE.unsupportedTransaction, {}, { message });
+}

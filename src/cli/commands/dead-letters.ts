@@ -1,0 +1,129 @@
+import { Option } from 'commander';
+import type { Command } from 'commander';
+import { deadLetters, deadLettersOf, failureGroups } from '../../operations/index.ts';
+import type { DeadLetterQuery } from '../../operations/index.ts';
+import { RESOLUTION_STATES } from '../../store/dead-letter-reports.ts';
+import type { ResolutionState } from '../../store/dead-letter-reports.ts';
+import { withPool } from '../shared/context.ts';
+import { filterOf, filterOptions } from '../shared/filter-options.ts';
+import type { FilterOptions } from '../shared/filter-options.ts';
+import { parseLimit, parseUuid } from '../shared/option-values.ts';
+import { age, answer, note, print, printFields, printTable } from '../shared/output.ts';
+
+interface Options extends FilterOptions {
+  status: ResolutionState;
+  limit: number;
+  before?: string;
+}
+
+export function addDeadLetters(program: Command): void {
+  const command = program
+    .command('dead-letters')
+    .description('what waits for a person, and what was done about it');
+  queryOptions(command.command('list', { isDefault: true }))
+    .description('dead letters, newest first')
+    .option('--before <id>', 'the next page: those before the dead letter with this id', parseUuid)
+    .action((options: Options) =>
+      withPool(async (pool) => {
+        const letters = await deadLetters(pool, queryOf(options));
+        answer(letters, () => printList(letters, options));
+      }),
+    );
+  queryOptions(command.command('groups'))
+    .description('dead letters by their cause, the most frequent first')
+    .action((options: Options) =>
+      withPool(async (pool) => {
+        const groups = await failureGroups(pool, queryOf(options));
+        answer(groups, () => printGroups(groups));
+      }),
+    );
+  command
+    .command('show <id>')
+    .description('every dead letter of one message, with its payload; or the one with this id')
+    .action((id: string) =>
+      withPool(async (pool) => {
+        const letters = await deadLettersOf(pool, id);
+        answer(letters, () => {
+          if (letters.length === 0) note('it was never a dead letter');
+          for (const letter of letters) printLetter(letter);
+        });
+      }),
+    );
+}
+
+function queryOptions(command: Command): Command {
+  return filterOptions(command)
+    .addOption(
+      new Option('--status <status>', 'what was done about them').choices(RESOLUTION_STATES).default('open'),
+    )
+    .option('--limit <n>', 'how many at most', parseLimit, 100);
+}
+
+function queryOf(options: Options): DeadLetterQuery {
+  const { status, limit, before } = options;
+  return { ...filterOf(options), state: status, limit, ...(before !== undefined && { before }) };
+}
+
+type Letters = Awaited<ReturnType<typeof deadLetters>>;
+type Groups = Awaited<ReturnType<typeof failureGroups>>;
+
+function printList(letters: Letters, { limit }: Options): void {
+  printTable(
+    [
+      'MESSAGE ID',
+      'TYPE',
+      { head: 'DEAD SINCE', short: 'AGE' },
+      'ATTEMPTS',
+      'RESOLVED',
+      { head: 'ERROR', fit: 'cut' },
+    ],
+    letters.map((letter) => [
+      letter.messageId,
+      letter.commandType,
+      letter.deadAt,
+      letter.retryCount,
+      letter.resolution ?? '',
+      letter.error,
+    ]),
+  );
+  const last = letters.at(-1);
+  if (last && letters.length === limit) note(`more: --before ${last.id}`);
+}
+
+function printGroups(groups: Groups): void {
+  printTable(
+    ['FAILURE GROUP', 'COUNT', 'FIRST', 'LAST', 'BUILDS', 'EXAMPLE', { head: 'ERROR', fit: 'cut' }],
+    groups.map((group) => [
+      group.failureGroup,
+      group.count,
+      age(group.firstDeadAt),
+      age(group.lastDeadAt),
+      group.buildIds.map((id) => id ?? '-').join(', '),
+      group.example.messageId,
+      group.example.error,
+    ]),
+  );
+}
+
+function printLetter(letter: Letters[number]): void {
+  printFields([
+    ['dead letter', letter.id],
+    ['message id', letter.messageId],
+    ['generation', letter.generation],
+    ['type', letter.commandType],
+    ['dead since', letter.deadAt],
+    ['reason', `${letter.reason}, after ${letter.retryCount} failed attempts`],
+    ['failure group', letter.failureGroup],
+    ['error', letter.error],
+    ['build', letter.buildId],
+    ['payload', letter.prunedAt ? null : letter.payload],
+    [
+      'resolved',
+      letter.resolution === null ? 'no: it is open' : `${letter.resolution} by ${letter.resolvedBy}`,
+    ],
+    ['at', letter.resolvedAt],
+    ['because', letter.resolvedReason],
+    ['pruned', letter.prunedAt],
+  ]);
+  print('');
+}

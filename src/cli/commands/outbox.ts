@@ -1,0 +1,91 @@
+import type { Command } from 'commander';
+import { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from '../../operations/index.ts';
+import type { ParkedEvent } from '../../operations/index.ts';
+import { defaultActor, withPool } from '../shared/context.ts';
+import { parseLimit } from '../shared/option-values.ts';
+import { age, answer, cut, note, print, printTable } from '../shared/output.ts';
+
+interface NoteOptions {
+  actor: string;
+  reason?: string;
+}
+
+export function addOutbox(program: Command): void {
+  const outbox = program
+    .command('outbox')
+    .description('events that the broker rejects: each holds back the later events of its aggregate');
+  outbox
+    .command('list', { isDefault: true })
+    .description('parked events, the ones that have waited longest first')
+    .option('--limit <n>', 'at most this many', parseLimit, 100)
+    .action(({ limit }: { limit: number }) =>
+      withPool(async (pool) => {
+        const events = await parkedEvents(pool, limit);
+        answer(events, () => printEvents(events));
+        if (events.length === limit) note(`there may be more: --limit ${limit * 2}`);
+      }),
+    );
+  addRelease(outbox);
+  addSkip(outbox);
+}
+
+function addRelease(outbox: Command): void {
+  const command = noteOptions(outbox.command('release'));
+  command
+    .argument('[event-id]')
+    .description('try a parked event again now; --all: every one of them')
+    .option('--all', 'every parked event')
+    .action((eventId: string | undefined, { all, ...options }: NoteOptions & { all?: boolean }) => {
+      if ((eventId === undefined) === (all === undefined)) {
+        command.error('error: give the id of an event, or --all', { exitCode: 2 });
+      }
+      return withPool(async (pool) => {
+        if (eventId !== undefined) await releaseEvent(pool, eventId, noteOf(options));
+        const released = eventId === undefined ? await releaseAllEvents(pool, noteOf(options)) : [eventId];
+        answer({ released }, () =>
+          print(released.length === 1 ? `${released[0]} released` : `${released.length} events released`),
+        );
+      });
+    });
+}
+
+function addSkip(outbox: Command): void {
+  noteOptions(outbox.command('skip'), true)
+    .argument('<event-id>')
+    .description(
+      'give up a parked event: it is never published, and the next event of its aggregate is tried',
+    )
+    .action((eventId: string, options: NoteOptions) =>
+      withPool(async (pool) => {
+        await skipEvent(pool, eventId, { ...noteOf(options), reason: options.reason ?? '' });
+        answer({ skipped: [eventId] }, () => print(`${eventId} skipped`));
+      }),
+    );
+}
+
+function noteOptions(command: Command, reasonNeeded = false): Command {
+  command.option('--actor <name>', 'who does this, for the audit', defaultActor());
+  if (reasonNeeded) command.requiredOption('--reason <text>', 'why, for the audit');
+  else command.option('--reason <text>', 'why, for the audit');
+  return command;
+}
+
+function noteOf({ actor, reason }: NoteOptions): { actor: string; reason?: string } {
+  return reason === undefined ? { actor } : { actor, reason };
+}
+
+function printEvents(events: ParkedEvent[]): void {
+  printTable(
+    ['EVENT ID', 'AGGREGATE', 'TYPE', 'PARKED FOR', 'ATTEMPTS', 'NEXT TRY', 'WAIT BEHIND', 'ERROR'],
+    events.map((event) => [
+      event.id,
+      cut(`${event.aggregateType} ${event.aggregateId}`, 40),
+      cut(event.type, 30),
+      age(event.parkedAt),
+      event.attempts,
+      event.nextTryAt,
+      event.behind,
+      cut(event.error, 80),
+    ]),
+  );
+}

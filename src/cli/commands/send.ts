@@ -1,0 +1,139 @@
+import { SingleBar } from 'cli-progress';
+import type { Command } from 'commander';
+import { readSettings } from '../../settings.ts';
+import { InboxError, InvalidMessageError } from '../../core/errors.ts';
+import { createInbox } from '../../sending/inbox.ts';
+import type { Inbox } from '../../sending/inbox.ts';
+import type { Message } from '../../commands/message.ts';
+import { withPool } from '../shared/context.ts';
+import { sendLines } from '../shared/lines.ts';
+import type { Tally } from '../shared/lines.ts';
+import { wholeNumber } from '../shared/option-values.ts';
+import { answer, complain, isJson, note, print, printable } from '../shared/output.ts';
+import { PAYLOAD_FORMS, readPayload } from '../shared/payload-option.ts';
+import { canRedraw } from '../shared/terminal.ts';
+import { openInput } from '../shared/text-input.ts';
+
+interface Options {
+  id?: string;
+  payload?: string;
+  file?: string;
+  correlation?: string;
+  causation?: string;
+  concurrency: number;
+}
+
+export function addSend(program: Command): void {
+  program
+    .command('send')
+    .argument('[type]', 'command type of the one command to send')
+    .description('send one command, or one a line (NDJSON: messageId, type, payload, …) from a file or stdin')
+    .option('--id <message-id>', "the sender's idempotency key")
+    .option('--payload <json>', `the command's data: ${PAYLOAD_FORMS}`)
+    .option('--correlation <id>', 'correlation_id')
+    .option('--causation <id>', 'causation_id')
+    .option('--file <path>', 'NDJSON file in UTF-8; - is stdin')
+    .option(
+      '--concurrency <n>',
+      'how many lines to send in one transaction at most',
+      wholeNumber(1, 1_000),
+      200,
+    )
+    .action(async (type: string | undefined, options: Options) => {
+      if (options.file !== undefined) {
+        if (type !== undefined || options.id !== undefined || options.payload !== undefined) {
+          program.error('error: with --file, type, id and payload are in its lines', { exitCode: 2 });
+        }
+        return sendMany(options.file, options.concurrency);
+      }
+      if (type === undefined || options.id === undefined || options.payload === undefined) {
+        program.error('error: send takes a type with --id and --payload, or --file', { exitCode: 2 });
+      }
+      return sendOne(type, options.id, options.payload, options);
+    });
+}
+
+async function sendOne(type: string, messageId: string, payload: string, options: Options): Promise<void> {
+  const message: Message = {
+    messageId,
+    type,
+    payload: await readPayload(payload),
+    correlationId: options.correlation ?? null,
+    causationId: options.causation ?? null,
+  };
+  const sent = await withInbox((inbox) => inbox.send(message));
+  answer({ messageId, answer: sent.answer }, () => print(`${printable(messageId)} ${sent.answer}`));
+}
+
+async function sendMany(file: string, concurrency: number): Promise<void> {
+  const input = await openInput(file, '--file');
+  const of = file === '-' ? '' : ` of ${printable(file)}`;
+  const bar =
+    canRedraw(process.stderr) && !isJson()
+      ? new SingleBar({ format: '{value} sent, {duration_formatted}', stream: process.stderr })
+      : null;
+  let sent: { last: number; tally: Tally } | null = null;
+  const tally = await trySending().catch((error: unknown) => {
+    sayHowFar(sent, of);
+    if (error instanceof InvalidMessageError && of !== '') {
+      throw new InvalidMessageError(error.field, `${error.problem} (${file})`);
+    }
+    throw error;
+  });
+  if (file === '-' && tally.accepted + tally.duplicate + tally.refused === 0)
+    note('stdin was empty: nothing was sent');
+  report(tally);
+
+  async function trySending(): Promise<Tally> {
+    bar?.start(0, 0);
+    return withInbox((inbox) =>
+      sendLines(inbox, input, concurrency, {
+        refused: (line, { name, message }) =>
+          complain(`line ${line}${of}: ${printable(message)}`, { file, line, error: { name, message } }),
+        sent: (lines, last, so) => {
+          bar?.increment(lines);
+          sent = { last, tally: so };
+        },
+      }),
+    ).finally(() => {
+      bar?.stop();
+      // Nobody may have begun to read the file, for example without a database.
+      if (file !== '-') input.destroy();
+    });
+  }
+}
+
+/** What stops a file in its middle leaves the question of what to do with the rest. */
+function sayHowFar(sent: { last: number; tally: Tally } | null, of: string): void {
+  if (sent === null || sent.tally.refused + sent.tally.accepted + sent.tally.duplicate === 0) return;
+  note(
+    `sent up to line ${sent.last}${of}: ${inWords(sent.tally)}. Sending all of it again is safe: what was accepted is then a duplicate`,
+  );
+}
+
+function report(tally: Tally): void {
+  answer(tally, () => print(inWords(tally)));
+  if (tally.refused === 0) return;
+  const lines = tally.refused === 1 ? 'line was' : 'lines were';
+  const { accepted, duplicate } = tally;
+  throw new InboxError(
+    `${tally.refused} ${lines} refused; the others are sent (${accepted} accepted, ${duplicate} duplicate). Correct and send them ` +
+      'again: what was accepted is then a duplicate',
+  );
+}
+
+function inWords({ accepted, duplicate, refused }: Tally): string {
+  return `${accepted} accepted, ${duplicate} duplicate, ${refused} refused`;
+}
+
+async function withInbox<T>(work: (inbox: Inbox) => Promise<T>): Promise<T> {
+  const { maxPayloadBytes } = readSettings();
+  return withPool(async (pool) => {
+    const inbox = await createInbox({ pool, maxPayloadBytes });
+    try {
+      return await work(inbox);
+    } finally {
+      await inbox.close();
+    }
+  });
+}

@@ -1,0 +1,103 @@
+import type { Command } from 'commander';
+import { show } from '../../operations/index.ts';
+import type { EntryStory } from '../../operations/index.ts';
+import { NO_COMMAND, shellCommand } from '../../core/shell.ts';
+import type { WorkflowCondition } from '../../temporal/workflow-condition.ts';
+import { MOST_KIN } from '../../store/causation.ts';
+import { lookAtWorkflow } from '../shared/workflow-line.ts';
+import { withPool } from '../shared/context.ts';
+import { answer, print, printable, printFields, printTable } from '../shared/output.ts';
+
+export function addShow(program: Command): void {
+  program
+    .command('show')
+    .argument('<message-id>')
+    .description(
+      "an entry's whole story: the entry, its failed attempts, its dead letters, what operators did",
+    )
+    .option('--stack', 'with the stacks of the failures')
+    .action((messageId: string, options: { stack?: boolean }) =>
+      withPool(async (pool) => {
+        const story = await show(pool, messageId);
+        const workflow = await lookAtWorkflow(pool, story.entry);
+        answer({ ...story, workflow }, () => printStory(story, options.stack ?? false, workflow));
+      }),
+    );
+}
+
+function printStory(
+  { entry, failures, story, kin, flow }: EntryStory,
+  withStacks: boolean,
+  workflow: WorkflowCondition | null,
+): void {
+  printFields([
+    ['message id', entry.messageId],
+    ['command type', entry.commandType],
+    ['status', entry.status],
+    ['received', entry.receivedAt],
+    ['processed', entry.processedAt],
+    [
+      'pruned',
+      entry.prunedAt && `${entry.prunedAt.toISOString()}: payload, metadata, result and texts of failures`,
+    ],
+    ['next retry', entry.nextRetryAt],
+    ['attempts started', entry.attempt],
+    [
+      'failed attempts',
+      `${entry.retryCount}${entry.generation > 0 ? ` since replay ${entry.generation}` : ''}`,
+    ],
+    ['error', entry.error],
+    ['workflow', workflow && describeCondition(workflow)],
+    ['correlation id', entry.correlationId],
+    ['causation id', entry.causationId],
+    ['metadata', entry.prunedAt ? null : entry.metadata],
+    ['payload', entry.payload],
+    ['result', entry.status === 'Completed' ? entry.result : null],
+  ]);
+  print('\nWhat happened');
+  printTable(
+    [{ head: 'AT', short: 'AGO' }, 'WHAT', { head: '', fit: 'wrap' }],
+    story.map(({ at, what, text }) => [at, what, text]),
+  );
+  if (withStacks)
+    for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
+  printKin(entry.messageId, kin);
+  if (flow > 0) {
+    const flowId = entry.correlationId ?? entry.messageId;
+    const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow`;
+    print(`\n${others}: ${shellCommand`inbox list --correlation ${flowId}` ?? NO_COMMAND}`);
+  }
+}
+
+function describeCondition({ finding, remedy }: WorkflowCondition): string {
+  return remedy === null ? finding : `${finding}. Remedy: ${remedy}`;
+}
+
+const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);
+const named = (one: EntryStory['kin'][number]) =>
+  `${printable(one.messageId)}  ${printable(one.commandType)}  ${one.status}`;
+
+/** What caused it above, what it caused below. */
+function printKin(messageId: string, kin: EntryStory['kin']): void {
+  if (kin.length === 0) return;
+  print('\nWhat caused it, and what it caused');
+  const above = kin.filter(({ depth }) => depth < 0);
+  above.forEach((one, depth) => branch(depth, named(one)));
+  branch(above.length, `${printable(messageId)}  (this one)`);
+  const printBelow = (parent: string, depth: number) => {
+    for (const one of kin.filter((each) => each.depth === depth && each.causationId === parent)) {
+      branch(above.length + depth, named(one));
+      printBelow(one.messageId, depth + 1);
+    }
+  };
+  printBelow(messageId, 1);
+  if (kin.length - above.length >= MOST_KIN) print(`… the first ${MOST_KIN} of what it caused`);
+}
+
+/** Stacks keep their lines; each is cleaned like any other text. */
+function indent(stack: string): string {
+  return stack
+    .split('\n')
+    .map((line) => `  ${printable(line)}`)
+    .join('\n');
+}

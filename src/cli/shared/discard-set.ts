@@ -1,0 +1,93 @@
+import cliProgress from 'cli-progress';
+import type { Command } from 'commander';
+import { InboxError } from '../../core/errors.ts';
+import { discardAll, previewReplay } from '../../operations/index.ts';
+import type { BulkDiscard } from '../../operations/index.ts';
+import type { DeadLetterFilter } from '../../store/dead-letter-filter.ts';
+import { shellCommand } from '../../core/shell.ts';
+import { confirm, showPreview } from './confirm.ts';
+import { withServers } from './context.ts';
+import { answer, isJson, note, print } from './output.ts';
+import { canRedraw } from './terminal.ts';
+
+export interface DiscardSetOptions {
+  actor: string;
+  reason?: string;
+  yes?: boolean;
+}
+
+/** Shows what would be discarded, asks, and does it. */
+export async function discardSet(
+  command: Command,
+  filter: DeadLetterFilter,
+  { actor, reason, yes }: DiscardSetOptions,
+): Promise<void> {
+  const stop = new AbortController();
+  const onSignal = () => stop.abort();
+  await withServers(async (servers) => {
+    const preview = await previewReplay(servers.pool, filter);
+    showPreview(preview);
+    const nothing = { total: preview.total, discarded: 0, skipped: 0, pending: 0, left: preview.total };
+    if (preview.total === 0) return answer(nothing, () => {});
+    if (!(await confirm(command, `Give these ${preview.total} up for good?`, yes ?? false))) {
+      return answer(nothing, () => note('nothing was discarded'));
+    }
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
+    const bar = showBar();
+    const done = await discardAll(servers, filter, {
+      actor,
+      ...(reason !== undefined && { reason }),
+      onProgress: bar.update,
+      signal: stop.signal,
+    }).finally(() => {
+      bar.stop();
+      process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    });
+    report(done);
+  });
+}
+
+function report(done: BulkDiscard): void {
+  answer(done, () => print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`));
+  if (done.pending > 0) {
+    throw new InboxError(
+      `${done.pending} requests are with Temporal, but no worker has taken them up yet, and ${done.left} were not asked ` +
+        'for; the requests are done as soon as a worker runs on this task queue',
+    );
+  }
+  if (done.taken > 0) {
+    throw new InboxError(
+      `${done.taken} were not asked for, because another workflow of the namespace has their message_id as its workflow ID; ` +
+        describeExample(done.takenExample ?? ''),
+    );
+  }
+  if (done.left > 0) throw new InboxError(`${done.left} are left; the same command goes on with them`);
+}
+
+function describeExample(messageId: string): string {
+  const show = shellCommand`inbox show ${messageId}`;
+  return show === null
+    ? `\`inbox show\` names that workflow, for example of ${JSON.stringify(messageId)}`
+    : `this names one of those workflows: ${show}`;
+}
+
+function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {
+  if (!canRedraw(process.stderr) || isJson()) return { update() {}, stop() {} };
+  const bar = new cliProgress.SingleBar({
+    stream: process.stderr,
+    format: '{bar} {percentage}%  {value} of {total}',
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 24,
+    hideCursor: true,
+    clearOnComplete: true,
+  });
+  bar.start(1, 0);
+  return {
+    update({ total, left }) {
+      bar.setTotal(total);
+      bar.update(total - left);
+    },
+    stop: () => bar.stop(),
+  };
+}

@@ -1,0 +1,35 @@
+/**
+ * `--payload`: JSON, a file, or stdin. Linux passes at most 128 KiB in one argument, and a payload may have 1 MiB.
+ *
+ * @module
+ */
+import type { Command } from 'commander';
+import type { Json } from '../../core/json.ts';
+import { parseJson } from './lines.ts';
+import { readText } from './text-input.ts';
+
+/** For help texts. JSON begins neither with @ nor is it a hyphen alone. */
+export const PAYLOAD_FORMS = 'JSON, @file, or - for stdin';
+
+export function checkPayloadGoesWith(
+  command: Command,
+  messageIds: readonly string[],
+  payload: string | undefined,
+): void {
+  if (payload === undefined || messageIds.length === 1) return;
+  command.error('error: --payload goes with one message id', { exitCode: 2 });
+}
+
+/** @throws InvalidMessageError */
+export async function payloadOf({ payload }: { payload?: string }): Promise<{ payload?: Json }> {
+  return payload === undefined ? {} : { payload: await readPayload(payload) };
+}
+
+/** @throws InvalidMessageError when it cannot be read, is not UTF-8 or not JSON */
+export async function readPayload(option: string): Promise<Json> {
+  const [, path] = /^(?:@(.+)|-)$/s.exec(option) ?? [];
+  if (path === undefined && option !== '-') return parseJson('--payload', option) as Json;
+  const source = path ?? '-';
+  const text = await readText(source, '--payload');
+  return parseJson(`--payload (${source === '-' ? 'stdin' : source})`, text) as Json;
+}

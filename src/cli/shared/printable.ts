@@ -1,0 +1,23 @@
+/**
+ * Values as text on one line of a terminal.
+ *
+ * @module
+ */
+import { makeVisible } from '../../core/text.ts';
+
+/** One line; control characters, invisible ones and look-alikes are escaped. */
+export function printable(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  if (value instanceof Date) return value.toISOString();
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return makeVisible(text.replace(/\r?\n|\t/g, ' '));
+}
+
+/** How long ago, in one unit: `34s`, `5m`, `3h`, `12d`. */
+export function age(since: Date, now: Date = new Date()): string {
+  const seconds = Math.max(0, Math.round((now.getTime() - since.getTime()) / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)}m`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)}h`;
+  return `${Math.round(seconds / 86_400)}d`;
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander';
+import { DEFAULT_PLAN, previewReplay, startCampaign } from '../../operations/index.ts';
+import type { DeadLetterFilter } from '../../store/dead-letter-filter.ts';
+import { follow } from './campaign-follow.ts';
+import { confirm, showPreview } from './confirm.ts';
+import { withServers } from './context.ts';
+import { decimal, wholeNumber } from './option-values.ts';
+import { answer, note, print } from './output.ts';
+
+export interface SetOptions {
+  actor: string;
+  reason?: string;
+  canary: number;
+  rate: number;
+  concurrency: number;
+  stopAbove: number;
+  yes?: boolean;
+  follow: boolean;
+}
+
+export function planOptions(command: Command): Command {
+  const { canary, rate, concurrency, stopAbove } = DEFAULT_PLAN;
+  return command
+    .option(
+      '--canary <n>',
+      'how many to replay first; the others only when few enough of those fail',
+      wholeNumber(0, 1_000_000),
+      canary,
+    )
+    .option('--rate <n>', 'replays a second, at most', decimal(0.001, 1_000), rate)
+    .option(
+      '--concurrency <n>',
+      'replays under way at the same time, at most',
+      wholeNumber(1, 1_000),
+      concurrency,
+    )
+    .option(
+      '--stop-above <share>',
+      'pauses when a greater share of them fails, 0 to 1',
+      decimal(0, 1),
+      stopAbove,
+    )
+    .option('--yes', 'without asking')
+    .option('--no-follow', 'start it, and do not wait for its end');
+}
+
+/** Shows what would be replayed, asks, starts the campaign and follows it. */
+export async function replaySet(
+  command: Command,
+  filter: DeadLetterFilter,
+  options: SetOptions,
+): Promise<void> {
+  await withServers(async (servers) => {
+    const preview = await previewReplay(servers.pool, filter);
+    showPreview(preview);
+    if (preview.total === 0) return answer(null, () => {});
+    const { actor, reason, canary, rate, concurrency, stopAbove } = options;
+    const plan = `${canary} first, then at most ${rate} a second and ${concurrency} at the same time`;
+    if (!(await confirm(command, `Replay these ${preview.total}: ${plan}?`, options.yes ?? false))) {
+      return answer(null, () => note('nothing was started'));
+    }
+    const campaign = await startCampaign(servers, {
+      filter,
+      actor,
+      ...(reason !== undefined && { reason }),
+      canary,
+      rate,
+      concurrency,
+      stopAbove,
+    });
+    note(`campaign ${campaign.id} replays ${campaign.total}; Ctrl-C leaves it running`);
+    if (options.follow) return follow(servers.pool, campaign.id);
+    answer(campaign, () => print(campaign.id));
+  });
+}

@@ -1,0 +1,41 @@
+/**
+ * The commands of a user's module, and its hook for dead letters.
+ *
+ * @module
+ */
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { DeadLetterHook } from '../../core/alert.ts';
+import type { CommandDefinition } from '../../commands/define-command.ts';
+import { ConfigurationError } from '../../core/errors.ts';
+import { isCommandDefinition } from '../../commands/registry.ts';
+
+export interface LoadedModule {
+  commands: CommandDefinition[];
+  /** Its export `onDeadLetter`, where it has one. To be spread into the worker's options. */
+  hooks: { onDeadLetter?: DeadLetterHook };
+}
+
+/** @throws ConfigurationError when the module cannot be loaded, has no command, or an onDeadLetter that is no function */
+export async function loadCommands(module: string): Promise<LoadedModule> {
+  const url = pathToFileURL(resolve(module)).href;
+  const exports = await (import(url) as Promise<Record<string, unknown>>).catch((error: unknown) => {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigurationError(`the module ${module} could not be loaded: ${why}`, { cause: error });
+  });
+  const candidates = Array.isArray(exports['default']) ? exports['default'] : Object.values(exports);
+  // One command under two names is still one.
+  const commands = [...new Set(candidates.filter((candidate) => isCommandDefinition(candidate)))];
+  if (commands.length === 0) {
+    throw new ConfigurationError(
+      `the module ${module} exports no command; export what defineCommand returns`,
+    );
+  }
+  const { onDeadLetter } = exports;
+  if (onDeadLetter === undefined) return { commands, hooks: {} };
+  if (typeof onDeadLetter === 'function')
+    return { commands, hooks: { onDeadLetter: onDeadLetter as DeadLetterHook } };
+  throw new ConfigurationError(
+    `the module ${module} exports an onDeadLetter that is no function; export async function onDeadLetter(alert) { … }`,
+  );
+}

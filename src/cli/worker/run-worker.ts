@@ -1,0 +1,82 @@
+/**
+ * The process of `inbox worker`.
+ *
+ * @module
+ */
+import { NativeConnection } from '@temporalio/worker';
+import { readSettings } from '../../settings.ts';
+import { readDatabaseUrl } from '../../platform/postgres-url.ts';
+import { readTemporal } from '../../temporal/connection-config.ts';
+import { InboxError } from '../../core/errors.ts';
+import { createOutboxRelay } from '../../outbox/relay.ts';
+import type { Publisher } from '../../core/published-event.ts';
+import { installRuntime, workerLog } from '../../temporal/runtime.ts';
+import { createInboxWorker } from '../../worker.ts';
+import { unreachable } from '../shared/context.ts';
+import { loadCommands } from './load-commands.ts';
+import { answer } from '../shared/output.ts';
+import { loadPublisher } from './publisher.ts';
+
+export interface WorkerFlags {
+  buildId?: string;
+  publish?: string;
+}
+
+/** @param started - called when it works */
+export async function runWorker(
+  module: string,
+  { buildId, publish }: WorkerFlags,
+  started: () => void,
+): Promise<void> {
+  const databaseUrl = readDatabaseUrl();
+  const { connectionOptions, namespace } = readTemporal();
+  const { commands, hooks } = await loadCommands(module);
+  const publisher = publish === undefined ? null : await loadPublisher(publish);
+  installRuntime();
+  const connection = await NativeConnection.connect(connectionOptions).catch((error: unknown) => {
+    throw unreachable(connectionOptions.address, error);
+  });
+  try {
+    const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
+    const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
+    workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
+    const types = commands.map(({ type }) => type);
+    answer({ commands: types, namespace, taskQueue: readSettings().taskQueue }, () => {});
+    started();
+    const relay = publisher && startRelay(databaseUrl, publisher);
+    try {
+      await worker.run();
+    } catch (error) {
+      workerLog.error('worker failed', { error });
+      // Temporal's threads may never end after a forced shutdown. What is left behind the next worker finds in Postgres.
+      process.exit(1);
+    } finally {
+      await relay?.stop();
+    }
+    workerLog.info('worker stopped');
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Runs beside the worker: whatever becomes of it, commands go on. */
+function startRelay(databaseUrl: string, publisher: Publisher): { stop(): Promise<void> } {
+  const relay = createOutboxRelay({
+    databaseUrl,
+    publish: (events, signal) => publisher.publish(events, signal),
+    log: workerLog,
+  });
+  const running = relay.run().catch((error: unknown) => {
+    const problem = error instanceof InboxError ? error.message : undefined;
+    workerLog.error('outbox relay ended; events wait in the outbox', { error, problem });
+  });
+  return {
+    async stop() {
+      relay.stop();
+      await running;
+      await publisher.close?.().catch((error: unknown) => {
+        workerLog.warn('the publisher did not close', { error });
+      });
+    },
+  };
+}

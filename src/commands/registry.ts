@@ -1,0 +1,160 @@
+/**
+ * The commands a worker knows, with every setting checked and resolved once, at start.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import { isLongerThan } from '../core/characters.ts';
+import type { CommandDefinition } from './define-command.ts';
+import { toMilliseconds } from '../core/duration.ts';
+import type { Duration } from '../core/duration.ts';
+import { InvalidCommandError } from '../core/errors.ts';
+import type { RetryOptions, RetryPolicy } from '../core/retry-policy.ts';
+import { DEFAULT_RETRY_POLICY } from '../core/retry-policy.ts';
+
+export const DEFAULT_TIMEOUT_MS = 10_000;
+/** A first attempt is a local activity and holds a slot for workflow tasks; more than this is `longRunning`. */
+export const MAX_SHORT_TIMEOUT_MS = 60_000;
+const DEFAULT_LONG_TIMEOUT_MS = 3_600_000;
+
+export interface RegisteredCommand {
+  readonly definition: CommandDefinition;
+  readonly type: string;
+  readonly retry: RetryPolicy;
+  readonly timeoutMs: number;
+  readonly longRunning: boolean;
+  readonly express: boolean;
+  /** Express, and its workflow is started once it is Completed. */
+  readonly recorded: boolean;
+  readonly effects: 'database' | 'external';
+}
+
+export type Registry = ReadonlyMap<string, RegisteredCommand>;
+
+/**
+ * @throws InvalidCommandError for a type declared twice, and for settings that make no sense.
+ */
+export function createRegistry(commands: readonly CommandDefinition[]): Registry {
+  const registry = new Map<string, RegisteredCommand>();
+  for (const definition of commands) {
+    const command = register(definition);
+    if (registry.has(command.type)) throw new InvalidCommandError(command.type, 'is declared twice');
+    registry.set(command.type, command);
+  }
+  return registry;
+}
+
+/** Whether a module's export is a command: people export other things beside them. */
+export function isCommandDefinition(value: unknown): value is CommandDefinition {
+  const { type, schema, handle } = (value ?? {}) as Partial<CommandDefinition>;
+  return typeof type === 'string' && typeof handle === 'function' && typeof schema?.safeParse === 'function';
+}
+
+function register(definition: CommandDefinition): RegisteredCommand {
+  if (!isCommandDefinition(definition)) {
+    throw new InvalidCommandError(
+      String((definition as { type?: unknown })?.type),
+      'needs type, schema and handle',
+    );
+  }
+  const { type } = definition;
+  const parsed = settings.safeParse(definition);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new InvalidCommandError(type, `${issue.path.join('.')}: ${issue.message}`);
+  }
+  const { longRunning = false, express = false } = definition;
+  if (longRunning && express) {
+    throw new InvalidCommandError(
+      type,
+      'is express or longRunning: a long attempt needs its workflow from the start',
+    );
+  }
+  return {
+    definition,
+    type,
+    longRunning,
+    express: express !== false,
+    recorded: express === 'recorded',
+    effects: definition.effects ?? 'database',
+    retry: resolveRetry(type, definition.retry ?? {}),
+    timeoutMs: resolveTimeout(type, definition.timeout, longRunning),
+  };
+}
+
+const duration = z.union([z.number(), z.string()], 'takes milliseconds or text such as 10s');
+const settings = z.object({
+  type: z
+    .string()
+    .min(1, 'is empty')
+    .refine((value) => !isLongerThan(value, 200), 'is longer than 200 characters')
+    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
+  timeout: duration.optional(),
+  longRunning: z.boolean('is true or false').optional(),
+  express: z.union([z.boolean(), z.literal('recorded')], "is true, false or 'recorded'").optional(),
+  effects: z.enum(['database', 'external'], 'is database or external').optional(),
+  retry: z
+    .strictObject({
+      maximumAttempts: z
+        .int('is a whole number')
+        .min(1, 'is at least 1')
+        .max(10_000, 'is at most 10000')
+        .optional(),
+      initialInterval: duration.optional(),
+      backoffCoefficient: z
+        .number('is a number')
+        .min(1, 'is at least 1')
+        .max(100, 'is at most 100')
+        .optional(),
+      maximumInterval: duration.optional(),
+    })
+    .optional(),
+});
+
+function resolveRetry(type: string, options: RetryOptions): RetryPolicy {
+  const initialIntervalMs = milliseconds(type, 'retry.initialInterval', options.initialInterval);
+  const maximumIntervalMs = milliseconds(type, 'retry.maximumInterval', options.maximumInterval);
+  const initial =
+    initialIntervalMs ?? Math.min(DEFAULT_RETRY_POLICY.initialIntervalMs, maximumIntervalMs ?? Infinity);
+  const maximum = maximumIntervalMs ?? Math.max(DEFAULT_RETRY_POLICY.maximumIntervalMs, initial);
+  if (maximum < initial) {
+    throw new InvalidCommandError(
+      type,
+      `retry.maximumInterval (${maximum} ms) is below initialInterval (${initial} ms)`,
+    );
+  }
+  return {
+    maximumAttempts: options.maximumAttempts ?? DEFAULT_RETRY_POLICY.maximumAttempts,
+    initialIntervalMs: initial,
+    backoffCoefficient: options.backoffCoefficient ?? DEFAULT_RETRY_POLICY.backoffCoefficient,
+    maximumIntervalMs: maximum,
+  };
+}
+
+function resolveTimeout(type: string, timeout: Duration | undefined, longRunning: boolean): number {
+  const timeoutMs =
+    milliseconds(type, 'timeout', timeout) ?? (longRunning ? DEFAULT_LONG_TIMEOUT_MS : DEFAULT_TIMEOUT_MS);
+  if (timeoutMs > MAX_SHORT_TIMEOUT_MS && !longRunning) {
+    throw new InvalidCommandError(
+      type,
+      `timeout: over ${MAX_SHORT_TIMEOUT_MS / 1000} s needs longRunning: true (a first attempt holds a workflow-task slot)`,
+    );
+  }
+  return timeoutMs;
+}
+
+/** JavaScript's timers and Postgres's timeouts count milliseconds in 31 bits. */
+const MAX_DURATION_MS = 24 * 24 * 3_600_000;
+
+/** Milliseconds, from 1 to 24 days, or undefined where nothing is set. */
+function milliseconds(type: string, setting: string, value: Duration | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const ms = toMilliseconds(value);
+  if (ms === null || ms < 1 || ms > MAX_DURATION_MS) {
+    throw new InvalidCommandError(
+      type,
+      `${setting}: ${JSON.stringify(value)} is no duration between 1 ms and 24 days, such as 500, '10s' or '5 minutes'`,
+    );
+  }
+  return ms;
+}

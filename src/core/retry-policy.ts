@@ -1,0 +1,64 @@
+/**
+ * When a transient failure is tried again.
+ *
+ * @module
+ */
+import type { Duration } from './duration.ts';
+
+export interface RetryOptions {
+  /** Attempts in all, the first included, before the command becomes a dead letter. Default 10. */
+  maximumAttempts?: number;
+  /** Delay after the first failure, less up to a quarter at random. Default 1 s. */
+  initialInterval?: Duration;
+  /** Each further delay is this many times the one before. Default 2. */
+  backoffCoefficient?: number;
+  /** No delay is longer. Default 5 minutes. */
+  maximumInterval?: Duration;
+}
+
+/** A retry policy with every field resolved; intervals in milliseconds. */
+export interface RetryPolicy {
+  maximumAttempts: number;
+  initialIntervalMs: number;
+  backoffCoefficient: number;
+  maximumIntervalMs: number;
+}
+
+export const DEFAULT_RETRY_POLICY: RetryPolicy = {
+  maximumAttempts: 10,
+  initialIntervalMs: 1_000,
+  backoffCoefficient: 2,
+  maximumIntervalMs: 300_000,
+};
+
+/**
+ * Milliseconds to wait after the given number of failed attempts (1 or more): the same formula that Temporal applies.
+ *
+ * Source: https://docs.temporal.io/encyclopedia/retry-policies
+ */
+export function backoffDelayMs(policy: RetryPolicy, failedAttempts: number): number {
+  const delay = policy.initialIntervalMs * policy.backoffCoefficient ** (failedAttempts - 1);
+  return Math.round(Math.min(delay, policy.maximumIntervalMs));
+}
+
+/** A delay is shortened by up to this share. */
+const JITTER = 0.25;
+
+/**
+ * Milliseconds until a command's next attempt: {@link backoffDelayMs}, shortened by up to a quarter at random. Thousands of
+ * commands that failed together then do not come back together. The row and Temporal are given the same result.
+ *
+ * @param random - from 0 to below 1, like `Math.random`
+ */
+export function retryDelayMs(
+  policy: RetryPolicy,
+  failedAttempts: number,
+  random: () => number = Math.random,
+): number {
+  return Math.round(backoffDelayMs(policy, failedAttempts) * (1 - JITTER * random()));
+}
+
+/** Whether the given number of failed attempts uses the policy up. */
+export function isExhausted(policy: RetryPolicy, failedAttempts: number): boolean {
+  return failedAttempts >= policy.maximumAttempts;
+}

@@ -1,0 +1,140 @@
+/**
+ * First attempts of express commands in this process: how many run, and what becomes of those that did not complete.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import type { CommandLog } from '../core/command-log.ts';
+import type { Json } from '../core/json.ts';
+import { crashPoint } from '../platform/crash-points.ts';
+import type { ReservedSlot } from '../sending/local-workers.ts';
+import type { Recorder } from './recorder.ts';
+import { startEntry, withinStartLimit } from '../temporal/start-workflow.ts';
+import type { Starter } from '../temporal/start-workflow.ts';
+import type { Entry, RecordMark } from '../store/entries.ts';
+import { noteWorkflowsStarted } from '../store/dispatch.ts';
+import { TakenIds } from '../temporal/taken-ids.ts';
+import { TypeSlots } from './type-slots.ts';
+import type { Room } from './type-slots.ts';
+
+export interface ExpressLaneOptions extends Starter {
+  /** The types of the commands that are express. */
+  types: readonly string[];
+  /** First attempts at the same time. */
+  slots: number;
+  /** Of these, the ones whose workflow is started once they are Completed. */
+  recordedTypes: readonly string[];
+  recorder: Recorder;
+  /** Runs a claimed entry; `handOver` when it needs a workflow now. */
+  attempt: (
+    entry: Entry,
+    record?: RecordMark,
+  ) => Promise<{ kind: 'completed'; result: Json } | { kind: 'settled' | 'handOver' }>;
+  pool: Pool;
+  log: CommandLog;
+}
+
+export class ExpressLane {
+  readonly types: readonly string[];
+  readonly slots: TypeSlots;
+  readonly #options: ExpressLaneOptions;
+  readonly #running = new Set<Promise<void>>();
+  readonly #reserved = new Set<Promise<void>>();
+  readonly #taken: TakenIds;
+  #closed = false;
+
+  constructor(options: ExpressLaneOptions) {
+    this.#options = options;
+    this.#taken = new TakenIds(options.log);
+    this.types = options.types;
+    this.slots = new TypeSlots(options.slots, options.types.length);
+  }
+
+  /**
+   * How many entries to claim now. When nearly all slots are in use, only types without a slot get room: a claim after each
+   * attempt would cost as much as the attempt.
+   */
+  room(): Room {
+    const room = this.slots.room();
+    if (!this.isNearlyFull) return room;
+    return { total: this.slots.free || 1, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
+  }
+
+  get isNearlyFull(): boolean {
+    return this.slots.open < this.slots.few;
+  }
+
+  /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
+  reserve(type: string): ReservedSlot | null {
+    if (this.#closed || !this.types.includes(type) || !this.slots.tryTakeForSender(type)) return null;
+    let settle!: () => void;
+    const reserved = new Promise<void>((resolve) => (settle = resolve));
+    this.#reserved.add(reserved);
+    const end = () => {
+      if (!this.#reserved.delete(reserved)) return;
+      this.slots.release(type);
+      settle();
+    };
+    return {
+      taken: 'claimed',
+      run: (entry) => {
+        this.run(entry);
+        end();
+      },
+      release: end,
+    };
+  }
+
+  run(entry: Entry): void {
+    this.slots.take(entry.commandType);
+    const attempt = this.#run(entry).finally(() => {
+      this.#running.delete(attempt);
+      this.slots.release(entry.commandType);
+    });
+    this.#running.add(attempt);
+  }
+
+  /** Takes no more, and waits for those that run. */
+  async drain(): Promise<void> {
+    this.#closed = true;
+    while (this.#reserved.size + this.#running.size > 0) {
+      await Promise.all([...this.#reserved, ...this.#running]);
+    }
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    const { log } = this.#options;
+    const { messageId, commandType } = entry;
+    try {
+      if ((await this.#attempt(entry)) === 'handOver') await this.#handOver(entry);
+    } catch (error) {
+      // The reconciler starts its workflow once the ID is free.
+      if (this.#taken.report(error)) return;
+      const problem =
+        'an express attempt was cut off; its command is taken up again, by the reconciler within half a minute';
+      log.warn(problem, { messageId, commandType, error });
+    }
+  }
+
+  async #attempt(entry: Entry): Promise<'completed' | 'settled' | 'handOver'> {
+    const { attempt, recorder, recordedTypes } = this.#options;
+    if (!recordedTypes.includes(entry.commandType)) return (await attempt(entry)).kind;
+    const place = recorder.reserve();
+    try {
+      const ended = await attempt(entry, place ? 'leased' : 'owed');
+      if (ended.kind !== 'completed') return ended.kind;
+      if (place) place.use({ ...entry, processedAt: new Date(), result: ended.result });
+      else recorder.owe();
+      return ended.kind;
+    } finally {
+      place?.release();
+    }
+  }
+
+  async #handOver(entry: Entry): Promise<void> {
+    await crashPoint('before-hand-over', entry.messageId);
+    await withinStartLimit(entry.messageId, () => startEntry(this.#options, entry));
+    await crashPoint('after-hand-over', entry.messageId);
+    await noteWorkflowsStarted(this.#options.pool, [entry.messageId]);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * Whether the database's roles are there, for `inbox doctor` and `inbox setup`.
+ *
+ * @module
+ */
+import type { Queryable } from '../platform/postgres.ts';
+import type { Verdict } from './finding.ts';
+import { bad, well } from './finding.ts';
+import { findRolesLeft, findUnknownLogins } from '../store/roles.ts';
+
+/** The most logins to name. */
+const MOST_NAMED = 5;
+
+/** What is missing where the user that migrated may not create roles, or the database came from another server. */
+export async function checkRoles(db: Queryable): Promise<Verdict> {
+  const { missing, withoutGrants } = await findRolesLeft(db);
+  const found = [
+    ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
+    ...(withoutGrants.length > 0 ? [`without rights in this database: ${withoutGrants.join(', ')}`] : []),
+  ];
+  if (found.length === 0) return checkLimits(db);
+  const create = missing.map((name) => `create role ${name} nologin;`).join(' ');
+  const asCreator = create && `as a user who may create roles: ${create} then, `;
+  return bad(found.join('; '), `${asCreator}as the owner of the schema inbox: select inbox.grant_roles();`);
+}
+
+async function checkLimits(db: Queryable): Promise<Verdict> {
+  const unknown = await findUnknownLogins(db);
+  if (unknown.length === 0) return well('sender, worker, operator and reader are there');
+  return bad(
+    `inbox.sender_limits limits logins that do not exist: ${unknown.slice(0, MOST_NAMED).join(', ')}`,
+    'correct their names there, or delete the rows: a misspelled login may send everything',
+  );
+}

@@ -1,0 +1,31 @@
+/**
+ * What operators do: look, replay, discard. The command line and any console call these; none has logic of its own.
+ *
+ * @module
+ */
+export { discard, replay, whyPending } from './replay-discard.ts';
+export type { ActionAnswer, Operator } from './replay-discard.ts';
+export { deadLetters, deadLettersOf, failureGroups, list, show, stats } from './queries.ts';
+export type { DeadLetterQuery, EntryStory, InboxStats, StatsOptions } from './queries.ts';
+export {
+  abortCampaign,
+  campaignProgress,
+  DEFAULT_PLAN,
+  followCampaign,
+  listCampaigns,
+  pauseCampaign,
+  previewReplay,
+  resumeCampaign,
+  showCampaign,
+  startCampaign,
+} from './campaigns.ts';
+export type { CampaignRequest, CampaignStory, FollowOptions, ReplayPreview } from './campaigns.ts';
+export { discardAll } from './discard-all.ts';
+export type { BulkDiscard, DiscardAllOptions } from './discard-all.ts';
+export { dryRun } from './dry-run.ts';
+export type { DryRunFailure, DryRunOptions, DryRunResult } from './dry-run.ts';
+export { restore } from './restore.ts';
+export { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from './outbox.ts';
+export type { ParkedEvent } from './outbox.ts';
+export { auditTrail } from './audit.ts';
+export type { AuditFilter, AuditTrailLine } from './audit.ts';

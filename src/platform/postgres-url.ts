@@ -1,0 +1,48 @@
+/**
+ * Where Postgres is, from the environment.
+ *
+ * @module
+ */
+import { ConfigurationError } from '../core/errors.ts';
+import { readVariables } from './environment.ts';
+import type { Environment } from './environment.ts';
+
+/** @throws ConfigurationError saying what to set; never with the URL, which holds a password */
+export function readDatabaseUrl(env: Environment = process.env): string {
+  const url = readUrl(env, 'DATABASE_URL');
+  if (url === null) {
+    throw new ConfigurationError(
+      'DATABASE_URL is not set: give the Postgres that holds the inbox, such as ' +
+        'postgres://user:password@host:5432/database, or run `inbox dev` for an embedded one',
+    );
+  }
+  return url;
+}
+
+/**
+ * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null when it is not set, or empty.
+ *
+ * @throws ConfigurationError when it is not a postgres:// URL that can be read; never with the URL, which holds a password
+ */
+export function readDirectUrl(env: Environment = process.env): string | null {
+  return readUrl(env, 'INBOX_DIRECT_URL');
+}
+
+function readUrl(env: Environment, name: string): string | null {
+  const url = readVariables({ [name]: env[name] }, /./)[name];
+  if (url === undefined) return null;
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is no postgres:// URL`);
+  if (isMisread(url)) {
+    throw new ConfigurationError(
+      `${name} has a user or password with a character that has a meaning in URLs: write %2F for /, %3F for ?, %23 for #`,
+    );
+  }
+  return url;
+}
+
+/** `postgres://user:12/34@host/db`: parts of the password would be read as port and database, which messages repeat. */
+function isMisread(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { username, pathname, search, hash } = new URL(text);
+  return username === '' && (`${pathname}${hash}`.includes('@') || /^\?[^=]*@/.test(search));
+}

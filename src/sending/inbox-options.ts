@@ -1,0 +1,97 @@
+/**
+ * What a sender passes in, checked before it is used: a wrong limit or a wrong client would otherwise show much later, or not
+ * at all.
+ *
+ * @module
+ */
+import type { Pool } from 'pg';
+import { isTransactionAborted } from '../platform/postgres.ts';
+import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
+import { ConfigurationError, UnusableTransactionError } from '../core/errors.ts';
+import type { SqlClient } from '../store/inserts.ts';
+
+const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log'];
+
+/** @throws ConfigurationError naming each option of createInbox that is wrong */
+export function checkInboxOptions(options: Record<string, unknown>): void {
+  const problems = Object.keys(options)
+    .filter((name) => !KNOWN_OPTIONS.includes(name))
+    .map((name) => `${name} is not an option of createInbox`);
+  const { pool, directUrl, commands, maxPayloadBytes: limit, log } = options;
+  if (!isPool(pool)) problems.push('pool must be a pg.Pool');
+  else if (hasEnded(pool)) problems.push(`pool ${POOL_ENDED}`);
+  if (directUrl !== undefined && directUrl !== null && typeof directUrl !== 'string')
+    problems.push('directUrl must be a URL or null');
+  if (commands !== undefined && !Array.isArray(commands)) problems.push('commands must be an array');
+  if (limit !== undefined && !isWhole(limit, 1, DEFAULT_MAX_PAYLOAD_BYTES)) {
+    const range = `a whole number from 1 to ${DEFAULT_MAX_PAYLOAD_BYTES}`;
+    problems.push(`maxPayloadBytes (${show(limit)}) must be ${range}`);
+  }
+  if (log !== undefined && (typeof log !== 'object' || log === null))
+    problems.push('log must be an object with debug, info, warn and error');
+  if (problems.length > 0) throw new ConfigurationError(`createInbox: ${problems.join('; ')}`);
+}
+
+/** JSON has no NaN. */
+function show(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
+}
+
+function isWhole(value: unknown, min: number, max: number): boolean {
+  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+}
+
+const POOL_ENDED = 'was ended; end it after inbox.close()';
+
+/** A pool: it has its own connection for each statement. A client has no counts. */
+function isPool(value: unknown): value is Pool {
+  const { connect, query, totalCount } = (value ?? {}) as Partial<Pool>;
+  return typeof connect === 'function' && typeof query === 'function' && typeof totalCount === 'number';
+}
+
+function hasEnded({ ending, ended }: Pool): boolean {
+  return ending || ended;
+}
+
+/** @throws ConfigurationError when the caller has ended the pool */
+export function checkPoolOpen(pool: Pool): void {
+  if (hasEnded(pool)) throw new ConfigurationError(`the pool of this inbox ${POOL_ENDED}`);
+}
+
+/** A timer's maximum, in ms: a longer one would be over at once. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1;
+
+/** @throws ConfigurationError when it is no time that can be waited for */
+export function checkTimeout(timeoutMs: unknown): void {
+  if (typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS) return;
+  throw new ConfigurationError(
+    `timeoutMs (${show(timeoutMs)}) must be a number of milliseconds from 0 to ${MAX_TIMEOUT_MS}`,
+  );
+}
+
+/**
+ * Runs a send in a transaction of the caller's.
+ *
+ * @throws UnusableTransactionError when `tx` is no transaction, or was aborted by an error before
+ */
+export async function inCallersTransaction<T>(
+  tx: SqlClient,
+  send: (tx: SqlClient) => Promise<T>,
+): Promise<T> {
+  if (typeof (tx as Partial<SqlClient>).query !== 'function')
+    throw new UnusableTransactionError('tx must be a client with query(text, values)');
+  if (isPool(tx)) {
+    throw new UnusableTransactionError(
+      'tx is a pool, and each of its statements has a connection of its own: pass the client that began the transaction',
+    );
+  }
+  try {
+    return await send(tx);
+  } catch (error) {
+    if (!isTransactionAborted(error)) throw error;
+    throw new UnusableTransactionError(
+      'the transaction of tx was aborted by an earlier error; roll it back, and send in a new one',
+      { cause: error },
+    );
+  }
+}

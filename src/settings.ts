@@ -1,0 +1,203 @@
+/**
+ * Settings from the environment, and those that are passed in code: checked once, with the same limits.
+ *
+ * @module
+ */
+import { z } from 'zod';
+import { DEFAULT_MAX_PAYLOAD_BYTES } from './commands/message-validation.ts';
+import { readVariables } from './platform/environment.ts';
+import type { Environment } from './platform/environment.ts';
+import { ConfigurationError } from './core/errors.ts';
+import { DEFAULT_TASK_QUEUE } from './core/protocol.ts';
+import { toMilliseconds } from './core/duration.ts';
+import { parseWebhook, webhookProblems } from './alerts/webhook-settings.ts';
+import type { WebhookSettings } from './alerts/webhook-settings.ts';
+
+export interface InboxSettings {
+  taskQueue: string;
+  /** Limit of a payload and of a result, in bytes of its jsonb's text. */
+  maxPayloadBytes: number;
+  /** First attempts at the same time in one worker. */
+  concurrency: number;
+  /** First attempts of express commands at the same time in one worker. */
+  expressConcurrency: number;
+  /** Retries and long-running attempts at the same time in one worker. */
+  retryConcurrency: number;
+  /** How long attempts in flight may go on after SIGTERM, in ms. */
+  shutdownGraceMs: number;
+  /** How long the event loop of a supervised worker may stand still before it is killed, in ms; 0 is for ever. */
+  watchdogMs: number;
+  /** Where alerts of dead letters are posted to; null is nowhere. */
+  webhook: WebhookSettings | null;
+  /** How long further dead letters of a failure group are gathered after an alert, in ms. */
+  alertWindowMs: number;
+  /** How long an alert is tried before it is given up, in ms. */
+  alertGiveUpMs: number;
+}
+
+const whole = (fallback: number, max: number) =>
+  z.coerce
+    .number('is no number')
+    .int('is no whole number')
+    .min(1, 'is below 1')
+    .max(max, `is above ${max}`)
+    .default(fallback);
+
+/** A duration in text, in ms. */
+const duration = (fallback: string, minMs: number, maxMs: number, problem: string) =>
+  z
+    .string()
+    .default(fallback)
+    .transform((text) => toMilliseconds(text))
+    .refine((ms) => ms !== null && ms >= minMs && ms <= maxMs, problem)
+    .transform(Number);
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+const known = z.object({
+  INBOX_TASK_QUEUE: z
+    .string()
+    .min(1, 'is empty')
+    .max(200, 'is longer than 200 characters')
+    .default(DEFAULT_TASK_QUEUE),
+  // Temporal refuses 2 MB, so more than 1 MiB of payload would get stuck on its way.
+  INBOX_MAX_PAYLOAD_BYTES: whole(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
+  INBOX_CONCURRENCY: whole(32, 1_000),
+  INBOX_EXPRESS_CONCURRENCY: whole(32, 1_000),
+  INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
+  INBOX_SHUTDOWN_GRACE: duration('20s', 0, HOUR_MS, 'is no duration of at most an hour, such as 20s'),
+  // Three times what Temporal gives an attempt without a heartbeat, and more than the longest garbage collection pause.
+  INBOX_WATCHDOG: z
+    .string()
+    .default('30s')
+    .transform((text) => toMilliseconds(text))
+    .refine(
+      (ms) => ms === 0 || (ms !== null && ms >= 2_000 && ms <= 3_600_000),
+      'is neither 0 (off) nor a duration between 2s and an hour, such as 30s',
+    )
+    .transform(Number),
+  // Set to nothing, as a Compose file does, is not set.
+  INBOX_ALERT_URL: z.string().optional(),
+  INBOX_ALERT_SECRET: z.string().optional(),
+  INBOX_ALERT_ALLOW_HTTP: z.enum(['true', 'false', ''], 'is neither true nor false').default('false'),
+  INBOX_ALERT_WINDOW: duration('1m', 0, DAY_MS, 'is no duration of at most a day, such as 1m'),
+  INBOX_ALERT_GIVE_UP: duration(
+    '3d',
+    60_000,
+    30 * DAY_MS,
+    'is no duration between a minute and 30 days, such as 3d',
+  ),
+});
+
+const settings = known
+  .superRefine((values, context) => {
+    const webhook = webhookOf(values);
+    for (const [variable, message] of webhook ? webhookProblems(webhook) : [])
+      context.addIssue({ code: 'custom', path: [variable], message });
+  })
+  .transform((values) => {
+    const webhook = webhookOf(values);
+    return { ...values, webhook: webhook ? parseWebhook(webhook) : null };
+  });
+
+function webhookOf(values: z.output<typeof known>) {
+  const { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: secret, INBOX_ALERT_ALLOW_HTTP: allowHttp } = values;
+  return url ? { url, secret, allowHttp: allowHttp === 'true' } : null;
+}
+
+/** What must not be repeated in an error's message. */
+const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
+
+/** @throws ConfigurationError naming every variable that is wrong */
+export function readSettings(env: Environment = process.env): InboxSettings {
+  const values = readVariables(env, /^INBOX_/);
+  const parsed = settings.safeParse(values);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      return SECRETS.includes(name)
+        ? `${name} ${issue.message}`
+        : `${name} (${JSON.stringify(values[name])}) ${issue.message}`;
+    });
+    throw new ConfigurationError(problems.join('; '));
+  }
+  return {
+    taskQueue: parsed.data.INBOX_TASK_QUEUE,
+    maxPayloadBytes: parsed.data.INBOX_MAX_PAYLOAD_BYTES,
+    concurrency: parsed.data.INBOX_CONCURRENCY,
+    expressConcurrency: parsed.data.INBOX_EXPRESS_CONCURRENCY,
+    retryConcurrency: parsed.data.INBOX_RETRY_CONCURRENCY,
+    shutdownGraceMs: parsed.data.INBOX_SHUTDOWN_GRACE,
+    watchdogMs: parsed.data.INBOX_WATCHDOG,
+    webhook: parsed.data.webhook,
+    alertWindowMs: parsed.data.INBOX_ALERT_WINDOW,
+    alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
+  };
+}
+
+const wholeIfSet = (min: number, max: number) => {
+  const problem = `must be a whole number from ${min} to ${max}`;
+  return z.int(problem).min(min, problem).max(max, problem).optional();
+};
+
+const settingsInCode = z.strictObject({
+  taskQueue: z.string('must be text').min(1, 'is empty').max(200, 'is longer than 200 characters').optional(),
+  maxPayloadBytes: wholeIfSet(1, DEFAULT_MAX_PAYLOAD_BYTES),
+  concurrency: wholeIfSet(1, 1_000),
+  expressConcurrency: wholeIfSet(1, 1_000),
+  retryConcurrency: wholeIfSet(1, 1_000),
+  shutdownGraceMs: wholeIfSet(0, HOUR_MS),
+  watchdogMs: z
+    .int('must be 0 (off) or a whole number from 2000 to 3600000')
+    .refine(
+      (ms) => ms === 0 || (ms >= 2_000 && ms <= HOUR_MS),
+      'must be 0 (off) or a whole number from 2000 to 3600000',
+    )
+    .optional(),
+  webhook: z
+    .strictObject({ url: z.string('must be text'), secrets: z.array(z.string('must be text')) })
+    .superRefine(({ url, secrets }, context) => {
+      // Code may choose http, which the environment must allow explicitly.
+      for (const [variable, message] of webhookProblems({ url, secret: secrets.join(' '), allowHttp: true }))
+        context.addIssue({
+          code: 'custom',
+          path: [variable === 'INBOX_ALERT_URL' ? 'url' : 'secrets'],
+          message,
+        });
+    })
+    .nullable()
+    .optional(),
+  alertWindowMs: wholeIfSet(0, DAY_MS),
+  // Shorter than the environment allows: tests do not wait a minute.
+  alertGiveUpMs: wholeIfSet(1, 30 * DAY_MS),
+});
+
+/**
+ * The settings that are set, checked. Undefined is not set.
+ *
+ * @throws ConfigurationError naming every one that is wrong, or not known; never with a value of the webhook, which is secret
+ */
+export function checkSettings(settings: Partial<InboxSettings> | undefined): Partial<InboxSettings> {
+  const parsed = settingsInCode.safeParse(settings ?? {});
+  if (!parsed.success) {
+    const problems = parsed.error.issues.flatMap((issue) => describe(issue, settings));
+    throw new ConfigurationError(problems.join('; '));
+  }
+  const set = Object.entries(settings ?? {}).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(set);
+}
+
+function describe(issue: z.core.$ZodIssue, settings: unknown): string[] {
+  const place = ['settings', ...issue.path].join('.');
+  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${place}.${key} is not a setting`);
+  const [name] = issue.path;
+  if (name === undefined) return ['settings must be an object'];
+  const shown = name === 'webhook' ? '' : ` (${show((settings as Record<PropertyKey, unknown>)[name])})`;
+  return [`${place}${shown} ${issue.message}`];
+}
+
+/** JSON has no NaN. */
+function show(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
+}

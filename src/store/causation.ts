@@ -1,0 +1,101 @@
+/**
+ * What a message has to do with others, and what left with it.
+ *
+ * @module
+ */
+import type { Queryable } from '../platform/postgres.ts';
+import type { EntryStatus } from '../core/protocol.ts';
+import { ID_AT } from './ids.ts';
+
+/** Another message, as a node of the tree of causes. */
+export interface Kin {
+  messageId: string;
+  commandType: string;
+  status: EntryStatus;
+  /** What directly caused it. */
+  causationId: string | null;
+  /** Steps from the message that was asked for: negative above it, positive below. */
+  depth: number;
+}
+
+const MOST_LEVELS = 10;
+/** Of what a message caused. */
+export const MOST_KIN = 200;
+
+/**
+ * Whatever caused it, directly or not, the first cause first; then whatever it caused, by level, {@link MOST_KIN} at most.
+ * Either way 10 levels: a cycle ends by itself.
+ */
+export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> {
+  const { rows } = await db.query<Kin>(
+    `with recursive above as (
+       select c.message_id, c.command_type, c.status, c.causation_id, -1 as depth
+       from inbox.entries e join inbox.entries c on c.message_id = e.causation_id
+       where e.message_id = $1 and e.causation_id <> e.message_id
+       union all
+       select c.message_id, c.command_type, c.status, c.causation_id, depth - 1
+       from above join inbox.entries c on c.message_id = above.causation_id
+       where depth > -$2::integer and c.message_id <> $1),
+     below as (
+       select message_id, command_type, status, causation_id, 1 as depth
+       from inbox.entries where causation_id = $1 and message_id <> $1
+       union all
+       select c.message_id, c.command_type, c.status, c.causation_id, depth + 1
+       from below join inbox.entries c on c.causation_id = below.message_id collate "default"
+       where depth < $2::integer and c.message_id <> $1)
+     select message_id as "messageId", command_type as "commandType", status, causation_id as "causationId", depth
+     from (select * from above union all (select * from below limit $3)) as kin
+     order by depth, message_id`,
+    [messageId, MOST_LEVELS, MOST_KIN],
+  );
+  return rows;
+}
+
+/** Other messages of its flow, which has the message_id of the command that began it as its correlation_id. */
+export async function countFlow(
+  db: Queryable,
+  messageId: string,
+  correlationId: string | null,
+): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `select count(*)::float8 as count from inbox.entries
+     where (correlation_id = $1 or message_id = $1) and message_id <> $2`,
+    [correlationId ?? messageId, messageId],
+  );
+  return rows[0]!.count;
+}
+
+export interface EmittedEvent {
+  type: string;
+  aggregateType: string;
+  aggregateId: string;
+  createdAt: Date;
+  publishedAt: Date | null;
+}
+
+/**
+ * Events of a completed command that are still in the outbox, in their order. There is no index by message, which every event
+ * would pay for; but their ids hold the time at which they were written: from the transaction's begin, which is
+ * `processed_at`, for as long as an attempt takes.
+ *
+ * @param processedAt - of its entry
+ * @param forMs - how long its attempt may have taken
+ */
+export async function findEvents(
+  db: Queryable,
+  messageId: string,
+  processedAt: Date,
+  forMs: number,
+): Promise<EmittedEvent[]> {
+  const { rows } = await db.query<EmittedEvent>(
+    `select type, aggregatetype as "aggregateType", aggregateid as "aggregateId", created_at as "createdAt",
+            published_at as "publishedAt"
+     from inbox.outbox
+     where id >= ${ID_AT(`$2::timestamptz - interval '1 second'`)}
+       and id < ${ID_AT(`$2::timestamptz + $3::float8 * interval '1 millisecond'`)}
+       and message_id = $1 and type <> 'CommandDeadLettered'
+     order by position`,
+    [messageId, processedAt, forMs],
+  );
+  return rows;
+}

@@ -1,0 +1,137 @@
+/**
+ * Which of the inbox's search attributes Temporal's namespace has. The inbox works without them, and with some of them.
+ *
+ * @module
+ */
+import type { Connection } from '@temporalio/client';
+import { SEARCH_ATTRIBUTES } from '../core/protocol.ts';
+import { shellWord } from '../core/shell.ts';
+import { withinLimit } from '../platform/deadline.ts';
+import type { WithDeadline } from '../platform/deadline.ts';
+
+export type OperatorConnection = Pick<Connection, 'operatorService'> & WithDeadline;
+
+/** Which attributes can be set. */
+export interface UsableAttributes {
+  has(name: string): boolean;
+  /** Called after a start was refused with these attributes and accepted without. */
+  refused?(error: unknown): void;
+}
+
+/** Of a caller that has not looked itself: all of them, or none. */
+export type AttributeChoice = UsableAttributes | boolean;
+
+export function usableOf(choice: AttributeChoice): UsableAttributes {
+  return typeof choice === 'boolean' ? (choice ? ALL_ATTRIBUTES : NO_ATTRIBUTES) : choice;
+}
+
+export const ATTRIBUTE_NAMES: readonly string[] = Object.values(SEARCH_ATTRIBUTES);
+export const ALL_ATTRIBUTES: UsableAttributes = new Set(ATTRIBUTE_NAMES);
+export const NO_ATTRIBUTES: UsableAttributes = new Set();
+
+/** temporal.api.enums.v1.IndexedValueType: numbers of the wire format. */
+const TYPES = ['Unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
+const KEYWORD = TYPES.indexOf('Keyword');
+
+export interface AttributeState {
+  /** Registered as Keyword. */
+  usable: string[];
+  missing: string[];
+  /** Registered with another type, which cannot be changed. */
+  conflicting: { name: string; type: string }[];
+}
+
+/** @throws what the client throws when Temporal cannot be reached or refuses to list them */
+export async function inspectSearchAttributes(
+  connection: OperatorConnection,
+  namespace: string,
+): Promise<AttributeState> {
+  const list = () => connection.operatorService.listSearchAttributes({ namespace });
+  const { customAttributes } = await withinLimit('the list of search attributes', list, {
+    client: connection,
+  });
+  const state: AttributeState = { usable: [], missing: [], conflicting: [] };
+  for (const name of ATTRIBUTE_NAMES) {
+    const type = customAttributes?.[name];
+    if (type === undefined || type === null) state.missing.push(name);
+    else if ((type as number) === KEYWORD) state.usable.push(name);
+    else state.conflicting.push({ name, type: TYPES[type as number] ?? String(type) });
+  }
+  return state;
+}
+
+/**
+ * The names that are not registered as Keyword in the namespace; empty when all can be used.
+ *
+ * @throws as {@link inspectSearchAttributes}
+ */
+export async function missingSearchAttributes(
+  connection: OperatorConnection,
+  namespace: string,
+): Promise<string[]> {
+  const { usable } = await inspectSearchAttributes(connection, namespace);
+  return ATTRIBUTE_NAMES.filter((name) => !usable.includes(name));
+}
+
+/** What is wrong with them and what to do about it; null when all can be used. */
+export function describeProblems(
+  { missing, conflicting }: AttributeState,
+  namespace: string,
+): { problem: string; remedy: string } | null {
+  const problems: string[] = [];
+  const remedies: string[] = [];
+  if (missing.length > 0) {
+    problems.push(`not registered: ${missing.join(', ')}`);
+    remedies.push('run `inbox setup`');
+  }
+  for (const { name, type } of conflicting) {
+    problems.push(`${name} is registered as ${type}, and the inbox needs Keyword`);
+    remedies.push(
+      `a type cannot be changed: if nothing else uses ${name}, remove it (temporal operator search-attribute remove ` +
+        `--namespace ${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
+    );
+  }
+  if (problems.length === 0) return null;
+  return { problem: problems.join('; '), remedy: remedies.join('; ') };
+}
+
+export interface Registration extends AttributeState {
+  /** Registered just now. */
+  registered: string[];
+  /** Why attributes that are missing could not be registered; null when none is missing. */
+  error: unknown;
+}
+
+/** A new attribute is listed a moment after it was added. */
+const LISTED_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 200;
+
+/**
+ * Registers the missing ones, each by itself: one that cannot be registered does not keep the others out. What is listed in the
+ * end counts, because another setup may run at the same time, and a server may ignore an addition.
+ *
+ * @throws as {@link inspectSearchAttributes}
+ */
+export async function registerSearchAttributes(
+  connection: OperatorConnection,
+  namespace: string,
+): Promise<Registration> {
+  const before = await inspectSearchAttributes(connection, namespace);
+  const errors: unknown[] = [];
+  for (const name of before.missing) {
+    const searchAttributes = { [name]: KEYWORD };
+    const add = () => connection.operatorService.addSearchAttributes({ namespace, searchAttributes });
+    await withinLimit(`the registration of ${name}`, add, { client: connection }).catch((error: unknown) => {
+      errors.push(error);
+    });
+  }
+  const deadline = Date.now() + LISTED_WITHIN_MS;
+  for (;;) {
+    const after = await inspectSearchAttributes(connection, namespace);
+    if (after.missing.length <= errors.length || Date.now() > deadline) {
+      const registered = before.missing.filter((name) => after.usable.includes(name));
+      return { ...after, registered, error: after.missing.length === 0 ? null : (errors[0] ?? null) };
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}

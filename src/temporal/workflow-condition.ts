@@ -1,0 +1,100 @@
+/**
+ * What keeps the workflow of a message from working, for `inbox show`, `inbox doctor` and operators' requests.
+ *
+ * @module
+ */
+import { FAILURE, WORKFLOW_TYPE } from '../core/protocol.ts';
+import { describeIntruders, findPollers } from './task-queue-pollers.ts';
+import { withinLimit } from '../platform/deadline.ts';
+import { describeWorkflow, lastTaskFailure } from './workflow-description.ts';
+import type { WorkflowDescription } from './workflow-description.ts';
+import { isOurs, takenBy } from './workflow-owner.ts';
+import type { WorkflowOwner } from './workflow-owner.ts';
+
+export interface WorkflowCondition {
+  /**
+   * none: no workflow is running. taken: a foreign workflow has the ID. failing: its workflow task fails again and again.
+   * wrongInbox: workers of another inbox get its activities. noWorker: nothing polls its task queue. running: nothing is wrong.
+   */
+  kind: 'none' | 'taken' | 'failing' | 'wrongInbox' | 'noWorker' | 'running';
+  /** What was found, in a sentence. */
+  finding: string;
+  /** Null when nothing is wrong. */
+  remedy: string | null;
+}
+
+const MOST_OF_A_FAILURE = 500;
+
+/**
+ * Looks at the workflow of a message.
+ *
+ * @throws what the client throws when Temporal cannot be reached or refuses
+ */
+export function conditionOf(
+  owner: WorkflowOwner,
+  messageId: string,
+  type = WORKFLOW_TYPE,
+  ms = 10_000,
+): Promise<WorkflowCondition> {
+  const { client } = owner;
+  const look = async (): Promise<WorkflowCondition> => {
+    const found = await describeWorkflow(client, messageId);
+    if (!found?.isRunning) return { kind: 'none', finding: 'no workflow is running', remedy: null };
+    if (!isOurs(found, type, owner)) return taken(found);
+    return (await failing(owner, found)) ?? (await unserved(owner, found)) ?? running(found);
+  };
+  return withinLimit(`what the workflow ${messageId} does`, look, { client, ms });
+}
+
+function taken(found: WorkflowDescription): WorkflowCondition {
+  const { problem, remedy } = takenBy(found);
+  return { kind: 'taken', finding: problem, remedy };
+}
+
+async function failing(
+  { client }: WorkflowOwner,
+  found: WorkflowDescription,
+): Promise<WorkflowCondition | null> {
+  if (found.taskAttempt <= 1) return null;
+  const problem = await lastTaskFailure(client, found);
+  if (problem === null) return null;
+  return {
+    kind: 'failing',
+    finding: `its workflow task fails, attempt ${found.taskAttempt}: ${problem.slice(0, MOST_OF_A_FAILURE)}`,
+    remedy:
+      'no request reaches it like this. If the failure tells of another release, run the workers of that release; otherwise ' +
+      `terminate the workflow (run ${found.runId}): the inbox starts it again by itself, for a dead letter with the next replay or discard`,
+  };
+}
+
+async function unserved(
+  { client, inbox = null }: WorkflowOwner,
+  found: WorkflowDescription,
+): Promise<WorkflowCondition | null> {
+  const pollers = await findPollers(client, client.options.namespace, found.taskQueue, inbox);
+  if (pollers.workflow.length === 0) {
+    return {
+      kind: 'noWorker',
+      finding: `no worker has polled its task queue ${found.taskQueue} in the last 90 s`,
+      remedy: 'start a worker with this INBOX_TASK_QUEUE',
+    };
+  }
+  const misled = found.activities.find(({ failureType }) => failureType === FAILURE.wrongInbox);
+  const intruders = describeIntruders({ ...pollers, strangers: [] }, found.taskQueue);
+  if (!misled && !intruders) return null;
+  return {
+    kind: 'wrongInbox',
+    finding:
+      intruders?.problem ?? `workers of another inbox get its activities (task queue ${found.taskQueue})`,
+    remedy: intruders?.remedy ?? 'give each inbox its own INBOX_TASK_QUEUE',
+  };
+}
+
+function running({ taskQueue, runId, activities }: WorkflowDescription): WorkflowCondition {
+  const doing = activities.map(({ type, attempt }) => `${type}, attempt ${attempt}`).join('; ');
+  return {
+    kind: 'running',
+    finding: `its workflow is running on task queue ${taskQueue} (run ${runId})${doing === '' ? '' : `: ${doing}`}`,
+    remedy: null,
+  };
+}

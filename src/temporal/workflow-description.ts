@@ -1,0 +1,103 @@
+/**
+ * What Temporal says about a workflow. Reads the raw answer: a foreign workflow may have a memo or search attributes that the
+ * client cannot decode.
+ *
+ * @module
+ */
+import type { Client } from '@temporalio/client';
+import { GRPC, grpcCodeOf } from './grpc-error.ts';
+import { INBOX_MEMO } from '../core/protocol.ts';
+
+export interface PendingActivity {
+  type: string;
+  attempt: number;
+  /** The type of its last failure, such as `WrongInbox`; null for none. */
+  failureType: string | null;
+}
+
+export interface WorkflowDescription {
+  workflowId: string;
+  runId: string;
+  type: string;
+  taskQueue: string;
+  isRunning: boolean;
+  /** The id of the inbox that started it; null when it was started by another client or an older release. */
+  inbox: string | null;
+  /** Attempt of its pending workflow task, 0 for none. Above 1: the last one failed or timed out. */
+  taskAttempt: number;
+  activities: PendingActivity[];
+}
+
+/** temporal.api.enums.v1.WorkflowExecutionStatus */
+const RUNNING = 1;
+
+/** Whether Temporal refuses this kind of call to this client, which asking again does not change. */
+export function isDenied(error: unknown): boolean {
+  const code = grpcCodeOf(error);
+  return code === GRPC.permissionDenied || code === GRPC.unauthenticated || code === GRPC.unimplemented;
+}
+
+/**
+ * The latest run with this workflow ID; null when there is none.
+ *
+ * @throws what the client throws when Temporal cannot be reached or refuses
+ */
+export async function describeWorkflow(
+  client: Client,
+  workflowId: string,
+): Promise<WorkflowDescription | null> {
+  const { namespace } = client.options;
+  const request = { namespace, execution: { workflowId } };
+  try {
+    const {
+      workflowExecutionInfo: info,
+      executionConfig,
+      pendingWorkflowTask,
+      pendingActivities,
+    } = await client.workflowService.describeWorkflowExecution(request);
+    return {
+      workflowId,
+      runId: info?.execution?.runId ?? '',
+      type: info?.type?.name ?? '',
+      taskQueue: executionConfig?.taskQueue?.name || info?.taskQueue || '',
+      isRunning: Number(info?.status) === RUNNING,
+      inbox: readText(info?.memo?.fields?.[INBOX_MEMO]?.data),
+      taskAttempt: pendingWorkflowTask?.attempt ?? 0,
+      activities: (pendingActivities ?? []).map(({ activityType, attempt, lastFailure }) => ({
+        type: activityType?.name ?? '',
+        attempt: attempt ?? 1,
+        failureType: lastFailure?.applicationFailureInfo?.type ?? null,
+      })),
+    };
+  } catch (error) {
+    if (grpcCodeOf(error) === GRPC.notFound) return null;
+    throw error;
+  }
+}
+
+/** The last failures of workflow tasks are near the end of the history. */
+const LAST_EVENTS = 20;
+
+/** Why the last workflow task of a run failed; null when none of its last events says. */
+export async function lastTaskFailure(
+  client: Client,
+  { workflowId, runId }: Pick<WorkflowDescription, 'workflowId' | 'runId'>,
+): Promise<string | null> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistoryReverse({
+    namespace: client.options.namespace,
+    execution: { workflowId, runId },
+    maximumPageSize: LAST_EVENTS,
+  });
+  const failed = (history?.events ?? []).find((event) => event.workflowTaskFailedEventAttributes);
+  return failed?.workflowTaskFailedEventAttributes?.failure?.message ?? null;
+}
+
+function readText(data: Uint8Array | null | undefined): string | null {
+  if (!data) return null;
+  try {
+    const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'));
+    return typeof value === 'string' ? value : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,401 @@
+/**
+ * Transactions inside that of an attempt, as ORMs begin them: savepoints, so that nothing is committed before everything is.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { sql as drizzleSql } from 'drizzle-orm';
+import { drizzle } from 'drizzle-orm/node-postgres';
+import { Kysely, PostgresDialect } from 'kysely';
+import knexFactory from 'knex';
+import type { Knex } from 'knex';
+import { Pool, Query } from 'pg';
+import type { PoolClient } from 'pg';
+import Cursor from 'pg-cursor';
+import { z } from 'zod';
+import type { HandlerContext, Transaction } from '../../../src/commands/define-command.ts';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { dryRun } from '../../../src/operations/index.ts';
+import { listFailures } from '../../../src/store/failures.ts';
+import { createTestInbox, rows } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+
+type Context = HandlerContext<{ behaviour: string; how?: string }>;
+
+/** Only the parts of an ORM that the tests need: a statement that writes a row, and a transaction around a function. */
+interface Orm {
+  write: (what: string) => Promise<unknown>;
+  transaction: (work: (inner: Orm) => Promise<void>) => Promise<void>;
+  isolated: (work: () => Promise<void>) => Promise<void>;
+}
+
+const knex = knexFactory({ client: 'pg' });
+
+const orms: Record<string, (tx: Transaction) => Orm> = {
+  drizzle(tx) {
+    type Db = Pick<ReturnType<typeof drizzle>, 'execute' | 'transaction'>;
+    const wrap = (db: Db): Orm => ({
+      write: (what) => db.execute(drizzleSql`insert into effects (what) values (${what})`),
+      transaction: (work) => db.transaction((inner) => work(wrap(inner))),
+      isolated: (work) => db.transaction(work, { isolationLevel: 'serializable' }),
+    });
+    return wrap(drizzle(tx as PoolClient));
+  },
+  kysely(tx) {
+    type Db = Kysely<{ effects: { what: string } }>;
+    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const wrap = (db: Db, nested = false): Orm => ({
+      write: (what) => db.insertInto('effects').values({ what }).execute(),
+      // Kysely itself nests none; a second instance does.
+      transaction: (work) =>
+        (nested ? create() : db).transaction().execute((inner) => work(wrap(inner, true))),
+      isolated: (work) => db.transaction().setIsolationLevel('serializable').execute(work),
+    });
+    const create = (): Db => new Kysely({ dialect: new PostgresDialect({ pool }) });
+    return wrap(create());
+  },
+  knex(tx) {
+    const wrap = (db: Knex, options: object): Orm => ({
+      write: async (what) => {
+        const query = db('effects').insert({ what });
+        return db === knex ? query.connection(tx) : query;
+      },
+      transaction: (work) => db.transaction((inner) => work(wrap(inner, {})), options),
+      isolated: (work) => db.transaction(work, { ...options, isolationLevel: 'serializable' }),
+    });
+    return wrap(knex, { connection: tx });
+  },
+  'tx itself'(tx) {
+    const orm: Orm = {
+      write: (what) => tx.query('insert into effects (what) values ($1)', [what]),
+      async transaction(work) {
+        await tx.query('BEGIN;');
+        try {
+          await work(orm);
+          await tx.query({ text: 'end transaction' });
+        } catch (error) {
+          await tx.query('ABORT');
+          throw error;
+        }
+      },
+      async isolated(work) {
+        await tx.query('start transaction read write, isolation level serializable');
+        await work();
+        await tx.query('commit');
+      },
+    };
+    return orm;
+  },
+};
+
+const undone = new Error('only the inner part');
+const ignoreUndone = (error: unknown) => {
+  if (error !== undone) throw error;
+};
+
+/** What a handler does with an ORM; `write` notes what must stay under the names that begin with `kept`. */
+const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
+  async commits(orm) {
+    await orm.write('kept before');
+    await orm.transaction((inner) => inner.write('kept inside').then(() => {}));
+    await orm.write('kept after');
+    return 'done';
+  },
+  async rollsBackTheInnerPart(orm) {
+    await orm.write('kept before');
+    await orm
+      .transaction(async (inner) => {
+        await inner.write('lost');
+        throw undone;
+      })
+      .catch(ignoreUndone);
+    await orm.write('kept after');
+    return 'done';
+  },
+  async survivesAFailedStatement(orm) {
+    await orm.write('kept before');
+    await orm
+      .transaction(async (inner) => {
+        await inner.write('lost');
+        await inner.write(null as never);
+      })
+      .catch(() => {});
+    await orm.write('kept after');
+    return 'done';
+  },
+  async nestsTwice(orm) {
+    await orm.transaction(async (outer) => {
+      await outer.write('kept outer');
+      await outer
+        .transaction(async (inner) => {
+          await inner.write('lost');
+          throw undone;
+        })
+        .catch(ignoreUndone);
+      await outer.transaction((inner) => inner.write('kept inner').then(() => {}));
+    });
+    return 'done';
+  },
+  async rollsBackBoth(orm) {
+    await orm
+      .transaction(async (outer) => {
+        await outer.transaction((inner) => inner.write('lost').then(() => {}));
+        throw undone;
+      })
+      .catch(ignoreUndone);
+    await orm.write('kept after');
+    return 'done';
+  },
+  async failsAfterwards(orm, { generation }) {
+    await orm.transaction((inner) => inner.write('kept once').then(() => {}));
+    if (generation === 0) throw new Error('not this time');
+    return 'done';
+  },
+  async isolates(orm) {
+    await orm.isolated(async () => {
+      await orm.write('lost');
+    });
+  },
+  async leavesOneOpen(orm) {
+    void orm.transaction(async (inner) => {
+      await inner.write('lost');
+      await new Promise(() => {});
+    });
+    await orm.write('lost');
+  },
+};
+
+const useOrm = defineCommand({
+  type: 'UseOrm',
+  schema: z.object({ behaviour: z.string(), how: z.string() }),
+  retry: { maximumAttempts: 1 },
+  timeout: '5s',
+  handle: (context: Context) => {
+    const orm = orms[context.payload.how!]!(context.tx);
+    return uses[context.payload.behaviour]!(orm, context);
+  },
+});
+
+const INSERT = `insert into effects values ('committed')`;
+
+/** None of them may commit anything, whatever it does with the refusal. */
+const ending: Record<string, (tx: Transaction) => unknown> = {
+  commit: (tx) => tx.query('commit'),
+  'a swallowed commit': (tx) => tx.query('commit').catch(() => {}),
+  end: (tx) => tx.query('END'),
+  rollback: (tx) => tx.query('rollback'),
+  abort: (tx) => tx.query('abort work'),
+  'a commit that begins the next': (tx) => tx.query('commit and chain'),
+  'a prepared transaction': (tx) => tx.query(`prepare transaction 'x'`),
+  'a prepared one that commits': (tx) => tx.query(`commit prepared 'x'`),
+  'several statements': (tx) => tx.query(`${INSERT}; commit; begin`),
+  'a nested one in a single text': (tx) => tx.query(`begin; ${INSERT}; commit`),
+  'a comment before it': (tx) => tx.query('/* ; */ -- x\n commit'),
+  'a config': (tx) => tx.query({ text: 'commit', values: [] }),
+  'a prepared name': (tx) => tx.query({ name: 'end-it', text: 'commit' }),
+  'a callback': (tx) =>
+    new Promise((resolve) => {
+      const returned: unknown = tx.query('commit', (error: Error | null) => resolve(error?.message));
+      assert.equal(returned, undefined);
+    }),
+  'a config with a callback': (tx) =>
+    new Promise((resolve) => void tx.query({ text: 'commit', callback: resolve } as never)),
+  'an object that submits': (tx) => {
+    const query = new Query('commit');
+    tx.query(query);
+    return new Promise((resolve) => query.on('error', resolve));
+  },
+  'a cursor': (tx) =>
+    tx
+      .query(new Cursor('commit'))
+      .read(1)
+      .catch(() => {}),
+  'an object without a text': (tx) => void tx.query({ submit() {}, handleError() {} } as never),
+  'one commit too many': async (tx) => {
+    await tx.query('begin');
+    await tx.query('commit');
+    await tx.query('commit');
+  },
+  'none that is awaited': (tx) =>
+    void ['commit', 'begin', INSERT, 'commit'].map((text) => void tx.query(text)),
+};
+
+const endIt = defineCommand({
+  type: 'EndIt',
+  schema: z.object({ behaviour: z.string() }),
+  retry: { maximumAttempts: 3, initialInterval: '10ms' },
+  async handle({ payload, tx }) {
+    await tx.query(INSERT);
+    await ending[payload.behaviour]!(tx);
+  },
+});
+
+/** Postgres itself refuses these inside a transaction block. */
+const refusedByPostgres: Record<string, string> = {
+  'a DO block': `do $$ begin insert into effects values ('committed'); commit; end $$`,
+  'a procedure': 'call commits_inside()',
+};
+
+const other: Record<string, (context: Context) => Promise<unknown>> = {
+  'a DO block': ({ tx }) => tx.query(refusedByPostgres['a DO block']!).then(() => 'done'),
+  'a procedure': ({ tx }) => tx.query(refusedByPostgres['a procedure']!).then(() => 'done'),
+  async 'reads with a cursor'({ tx }) {
+    await tx.query(new Cursor('select 1')).read(10);
+  },
+  async 'makes a pool of it'({ tx }) {
+    await new Pool(tx as never).query(INSERT);
+  },
+  async 'uses callbacks'({ tx }) {
+    const asked = (text: string, ...values: unknown[]) =>
+      new Promise((resolve, reject) =>
+        (tx.query as (...args: unknown[]) => unknown)(
+          text,
+          ...values,
+          (error: Error | null, result: unknown) =>
+            error ? reject(error) : resolve((result as { rows: unknown[] }).rows),
+        ),
+      );
+    await asked('begin');
+    const failed = await asked('select 1 / $1::int', [0]).catch((error: Error) => error.message);
+    await asked('rollback');
+    return { failed, rows: (await asked('select 1 as one')) as never };
+  },
+  async 'asks many things at once'({ tx }) {
+    const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => tx.query('select $1::int as n', [n])));
+    return answers.map(({ rows: [row] }) => (row as { n: number }).n);
+  },
+};
+
+const misc = defineCommand({
+  type: 'Misc',
+  schema: z.object({ behaviour: z.string() }),
+  retry: { maximumAttempts: 1 },
+  handle: (context) => other[context.payload.behaviour]!(context),
+});
+
+describe('a transaction inside that of an attempt', () => {
+  let inbox: TestInbox;
+
+  before(async () => {
+    inbox = await createTestInbox();
+    await inbox.pool.query('create table effects (what text not null)');
+    await inbox.pool.query(
+      `create procedure commits_inside() language plpgsql as $$ begin insert into effects values ('committed'); commit; end $$`,
+    );
+    await inbox.startWorker([useOrm, endIt, misc]);
+  });
+  after(async () => {
+    await knex.destroy();
+    await inbox.close();
+  });
+
+  let count = 0;
+  async function run(commandType: string, payload: { behaviour: string; how?: string }) {
+    await inbox.pool.query('truncate effects');
+    const messageId = inbox.id(`nested-${(count += 1)}`);
+    const handle = await inbox.start(messageId, { commandType, payload });
+    return { messageId, handle };
+  }
+  async function dies(commandType: string, payload: { behaviour: string; how?: string }) {
+    const { messageId } = await run(commandType, payload);
+    const entry = await inbox.reaches(messageId, 'DeadLetter');
+    return { messageId, entry, failures: await listFailures(inbox.pool, messageId) };
+  }
+  const effects = async () =>
+    (await rows<{ what: string }>(inbox.pool, 'select what from effects')).map(({ what }) => what);
+
+  for (const how of Object.keys(orms)) {
+    describe(`with ${how}`, () => {
+      for (const [behaviour, kept] of [
+        ['commits', ['kept before', 'kept inside', 'kept after']],
+        ['rollsBackTheInnerPart', ['kept before', 'kept after']],
+        ['survivesAFailedStatement', ['kept before', 'kept after']],
+        ['nestsTwice', ['kept outer', 'kept inner']],
+        ['rollsBackBoth', ['kept after']],
+      ] as const) {
+        it(`is a savepoint: ${behaviour}`, async () => {
+          const { handle } = await run('UseOrm', { behaviour, how });
+          assert.equal(await handle.result(), 'done');
+          assert.deepEqual(await effects(), [...kept]);
+        });
+      }
+
+      it('commits nothing when the handler fails after it, and a replay does the work once', async () => {
+        const { messageId } = await dies('UseOrm', { behaviour: 'failsAfterwards', how });
+        assert.deepEqual(await effects(), []);
+        await inbox.client.workflow.getHandle(messageId).signal('replay', {});
+        await inbox.reaches(messageId, 'Completed');
+        assert.deepEqual(await effects(), ['kept once']);
+      });
+
+      it('that asks for another isolation level is refused and says what to do', async () => {
+        const { entry } = await dies('UseOrm', { behaviour: 'isolates', how });
+        assert.match(
+          entry.error!,
+          /^UnsupportedTransaction: .*a savepoint cannot be serializable: begin it without/,
+        );
+        assert.deepEqual(await effects(), []);
+      });
+
+      it('that is left open fails the attempt', async () => {
+        const { entry } = await dies('UseOrm', { behaviour: 'leavesOneOpen', how });
+        assert.match(entry.error!, /^ForgottenAwait: the handler returned while/);
+        assert.deepEqual(await effects(), []);
+      });
+
+      it('works in a dry run like in a live attempt', async () => {
+        const { messageId } = await dies('UseOrm', { behaviour: 'failsAfterwards', how });
+        const [result] = await dryRun({
+          databaseUrl: inbox.database.url,
+          commands: [useOrm],
+          messageIds: [messageId],
+        });
+        assert.equal(result?.outcome, 'completes');
+        assert.deepEqual(await effects(), []);
+      });
+    });
+  }
+
+  for (const behaviour of Object.keys(ending)) {
+    it(`is needed for a COMMIT or ROLLBACK, else the command is a dead letter at once: ${behaviour}`, async () => {
+      const { entry } = await dies('EndIt', { behaviour });
+      assert.match(
+        entry.error!,
+        /^TransactionEnded: the handler sent .*remove the statement, or send BEGIN before it/s,
+      );
+      assert.equal(entry.attempt, 1);
+      assert.deepEqual(await effects(), []);
+    });
+  }
+
+  for (const behaviour of Object.keys(refusedByPostgres)) {
+    it(`cannot be committed inside ${behaviour}`, async () => {
+      const { entry } = await dies('Misc', { behaviour });
+      assert.match(entry.error!, /^SQLSTATE 2D000: invalid transaction termination/);
+      assert.deepEqual(await effects(), []);
+    });
+  }
+
+  it('is not read with a cursor, and the error says so', async () => {
+    const { entry } = await dies('Misc', { behaviour: 'reads with a cursor' });
+    assert.match(entry.error!, /cursors and streams do not work on it: read with LIMIT/);
+  });
+
+  it('is not joined by a library that opens connections of its own, and the error says so', async () => {
+    const { entry } = await dies('Misc', { behaviour: 'makes a pool of it' });
+    assert.match(
+      entry.error!,
+      /^InboxError: tx is the connection of one attempt and cannot be used as the config/,
+    );
+    assert.deepEqual(await effects(), []);
+  });
+
+  it('can be used with callbacks', async () => {
+    const { handle } = await run('Misc', { behaviour: 'uses callbacks' });
+    assert.deepEqual(await handle.result(), { failed: 'division by zero', rows: [{ one: 1 }] });
+  });
+
+  it('answers many statements at once', async () => {
+    const { handle } = await run('Misc', { behaviour: 'asks many things at once' });
+    assert.deepEqual(await handle.result(), [1, 2, 3, 4, 5]);
+  });
+});

@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, afterEach, before, describe, it } from 'node:test';
+import type { Pool, PoolClient } from 'pg';
+import type { z, ZodType } from 'zod';
+import { deposit, fold } from '../../../examples/bank/account.ts';
+import { createAccount, depositFunds, transferFunds } from '../../../examples/bank/commands.ts';
+import {
+  AccountAlreadyExists,
+  AccountBusy,
+  AccountNotFound,
+  ConcurrencyError,
+  InsufficientFunds,
+} from '../../../examples/bank/errors.ts';
+import { append, loadStream } from '../../../examples/bank/event-store.ts';
+import { isTurnedAwayFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
+import { findAccount, lockAccounts, updateAccounts } from '../../../examples/bank/read-model.ts';
+import { createBankSchema } from '../../../examples/bank/schema.ts';
+import type { CommandDefinition, OutboxEvent } from '../../../src/commands/define-command.ts';
+import { RetryAfterError, UnrecoverableError } from '../../../src/core/errors.ts';
+import { createPool } from '../../../src/platform/postgres.ts';
+import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
+
+function silent(): void {}
+
+/** What an attempt does around a handler, as far as a handler can see. */
+async function handleIn<Schema extends ZodType, Result>(
+  tx: PoolClient,
+  command: CommandDefinition<Schema, Result>,
+  payload: z.input<Schema>,
+  messageId: string = randomUUID(),
+): Promise<OutboxEvent[]> {
+  const events: OutboxEvent[] = [];
+  await command.handle({
+    messageId,
+    type: command.type,
+    payload: command.schema.parse(payload),
+    metadata: {},
+    correlationId: null,
+    causationId: null,
+    receivedAt: new Date(),
+    attempt: 1,
+    generation: 0,
+    tx,
+    emit: (event) => events.push(event),
+    signal: new AbortController().signal,
+    send: () => Promise.reject(new Error('the commands of the bank send no others')),
+    log: { debug: silent, info: silent, warn: silent, error: silent },
+  });
+  return events;
+}
+
+describe('the commands of the bank', () => {
+  let database: TestDatabase;
+  let pool: Pool;
+
+  before(async () => {
+    database = await createTestDatabase('empty');
+    pool = createPool({ connectionString: database.url, max: 20, applicationName: 'bank tests' });
+    await createBankSchema(pool);
+  });
+
+  after(async () => {
+    await pool.end();
+    await database.drop();
+  });
+
+  afterEach(async () => {
+    delete process.env['FRAUD_CHECK_URL'];
+    await pool.query('truncate bank.events, bank.accounts');
+  });
+
+  async function inTransaction<T>(work: (tx: PoolClient) => Promise<T>): Promise<T> {
+    const client = await pool.connect();
+    try {
+      await client.query('begin');
+      const result = await work(client);
+      await client.query('commit');
+      return result;
+    } catch (error) {
+      await client.query('rollback');
+      throw error;
+    } finally {
+      client.release();
+    }
+  }
+
+  function handle<Schema extends ZodType, Result>(
+    command: CommandDefinition<Schema, Result>,
+    payload: z.input<Schema>,
+    messageId?: string,
+  ): Promise<OutboxEvent[]> {
+    return inTransaction((tx) => handleIn(tx, command, payload, messageId));
+  }
+
+  async function openAccounts(openingBalances: Record<string, number>): Promise<void> {
+    for (const [accountId, openingBalanceCents] of Object.entries(openingBalances)) {
+      await handle(createAccount, { accountId, owner: accountId.toUpperCase(), openingBalanceCents });
+    }
+  }
+
+  async function balances(): Promise<Record<string, string>> {
+    const { rows } = await pool.query<{ id: string; balance: string }>(
+      'select id, balance_cents::text as balance from bank.accounts order by id',
+    );
+    return Object.fromEntries(rows.map((row) => [row.id, row.balance]));
+  }
+
+  /** Resolves when a session of this database waits for a lock. */
+  async function someoneWaits(): Promise<void> {
+    for (;;) {
+      const { rows } = await database.pool.query(
+        `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' limit 1`,
+      );
+      if (rows.length > 0) return;
+    }
+  }
+
+  void describe('the schema', () => {
+    void it('may be created again, and by several at once', async () => {
+      await Promise.all([createBankSchema(pool), createBankSchema(pool), createBankSchema(pool)]);
+    });
+  });
+
+  void describe('CreateAccount', () => {
+    void it('opens an account', async () => {
+      const events = await handle(
+        createAccount,
+        { accountId: 'a', owner: 'Ann', openingBalanceCents: 500 },
+        'm-1',
+      );
+      assert.deepEqual(await inTransaction((tx) => findAccount(tx, 'a')), {
+        id: 'a',
+        owner: 'Ann',
+        balanceCents: 500n,
+        version: 2,
+      });
+      assert.deepEqual(
+        events.map((event) => event.type),
+        ['AccountOpened'],
+      );
+      const { rows } = await pool.query('select distinct message_id from bank.events');
+      assert.deepEqual(rows, [{ message_id: 'm-1' }]);
+    });
+
+    void it('refuses an id that is taken, for good', async () => {
+      await openAccounts({ a: 5 });
+      await assert.rejects(
+        handle(createAccount, { accountId: 'a', owner: 'Bob' }),
+        (error) => error instanceof AccountAlreadyExists && error instanceof UnrecoverableError,
+      );
+      assert.deepEqual(await balances(), { a: '5' });
+    });
+
+    void it('is tried again when another opens the same account at the same time', async () => {
+      await inTransaction(async (first) => {
+        await handleIn(first, createAccount, { accountId: 'a', owner: 'Ann', openingBalanceCents: 1 });
+        const second = handle(createAccount, { accountId: 'a', owner: 'Bob', openingBalanceCents: 2 });
+        const refused = assert.rejects(second, ConcurrencyError);
+        await someoneWaits();
+        await first.query('commit');
+        await refused;
+      });
+      assert.deepEqual(await balances(), { a: '1' });
+    });
+  });
+
+  void describe('DepositFunds', () => {
+    void it('adds money', async () => {
+      await openAccounts({ a: 5 });
+      await handle(depositFunds, { accountId: 'a', amountCents: 7 });
+      assert.deepEqual(await balances(), { a: '12' });
+    });
+
+    void it('refuses amounts that are no positive whole cents', () => {
+      for (const amountCents of [0, -1, 0.5, 2 ** 53, '5']) {
+        assert.equal(depositFunds.schema.safeParse({ accountId: 'a', amountCents }).success, false);
+      }
+    });
+  });
+
+  void describe('TransferFunds', () => {
+    void it('moves money, and the read model is what the streams fold to', async () => {
+      await openAccounts({ a: 100, b: 0 });
+      const events = await handle(transferFunds, { from: 'a', to: 'b', amountCents: 60 });
+      await handle(transferFunds, { from: 'b', to: 'a', amountCents: 10 });
+      assert.deepEqual(await balances(), { a: '50', b: '50' });
+      assert.deepEqual(events, [
+        {
+          aggregateType: 'account',
+          aggregateId: 'a',
+          type: 'FundsTransferred',
+          payload: { from: 'a', to: 'b', amountCents: 60 },
+        },
+      ]);
+      await inTransaction(async (tx) => {
+        for (const id of ['a', 'b']) {
+          assert.deepEqual(fold(id, null, await loadStream(tx, id)), await findAccount(tx, id));
+        }
+      });
+    });
+
+    void it('fails for good when there is not enough money, and leaves no trace', async () => {
+      await openAccounts({ a: 59, b: 0 });
+      await assert.rejects(
+        handle(transferFunds, { from: 'a', to: 'b', amountCents: 60 }, 'm-2'),
+        InsufficientFunds,
+      );
+      assert.deepEqual(await balances(), { a: '59', b: '0' });
+      const { rows } = await pool.query('select from bank.events where message_id = $1', ['m-2']);
+      assert.equal(rows.length, 0);
+    });
+
+    void it('is tried again while an account is missing', async () => {
+      await openAccounts({ a: 100 });
+      for (const [from, to] of [
+        ['a', 'nobody'],
+        ['nobody', 'a'],
+      ] as const) {
+        await assert.rejects(
+          handle(transferFunds, { from, to, amountCents: 1 }),
+          (error) =>
+            error instanceof AccountNotFound &&
+            !(error instanceof UnrecoverableError) &&
+            error.accountId === 'nobody',
+        );
+      }
+      assert.deepEqual(await balances(), { a: '100' });
+    });
+
+    void it('refuses to pay the payer', () => {
+      const parsed = transferFunds.schema.safeParse({ from: 'a', to: 'a', amountCents: 1 });
+      assert.deepEqual(
+        parsed.error?.issues.map((issue) => issue.path),
+        [['to']],
+      );
+    });
+
+    void it('gives way to whoever holds an account', async () => {
+      await openAccounts({ a: 100, b: 0 });
+      await inTransaction(async (holder) => {
+        await lockAccounts(holder, ['b']);
+        await assert.rejects(handle(transferFunds, { from: 'a', to: 'b', amountCents: 1 }), AccountBusy);
+      });
+      assert.deepEqual(await balances(), { a: '100', b: '0' });
+    });
+
+    void it('leaves the transaction its own lock_timeout', async () => {
+      await openAccounts({ a: 100, b: 0 });
+      await inTransaction(async (tx) => {
+        await tx.query(`set local lock_timeout = '7s'`);
+        await handleIn(tx, transferFunds, { from: 'a', to: 'b', amountCents: 1 });
+        const { rows } = await tx.query<{ lock_timeout: string }>('show lock_timeout');
+        assert.equal(rows[0]?.lock_timeout, '7s');
+      });
+    });
+
+    void it('does not deadlock in opposite directions, and loses nothing', async () => {
+      await openAccounts({ a: 1_000, b: 1_000 });
+      const transfers = Array.from({ length: 100 }, (_, index) =>
+        index % 2 === 0 ? { from: 'a', to: 'b', amountCents: 3 } : { from: 'b', to: 'a', amountCents: 2 },
+      );
+      await Promise.all(transfers.map(untilNotBusy));
+      assert.deepEqual(await balances(), { a: '950', b: '1050' });
+    });
+  });
+
+  async function untilNotBusy(payload: z.input<typeof transferFunds.schema>): Promise<void> {
+    for (;;) {
+      try {
+        await handle(transferFunds, payload);
+        return;
+      } catch (error) {
+        if (!(error instanceof AccountBusy)) throw error;
+      }
+    }
+  }
+
+  void describe('the fraud check of a transfer', () => {
+    void it('comes before any lock, and is tried again when it is overloaded', async () => {
+      const service = await startFraudService();
+      process.env['FRAUD_CHECK_URL'] = service.url;
+      try {
+        await openAccounts({ a: 100, b: 0 });
+        let id = 0;
+        while (!isTurnedAwayFirst(`transfer-${id}`)) id += 1;
+        const pay = (): Promise<OutboxEvent[]> =>
+          handle(transferFunds, { from: 'a', to: 'b', amountCents: 1 }, `transfer-${id}`);
+        // Somebody holds the account all the time: the check's answer comes first all the same.
+        await inTransaction(async (holder) => {
+          await lockAccounts(holder, ['a', 'b']);
+          await assert.rejects(pay(), RetryAfterError);
+        });
+        await pay();
+        assert.equal(service.turnedAway(), 1);
+        assert.deepEqual(await balances(), { a: '99', b: '1' });
+      } finally {
+        await service.stop();
+      }
+    });
+  });
+
+  void describe('the expected version', () => {
+    void it('refuses an append to a stream that has moved on', async () => {
+      await openAccounts({ a: 100 });
+      await assert.rejects(
+        inTransaction((tx) => append(tx, 'm', [{ streamId: 'a', expectedVersion: 1, events: deposit(1) }])),
+        (error) => error instanceof ConcurrencyError && error.streamIds[0] === 'a',
+      );
+    });
+
+    void it('refuses a read model that has moved on', async () => {
+      await openAccounts({ a: 100 });
+      await assert.rejects(
+        inTransaction(async (tx) => {
+          const account = await findAccount(tx, 'a');
+          assert.ok(account);
+          const stale = { ...account, version: account.version - 1 };
+          await updateAccounts(tx, [{ before: stale, after: { ...account, balanceCents: 7n } }]);
+        }),
+        ConcurrencyError,
+      );
+      assert.deepEqual(await balances(), { a: '100' });
+    });
+  });
+});

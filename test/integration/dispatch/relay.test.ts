@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { createInbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox.ts';
+import { withTransaction } from '../../../src/platform/postgres.ts';
+import type { Message } from '../../../src/commands/message.ts';
+import { START_LEASE_MS, takePendingEntries } from '../../../src/store/dispatch.ts';
+import { createTestInbox, rows } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { startProxy } from '../../support/proxy.ts';
+import { eventually } from '../../support/wait.ts';
+
+const note = defineCommand({
+  type: 'Note',
+  schema: z.object({}),
+  async handle({ tx, messageId }) {
+    await tx.query('insert into effects (message_id) values ($1)', [messageId]);
+  },
+});
+
+describe('the relay', () => {
+  let fixture: TestInbox;
+  let inbox: Inbox;
+
+  before(async () => {
+    fixture = await createTestInbox();
+    await fixture.pool.query('create table effects (message_id text)');
+    inbox = await createInbox({ pool: fixture.pool });
+  });
+  after(async () => {
+    await inbox.close();
+    await fixture.close();
+  });
+
+  const messages = (name: string, count: number) =>
+    Array.from({ length: count }, (_, index) => ({
+      messageId: fixture.id(`${name}-${index}`),
+      type: 'Note',
+      payload: {},
+    }));
+
+  /** In a transaction: without one, the worker in this process would hear of it sooner than by NOTIFY or a sweep. */
+  const send = (sent: readonly Message[]) => withTransaction(fixture.pool, (tx) => inbox.send(sent, { tx }));
+
+  async function allCompleted(sent: readonly { messageId: string }[]): Promise<void> {
+    const ids = sent.map(({ messageId }) => messageId);
+    await eventually(`${ids.length} commands are completed`, async () => {
+      const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed'`;
+      return (await rows(fixture.pool, sql, [ids])).length === ids.length;
+    });
+    const effects = await rows(fixture.pool, 'select from effects where message_id = any ($1)', [ids]);
+    assert.equal(effects.length, ids.length, 'one effect each');
+  }
+
+  it('starts no more than there are free slots, and gets through a burst', async () => {
+    const burst = messages('burst', 120);
+    await send(burst);
+    const worker = await fixture.startWorker([note], { concurrency: 8 });
+    await allCompleted(burst);
+    await worker.stop();
+  });
+
+  it('finds every type at once, also when it knows more types than it has slots', async () => {
+    const many = Array.from({ length: 72 }, (_, index) => [
+      { ...note, type: `Slow${index}` },
+      { ...note, type: `Express${index}`, express: true },
+      { ...note, type: `Recorded${index}`, express: 'recorded' as const },
+    ]).flat();
+    const worker = await fixture.startWorker(many, { concurrency: 1, expressConcurrency: 1 });
+    const types = ['Slow67', 'Express67', 'Recorded67', 'Slow5', 'Express5', 'Recorded5'];
+    const sent = types.map((type) => ({ messageId: fixture.id(`many-${type}`), type, payload: {} }));
+    const began = performance.now();
+    await send(sent);
+    await allCompleted(sent);
+    const needWorkflow = `select from inbox.entries where message_id like $1 and needs_workflow`;
+    await eventually(
+      'the records are written',
+      async () => (await rows(fixture.pool, needWorkflow, [fixture.id('many-%')])).length === 0,
+    );
+    // One type a second would take 72 s and more.
+    assert.ok(performance.now() - began < 36_000, 'no type waits for its turn');
+    await worker.stop();
+  });
+
+  it('shares the work with other relays', async () => {
+    const workers = await Promise.all([1, 2, 3].map(() => fixture.startWorker([note], { concurrency: 8 })));
+    const shared = messages('shared', 120);
+    await send(shared);
+    await allCompleted(shared);
+    await Promise.all(workers.map((worker) => worker.stop()));
+  });
+
+  it('takes up what another relay took and did not start, once its lease is over', async () => {
+    const orphans = messages('orphan', 3);
+    await send(orphans);
+    // The relay that dies between taking and starting: it took them, and there is nothing else of it.
+    const shares = [{ type: 'Note', floor: Number.NEGATIVE_INFINITY, most: 10 }];
+    assert.equal((await takePendingEntries(fixture.pool, shares, [])).rows.length, 3);
+    const again = await takePendingEntries(fixture.pool, shares, []);
+    assert.equal(again.rows.length, 0, 'nobody else takes them meanwhile');
+    // The time of the lease passes; by the clock it would only make the test slow.
+    await fixture.pool.query(
+      `update inbox.entries set relayed_at = relayed_at - $1 * interval '1 millisecond'`,
+      [START_LEASE_MS],
+    );
+    const worker = await fixture.startWorker([note]);
+    await allCompleted(orphans);
+    await worker.stop();
+  });
+
+  it('may be shut down any number of times', async () => {
+    const worker = await fixture.startWorker([note]);
+    await Promise.all([worker.stop(), worker.stop()]);
+    await worker.stop();
+  });
+
+  it('goes on when its LISTEN connection is terminated', async () => {
+    const worker = await fixture.startWorker([note]);
+    const listeners = `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and application_name = 'inbox listener' and query like 'listen inbox_pending%'`;
+    await eventually(
+      'it listens, and is cut off',
+      async () => (await rows(fixture.pool, listeners)).length > 0,
+    );
+    const afterwards = messages('terminated', 3);
+    await send(afterwards);
+    await allCompleted(afterwards);
+    await worker.stop();
+  });
+
+  it('goes on when every connection of its worker to Postgres has gone silent', async () => {
+    const url = new URL(fixture.database.url);
+    const proxy = await startProxy(Number(url.port));
+    url.port = String(proxy.port);
+    url.hostname = '127.0.0.1';
+    const worker = await fixture.startWorker([note], { concurrency: 2, retryConcurrency: 1 }, url.href);
+    const sentBefore = messages('before', 3);
+    await send(sentBefore);
+    await allCompleted(sentBefore);
+    assert.ok(proxy.blackhole() > 0);
+    const afterwards = messages('silent', 3);
+    await send(afterwards);
+    await allCompleted(afterwards);
+    proxy.cut();
+    await worker.stop();
+    await proxy.close();
+  });
+});

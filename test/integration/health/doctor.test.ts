@@ -1,0 +1,133 @@
+/**
+ * `inbox doctor`: events that do not leave, and a namespace that forgets too soon.
+ */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { Connection } from '@temporalio/client';
+import { msToTs } from '@temporalio/common/lib/time.js';
+import { PublishError } from '../../../src/core/errors.ts';
+import type { Finding } from '../../../src/health/finding.ts';
+import { checkHealth } from '../../../src/health/check-health.ts';
+import { createTestInbox } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { addBacklog, emptyOutbox, parkedRows, publishingRelay, startRelay } from '../../support/outbox.ts';
+import { seedEvent } from '../../support/seed.ts';
+import { eventually } from '../../support/wait.ts';
+
+describe('inbox doctor', () => {
+  let inbox: TestInbox;
+
+  before(async () => {
+    inbox = await createTestInbox();
+  });
+  after(() => inbox.close());
+
+  async function find(name: string, namespace?: string): Promise<Finding | undefined> {
+    const settings = { DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue };
+    const env = { ...process.env, ...settings, ...(namespace && { TEMPORAL_NAMESPACE: namespace }) };
+    return (await checkHealth({ env })).find((finding) => finding.name === name);
+  }
+
+  describe('and the outbox', () => {
+    beforeEach(() => inbox.pool.query('truncate inbox.outbox'));
+
+    it('finds nothing wrong with events that have just come', async () => {
+      await addBacklog(inbox.pool, 3);
+      assert.deepEqual(await find('outbox'), {
+        name: 'outbox',
+        ok: true,
+        finding: 'no event waits longer than a minute',
+        whatToDo: null,
+      });
+    });
+
+    it('takes events that nobody ever published for a choice, and says so', async () => {
+      await seedEvent(inbox.pool, 'Old', { days: 3, publishedDays: null });
+      const { ok, finding } = (await find('outbox'))!;
+      assert.ok(ok);
+      assert.match(
+        finding,
+        /^1 unpublished for more than a minute, the first for 3 days; no relay has published any/,
+      );
+    });
+
+    it('finds that no relay runs any more', async () => {
+      await seedEvent(inbox.pool, 'Published', { days: 4, publishedDays: 4 });
+      await seedEvent(inbox.pool, 'Old', { days: 3, publishedDays: null });
+      await seedEvent(inbox.pool, 'Younger', { days: 2, publishedDays: null });
+      const { ok, finding, whatToDo } = (await find('outbox'))!;
+      assert.ok(!ok);
+      assert.match(finding, /^2 unpublished for more than a minute, the first for 3 days; no relay runs$/);
+      assert.match(whatToDo!, /start a worker with --publish/);
+    });
+
+    it('finds a relay that does not get events out, and names the event', async () => {
+      await seedEvent(inbox.pool, 'Refused', { days: 3, publishedDays: null });
+      const [refused] = (await inbox.pool.query<{ id: string }>('select id from inbox.outbox')).rows;
+      const relay = startRelay({
+        databaseUrl: inbox.database.url,
+        publish: () => Promise.reject(new PublishError('the broker is away', { unavailable: true })),
+      });
+      try {
+        await eventually('the relay has the outbox', () => publishingRelay(inbox.pool));
+        const { ok, finding, whatToDo } = (await find('outbox'))!;
+        assert.ok(!ok);
+        assert.match(finding, /a relay runs \(.+ \d+\), and does not get them out/);
+        assert.ok(whatToDo!.includes(refused!.id));
+      } finally {
+        await relay.stop();
+      }
+    });
+
+    it('names a parked aggregate, and what to do about it', async () => {
+      await emptyOutbox(inbox.pool);
+      await addBacklog(inbox.pool, 3);
+      const relay = startRelay({
+        databaseUrl: inbox.database.url,
+        publish: async (events) => {
+          const rejected = events.slice(0, 1).map(({ id }) => ({ id, problem: 'too large' }));
+          throw new PublishError('rejected', { rejected });
+        },
+      });
+      try {
+        const [parked] = await eventually('it is parked', async () => {
+          const found = await parkedRows(inbox.pool);
+          return found.length > 0 && found;
+        });
+        const { ok, finding, whatToDo } = (await find('outbox'))!;
+        assert.ok(!ok);
+        assert.match(finding, /^1 aggregate is parked, the first for \d+ s: the broker rejects event/);
+        assert.ok(finding.includes(parked!.event_id));
+        assert.match(whatToDo!, /inbox outbox list.*release --all.*skip/);
+      } finally {
+        await relay.stop();
+      }
+    });
+  });
+
+  describe('and the retention', () => {
+    it('says how long ended workflows are kept', async () => {
+      const { ok, finding } = (await find('retention'))!;
+      assert.ok(ok);
+      assert.match(finding, /^ended workflows are kept for \d+ (h|days)$/);
+    });
+
+    it('finds one so short that a night is forgotten by the morning, and says what follows from it', async () => {
+      const namespace = inbox.taskQueue;
+      const { connection } = inbox.client;
+      await connection.workflowService.registerNamespace({
+        namespace,
+        workflowExecutionRetentionPeriod: msToTs('6h'),
+      });
+      try {
+        const short = await eventually('the server knows the namespace', () => find('retention', namespace));
+        assert.ok(!short.ok);
+        assert.equal(short.finding, 'ended workflows are gone after 6 h');
+        assert.match(short.whatToDo!, /namespace update --namespace inbox-\w+ --retention 72h/);
+        assert.match(short.whatToDo!, /no command runs twice/);
+      } finally {
+        await (connection as Connection).operatorService.deleteNamespace({ namespace });
+      }
+    });
+  });
+});

@@ -1,0 +1,200 @@
+/**
+ * What the person on call looks at: dead letters by cause and one by one, a message's whole story, figures.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { UnrecoverableError } from '../../../src/core/errors.ts';
+import { deadLetters, discard, failureGroups, replay, show, stats } from '../../../src/operations/index.ts';
+import { createCli } from '../../support/cli.ts';
+import type { Cli } from '../../support/cli.ts';
+import { createTestInbox, rows } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+
+const schema = z.object({ how: z.string(), children: z.array(z.string()).optional() });
+
+const fails = defineCommand({
+  type: 'Fails',
+  schema,
+  retry: { maximumAttempts: 2, initialInterval: '50ms' },
+  async handle({ payload, generation, messageId, send, emit }) {
+    if (generation === 0 && payload.how === 'closed') {
+      throw new UnrecoverableError('Closed', { account: messageId });
+    }
+    if (generation === 0 && payload.how === 'busy') throw new Error(`busy with 100% of ${messageId}-7`);
+    for (const child of payload.children ?? []) {
+      await send({ messageId: child, type: 'Fails', payload: { how: 'works' } });
+    }
+    emit({ aggregateType: 'thing', aggregateId: '1', type: 'Worked', payload: {} });
+    return 'done';
+  },
+});
+
+describe('looking', () => {
+  let fixture: TestInbox;
+  let cli: Cli;
+  const named = (names: string[]) => names.map((name) => fixture.id(name));
+
+  before(async () => {
+    fixture = await createTestInbox();
+    cli = createCli(fixture);
+    await fixture.startWorker([fails]);
+    for (const [name, how] of [
+      ['a1', 'closed'],
+      ['a2', 'closed'],
+      ['a3', 'closed'],
+      ['b1', 'busy'],
+    ] as const) {
+      await fixture.start(fixture.id(name), {
+        commandType: 'Fails',
+        payload: { how },
+        correlationId: `flow-${name}`,
+      });
+      await fixture.reaches(fixture.id(name), 'DeadLetter');
+    }
+  });
+  after(() => fixture.close());
+
+  it('finds one group for each cause, with count, times and an example', async () => {
+    const groups = await failureGroups(fixture.pool);
+    assert.deepEqual(
+      groups.map(({ commandType, errorType, count, buildIds, example }) => [
+        commandType,
+        errorType,
+        count,
+        buildIds,
+        example.messageId,
+      ]),
+      [
+        ['Fails', 'Closed', 3, [null], fixture.id('a3')],
+        ['Fails', 'Error', 1, [null], fixture.id('b1')],
+      ],
+    );
+    assert.ok(groups[0]!.firstDeadAt < groups[0]!.lastDeadAt);
+    assert.deepEqual(JSON.parse(JSON.stringify(groups)), await cli.json('dead-letters', 'groups'));
+    const { stdout } = await cli.run(['dead-letters', 'groups']);
+    assert.match(stdout, /Fails\/Closed\/[0-9a-f]{8} +3 /);
+  });
+
+  it('finds dead letters by everything that is known of them, and pages', async () => {
+    const ids = async (...args: string[]) =>
+      (await cli.json<{ messageId: string }[]>('dead-letters', 'list', ...args)).map(
+        ({ messageId }) => messageId,
+      );
+    assert.deepEqual(await ids(), named(['b1', 'a3', 'a2', 'a1']));
+    const [group] = await failureGroups(fixture.pool);
+    assert.deepEqual(await ids('--group', group!.failureGroup), named(['a3', 'a2', 'a1']));
+    assert.deepEqual(await ids('--error-type', 'Error'), named(['b1']));
+    assert.deepEqual(await ids('--type', 'Other'), []);
+    assert.deepEqual(await ids('--correlation', 'flow-a2'), named(['a2']));
+    // Neither % nor _ means anything but itself.
+    assert.deepEqual(await ids('--text', 'BUSY with 100%'), named(['b1']));
+    assert.deepEqual(await ids('--text', '%'), named(['b1']));
+    assert.deepEqual(await ids('--text', '_'), []);
+    assert.deepEqual(await ids('--since', '1h', '--until', '59m'), []);
+    const [first] = await deadLetters(fixture.pool, { limit: 1 });
+    assert.deepEqual(await ids('--before', first!.id, '--limit', '2'), named(['a3', 'a2']));
+    const { deadAt } = (await deadLetters(fixture.pool))[2]!;
+    assert.deepEqual(await ids('--until', deadAt.toISOString()), named(['a1']));
+    const wrong = await cli.run(['dead-letters', '--since', 'yesterday']);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /Give a time such as/);
+  });
+
+  it('shows what was resolved only to whoever asks for it', async () => {
+    await discard(fixture, fixture.id('a1'), { actor: 'ann', reason: 'a test' });
+    const states = async (state: 'open' | 'discarded' | 'all') =>
+      (await deadLetters(fixture.pool, { state, errorType: 'Closed' })).map(({ messageId }) => messageId);
+    assert.deepEqual(await states('open'), named(['a3', 'a2']));
+    assert.deepEqual(await states('discarded'), named(['a1']));
+    assert.deepEqual(await states('all'), named(['a3', 'a2', 'a1']));
+    const { stdout } = await cli.run(['dead-letters', 'show', fixture.id('a1')]);
+    assert.match(stdout, /resolved +discarded by ann/);
+    assert.match(stdout, /because +a test/);
+    const [letter] = await deadLetters(fixture.pool, { state: 'discarded' });
+    assert.deepEqual(
+      await cli.json('dead-letters', 'show', letter!.id),
+      JSON.parse(JSON.stringify([letter])),
+    );
+    await cli.fails(
+      ['dead-letters', 'show', letter!.id.replace(/.$/, (last) => (last === '0' ? '1' : '0'))],
+      /no entry has/,
+    );
+  });
+
+  it('tells the whole story of a message in order, with edits, events, causes and effects', async () => {
+    const [child, grandchild] = named(['child', 'grandchild']);
+    const payload = { how: 'works', children: [child!] };
+    await replay(fixture, fixture.id('b1'), { actor: 'ann', reason: 'mended', payload });
+    await fixture.reaches(child!, 'Completed');
+    await fixture.start(grandchild!, {
+      commandType: 'Fails',
+      payload: { how: 'works' },
+      causationId: child!,
+      correlationId: 'flow-b1',
+    });
+    await fixture.reaches(grandchild!, 'Completed');
+
+    const story = await show(fixture.pool, fixture.id('b1'));
+    assert.deepEqual(
+      story.story.map(({ what }) => what),
+      ['received', 'failed', 'failed', 'dead letter', 'replay', 'completed', 'event'],
+    );
+    assert.match(story.story[4]!.text, /by ann: mended; payload changed: how "busy" → "works", children/);
+    assert.match(story.story[6]!.text, /Worked of thing 1, not published/);
+    assert.deepEqual(
+      story.kin.map(({ messageId, depth }) => [messageId, depth]),
+      [
+        [child, 1],
+        [grandchild, 2],
+      ],
+    );
+    assert.equal(story.flow, 2);
+    const below = await show(fixture.pool, grandchild!);
+    assert.deepEqual(
+      below.kin.map(({ messageId, depth }) => [messageId, depth]),
+      [
+        [fixture.id('b1'), -2],
+        [child, -1],
+      ],
+    );
+    const { stdout } = await cli.run(['show', child!]);
+    assert.match(
+      stdout,
+      new RegExp(`${fixture.id('b1')}  Fails  Completed\n  └ ${child}  \\(this one\\)\n    └ ${grandchild}`),
+    );
+  });
+
+  it('outlives causes that go round in circles', async () => {
+    const [one, two] = named(['one', 'two']);
+    for (const [id, cause] of [
+      [one!, two!],
+      [two!, one!],
+    ] as const) {
+      await fixture.start(id, { commandType: 'Fails', payload: { how: 'works' }, causationId: cause });
+      await fixture.reaches(id, 'Completed');
+    }
+    const { kin } = await show(fixture.pool, one!);
+    assert.ok(kin.length > 0 && kin.every(({ messageId }) => messageId === two));
+  });
+
+  it('counts what came, failed and died lately, and says how long the oldest has waited', async () => {
+    const { rates, oldest } = await stats(fixture.pool);
+    assert.deepEqual(
+      rates.map(({ minutes }) => minutes),
+      [1, 15, 60],
+    );
+    const [received] = await rows<{ count: number }>(
+      fixture.pool,
+      `select count(*)::integer as count from inbox.entries`,
+    );
+    assert.equal(rates[2]!.received, received!.count);
+    assert.equal(rates[2]!.failed, 5);
+    assert.equal(rates[2]!.deadLettered, 4);
+    assert.equal(oldest.pending, null);
+    assert.ok(oldest.openDeadLetter! < new Date());
+    const { stdout } = await cli.run(['stats']);
+    assert.match(stdout, /oldest open dead letter +\d+s/);
+  });
+});

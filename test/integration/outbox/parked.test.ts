@@ -1,0 +1,385 @@
+/**
+ * An event that the broker rejects holds back its own aggregate and nothing else.
+ */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import type { Queryable } from '../../../src/platform/postgres.ts';
+import { PublishError } from '../../../src/core/errors.ts';
+import { parkedEvents, releaseAllEvents } from '../../../src/operations/index.ts';
+import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
+import type { PublishedEvent } from '../../../src/core/published-event.ts';
+import { releaseLease, renewLease, takeLease } from '../../../src/store/outbox-lease.ts';
+import { mergeLane, parkAggregate } from '../../../src/store/outbox-parked.ts';
+import { findUnpublished, markPublished } from '../../../src/store/outbox.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import type { TestDatabase } from '../../support/database.ts';
+import { rows } from '../../support/inbox.ts';
+import {
+  addBacklog,
+  allPublished,
+  byAggregate,
+  countUnpublished,
+  emptyOutbox,
+  oneTo,
+  parkedRows,
+  recorder,
+  startRelay,
+} from '../../support/outbox.ts';
+import type { TestRelay } from '../../support/outbox.ts';
+import { eventually, gate } from '../../support/wait.ts';
+
+const isBad = ({ aggregateId }: PublishedEvent) => aggregateId.startsWith('bad');
+
+function inOrder(events: readonly PublishedEvent[]): void {
+  for (const [id, numbers] of byAggregate(events)) assert.deepEqual(numbers, oneTo(numbers.length), id);
+}
+
+const rejectBad = async (events: readonly PublishedEvent[]) => {
+  if (events.some(isBad)) throw new PublishError('no');
+};
+
+describe('an event that the broker rejects', () => {
+  let database: TestDatabase;
+  let relays: TestRelay[] = [];
+
+  before(async () => {
+    database = await createTestDatabase();
+  });
+  after(() => database.drop());
+  beforeEach(() => emptyOutbox(database.pool));
+  afterEach(async () => {
+    await Promise.all(relays.map((each) => each.stop()));
+    relays = [];
+  });
+
+  function relay(options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay {
+    const started = startRelay({ databaseUrl: database.url, ...options });
+    relays.push(started);
+    return started;
+  }
+
+  /** One event of each aggregate, `each` times; the payload counts within the aggregate. */
+  const add = (aggregates: string[], each = 1) =>
+    database.pool.query(
+      `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
+       select 'account', id, 'Happened', to_jsonb(n), 'message'
+       from generate_series(1, $2) n cross join unnest($1::text[]) with ordinality as a (id, place) order by n, place`,
+      [aggregates, each],
+    );
+  const published = (ids: string[]) =>
+    eventually(`${ids.join()} are published`, async () => {
+      const [found] = await rows<{ count: number }>(
+        database.pool,
+        `select count(*)::integer as count from inbox.outbox where aggregateid = any ($1) and published_at is null`,
+        [ids],
+      );
+      return found!.count === 0;
+    });
+  for (const kind of ['named', 'unnamed'] as const) {
+    it(`holds back its own aggregate, in order, until it gets through (${kind})`, async () => {
+      let fixed = false;
+      const seen: PublishedEvent[] = [];
+      const publish = async (events: readonly PublishedEvent[]) => {
+        const bad = fixed ? undefined : events.find((event) => isBad(event) && event.payload === 2);
+        if (bad && kind === 'unnamed') throw new TypeError('secret');
+        // As the NATS publisher does it: what is not behind the rejected event is published.
+        seen.push(...events.filter((event) => !bad || !isBad(event) || event.position < bad.position));
+        if (bad) throw new PublishError('rejected', { rejected: [{ id: bad.id, problem: 'too large' }] });
+      };
+      await add(['good1', 'bad', 'good2'], 5);
+      const log = relay({ publish }).lines;
+      await published(['good1', 'good2']);
+      await eventually('it is parked', async () => (await parkedRows(database.pool)).length === 1);
+      const [parked] = await parkedEvents(database.pool);
+      assert.deepEqual([parked!.aggregateId, parked!.behind], ['bad', 3]);
+      assert.equal(parked!.error, kind === 'named' ? 'too large' : 'TypeError');
+      await add(['bad', 'good1'], 5);
+      await published(['good1']);
+      await eventually('what came later waits behind it', async () => {
+        const [now] = await parkedEvents(database.pool);
+        return now!.behind === 8 && now!.attempts >= 2;
+      });
+      assert.equal(await countUnpublished(database.pool), 9);
+      fixed = true;
+      await releaseAllEvents(database.pool);
+      await allPublished(database.pool);
+      assert.deepEqual(byAggregate(seen).get('bad'), [...oneTo(5), ...oneTo(5)]);
+      await eventually('it is parked no more', async () => (await parkedRows(database.pool)).length === 0);
+      await add(['bad']);
+      await allPublished(database.pool);
+      assert.ok(log.every((line) => !line.includes('secret')));
+    });
+  }
+
+  it('stays parked, with its attempts and its next try, when another relay takes over', async () => {
+    await add(['bad', 'good']);
+    const first = relay({ publish: rejectBad });
+    await eventually('it was tried twice', async () => (await parkedRows(database.pool))[0]?.attempts === 2);
+    await first.stop();
+    const [then] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
+    await add(['bad', 'good']);
+    relay({ publish: rejectBad });
+    await published(['good']);
+    const [taken] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
+    assert.deepEqual(taken, then);
+    await eventually('it is tried again', async () => (await parkedRows(database.pool))[0]!.attempts === 3);
+    const [delay] = await rows<{ seconds: number }>(
+      database.pool,
+      'select extract(epoch from next_try_at - failed_at)::float8 as seconds from inbox.outbox_parked',
+    );
+    assert.equal(delay!.seconds, 4);
+  });
+
+  it('that an operator releases or skips in an open transaction holds up nothing else, and the relay does not wait', async () => {
+    let fixed = false;
+    const publish = async (events: readonly PublishedEvent[]) => {
+      if (!fixed) await rejectBad(events);
+    };
+    await add(['bad1', 'bad2', 'bad3', 'good']);
+    const log = relay({ publish }).lines;
+    await eventually('they are parked', async () => (await parkedRows(database.pool)).length === 3);
+    const parked = await parkedEvents(database.pool);
+    const eventOf = (aggregate: string) => parked.find(({ aggregateId }) => aggregateId === aggregate)!.id;
+    const operator = await database.pool.connect();
+    try {
+      await operator.query('begin');
+      await operator.query(`select inbox.release_parked(array[$1::uuid], 'ada', null)`, [eventOf('bad1')]);
+      await operator.query('update inbox.outbox set published_at = now() where id = $1', [eventOf('bad2')]);
+      await operator.query('update inbox.outbox_parked set next_try_at = now() where event_id = $1', [
+        eventOf('bad2'),
+      ]);
+      fixed = true;
+      await add(['bad3', 'good'], 3);
+      await published(['bad3', 'good']);
+      await eventually(
+        'only those two are parked',
+        async () => (await parkedRows(database.pool)).length === 2,
+      );
+      await operator.query('commit');
+    } finally {
+      operator.release(true);
+    }
+    await allPublished(database.pool);
+    await eventually('nothing is parked', async () => (await parkedRows(database.pool)).length === 0);
+    const problems = log.filter((line) => /lock|lease|Postgres/.test(line));
+    assert.deepEqual(problems, []);
+  });
+
+  it('for which the publisher hangs holds back only its own aggregate, also while it is tried again', async () => {
+    let hanging = 0;
+    const seen: PublishedEvent[] = [];
+    const publish = async (events: readonly PublishedEvent[], signal: AbortSignal) => {
+      if (events.some(isBad)) {
+        hanging += 1;
+        await new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason as Error));
+        });
+      }
+      seen.push(...events);
+    };
+    await add(['bad', 'good']);
+    relay({ publish, publishTimeout: '5s' });
+    await published(['good']);
+    await eventually('it is tried again', () => hanging >= 3);
+    const began = hanging;
+    for (const n of oneTo(10)) {
+      await add([`other${n}`]);
+      await published([`other${n}`]);
+    }
+    assert.equal(hanging, began, 'the try was under way all the time');
+    inOrder(seen.filter(({ aggregateId }) => aggregateId !== 'bad'));
+  });
+
+  it('parks nothing when it is the broker that is away, and is in order when it is back', async () => {
+    let away = true;
+    let calls = 0;
+    const seen = recorder(() => {
+      calls += 1;
+      if (away) throw new Error('ECONNREFUSED');
+    });
+    await addBacklog(database.pool, 2_000, 100);
+    relay({ publish: seen.publish, maximumBackoff: '200ms' });
+    await eventually('it has tried for a while', () => calls > 60);
+    assert.deepEqual(await parkedRows(database.pool), []);
+    away = false;
+    await allPublished(database.pool);
+    assert.equal(seen.published.length, 2_000);
+    for (const [id, numbers] of byAggregate(seen.published)) {
+      assert.deepEqual(
+        numbers,
+        numbers.toSorted((a, b) => a - b),
+        id,
+      );
+    }
+    await eventually('nothing is left parked', async () => (await parkedRows(database.pool)).length === 0);
+  });
+
+  it('and was parked in the moment in which the broker went away is tried at once when it is back', async () => {
+    let state: 'up' | 'down' = 'up';
+    const seen = recorder((events) => {
+      if (state === 'down') throw new Error('gone');
+      // It goes away within a batch.
+      if (events.length > 1 && events.some(isBad)) {
+        throw new Error('gone');
+      }
+    });
+    await add(['good', 'bad1', 'bad2', 'bad3']);
+    const log = relay({ publish: seen.publish, maximumBackoff: '100ms', maximumParkedBackoff: '1h' }).lines;
+    await allPublished(database.pool);
+    state = 'down';
+    await add(['good', 'bad1', 'bad2', 'bad3', 'x1', 'x2'], 3);
+    await eventually('it has noticed', () => log.some((line) => line.includes('failures=3')));
+    // As if the relay had taken them for rejected.
+    state = 'up';
+    await allPublished(database.pool);
+    assert.equal(seen.published.length, 4 + 18);
+  });
+
+  it('does not slow the others down when a thousand aggregates have one', async (t) => {
+    const bad = oneTo(1_000).map((n) => `bad${n}`);
+    const seen = recorder((events) => {
+      if (events.some(isBad)) throw new Error('no');
+    });
+    // All of them in front: no batch succeeds before the last of them.
+    await add(bad);
+    await add(['good']);
+    const first = relay({ publish: seen.publish, maximumBackoff: '50ms' });
+    await published(['good']);
+    await eventually('all are parked', async () => (await parkedRows(database.pool)).length === 1_000);
+    await first.stop();
+    const ids = oneTo(50).map((n) => `g${n}`);
+    await add(ids, 40);
+    const read = await lookBelow(500);
+    t.diagnostic(`a look at 1,000 events beside 1,000 parked aggregates reads ${read} buffers`);
+    relay({ publish: seen.publish, maximumBackoff: '50ms' });
+    await published(ids);
+    assert.deepEqual(byAggregate(seen.published).get('g1'), oneTo(40));
+  });
+
+  it('with 100,000 events behind it costs the others nothing, and these leave in order when it gets through', async (t) => {
+    let fixed = false;
+    const seen = recorder((events) => {
+      const bad = events.filter(isBad);
+      if (!fixed && bad.length > 0) {
+        const stored = events.filter((event) => !isBad(event)).map(({ id }) => id);
+        throw new PublishError('no', { rejected: [{ id: bad[0]!.id, problem: 'no' }], published: stored });
+      }
+    });
+    await add(['bad'], 100_000);
+    const options = { publish: seen.publish, batchSize: 1_000, maximumParkedBackoff: '1s' } as const;
+    const first = relay(options);
+    await eventually('all of them wait', async () => {
+      const [found] = await rows(database.pool, 'select from inbox.outbox where parked = 0 limit 1');
+      return found === undefined;
+    });
+    await first.stop();
+    await add(['good'], 2_000);
+    const read = await lookBelow(500);
+    t.diagnostic(`a look at 1,000 events reads ${read} buffers`);
+    relay(options);
+    await published(['good']);
+    fixed = true;
+    await allPublished(database.pool);
+    const numbers = seen.published.filter(isBad).map(({ payload }) => payload);
+    assert.deepEqual(numbers, oneTo(100_000));
+    await eventually('it is parked no more', async () => (await parkedRows(database.pool)).length === 0);
+  });
+
+  /** What the most expensive look, without a floor, reads. */
+  const buffersOfLook = async () => {
+    let plan = '';
+    const explaining = {
+      async query(text: string, values: unknown[]) {
+        const explain = await database.pool.query<{ 'QUERY PLAN': string }>(
+          `explain (analyze, buffers) ${text}`,
+          values,
+        );
+        plan = explain.rows.map((row) => row['QUERY PLAN']).join('\n');
+        return { rows: [] };
+      },
+    } as unknown as Queryable;
+    await findUnpublished(explaining, -1, [], { events: 1_000, bytes: 8_000_000 });
+    assert.match(plan, /^[^\n]*\(actual [^\n]* rows=1000(\.00)? loops=1\)/, 'it finds a full batch');
+    const buffers = /Buffers: shared hit=(\d+)(?: read=(\d+))?/.exec(plan);
+    return Number(buffers![1]) + Number(buffers![2] ?? 0);
+  };
+
+  /**
+   * Waits until the most expensive look reads fewer buffers than that. No relay may run: it would publish what the look is to
+   * find. Vacuum cannot remove dead rows that an analyze running beside it still sees, so it is repeated.
+   */
+  const lookBelow = (limit: number) =>
+    eventually(`a look reads fewer than ${limit} buffers`, async () => {
+      await database.pool.query('vacuum (analyze, index_cleanup on) inbox.outbox, inbox.outbox_parked');
+      const read = await buffersOfLook();
+      assert.ok(read < limit, `a look reads ${read} buffers`);
+      return read;
+    });
+
+  it('is not overlooked by a relay that takes over in the moment in which its lane ends', async () => {
+    const holder = '00000000-0000-0000-0000-000000000001';
+    await add(['a', 'b'], 3);
+    const [first] = await rows<{ id: string; position: number }>(
+      database.pool,
+      `select id, position::integer from inbox.outbox where aggregateid = 'a' order by position limit 1`,
+    );
+    const events = await rows<{ id: string }>(
+      database.pool,
+      `select id from inbox.outbox where aggregateid = 'a' order by position`,
+    );
+    await takeLease(database.pool, { holder, name: 'test', leaseMs: 60_000 });
+    await renewLease(database.pool, { holder, name: 'test', leaseMs: 60_000 }, 1_000_000_000);
+    const rejection = { key: 'AA==', eventId: first!.id, error: 'no', attempts: 1, delayMs: 1 };
+    const lane = await parkAggregate(
+      database.pool,
+      holder,
+      rejection,
+      events.map(({ id }) => id),
+    );
+    const merged = await mergeLane(database.pool, holder, lane!);
+    assert.deepEqual([merged.held, merged.merged, merged.positions.length], [true, true, 3]);
+    const [lease] = await rows<{ position: number }>(
+      database.pool,
+      'select position::integer from inbox.outbox_lease',
+    );
+    assert.equal(lease!.position, first!.position - 1);
+    assert.equal(
+      await markPublished(database.pool, '00000000-0000-0000-0000-000000000002', [first!.id]),
+      false,
+    );
+    await releaseLease(database.pool, holder, lease!.position);
+    const { published: seen, publish } = recorder();
+    relay({ publish });
+    await allPublished(database.pool);
+    inOrder(seen);
+  });
+
+  it('waits in vain for a lane that is gone: it is published in its turn', async () => {
+    await add(['lost']);
+    await database.pool.query('update inbox.outbox set parked = 4711');
+    const { published: seen, publish } = recorder();
+    relay({ publish });
+    await allPublished(database.pool);
+    assert.equal(seen.length, 1);
+  });
+
+  it('goes out when it is stopped in the middle of a try', async () => {
+    const trying = gate();
+    const publish = async (events: readonly PublishedEvent[], signal: AbortSignal) => {
+      if (!events.some(isBad)) return;
+      if (events.length === 1 && (await parkedRows(database.pool)).length > 0) {
+        trying.open();
+        await new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(signal.reason as Error));
+        });
+      }
+      throw new Error('no');
+    };
+    await add(['bad', 'good']);
+    const stopped = relay({ publish });
+    await trying.opened;
+    await stopped.stop();
+    const [row] = await parkedRows(database.pool);
+    assert.equal(row!.attempts, 1, 'a try that was cut off does not count');
+  });
+});

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { PublishError } from '../../../src/core/errors.ts';
+import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import type { TestDatabase } from '../../support/database.ts';
+import { rows } from '../../support/inbox.ts';
+import {
+  addBacklog,
+  allPublished,
+  byAggregate,
+  countUnpublished,
+  emptyOutbox,
+  oneTo,
+  publishingRelay,
+  recorder,
+  relayBackends,
+  startRelay,
+} from '../../support/outbox.ts';
+import type { TestRelay } from '../../support/outbox.ts';
+import { eventually, gate } from '../../support/wait.ts';
+
+const CANARY = 'canary-7391';
+
+describe('the outbox relay, when something fails', () => {
+  let database: TestDatabase;
+  let relays: TestRelay[] = [];
+
+  before(async () => {
+    database = await createTestDatabase();
+  });
+  after(() => database.drop());
+  beforeEach(() => emptyOutbox(database.pool));
+  afterEach(async () => {
+    await Promise.all(relays.map((each) => each.stop()));
+    relays = [];
+  });
+
+  function relay(options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay {
+    const started = startRelay({ databaseUrl: database.url, ...options });
+    relays.push(started);
+    return started;
+  }
+
+  it('backs off while the publisher fails, marks nothing, and goes on where it was', async () => {
+    let mended = false;
+    const calls: number[] = [];
+    const { published, publish } = recorder((events) => {
+      calls.push(events.length);
+      if (!mended) throw new TypeError(`the broker says ${CANARY}`);
+    });
+    await addBacklog(database.pool, 30);
+    const failing = relay({ publish, batchSize: 10, maximumBackoff: '300ms' });
+    await eventually('it has failed some times', () => calls.length >= 3);
+    assert.equal(await countUnpublished(database.pool), 30);
+    mended = true;
+    await allPublished(database.pool);
+
+    assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(30)]]));
+    assert.deepEqual(calls.slice(0, 3), [10, 1, 1]);
+    const log = failing.lines.join('\n');
+    assert.match(
+      log,
+      /could not publish, tries again eventId=[-0-9a-f]{36} events=10 failures=2 delayMs=300 error=TypeError\n/,
+    );
+    assert.match(log, /publishes again/);
+    assert.doesNotMatch(log, new RegExp(CANARY));
+  });
+
+  it('publishes all that precedes an event the publisher refuses, and names that one', async () => {
+    let mended = false;
+    const { published, publish } = recorder((events) => {
+      if (!mended && events.some(({ payload }) => payload === 23)) throw new PublishError('too large');
+    });
+    await addBacklog(database.pool, 40);
+    const stuck = relay({ publish, maximumBackoff: '50ms' });
+    const [bad] = await rows<{ id: string }>(
+      database.pool,
+      `select id from inbox.outbox where payload = '23'`,
+    );
+    await eventually('the log names it', () =>
+      stuck.lines.some(
+        (line) =>
+          line.includes(`parked an aggregate`) &&
+          line.includes(bad!.id) &&
+          line.endsWith('problem="too large"'),
+      ),
+    );
+    assert.equal(await countUnpublished(database.pool), 18);
+    mended = true;
+    await allPublished(database.pool);
+    assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(40)]]));
+  });
+
+  it('gives up on a publisher that hangs, and tells it so', async () => {
+    let hung = 0;
+    let aborted = 0;
+    const { published, publish } = recorder(async (_, signal) => {
+      if (hung === 2) return;
+      hung += 1;
+      signal.addEventListener('abort', () => (aborted += 1));
+      await new Promise(() => {});
+    });
+    await addBacklog(database.pool, 5);
+    const hanging = relay({ publish, publishTimeout: '200ms' });
+    await allPublished(database.pool);
+    assert.deepEqual([hung, aborted], [2, 2]);
+    assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(5)]]));
+    assert.ok(hanging.lines.some((line) => line.includes('the publisher took longer than 200 ms')));
+  });
+
+  it('stops after the batch in flight, which is marked', async () => {
+    const under = { way: gate(), let: gate() };
+    const { published, publish } = recorder(async () => {
+      under.way.open();
+      await under.let.opened;
+    });
+    await addBacklog(database.pool, 20);
+    const stopped = relay({ publish, batchSize: 10 });
+    await under.way.opened;
+    const ended = stopped.stop();
+    under.let.open();
+    await ended;
+    assert.equal(published.length, 10);
+    assert.equal(await countUnpublished(database.pool), 10);
+    // Its backend takes a moment to end.
+    await eventually('its session is gone', async () => (await relayBackends(database.pool)).length === 0);
+  });
+
+  it('stops soon although its publisher hangs', async () => {
+    const hanging = gate();
+    let aborted = false;
+    await addBacklog(database.pool, 1);
+    const stopped = relay({
+      publishTimeout: '10m',
+      async publish(_, signal) {
+        signal.addEventListener('abort', () => (aborted = true));
+        hanging.open();
+        await new Promise(() => {});
+      },
+    });
+    await hanging.opened;
+    await stopped.stop();
+    assert.ok(aborted);
+    assert.equal(await countUnpublished(database.pool), 1);
+  });
+
+  it('connects again when its backend is terminated', async () => {
+    const { published, publish } = recorder();
+    const cut = relay({ publish });
+    await addBacklog(database.pool, 1);
+    await allPublished(database.pool);
+    const holder = await publishingRelay(database.pool);
+    const backends = await relayBackends(database.pool);
+    await database.pool.query('select pg_terminate_backend(pid) from unnest($1::integer[]) as pid', [
+      backends,
+    ]);
+    await addBacklog(database.pool, 1);
+    await allPublished(database.pool);
+    assert.ok((await relayBackends(database.pool)).every((pid) => !backends.includes(pid)));
+    // The lease is in a table: it outlives the connection.
+    assert.equal(await publishingRelay(database.pool), holder);
+    assert.equal(published.length, 2);
+    assert.ok(cut.lines.every((line) => !line.includes('lost its lease')));
+  });
+
+  it('is one of two that publish; the other one takes over at once when the first is stopped', async () => {
+    const [one, two] = [recorder(), recorder()];
+    const first = relay({ publish: one.publish, lease: '1m' });
+    await eventually('the first has the lease', () => publishingRelay(database.pool));
+    relay({ publish: two.publish, lease: '1m' });
+    await eventually('both are there', async () => (await relayBackends(database.pool)).length === 2);
+    await addBacklog(database.pool, 5);
+    await allPublished(database.pool);
+    assert.deepEqual([one.published.length, two.published.length], [5, 0]);
+    const stopped = performance.now();
+    await first.stop();
+    await addBacklog(database.pool, 5);
+    await allPublished(database.pool);
+    assert.deepEqual([one.published.length, two.published.length], [5, 5]);
+    assert.ok(performance.now() - stopped < 40_000, 'it did not wait for the end of the lease');
+  });
+
+  it('aborts its batch, and neither marks nor publishes, when another one has the lease', async () => {
+    const aborted = gate();
+    const under = { way: gate() };
+    let released = false;
+    const { published, publish } = recorder(async (_, signal) => {
+      if (released) return;
+      released = true;
+      signal.addEventListener('abort', () => aborted.open());
+      under.way.open();
+      await aborted.opened;
+      signal.throwIfAborted();
+    });
+    await addBacklog(database.pool, 10);
+    const losing = relay({ publish, batchSize: 5, publishTimeout: '10m' });
+    await under.way.opened;
+    await database.pool.query(
+      `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
+    );
+    await aborted.opened;
+    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    assert.deepEqual([published.length, await countUnpublished(database.pool)], [0, 10]);
+    await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
+    await allPublished(database.pool);
+    assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(10)]]));
+  });
+
+  it('marks nothing when it lost the lease without noticing', async () => {
+    let taken = false;
+    const { published, publish } = recorder(async () => {
+      if (taken) return;
+      taken = true;
+      await database.pool.query(
+        `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
+      );
+    });
+    await addBacklog(database.pool, 10);
+    const losing = relay({ publish, batchSize: 5, lease: '5m' });
+    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    assert.deepEqual([published.length, await countUnpublished(database.pool)], [5, 10]);
+    await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
+    await allPublished(database.pool);
+    assert.deepEqual(byAggregate(published), new Map([['a0', [...oneTo(5), ...oneTo(10)]]]));
+  });
+});

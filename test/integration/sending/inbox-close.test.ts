@@ -1,0 +1,183 @@
+/**
+ * The end of a sender's inbox, its limits on waiting, and what it refuses to work with.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Pool, PoolClient } from 'pg';
+import { createPool } from '../../../src/platform/postgres.ts';
+import {
+  ConfigurationError,
+  InboxClosedError,
+  ResultTimeoutError,
+  UnusableTransactionError,
+} from '../../../src/core/errors.ts';
+import { createInbox } from '../../../src/sending/inbox.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import type { TestDatabase } from '../../support/database.ts';
+import { eventually } from '../../support/wait.ts';
+
+const message = (messageId: string) => ({ messageId, type: 'Unhandled', payload: { n: 1 } });
+
+describe('an inbox', () => {
+  let database: TestDatabase;
+  let pool: Pool;
+
+  before(async () => {
+    database = await createTestDatabase();
+    pool = database.pool;
+  });
+  after(() => database.drop());
+
+  /** Sends of this id wait until the transaction of the client that comes back ends. */
+  async function blockId(messageId: string): Promise<PoolClient> {
+    const client = await pool.connect();
+    await client.query('begin');
+    await client.query("select inbox.send($1, 'Unhandled', '{}')", [messageId]);
+    return client;
+  }
+
+  function untilBlocked(): Promise<unknown> {
+    return eventually('a send waits for the lock', async () => {
+      const { rows } = await pool.query(
+        "select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      );
+      return rows.length > 0;
+    });
+  }
+
+  it('ends its waits at once when it is closed, and refuses what comes after', async () => {
+    const inbox = await createInbox({ pool });
+    const waiting = ['a', 'b'].map((id) =>
+      assert.rejects(inbox.execute(message(`closed-${id}`)), InboxClosedError),
+    );
+    await eventually('both are sent', async () => inbox.status('closed-b'));
+    const began = performance.now();
+    const closing = inbox.close();
+    await Promise.all(waiting);
+    await closing;
+    assert.ok(performance.now() - began < 20_000, 'it did not wait for the 30 s of execute');
+    await inbox.close();
+    for (const call of [
+      () => inbox.send(message('late')),
+      () => inbox.send([message('late')]),
+      () => inbox.send(message('late'), { tx: pool }),
+      () => inbox.execute(message('late')),
+    ])
+      await assert.rejects(call, (error) => error instanceof InboxClosedError && error.messageId === null);
+    const { rows } = await pool.query("select from inbox.entries where message_id = 'late'");
+    assert.equal(rows.length, 0);
+  });
+
+  it('waits for the sends that are under way when it is closed', async () => {
+    const inbox = await createInbox({ pool });
+    const blocker = await blockId('under-way');
+    const send = inbox.send(message('under-way'));
+    await untilBlocked();
+    let closed = false;
+    const closing = inbox.close().then(() => (closed = true));
+    await pool.query('select 1');
+    assert.equal(closed, false);
+    await blocker.query('rollback');
+    blocker.release();
+    assert.equal((await send).answer, 'accepted');
+    await closing;
+  });
+
+  it('counts the send into the time of execute', async () => {
+    const inbox = await createInbox({ pool });
+    const blocker = await blockId('blocked');
+    const reason = new Error('the caller has gone');
+    const gone = new AbortController();
+    const timedOut = assert.rejects(
+      inbox.execute(message('blocked'), { timeoutMs: 200 }),
+      (error) => error instanceof ResultTimeoutError && !error.accepted,
+    );
+    const aborted = assert.rejects(inbox.execute(message('blocked'), { signal: gone.signal }), reason);
+    await untilBlocked();
+    gone.abort(reason);
+    await aborted;
+    await timedOut;
+    await blocker.query('rollback');
+    blocker.release();
+    await inbox.close();
+  });
+
+  for (const timeoutMs of [Number.NaN, -1, Infinity, 2 ** 31, '5s', null]) {
+    it(`refuses a timeout of ${String(timeoutMs)}, and sends nothing`, async () => {
+      const inbox = await createInbox({ pool });
+      const id = `timeout-${String(timeoutMs)}`;
+      await assert.rejects(inbox.execute(message(id), { timeoutMs } as never), (error: Error) => {
+        assert.ok(error instanceof ConfigurationError);
+        assert.match(error.message, /timeoutMs \(.*\) must be a number of milliseconds/);
+        return true;
+      });
+      assert.equal(await inbox.status(id), null);
+      await inbox.close();
+    });
+  }
+
+  it('refuses a tx that is no transaction, or that was aborted', async () => {
+    const inbox = await createInbox({ pool });
+    for (const [tx, problem] of [
+      [pool, /tx is a pool/],
+      [{}, /tx must be a client/],
+    ] as const) {
+      for (const input of [message('no-tx'), [message('no-tx')]] as const) {
+        await assert.rejects(inbox.send(input as never, { tx: tx as never }), (error: Error) => {
+          assert.ok(error instanceof UnusableTransactionError);
+          assert.match(error.message, problem);
+          return true;
+        });
+      }
+    }
+    const client = await pool.connect();
+    await client.query('begin');
+    await assert.rejects(client.query('select 1/0'));
+    await assert.rejects(inbox.send(message('no-tx'), { tx: client }), (error: Error) => {
+      assert.ok(error instanceof UnusableTransactionError);
+      assert.match(error.message, /aborted by an earlier error; roll it back/);
+      return true;
+    });
+    await client.query('rollback');
+    client.release();
+    assert.equal(await inbox.status('no-tx'), null);
+    await inbox.close();
+  });
+
+  it('says that its pool was ended', async () => {
+    const own = createPool({ connectionString: database.url, max: 2, applicationName: 'inbox tests' });
+    const inbox = await createInbox({ pool: own });
+    await own.end();
+    await assert.rejects(inbox.send(message('ended')), /the pool of this inbox was ended/);
+    await assert.rejects(inbox.send([message('ended')]), /the pool of this inbox was ended/);
+    await assert.rejects(inbox.execute(message('ended')), /the pool of this inbox was ended/);
+    await inbox.close();
+    await assert.rejects(createInbox({ pool: own }), /createInbox: pool was ended/);
+  });
+
+  it('names every option that is wrong', async () => {
+    const options = {
+      pool: {},
+      maxPayloadBytes: Number.NaN,
+      commands: 'none',
+      log: 1,
+      directUrl: 5,
+      maxPayload: 1,
+    };
+    await assert.rejects(createInbox(options as never), (error: Error) => {
+      assert.ok(error instanceof ConfigurationError);
+      for (const problem of [
+        'maxPayload is not an option of createInbox',
+        'pool must be a pg.Pool',
+        'directUrl must be a URL or null',
+        'commands must be an array',
+        'maxPayloadBytes (NaN) must be a whole number from 1 to 1048576',
+        'log must be an object',
+      ])
+        assert.ok(error.message.includes(problem), `${problem}: ${error.message}`);
+      return true;
+    });
+    for (const maxPayloadBytes of [0, -1, 1.5, 2_000_000, '100'])
+      await assert.rejects(createInbox({ pool, maxPayloadBytes } as never), ConfigurationError);
+  });
+});

@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Pool } from 'pg';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { isPermissionDenied } from '../../../src/platform/postgres.ts';
+import { UnrecoverableError } from '../../../src/core/errors.ts';
+import {
+  abortCampaign,
+  auditTrail,
+  deadLetters,
+  deadLettersOf,
+  discard,
+  discardAll,
+  dryRun,
+  failureGroups,
+  followCampaign,
+  list,
+  listCampaigns,
+  pauseCampaign,
+  previewReplay,
+  restore,
+  resumeCampaign,
+  show,
+  startCampaign,
+  stats,
+} from '../../../src/operations/index.ts';
+import type { Finding } from '../../../src/health/finding.ts';
+import type { Operator } from '../../../src/operations/index.ts';
+import { prune } from '../../../src/retention/retention.ts';
+import { createCli } from '../../support/cli.ts';
+import { createTestInbox, rows } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { createLogin } from '../../support/login.ts';
+import type { TestLogin } from '../../support/login.ts';
+import { eventually } from '../../support/wait.ts';
+
+let mended = false;
+
+const pay = defineCommand({
+  type: 'Pay',
+  schema: z.object({ account: z.string() }),
+  async handle({ payload: { account }, tx, messageId, generation }) {
+    await tx.query('insert into public.effects (message_id) values ($1)', [messageId]);
+    if (!mended && generation === 0) throw new UnrecoverableError('AccountClosed', { account });
+    return { generation };
+  },
+});
+
+describe('people whose logins are in inbox_operator or inbox_reader, beside a worker in inbox_worker', () => {
+  let fixture: TestInbox;
+  let worker: TestLogin;
+  let operator: TestLogin;
+  let reader: TestLogin;
+  let operate: Operator;
+  const alerted: string[] = [];
+
+  before(async () => {
+    fixture = await createTestInbox();
+    worker = await createLogin(fixture.database, 'inbox_worker');
+    operator = await createLogin(fixture.database, 'inbox_operator');
+    reader = await createLogin(fixture.database, 'inbox_reader');
+    await fixture.pool.query(
+      `create table public.effects (message_id text); grant insert on public.effects to ${worker.name}`,
+    );
+    await fixture.startWorker([pay], {}, worker.url, ({ messageIds }) => void alerted.push(...messageIds));
+    operate = { pool: operator.pool, client: fixture.client, taskQueue: fixture.taskQueue };
+  });
+  after(async () => {
+    for (const login of [worker, operator, reader]) await login?.drop();
+    await fixture.close();
+  });
+
+  /** So many dead letters, with this correlation_id to find them by. */
+  async function die(flow: string, count: number): Promise<string[]> {
+    const ids = Array.from({ length: count }, (_, index) => fixture.id(`${flow}-${index}`));
+    await fixture.pool.query(
+      `select inbox.send(id, 'Pay', '{"account": "a"}', correlation_id => $2) from unnest($1::text[]) as id`,
+      [ids, flow],
+    );
+    for (const id of ids) await fixture.reaches(id, 'DeadLetter');
+    return ids;
+  }
+
+  it('are told of dead letters', async () => {
+    const [messageId] = await die('alerted', 1);
+    await eventually('the hook has heard of it', () => alerted.includes(messageId!));
+    await eventually('the alert is over', async () => {
+      const open = await rows(
+        reader.pool,
+        'select id from inbox.alerts where $1 = any (message_ids) and ended_at is null',
+        [messageId],
+      );
+      return open.length === 0;
+    });
+  });
+
+  it('replay many by a campaign, pause it, and let it go on', async () => {
+    const ids = await die('campaign', 3);
+    const campaign = await startCampaign(operate, {
+      filter: { correlationId: 'campaign' },
+      canary: 0,
+      rate: 1,
+      actor: 'ada',
+    });
+    await pauseCampaign(operate, campaign.id, { actor: 'ada', reason: 'lunch' });
+    await resumeCampaign(operate, campaign.id, { actor: 'bob' });
+    const look = await followCampaign(operator.pool, campaign.id, { intervalMs: 25 });
+    assert.deepEqual([look.state, look.completed], ['Finished', 3]);
+    for (const id of ids) await fixture.reaches(id, 'Completed');
+
+    for (const { pool } of [operator, reader]) {
+      const lines = await auditTrail(pool, { campaignId: campaign.id, limit: 10 });
+      assert.deepEqual(
+        lines.map(({ action, actor, reason }) => [action, actor, reason]),
+        [
+          ['campaign-finished', 'inbox', null],
+          ['campaign-resumed', 'bob', null],
+          ['campaign-paused', 'ada', 'lunch'],
+          ['campaign-started', 'ada', null],
+        ],
+      );
+    }
+  });
+
+  it('abort a campaign', async () => {
+    await die('aborted', 2);
+    const request = { filter: { correlationId: 'aborted' }, canary: 0, rate: 0.001 };
+    const campaign = await startCampaign(operate, request);
+    await abortCampaign(operate, campaign.id, { actor: 'ada' });
+    assert.equal((await followCampaign(operator.pool, campaign.id, { intervalMs: 25 })).state, 'Aborted');
+  });
+
+  it('discard one, open it again, and discard many', async () => {
+    const [one] = await die('discarded', 3);
+    assert.equal(await discard(operate, one!, { actor: 'ada' }), 'done');
+    assert.equal(await restore({ ...operate, searchAttributes: true }, one!, { actor: 'ada' }), 'done');
+    const done = await discardAll(operate, { correlationId: 'discarded' }, { actor: 'ada' });
+    assert.deepEqual([done.discarded, done.pending, done.left], [3, 0, 0]);
+    const lines = await auditTrail(reader.pool, { messageId: one!, limit: 10 });
+    assert.deepEqual(
+      lines.map(({ action }) => action),
+      ['discard', 'restore', 'discard'],
+    );
+  });
+
+  it('try a fix without doing it, as a login in inbox_worker and inbox_operator', async () => {
+    const messageIds = await die('tried', 1);
+    const both = await createLogin(fixture.database, 'inbox_operator');
+    await fixture.pool.query(
+      `grant inbox_worker to ${both.name}; grant insert on public.effects to ${both.name}`,
+    );
+    mended = true;
+    const [result] = await dryRun({ databaseUrl: both.url, commands: [pay], messageIds });
+    mended = false;
+    assert.equal(result!.outcome, 'completes');
+    await both.drop();
+  });
+
+  it('see what they may', async () => {
+    const [id] = await die('shown', 1);
+    const forBoth = [
+      (pool: Pool) => stats(pool),
+      (pool: Pool) => stats(pool, { exact: true }),
+      (pool: Pool) => auditTrail(pool, { limit: 10 }),
+      (pool: Pool) => listCampaigns(pool),
+    ];
+    const forOperators = [
+      (pool: Pool) => list(pool, { limit: 10 }),
+      (pool: Pool) => show(pool, id!),
+      (pool: Pool) => deadLetters(pool),
+      (pool: Pool) => deadLettersOf(pool, id!),
+      (pool: Pool) => failureGroups(pool),
+      (pool: Pool) => previewReplay(pool, {}),
+    ];
+    for (const look of [...forBoth, ...forOperators]) await look(operator.pool);
+    for (const look of forBoth) await look(reader.pool);
+    for (const look of forOperators) {
+      await assert.rejects(look(reader.pool), isPermissionDenied, String(look));
+    }
+  });
+
+  it('are told on the command line which role they need', () =>
+    createCli(fixture).fails(['list'], /permission denied for table entries; .*grant inbox_operator to/, {
+      DATABASE_URL: reader.url,
+    }));
+
+  it('ask the doctor, who may look at everything as an operator', async () => {
+    const { stdout } = await createCli(fixture).run(['doctor', '--json'], { DATABASE_URL: operator.url });
+    const refused = (JSON.parse(stdout) as Finding[]).filter(({ finding }) => /permission/.test(finding));
+    assert.deepEqual(refused, []);
+  });
+
+  it('prune, which a worker may not', async () => {
+    const ages = { completedOlderThanMs: 0, outboxOlderThanMs: 0, deadLettersOlderThanMs: 0 };
+    await prune(operator.pool, ages);
+    await assert.rejects(prune(worker.pool, ages), isPermissionDenied);
+  });
+});

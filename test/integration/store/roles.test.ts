@@ -1,0 +1,427 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { sqlState } from '../../../src/platform/postgres.ts';
+import { IdempotencyConflictError } from '../../../src/core/errors.ts';
+import { createInbox } from '../../../src/sending/inbox.ts';
+import { auditTrail, stats } from '../../../src/operations/index.ts';
+import { ROLES } from '../../../src/store/roles.ts';
+import { createTestDatabase } from '../../support/database.ts';
+import type { TestDatabase } from '../../support/database.ts';
+import { rows } from '../../support/inbox.ts';
+import { createLogin } from '../../support/login.ts';
+import type { TestLogin } from '../../support/login.ts';
+
+type Role = (typeof ROLES)[number];
+type Operation = 'select' | 'insert' | 'update' | 'delete' | 'truncate';
+
+/**
+ * What each role may do with each table, in whole; rights on single columns are in {@link COLUMNS}. A table that is not here fails
+ * the test. No role may do more.
+ */
+const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
+  entries: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  failures: { inbox_worker: ['insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  dead_letters: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  outbox: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  outbox_lease: { inbox_worker: ['select', 'insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  outbox_parked: { inbox_worker: ['select', 'insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  audit: { inbox_operator: ['select'], inbox_reader: ['select'] },
+  migrations: {
+    inbox_sender: ['select'],
+    inbox_worker: ['select'],
+    inbox_operator: ['select'],
+    inbox_reader: ['select'],
+  },
+  workers: { inbox_worker: ['select', 'insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  identity: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  retention: { inbox_operator: ['select'], inbox_reader: ['select'] },
+  retention_left: { inbox_operator: ['select'], inbox_reader: ['select'] },
+  campaigns: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  campaign_items: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  alerts: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  dry_run: { inbox_operator: ['select', 'insert'] },
+  sender_limits: { inbox_operator: ['select'] },
+  turns: { inbox_operator: ['select'] },
+};
+
+/** The columns that a role may write where it may not write the whole row. */
+const COLUMNS: Record<string, string[]> = {
+  // For workers of earlier releases.
+  'inbox_worker insert entries': [
+    'attempt',
+    'causation_id',
+    'claimed_at',
+    'command_type',
+    'correlation_id',
+    'fingerprint',
+    'message_id',
+    'metadata',
+    'payload',
+    'relayed_at',
+    'reply_to',
+    'status',
+  ],
+  'inbox_worker update entries': [
+    'attempt',
+    'claimed_at',
+    'error',
+    'given_back',
+    'interruptions',
+    'needs_workflow',
+    'next_retry_at',
+    'processed_at',
+    'relayed_at',
+    'result',
+    'retry_count',
+    'status',
+  ],
+  'inbox_worker insert dead_letters': [
+    'build_id',
+    'causation_id',
+    'command_type',
+    'correlation_id',
+    'error',
+    'error_type',
+    'failure_group',
+    'generation',
+    'message_id',
+    'metadata',
+    'payload',
+    'reason',
+    'retry_count',
+  ],
+  'inbox_worker update dead_letters': ['alert_id'],
+  'inbox_worker insert outbox': [
+    'aggregateid',
+    'aggregatetype',
+    'created_at',
+    'message_id',
+    'metadata',
+    'payload',
+    'type',
+  ],
+  'inbox_worker update outbox': ['parked', 'published_at'],
+  'inbox_worker update outbox_lease': ['holder', 'name', 'position', 'until'],
+  'inbox_worker update outbox_parked': ['attempts', 'error', 'event_id', 'failed_at', 'next_try_at'],
+  'inbox_worker update campaigns': ['completed', 'failed', 'skipped'],
+  'inbox_worker update campaign_items': ['asked_at', 'outcome', 'settled_at'],
+  'inbox_worker insert alerts': [
+    'command_type',
+    'count',
+    'error_type',
+    'failure_group',
+    'first_dead_at',
+    'last_dead_at',
+    'message_ids',
+    'waiting',
+  ],
+  'inbox_worker update alerts': [
+    'due_at',
+    'ended_at',
+    'first_tried_at',
+    'given_up',
+    'last_error',
+    'tries',
+    'waiting',
+  ],
+  'inbox_worker update workers': ['seen_at'],
+  'inbox_operator insert campaigns': [
+    'actor',
+    'canary',
+    'concurrency',
+    'filter',
+    'rate',
+    'reason',
+    'stop_above',
+    'total',
+  ],
+  'inbox_operator insert campaign_items': [
+    'campaign_id',
+    'dead_letter_id',
+    'generation',
+    'message_id',
+    'position',
+  ],
+};
+
+/** What a reader does not see of the tables that it may read. */
+const HIDDEN_FROM_READERS: Record<string, string[]> = {
+  entries: ['payload', 'metadata', 'result', 'error', 'fingerprint', 'reply_to'],
+  failures: ['error', 'stack'],
+  dead_letters: ['payload', 'metadata', 'error'],
+  outbox: ['payload', 'metadata'],
+  outbox_parked: ['aggregate_key', 'error'],
+  audit: ['details'],
+  alerts: ['last_error'],
+};
+
+const senders: Role[] = ['inbox_sender', 'inbox_worker'];
+const FUNCTIONS: Record<string, Role[]> = {
+  send: senders,
+  send_messages: senders,
+  send_unblocked: senders,
+  known_messages: senders,
+  settled_entries: senders,
+  entry_of: [...senders, 'inbox_operator'],
+  insert_and_claim: ['inbox_worker'],
+  fingerprint: ['inbox_worker'],
+  transaction_ended: ['inbox_worker'],
+  new_id: ['inbox_worker', 'inbox_operator'],
+  is_owner: ['inbox_worker', 'inbox_operator'],
+  lost_attempts: ['inbox_worker', 'inbox_operator'],
+  replay_dead_letter: ['inbox_worker'],
+  discard_dead_letter: ['inbox_worker'],
+  change_campaign: ['inbox_worker'],
+  try_turn: ['inbox_worker'],
+  remove_workers: ['inbox_worker'],
+  remove_parked: ['inbox_worker'],
+  restore_dead_letter: ['inbox_operator'],
+  release_parked: ['inbox_operator'],
+  skip_event: ['inbox_operator'],
+  lock_retention: ['inbox_operator'],
+  move_settled_mark: ['inbox_operator'],
+  empty_failures: ['inbox_operator'],
+  prune_entries: ['inbox_operator'],
+  prune_discarded: ['inbox_operator'],
+  delete_replayed: ['inbox_operator'],
+  delete_published: ['inbox_operator'],
+  delete_alerts: ['inbox_operator'],
+  note_left: ['inbox_operator'],
+  forget_left: ['inbox_operator'],
+};
+
+const DENIED = '42501';
+const DECIDE = 'decide what each role may do with it: in inbox.grant_roles() by a new migration, and in';
+
+describe('the roles of the schema', () => {
+  let database: TestDatabase;
+  const logins = {} as Record<Role, TestLogin>;
+
+  before(async () => {
+    database = await createTestDatabase();
+    for (const role of ROLES) logins[role] = await createLogin(database, role);
+  });
+  after(async () => {
+    for (const login of Object.values(logins)) await login.drop();
+    await database.drop();
+  });
+
+  const tables = () =>
+    rows<{ table: string; column: string }>(
+      database.pool,
+      `select c.relname as table, (select quote_ident(attname) from pg_attribute where attrelid = c.oid and attnum = 1) as column
+       from pg_class c where c.relnamespace = 'inbox'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') order by 1`,
+    );
+  /** A right on some of the columns is enough for a statement that names no other. */
+  const mayDoInWhole = async (role: Role, operation: string, table: string) => {
+    if (!['insert', 'update'].includes(operation)) return true;
+    const [answer] = await rows<{ may: boolean }>(
+      database.pool,
+      `select has_table_privilege($1, 'inbox.' || $2::text, $3) as may`,
+      [role, table, operation],
+    );
+    return answer!.may;
+  };
+
+  it('may do with each table what was decided for it, and nothing else', async () => {
+    for (const { table, column } of await tables()) {
+      const decision = DECISIONS[table];
+      assert.ok(decision, `nobody has decided about inbox.${table}: ${DECIDE} DECISIONS`);
+      for (const role of ROLES) {
+        const allowed: string[] = [];
+        for (const [operation, statement] of Object.entries(statements(table, column))) {
+          if ((await mayRun(logins[role], statement)) && (await mayDoInWhole(role, operation, table)))
+            allowed.push(operation);
+        }
+        assert.deepEqual(allowed, decision[role] ?? [], `${role} on inbox.${table}`);
+      }
+    }
+  });
+
+  it('may write the columns that were decided for it, and no others', async () => {
+    const found = await rows<{ right: string; columns: string[] }>(
+      database.pool,
+      `select role || ' ' || operation || ' ' || c.relname as right, array_agg(a.attname::text order by a.attname) as columns
+       from unnest($1::text[]) as role, unnest('{insert,update}'::text[]) as operation, pg_class c
+       join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+       where c.relnamespace = 'inbox'::regnamespace and c.relkind in ('r', 'p')
+         and has_column_privilege(role, c.oid, a.attnum, operation) and not has_table_privilege(role, c.oid, operation)
+       group by role, operation, c.relname`,
+      [ROLES],
+    );
+    assert.deepEqual(Object.fromEntries(found.map(({ right, columns }) => [right, columns])), COLUMNS);
+  });
+
+  it('cannot lock a table so that others have to wait', async () => {
+    const modes = ['share update exclusive', 'share', 'share row exclusive', 'exclusive', 'access exclusive'];
+    for (const { table } of await tables()) {
+      for (const role of ROLES) {
+        for (const mode of modes) {
+          const statement = `lock table inbox.${table} in ${mode} mode`;
+          assert.equal(await mayRun(logins[role], statement), false, `${role}: ${statement}`);
+        }
+      }
+    }
+  });
+
+  it('show a reader every column but those that hold, or may repeat, what is in a command', async () => {
+    const hidden = await rows<{ table: string; columns: string[] }>(
+      database.pool,
+      `select c.relname as table, array_agg(a.attname::text order by a.attname) as columns
+       from pg_class c join pg_attribute a on a.attrelid = c.oid
+       where c.relnamespace = 'inbox'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
+         and c.relname = any ($1) and not has_column_privilege('inbox_reader', c.oid, a.attnum, 'select')
+       group by c.relname`,
+      [Object.keys(DECISIONS).filter((table) => DECISIONS[table]!.inbox_reader)],
+    );
+    const expected = Object.entries(HIDDEN_FROM_READERS).map(([table, columns]) => [table, columns.sort()]);
+    assert.deepEqual(
+      Object.fromEntries(hidden.map(({ table, columns }) => [table, columns])),
+      Object.fromEntries(expected),
+      `for a new column ${DECIDE} HIDDEN_FROM_READERS`,
+    );
+    const { pool } = logins.inbox_reader;
+    await pool.query('select message_id, status from inbox.entries');
+    await stats(pool);
+    await database.pool.query(
+      `with sent as (select inbox.send('replayed', 'Pay', '{}'))
+       insert into inbox.audit (action, message_id, actor, details)
+       select 'replay', 'replayed', 'ada', '{"changes": [{"path": "iban", "to": "DE02"}]}' from sent`,
+    );
+    const [read] = await auditTrail(pool, { limit: 1 });
+    assert.deepEqual([read!.messageId, read!.actor, read!.details], ['replayed', 'ada', null]);
+    const [seen] = await auditTrail(logins.inbox_operator.pool, { limit: 1 });
+    assert.deepEqual(seen!.details, { changes: [{ path: 'iban', to: 'DE02' }] });
+    for (const [table, columns] of Object.entries(HIDDEN_FROM_READERS)) {
+      for (const what of [...columns, '*', `to_jsonb(${table})`]) {
+        await assert.rejects(pool.query(`select ${what} from inbox.${table}`), denied, `${table}.${what}`);
+      }
+    }
+  });
+
+  it('may execute the functions that they need, which nobody else may', async () => {
+    const functions = await rows<{ name: string; roles: Role[] }>(
+      database.pool,
+      `select proname as name, array(select role from unnest($1::text[]) with ordinality as r (role, place)
+         where has_function_privilege(role, p.oid, 'execute') order by place) as roles
+       from pg_proc p where pronamespace = 'inbox'::regnamespace`,
+      [ROLES],
+    );
+    for (const { name, roles } of functions) {
+      assert.deepEqual(roles, FUNCTIONS[name] ?? [], `inbox.${name}: ${DECIDE} FUNCTIONS`);
+    }
+  });
+
+  it('leave nothing in the schema to PUBLIC', async () => {
+    const granted = await rows(
+      database.pool,
+      `select object, privilege_type from (
+         select oid::regnamespace::text as object, coalesce(nspacl, acldefault('n', nspowner)) as acl
+         from pg_namespace where nspname = 'inbox'
+         union all select oid::regclass::text, coalesce(relacl, acldefault('r', relowner))
+         from pg_class where relnamespace = 'inbox'::regnamespace and relkind in ('r', 'p', 'v', 'm', 'S')
+         union all select oid::regprocedure::text, coalesce(proacl, acldefault('f', proowner))
+         from pg_proc where pronamespace = 'inbox'::regnamespace
+         union all select oid::regtype::text, coalesce(typacl, acldefault('T', typowner))
+         from pg_type where typnamespace = 'inbox'::regnamespace and typtype in ('e', 'd')
+       ) as objects, aclexplode(acl) where grantee = 0`,
+    );
+    assert.deepEqual(granted, []);
+  });
+
+  it('can rely on functions that find nothing but what is meant: each has its search_path pinned', async () => {
+    const open = await rows(
+      database.pool,
+      `select oid::regprocedure::text as function from pg_proc
+       where pronamespace = 'inbox'::regnamespace
+         -- A body that was parsed when the function was created has nothing left to find.
+         and prosqlbody is null and not coalesce('search_path=pg_catalog, pg_temp' = any (proconfig), false)`,
+    );
+    assert.deepEqual(open, [], 'add to the function: set search_path = pg_catalog, pg_temp');
+  });
+
+  it('let a sender send, and do nothing else', async () => {
+    const { pool } = logins.inbox_sender;
+    const send = async (...values: unknown[]) =>
+      (await pool.query<{ send: string }>('select inbox.send($1, $2, $3)', values)).rows[0]!.send;
+    assert.equal(await send('sent', 'Pay', '{"cents": 1}'), 'accepted');
+    assert.equal(await send('sent', 'Pay', '{"cents": 1}'), 'duplicate');
+    await assert.rejects(send('sent', 'Pay', '{"cents": 2}'), (error) => sqlState(error) === 'IB001');
+    await assert.rejects(send(' ', 'Pay', '{}'), (error) => sqlState(error) === 'IB002');
+    for (const statement of [
+      `select inbox.fingerprint('Pay', '{}')`,
+      'select inbox.new_id()',
+      'select inbox.grant_roles()',
+      'create table inbox.own (id integer)',
+    ]) {
+      await assert.rejects(pool.query(statement), denied, statement);
+    }
+  });
+
+  it('give a sender inside a Node process all that it needs in inbox_sender', async () => {
+    for (const { pool, name } of [logins.inbox_sender, logins.inbox_worker]) {
+      const inbox = await createInbox({ pool });
+      const message = { messageId: `in-process ${name}`, type: 'Pay', payload: { cents: 1 } };
+      assert.equal((await inbox.send(message)).answer, 'accepted');
+      assert.equal((await inbox.send(message)).answer, 'duplicate');
+      await assert.rejects(inbox.send({ ...message, payload: {} }), IdempotencyConflictError);
+      const several = [message, { ...message, messageId: `another ${name}` }];
+      assert.deepEqual(
+        (await inbox.send(several)).map(({ answer }) => answer),
+        ['duplicate', 'accepted'],
+      );
+      const client = await pool.connect();
+      await client.query('begin');
+      assert.equal((await inbox.send(message, { tx: client })).answer, 'duplicate');
+      const inTransaction = { ...message, messageId: `in a transaction ${name}` };
+      assert.equal((await inbox.send(inTransaction, { tx: client })).answer, 'accepted');
+      await client.query('commit');
+      client.release();
+      assert.equal((await inbox.status(message.messageId))?.status, 'Pending');
+      await inbox.close();
+    }
+  });
+
+  it('let senders that have the grants of earlier releases go on', async () => {
+    const earlier = await createLogin(database, 'inbox_sender');
+    await database.pool.query(`grant select on inbox.migrations to ${earlier.name};
+      grant select, insert on inbox.entries to ${earlier.name};
+      grant execute on function inbox.fingerprint, inbox.new_id to ${earlier.name}`);
+    await earlier.pool.query(
+      `insert into inbox.entries (message_id, command_type, payload, fingerprint)
+       values ('earlier', 'Pay', '{}', inbox.fingerprint('Pay', '{}'))`,
+    );
+    await earlier.drop();
+  });
+
+  it('are granted anew as often as one likes, and what was granted to them beside that is taken back', async () => {
+    await database.pool.query('grant delete on inbox.entries to inbox_reader; select inbox.grant_roles()');
+    await database.pool.query('select inbox.grant_roles()');
+    assert.equal(await mayRun(logins.inbox_reader, 'delete from inbox.entries where false'), false);
+    assert.equal(await mayRun(logins.inbox_reader, 'select id from inbox.entries'), true);
+  });
+});
+
+const statements = (table: string, column: string): Record<Operation, string> => ({
+  select: `select from inbox.${table}`,
+  insert: `insert into inbox.${table} default values`,
+  update: `update inbox.${table} set ${column} = default where false`,
+  delete: `delete from inbox.${table} where false`,
+  truncate: `truncate inbox.${table}`,
+});
+
+/** Rights are looked at before anything else is: any other answer than this error says that it may. */
+async function mayRun(login: TestLogin, statement: string): Promise<boolean> {
+  const client = await login.pool.connect();
+  try {
+    await client.query('begin');
+    return await client.query(statement).then(
+      () => true,
+      (error: unknown) => sqlState(error) !== DENIED,
+    );
+  } finally {
+    await client.query('rollback');
+    client.release();
+  }
+}
+const denied = (error: unknown) => sqlState(error) === DENIED;

@@ -1,0 +1,217 @@
+/**
+ * What cannot be decoded, or not be written again: arguments and signals from outside must not stop a workflow for good.
+ */
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { WorkflowHandle } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { UnrecoverableError } from '../../../src/core/errors.ts';
+import { readTemporal } from '../../../src/temporal/connection-config.ts';
+import { discard, replay, whyPending } from '../../../src/operations/index.ts';
+import { CAMPAIGN_WORKFLOW_TYPE, WORKFLOW_TYPE } from '../../../src/core/protocol.ts';
+import { readInboxId } from '../../../src/store/identity.ts';
+import { workerIdentity } from '../../../src/temporal/worker-identity.ts';
+import { bundle } from '../../support/bundle.ts';
+import { createCli } from '../../support/cli.ts';
+import { createTestInbox } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { seedOpen } from '../../support/seed.ts';
+import { eventually } from '../../support/wait.ts';
+
+const dead = defineCommand({
+  type: 'Dead',
+  schema: z.object({}),
+  handle() {
+    throw new UnrecoverableError('Broken');
+  },
+});
+
+interface RawPayload {
+  metadata: Record<string, Uint8Array>;
+  data: Uint8Array;
+}
+
+const bytes = (text: string) => Buffer.from(text);
+const payload = (encoding: string | null, data: string | Uint8Array): RawPayload => ({
+  metadata: encoding === null ? {} : { encoding: bytes(encoding) },
+  data: typeof data === 'string' ? bytes(data) : data,
+});
+const deep = (levels: number) => '['.repeat(levels) + ']'.repeat(levels);
+
+const UNDECODABLE: Record<string, RawPayload> = {
+  'an unknown encoding': payload('evil/none', '{}'),
+  'no encoding': payload(null, '{}'),
+  'broken JSON': payload('json/plain', '{bad'),
+  'an encrypted payload': payload('binary/encrypted', 'xxxx'),
+  protobuf: {
+    metadata: { encoding: bytes('binary/protobuf'), messageType: bytes('temporal.api.common.v1.Payload') },
+    data: Buffer.from([1, 2, 3]),
+  },
+  'protobuf as JSON': {
+    metadata: { encoding: bytes('json/protobuf'), messageType: bytes('x.Y') },
+    data: bytes('{}'),
+  },
+};
+const UNUSABLE: Record<string, RawPayload> = {
+  ...UNDECODABLE,
+  bytes: payload('binary/plain', Buffer.from([0xff, 0xfe, 0])),
+  'a deep payload': payload('json/plain', `{"commandType":"Dead","payload":${deep(300_000)}}`),
+  'a deep argument': payload('json/plain', deep(300_000)),
+  'a record with a deep result': payload(
+    'json/plain',
+    `{"commandType":"Dead","completed":{"at":"2020-01-01","result":${deep(300_000)}}}`,
+  ),
+  'a record with a long time': payload(
+    'json/plain',
+    `{"commandType":"Dead","completed":{"at":"${'A'.repeat(1_500_000)}","result":1}}`,
+  ),
+};
+
+describe('what cannot be decoded', () => {
+  let fixture: TestInbox;
+
+  before(async () => {
+    fixture = await createTestInbox();
+    await fixture.startWorker([dead]);
+  });
+  after(() => fixture.close());
+
+  async function start(name: string, type: string, ...payloads: RawPayload[]): Promise<WorkflowHandle> {
+    const workflowId = fixture.id(name);
+    const { client, taskQueue } = fixture;
+    await client.workflowService.startWorkflowExecution({
+      namespace: client.options.namespace,
+      workflowId,
+      workflowType: { name: type },
+      taskQueue: { name: taskQueue },
+      input: { payloads },
+      requestId: workflowId,
+    });
+    return client.workflow.getHandle(workflowId);
+  }
+
+  function signal(workflowId: string, signalName: string, ...payloads: RawPayload[]): Promise<unknown> {
+    const { client } = fixture;
+    return client.workflowService.signalWorkflowExecution({
+      namespace: client.options.namespace,
+      workflowExecution: { workflowId },
+      signalName,
+      input: { payloads },
+    });
+  }
+
+  for (const [what, argument] of Object.entries(UNUSABLE)) {
+    it(`fails a command whose argument is ${what} as InvalidEnvelope`, async () => {
+      const handle = await start(`argument-${what.replaceAll(' ', '-')}`, WORKFLOW_TYPE, argument);
+      await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string } }) => {
+        assert.equal(cause?.type, 'InvalidEnvelope');
+        return true;
+      });
+    });
+  }
+
+  for (const number of ['1e400', '-1e400', '1e-400', '0.12345678901234567891', '12345678901234567.5']) {
+    it(`fails a command whose argument has the number ${number} as InvalidEnvelope, and stores nothing`, async () => {
+      const argument = `{"commandType":"Dead","payload":{"a":[${number}]}}`;
+      const handle = await start(`number-${number}`, WORKFLOW_TYPE, payload('json/plain', argument));
+      await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string; message?: string } }) => {
+        assert.equal(cause?.type, 'InvalidEnvelope');
+        assert.ok(cause.message?.includes(`has the number ${number}`), cause.message);
+        return true;
+      });
+      assert.equal(await fixture.entry(handle.workflowId), null);
+    });
+  }
+
+  it('rejects a replay whose payload has a number that reading it would change', async () => {
+    const id = fixture.id('signal-number');
+    await fixture.start(id, { commandType: 'Dead', payload: {} });
+    await fixture.reaches(id, 'DeadLetter');
+    await signal(id, 'replay', payload('json/plain', '{"payload":{"amount":1e400}}'));
+    const { refusals } = await eventually('the replay is refused', async () => {
+      const report = await fixture.status(id);
+      return report.refusals.count === 1 && report;
+    });
+    assert.match(refusals.problem, /has the number 1e400/);
+    assert.equal((await fixture.entry(id))?.generation, 0);
+  });
+
+  it('refuses signals that cannot be decoded, and goes on', async () => {
+    const id = fixture.id('signals');
+    await fixture.start(id, { commandType: 'Dead', payload: {} });
+    await fixture.reaches(id, 'DeadLetter');
+    const bad = [
+      ...Object.values(UNDECODABLE),
+      payload('json/plain', `{"actor":"x","payload":${deep(300_000)}}`),
+      payload('json/plain', `{"actor":"x","reason":${deep(2_000)}}`),
+    ];
+    for (const [index, argument] of bad.entries()) {
+      await signal(id, 'replay', argument);
+      const { refusals } = await eventually('it is refused', async () => {
+        const report = await fixture.status(id);
+        return report.refusals.count === index + 1 && report;
+      });
+      assert.match(refusals.problem, /decoded|passed on|reason/);
+    }
+    assert.equal((await fixture.entry(id))!.generation, 0);
+    assert.equal(await discard(fixture, id, { actor: 'ann' }), 'done');
+  });
+
+  it('does not stop a campaign either', async () => {
+    for (const [name, argument] of [
+      ['text', payload('json/plain', '{"campaignId":"not-a-uuid"}')],
+      ['nothing', payload('json/plain', '{}')],
+      ['encrypted', payload('binary/encrypted', 'x')],
+    ] as const) {
+      const handle = await start(`campaign-${name}`, CAMPAIGN_WORKFLOW_TYPE, argument);
+      await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string } }) => {
+        assert.equal(cause?.type, 'UnknownCampaign', name);
+        return true;
+      });
+    }
+  });
+});
+
+describe('a workflow task that fails again and again', () => {
+  let fixture: TestInbox;
+
+  before(async () => {
+    fixture = await createTestInbox();
+  });
+  after(() => fixture.close());
+
+  it('is told by show, replay and discard, with the remedy', async () => {
+    const id = fixture.id('failing');
+    await seedOpen(fixture.pool, id, 'DeadLetter', { days: 1 });
+    const { connectionOptions, namespace } = readTemporal();
+    const connection = await NativeConnection.connect(connectionOptions);
+    const worker = await Worker.create({
+      connection,
+      namespace,
+      taskQueue: fixture.taskQueue,
+      identity: workerIdentity(await readInboxId(fixture.pool)),
+      workflowBundle: await bundle('test/support/failing-workflow.js'),
+    });
+    const running = worker.run();
+    try {
+      const handle = await fixture.start(id);
+      await eventually('its workflow task fails', async () => {
+        const { raw } = await handle.describe();
+        return (raw.pendingWorkflowTask?.attempt ?? 0) > 1;
+      });
+      const { stdout } = await createCli(fixture).run(['show', id]);
+      assert.match(stdout, /its workflow task fails, attempt \d+: this release is broken/);
+      assert.match(stdout, /terminate the workflow/);
+      const operator = { ...fixture, waitMs: 0 };
+      assert.equal(await replay(operator, id, {}), 'pending');
+      const why = await whyPending(operator, id);
+      assert.match(why, /its workflow task fails, .*this release is broken: .*terminate the workflow/);
+    } finally {
+      worker.shutdown();
+      await running;
+      await connection.close();
+    }
+  });
+});

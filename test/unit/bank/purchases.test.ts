@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { z } from 'zod';
+import {
+  commandsFor,
+  OPENING_BALANCE_CENTS,
+  parsePurchases,
+  type Purchase,
+  readPurchases,
+  SOME_PURCHASES,
+} from '../../../examples/bank/purchases.ts';
+import { createAccount, transferFunds } from '../../../examples/bank/commands.ts';
+
+void describe('the purchase file', () => {
+  void it('parses whole', async () => {
+    const purchases = await readPurchases();
+    assert.equal(purchases.length, 6_919);
+    assert.equal(new Set(purchases.map((purchase) => purchase.customer)).size, 2_357);
+    assert.equal(
+      purchases.reduce((sum, purchase) => sum + purchase.amountCents, 0),
+      24_409_194,
+    );
+    assert.deepEqual(purchases[0], {
+      line: 1,
+      customer: '00004',
+      day: '1997-01-01',
+      cds: 2,
+      amountCents: 2_933,
+    });
+    assert.equal(purchases.filter((purchase) => purchase.amountCents === 0).length, 8);
+  });
+
+  void it('may end its lines with LF, and need not end the last', () => {
+    const text = ' 00004 0001 19970101  2   29.33\n 00004 0001 19970118 12  129.73';
+    assert.deepEqual(
+      parsePurchases(text).map(({ line, cds, amountCents }) => ({ line, cds, amountCents })),
+      [
+        { line: 1, cds: 2, amountCents: 2_933 },
+        { line: 2, cds: 12, amountCents: 12_973 },
+      ],
+    );
+    assert.deepEqual(parsePurchases(''), []);
+  });
+
+  for (const [what, line] of [
+    ['an empty line', ''],
+    ['a missing column', ' 00004 0001 19970101  29.33'],
+    ['a column too many', ' 00004 0001 19970101  2   29.33 7'],
+    ['a negative amount', ' 00004 0001 19970101  2  -29.33'],
+    ['half a cent', ' 00004 0001 19970101  2   29.335'],
+    ['no cents', ' 00004 0001 19970101  2   29'],
+    ['an exponent', ' 00004 0001 19970101  2   1e3.00'],
+    ['a day that does not exist', ' 00004 0001 19970631  2   29.33'],
+    ['an amount beyond 2^53', ' 00004 0001 19970101  2   99999999999999999.00'],
+  ] as const) {
+    void it(`names the line that has ${what}`, () => {
+      const text = ` 00004 0001 19970101  2   29.33\r\n${line}\r\n 00004 0001 19970101  2   29.33\r\n`;
+      assert.throws(() => parsePurchases(text), { name: 'SyntaxError', message: /^line 2 / });
+    });
+  }
+});
+
+void describe('the commands of the feed', () => {
+  void it('open each account before the first purchase, each message_id once', async () => {
+    const commands = [...commandsFor(await readPurchases())];
+    assert.equal(commands.length, 1 + 2_357 + 6_919);
+    assert.equal(new Set(commands.map((command) => command.messageId)).size, commands.length);
+    const opened = new Set<unknown>();
+    for (const { envelope } of commands) {
+      const { accountId, from, to } = z
+        .object({ accountId: z.string(), from: z.string(), to: z.string() })
+        .partial()
+        .parse(envelope.payload);
+      if (envelope.commandType === 'CreateAccount') opened.add(accountId);
+      else assert.ok(opened.has(from) && opened.has(to), `${from} pays ${to} before both are there`);
+    }
+  });
+
+  void it('are the same at a second reading', async () => {
+    const [first, second] = await Promise.all([readPurchases(), readPurchases()]);
+    assert.deepEqual([...commandsFor(first)], [...commandsFor(second)]);
+  });
+
+  void it('fit their schemas, but for purchases of nothing', async () => {
+    const refused = [...commandsFor(await readPurchases())].filter(({ envelope }) => {
+      const command = envelope.commandType === 'CreateAccount' ? createAccount : transferFunds;
+      return !command.schema.safeParse(envelope.payload).success;
+    });
+    assert.deepEqual(
+      refused.map((command) => command.messageId.split('-')[2]),
+      ['226', '449', '718', '873', '3089', '3466', '3832', '6156'],
+    );
+  });
+
+  // The README and the doc comment of OPENING_BALANCE_CENTS state these numbers.
+  void it('make a few customers run out of money', async () => {
+    const purchases = await readPurchases();
+    assert.deepEqual(simulate(purchases.slice(0, SOME_PURCHASES)), {
+      completed: 290,
+      insufficientFunds: 9,
+      customersOutOfMoney: 2,
+      ofNothing: 1,
+      customers: 111,
+    });
+    assert.deepEqual(simulate(purchases), {
+      completed: 6_491,
+      insufficientFunds: 420,
+      customersOutOfMoney: 53,
+      ofNothing: 8,
+      customers: 2_357,
+    });
+  });
+});
+
+/** What happens when the purchases are handled strictly one after the other. */
+function simulate(purchases: readonly Purchase[]): Record<string, number> {
+  const balances = new Map<string, number>();
+  const outOfMoney = new Set<string>();
+  let completed = 0;
+  let insufficientFunds = 0;
+  let ofNothing = 0;
+  for (const { customer, amountCents } of purchases) {
+    const balance = balances.get(customer) ?? OPENING_BALANCE_CENTS;
+    balances.set(customer, balance);
+    if (amountCents === 0) {
+      ofNothing += 1;
+    } else if (balance < amountCents) {
+      insufficientFunds += 1;
+      outOfMoney.add(customer);
+    } else {
+      balances.set(customer, balance - amountCents);
+      completed += 1;
+    }
+  }
+  return {
+    completed,
+    insufficientFunds,
+    customersOutOfMoney: outOfMoney.size,
+    ofNothing,
+    customers: balances.size,
+  };
+}

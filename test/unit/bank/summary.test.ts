@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { showProgress } from '../../../examples/bank/progress.ts';
+import { type Summary, summarise } from '../../../examples/bank/summary.ts';
+
+const summary: Summary = {
+  sent: 412,
+  duplicates: 0,
+  seconds: 9.26,
+  replayed: 'cdnow-00111-7',
+  outcome: {
+    completed: 403,
+    retried: 37,
+    transientFailures: [
+      { type: 'RetryAfter', count: 26 },
+      { type: 'AccountBusy', count: 12 },
+    ],
+    deadLetters: [
+      { type: 'InsufficientFunds', count: 8 },
+      { type: 'InvalidPayload', count: 1 },
+    ],
+    replayed: 1,
+    example: { messageId: 'cdnow-00111-9', type: 'InsufficientFunds' },
+  },
+  conservation: { accounts: 112, balanceCents: 6_660_005n, depositedCents: 6_660_005n, problems: [] },
+  next: {
+    uiUrl: 'http://127.0.0.1:8233',
+    temporalAddress: '127.0.0.1:7233',
+    taskQueue: 'inbox',
+    environment: ["export DATABASE_URL='postgres://…'"],
+    searchAttributes: true,
+  },
+};
+
+void describe('the summary', () => {
+  void it('says what became of the commands, and what to type next', () => {
+    assert.equal(
+      summarise(summary),
+      `412 commands sent in 9.3 s.
+
+Completed         403
+Retried            37   RetryAfter 26, AccountBusy 12
+Dead letters        9   InsufficientFunds 8, InvalidPayload 1
+Replayed            1
+
+Money conserved: 112 accounts hold 66,600.05 dollars, exactly what was deposited.
+
+Web UI  http://127.0.0.1:8233
+
+Type next:
+  export DATABASE_URL='postgres://…'
+  temporal workflow list --address 127.0.0.1:7233 --query 'InboxStatus="DeadLetter"'
+  npx inbox show cdnow-00111-9
+  temporal workflow start --address 127.0.0.1:7233 --type handleCommand --task-queue inbox --workflow-id top-up-00111 --input '{"commandType":"DepositFunds","payload":{"accountId":"00111","amountCents":100000}}'
+  temporal workflow signal --address 127.0.0.1:7233 --workflow-id cdnow-00111-9 --name replay
+  npx inbox show cdnow-00111-9
+`,
+    );
+  });
+
+  void it('says when nothing changed', () => {
+    assert.match(
+      summarise({ ...summary, duplicates: 412, replayed: null }),
+      /^Nothing changed: all 412 commands were duplicates/,
+    );
+  });
+
+  void it('counts duplicates among new commands', () => {
+    assert.match(
+      summarise({ ...summary, duplicates: 12 }),
+      /^412 commands sent in 9.3 s, 12 of them duplicates/,
+    );
+  });
+
+  void it('does not hide that money is missing', () => {
+    const conservation = {
+      ...summary.conservation,
+      problems: ['accounts hold 1 cents, but 2 were deposited'],
+    };
+    assert.match(
+      summarise({ ...summary, conservation }),
+      /MONEY IS NOT CONSERVED:\n {2}accounts hold 1 cents/,
+    );
+  });
+
+  void it('offers nothing that cannot work', () => {
+    const told = summarise({
+      ...summary,
+      outcome: { ...summary.outcome, deadLetters: [], example: null },
+      next: { ...summary.next, searchAttributes: false },
+    });
+    assert.doesNotMatch(told, /workflow list|signal|show/);
+  });
+});
+
+void describe('the progress without a terminal', () => {
+  void it('ends with a line that says all', async () => {
+    const out = new PassThrough();
+    const display = showProgress(out, 10);
+    display.update({ total: 10, sent: 4, duplicates: 0, completed: 3, deadLetters: 0, waiting: 1 });
+    display.update({ total: 10, sent: 10, duplicates: 0, completed: 9, deadLetters: 1, waiting: 0 });
+    display.stop();
+    out.end();
+    assert.equal(await text(out), '10 of 10 done: 9 completed, 0 to be retried, 1 dead letters\n');
+  });
+});

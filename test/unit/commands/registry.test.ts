@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import type { CommandDefinition } from '../../../src/commands/define-command.ts';
+import { InvalidCommandError } from '../../../src/core/errors.ts';
+import { createRegistry, isCommandDefinition } from '../../../src/commands/registry.ts';
+import { toMilliseconds } from '../../../src/core/duration.ts';
+import { DEFAULT_RETRY_POLICY } from '../../../src/core/retry-policy.ts';
+
+const pay = defineCommand({ type: 'Pay', schema: z.object({}), handle: () => null });
+
+/** The command as the registry resolves it, with these settings. */
+function registered(settings: object) {
+  const command = { ...pay, ...settings } as CommandDefinition;
+  return createRegistry([command]).get(command.type)!;
+}
+
+describe('the registry', () => {
+  it('resolves what is not set', () => {
+    const { type, retry, timeoutMs, longRunning } = registered({});
+    assert.equal(type, 'Pay');
+    assert.deepEqual(retry, DEFAULT_RETRY_POLICY);
+    assert.equal(timeoutMs, 10_000);
+    assert.equal(longRunning, false);
+    assert.equal(registered({ longRunning: true }).timeoutMs, 3_600_000);
+  });
+
+  it('resolves what is set', () => {
+    const { retry, timeoutMs } = registered({
+      timeout: '30s',
+      retry: {
+        maximumAttempts: 5,
+        initialInterval: 250,
+        backoffCoefficient: 1.5,
+        maximumInterval: '1 minute',
+      },
+    });
+    assert.equal(timeoutMs, 30_000);
+    assert.deepEqual(retry, {
+      maximumAttempts: 5,
+      initialIntervalMs: 250,
+      backoffCoefficient: 1.5,
+      maximumIntervalMs: 60_000,
+    });
+  });
+
+  it('bends the default of one interval to the other one', () => {
+    assert.equal(registered({ retry: { maximumInterval: 100 } }).retry.initialIntervalMs, 100);
+    assert.equal(registered({ retry: { initialInterval: '1h' } }).retry.maximumIntervalMs, 3_600_000);
+  });
+
+  it('takes the edges of what it allows', () => {
+    assert.equal(registered({ timeout: 1 }).timeoutMs, 1);
+    assert.equal(registered({ timeout: '1m' }).timeoutMs, 60_000);
+    assert.equal(registered({ timeout: '24 days', longRunning: true }).timeoutMs, 2_073_600_000);
+    assert.equal(registered({ retry: { maximumAttempts: 1 } }).retry.maximumAttempts, 1);
+    assert.equal(registered({ type: 'x'.repeat(200) }).type.length, 200);
+  });
+
+  for (const [settings, message] of [
+    [{ type: '' }, /type: is empty/],
+    [{ type: 'x'.repeat(201) }, /type: is longer than 200/],
+    [{ type: 'Pay\n' }, /type: has control characters/],
+    [{ type: 'Pay\ud800' }, /type: has control characters/],
+    [{ type: 7 }, /needs type, schema and handle/],
+    [{ schema: undefined }, /needs type, schema and handle/],
+    [{ schema: { parse: () => 1 } }, /needs type, schema and handle/],
+    [{ handle: 'later' }, /needs type, schema and handle/],
+    [{ timeout: 0 }, /timeout: 0 is no duration/],
+    [{ timeout: -1 }, /timeout: -1 is no duration/],
+    [{ timeout: Number.NaN }, /timeout: takes milliseconds or text/],
+    [{ timeout: Number.POSITIVE_INFINITY }, /timeout: takes milliseconds or text/],
+    [{ timeout: 'soon' }, /timeout: "soon" is no duration/],
+    [{ timeout: '' }, /timeout: "" is no duration/],
+    [{ timeout: null }, /timeout: takes milliseconds or text/],
+    [{ timeout: 60_001 }, /timeout: over 60 s needs longRunning/],
+    [{ timeout: '31 days', longRunning: true }, /timeout: "31 days" is no duration/],
+    [{ longRunning: 'yes' }, /longRunning: is true or false/],
+    [{ retry: null }, /retry: /],
+    [{ retry: 5 }, /retry: /],
+    [{ retry: { maxAttempts: 5 } }, /retry: .*maxAttempts/],
+    [{ retry: { maximumAttempts: 0 } }, /retry\.maximumAttempts: is at least 1/],
+    [{ retry: { maximumAttempts: -1 } }, /retry\.maximumAttempts: is at least 1/],
+    [{ retry: { maximumAttempts: 1.5 } }, /retry\.maximumAttempts: is a whole number/],
+    [{ retry: { maximumAttempts: Number.POSITIVE_INFINITY } }, /retry\.maximumAttempts: /],
+    [{ retry: { maximumAttempts: Number.NaN } }, /retry\.maximumAttempts: /],
+    [{ retry: { maximumAttempts: '5' } }, /retry\.maximumAttempts: is a whole number/],
+    [{ retry: { maximumAttempts: 10_001 } }, /retry\.maximumAttempts: is at most 10000/],
+    [{ retry: { initialInterval: 0 } }, /retry\.initialInterval: 0 is no duration/],
+    [{ retry: { initialInterval: '1 fortnight' } }, /retry\.initialInterval: "1 fortnight"/],
+    [{ retry: { backoffCoefficient: 0.5 } }, /retry\.backoffCoefficient: is at least 1/],
+    [{ retry: { backoffCoefficient: 101 } }, /retry\.backoffCoefficient: is at most 100/],
+    [{ retry: { backoffCoefficient: Number.NaN } }, /retry\.backoffCoefficient: is a number/],
+    [{ retry: { maximumInterval: -5 } }, /retry\.maximumInterval: -5 is no duration/],
+    [
+      { retry: { initialInterval: '2m', maximumInterval: '1m' } },
+      /retry\.maximumInterval \(60000 ms\) is below initialInterval \(120000 ms\)/,
+    ],
+  ] as const) {
+    it(`refuses ${JSON.stringify(settings).slice(0, 60)} and names the setting`, () => {
+      assert.throws(
+        () => registered(settings),
+        (error) => error instanceof InvalidCommandError && message.test(error.message),
+      );
+    });
+  }
+
+  it('refuses a type that is declared twice, and what is no command', () => {
+    assert.throws(() => createRegistry([pay, { ...pay }]), /command "Pay": is declared twice/);
+    for (const nothing of [undefined, null, 'Pay', {}]) {
+      assert.throws(() => createRegistry([nothing as never]), InvalidCommandError);
+    }
+  });
+
+  it('tells commands from the other exports of a module', () => {
+    assert.equal(isCommandDefinition(pay), true);
+    for (const other of [undefined, null, 1, 'x', () => 1, {}, pay.schema, { ...pay, handle: undefined }]) {
+      assert.equal(isCommandDefinition(other), false);
+    }
+  });
+});
+
+describe('durations', () => {
+  for (const [value, ms] of [
+    [0, 0],
+    [1.4, 1],
+    ['250ms', 250],
+    ['10s', 10_000],
+    ['5 minutes', 300_000],
+    ['1.5h', 5_400_000],
+    ['17', 17],
+    ['', null],
+    ['later', null],
+    [Number.NaN, null],
+    [Number.POSITIVE_INFINITY, null],
+    [undefined as never, null],
+    [{} as never, null],
+  ] as const) {
+    it(`reads ${JSON.stringify(value)} as ${ms}`, () => assert.equal(toMilliseconds(value), ms));
+  }
+});

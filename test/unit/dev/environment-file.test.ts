@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { sourceCommand, writeEnvironmentFile } from '../../../src/dev/environment-file.ts';
+import type { Servers } from '../../../src/dev/servers.ts';
+
+const servers = (values: Partial<Servers> = {}, binary = '/usr/bin/temporal'): Servers => ({
+  databaseUrl: 'postgres://inbox:canary@127.0.0.1:5432/inbox',
+  temporalAddress: '127.0.0.1:7233',
+  uiUrl: null,
+  temporal: {
+    binary,
+    address: '127.0.0.1:7233',
+    uiUrl: null,
+    pid: 0,
+    stop: () => Promise.resolve(),
+    kill: () => Promise.resolve(),
+  },
+  stop: () => Promise.resolve(),
+  ...values,
+});
+
+describe('the file with the settings of the embedded servers', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'dev-environment-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  it('is not written through a symbolic link', async () => {
+    const victim = join(folder, 'victim');
+    await writeFile(victim, 'kept');
+    await chmod(victim, 0o644);
+    await symlink(victim, join(folder, 'env'));
+    const path = await writeEnvironmentFile(folder, servers());
+    assert.equal(await readFile(victim, 'utf8'), 'kept');
+    assert.equal((await lstat(victim)).mode & 0o777, 0o644);
+    const stats = await lstat(path);
+    assert.ok(stats.isFile());
+    assert.equal(stats.mode & 0o777, 0o600);
+  });
+
+  it('is replaced in one step: who has opened the old one reads all of it', async () => {
+    const path = await writeEnvironmentFile(folder, servers());
+    await chmod(path, 0o644);
+    const old = await open(path);
+    try {
+      await writeEnvironmentFile(folder, servers({ databaseUrl: 'postgres://another' }));
+      assert.match(await old.readFile('utf8'), /canary/);
+      assert.match(await readFile(path, 'utf8'), /another/);
+      assert.equal((await lstat(path)).mode & 0o777, 0o600);
+      assert.deepEqual(await readdir(folder), ['env']);
+    } finally {
+      await old.close();
+    }
+  });
+
+  it('is not written where others could put another one', async () => {
+    const shared = join(folder, 'shared');
+    await mkdir(shared);
+    await chmod(shared, 0o777);
+    await symlink(folder, join(folder, 'link'));
+    for (const path of [shared, join(shared, 'below'), join(folder, 'link')])
+      await assert.rejects(writeEnvironmentFile(path, servers()), { name: 'NotOursError' });
+    assert.deepEqual((await readdir(folder)).sort(), ['link', 'shared']);
+  });
+
+  it('means to a shell what was meant, whatever is in the values', async () => {
+    const ran = join(folder, 'ran');
+    const hostile = `a"b'c\\d $(touch ${ran}) \`touch ${ran}\` $HOME ; touch ${ran} #\n&`;
+    const databaseUrl = `postgres://${hostile}`;
+    const binaries = join('/opt', hostile);
+    const own = join(folder, 'it\'s $(touch ran) "own"');
+    const values = servers({ databaseUrl, temporalAddress: hostile }, join(binaries, 'temporal'));
+    const path = await writeEnvironmentFile(own, values);
+    const script = `${sourceCommand(path)}\nprintf '%s\\0' "$DATABASE_URL" "$TEMPORAL_ADDRESS" "$PATH"`;
+    const { stdout } = await promisify(execFile)('sh', ['-euc', script], { cwd: folder });
+    const [url, address, search] = stdout.split('\0');
+    assert.deepEqual([url, address], [databaseUrl, hostile]);
+    assert.ok(search!.endsWith(`:${binaries}`));
+    assert.deepEqual((await readdir(folder)).length, 1);
+  });
+});

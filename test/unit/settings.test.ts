@@ -1,0 +1,352 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { readSettings } from '../../src/settings.ts';
+import { readDatabaseUrl, readDirectUrl } from '../../src/platform/postgres-url.ts';
+import { readTemporal } from '../../src/temporal/connection-config.ts';
+import { ConfigurationError } from '../../src/core/errors.ts';
+
+function refused(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    assert.ok(error instanceof ConfigurationError, String(error));
+    return error.message;
+  }
+  throw new assert.AssertionError({ message: 'was taken' });
+}
+
+const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
+const OLD_SECRET = `whsec_${Buffer.alloc(24, 2).toString('base64')}`;
+
+describe('settings', () => {
+  it('have defaults', () => {
+    assert.deepEqual(readSettings({}), {
+      taskQueue: 'inbox',
+      maxPayloadBytes: 1_048_576,
+      concurrency: 32,
+      expressConcurrency: 32,
+      retryConcurrency: 16,
+      shutdownGraceMs: 20_000,
+      watchdogMs: 30_000,
+      webhook: null,
+      alertWindowMs: 60_000,
+      alertGiveUpMs: 3 * 86_400_000,
+    });
+  });
+
+  it('come from the environment', () => {
+    const settings = readSettings({
+      INBOX_TASK_QUEUE: 'bank',
+      INBOX_MAX_PAYLOAD_BYTES: '4096',
+      INBOX_CONCURRENCY: '1',
+      INBOX_EXPRESS_CONCURRENCY: '24',
+      INBOX_RETRY_CONCURRENCY: '1000',
+      INBOX_SHUTDOWN_GRACE: '1h',
+      INBOX_WATCHDOG: '0',
+      INBOX_ALERT_URL: 'https://ada:pass@hooks.example.com/inbox?key=1',
+      INBOX_ALERT_SECRET: ` ${SECRET}  ${OLD_SECRET}`,
+      INBOX_ALERT_WINDOW: '5m',
+      INBOX_ALERT_GIVE_UP: '12h',
+      SOMETHING_ELSE: 'x',
+    });
+    assert.deepEqual(settings, {
+      taskQueue: 'bank',
+      maxPayloadBytes: 4_096,
+      concurrency: 1,
+      expressConcurrency: 24,
+      retryConcurrency: 1_000,
+      shutdownGraceMs: 3_600_000,
+      watchdogMs: 0,
+      webhook: { url: 'https://ada:pass@hooks.example.com/inbox?key=1', secrets: [SECRET, OLD_SECRET] },
+      alertWindowMs: 300_000,
+      alertGiveUpMs: 12 * 3_600_000,
+    });
+  });
+
+  for (const [name, value, problem] of [
+    ['INBOX_TASK_QUEUE', 'x'.repeat(201), 'is longer than 200'],
+    ['INBOX_MAX_PAYLOAD_BYTES', '1048577', 'is above 1048576'],
+    ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is no number'],
+    ['INBOX_CONCURRENCY', '0', 'is below 1'],
+    ['INBOX_CONCURRENCY', '-3', 'is below 1'],
+    ['INBOX_CONCURRENCY', '1.5', 'is no whole number'],
+    ['INBOX_CONCURRENCY', '1001', 'is above 1000'],
+    ['INBOX_EXPRESS_CONCURRENCY', '0', 'is below 1'],
+    ['INBOX_RETRY_CONCURRENCY', 'many', 'is no number'],
+    ['INBOX_RETRY_CONCURRENCY', 'Infinity', 'is no'],
+    ['INBOX_SHUTDOWN_GRACE', 'soon', 'is no duration'],
+    ['INBOX_SHUTDOWN_GRACE', '61m', 'is no duration of at most an hour'],
+    ['INBOX_SHUTDOWN_GRACE', '-1s', 'is no duration'],
+    ['INBOX_WATCHDOG', 'off', 'is neither 0'],
+    ['INBOX_WATCHDOG', '1s', 'is neither 0 (off) nor a duration between 2s'],
+    ['INBOX_WATCHDOG', '2h', 'is neither 0'],
+    ['INBOX_ALERT_WINDOW', '25h', 'is no duration of at most a day'],
+    ['INBOX_ALERT_GIVE_UP', '0', 'is no duration between a minute and 30 days'],
+    ['INBOX_ALERT_ALLOW_HTTP', 'yes', 'is neither true nor false'],
+  ] as const) {
+    it(`refuse ${name}=${value.slice(0, 20)}`, () => {
+      const message = refused(() => readSettings({ [name]: value }));
+      assert.ok(message.startsWith(`${name} (${JSON.stringify(value)}) ${problem}`), message);
+    });
+  }
+
+  it('that are set to nothing are not set, as in Compose', () => {
+    const names = [
+      'TASK_QUEUE',
+      'MAX_PAYLOAD_BYTES',
+      'CONCURRENCY',
+      'EXPRESS_CONCURRENCY',
+      'RETRY_CONCURRENCY',
+      'SHUTDOWN_GRACE',
+      'WATCHDOG',
+      'ALERT_URL',
+      'ALERT_SECRET',
+      'ALERT_ALLOW_HTTP',
+      'ALERT_WINDOW',
+      'ALERT_GIVE_UP',
+    ];
+    for (const nothing of ['', ' ', '\r\n']) {
+      const env = Object.fromEntries(names.map((name) => [`INBOX_${name}`, nothing]));
+      assert.deepEqual(readSettings(env), readSettings({}));
+    }
+  });
+
+  it('are taken without whitespace and byte order marks around them', () => {
+    const { taskQueue, concurrency, shutdownGraceMs, webhook } = readSettings({
+      INBOX_TASK_QUEUE: '\ufeffbank\r\n',
+      INBOX_CONCURRENCY: ' 8\n',
+      INBOX_SHUTDOWN_GRACE: '5s\r',
+      INBOX_ALERT_URL: 'https://hooks.example.com/x\n',
+      INBOX_ALERT_SECRET: `${SECRET}\n${OLD_SECRET}\n`,
+    });
+    assert.deepEqual([taskQueue, concurrency, shutdownGraceMs], ['bank', 8, 5_000]);
+    assert.deepEqual(webhook, { url: 'https://hooks.example.com/x', secrets: [SECRET, OLD_SECRET] });
+  });
+
+  it('in quotes are refused, as an env file of Docker keeps them', () => {
+    for (const value of ['"bank"', "'bank'"]) {
+      assert.match(
+        refused(() => readSettings({ INBOX_TASK_QUEUE: value })),
+        /^INBOX_TASK_QUEUE is in quotes/,
+      );
+    }
+  });
+
+  it('with a line break inside are refused', () => {
+    const message = refused(() => readSettings({ INBOX_TASK_QUEUE: 'bank\nINBOX_CONCURRENCY=4' }));
+    assert.match(message, /^INBOX_TASK_QUEUE has a line break/);
+  });
+
+  it('of the webhook that are empty are not set', () => {
+    assert.equal(readSettings({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
+  });
+
+  for (const url of [
+    'https://hooks.example.com',
+    'http://localhost:8080/x',
+    'http://127.0.0.1',
+    'http://[::1]/',
+  ]) {
+    it(`take ${url} for a webhook`, () => {
+      const { webhook } = readSettings({ INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET });
+      assert.deepEqual(webhook, { url, secrets: [SECRET] });
+    });
+  }
+
+  it('take http to another host where that is allowed', () => {
+    const url = 'http://hooks.internal/inbox';
+    const env = { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET, INBOX_ALERT_ALLOW_HTTP: 'true' };
+    assert.equal(readSettings(env).webhook?.url, url);
+  });
+
+  for (const [what, env, problem] of [
+    ['no URL', { INBOX_ALERT_URL: 'canary' }, /^INBOX_ALERT_URL is no URL/],
+    ['another protocol', { INBOX_ALERT_URL: 'ftp://canary/x' }, /^INBOX_ALERT_URL is neither an https/],
+    [
+      'a password with a bare %',
+      { INBOX_ALERT_URL: 'https://a%:41canary@h/x' },
+      /^INBOX_ALERT_URL has a user or password with a %/,
+    ],
+    [
+      'http to another host',
+      { INBOX_ALERT_URL: 'http://localhost.canary/x' },
+      /^INBOX_ALERT_URL is http.*ALLOW_HTTP/,
+    ],
+    [
+      'a URL without a secret',
+      { INBOX_ALERT_SECRET: ' ' },
+      /^INBOX_ALERT_SECRET is not set, but .*openssl rand/,
+    ],
+    [
+      'a secret without its prefix',
+      { INBOX_ALERT_SECRET: SECRET.slice(6) },
+      /^INBOX_ALERT_SECRET is not whsec_/,
+    ],
+    ['a secret that is no base64', { INBOX_ALERT_SECRET: `whsec_canary-${'x'.repeat(40)}` }, /is not whsec_/],
+    [
+      'a short secret',
+      { INBOX_ALERT_SECRET: `whsec_${Buffer.alloc(23).toString('base64')}` },
+      /of 24 to 64 bytes/,
+    ],
+    ['one bad secret of two', { INBOX_ALERT_SECRET: `${SECRET} whsec_canary` }, /is not whsec_/],
+  ] as const) {
+    it(`refuse a webhook with ${what}, and do not repeat it`, () => {
+      const whole = {
+        INBOX_ALERT_URL: 'https://hooks.example.com/canary',
+        INBOX_ALERT_SECRET: SECRET,
+        ...env,
+      };
+      const message = refused(() => readSettings(whole));
+      assert.match(message, problem);
+      assert.doesNotMatch(message, /canary|AQEB/);
+    });
+  }
+
+  it('name every variable that is wrong at once', () => {
+    const message = refused(() => readSettings({ INBOX_CONCURRENCY: 'x', INBOX_SHUTDOWN_GRACE: 'y' }));
+    assert.match(message, /INBOX_CONCURRENCY.*; INBOX_SHUTDOWN_GRACE/);
+  });
+});
+
+describe('DATABASE_URL', () => {
+  it('is taken as it is', () => {
+    for (const url of ['postgres://a@h/d', 'postgresql://a:b@h:5432/d?sslmode=require']) {
+      assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
+    }
+  });
+
+  it('is asked for where it is missing', () => {
+    for (const env of [{}, { DATABASE_URL: '' }, { DATABASE_URL: undefined }]) {
+      assert.match(
+        refused(() => readDatabaseUrl(env)),
+        /DATABASE_URL is not set: .*inbox dev/,
+      );
+    }
+  });
+
+  it('is never repeated, as it may hold a password', () => {
+    const message = refused(() => readDatabaseUrl({ DATABASE_URL: 'mysql://root:s3cret@h/d' }));
+    assert.match(message, /DATABASE_URL is no postgres:\/\/ URL/);
+    assert.doesNotMatch(message, /s3cret/);
+  });
+});
+
+describe('a URL with a character that ends its password early', () => {
+  for (const url of [
+    'postgres://u:12/34@h/d',
+    'postgres://u:12?34@h/d',
+    'postgres://u:12#34@h/d',
+    'postgres://u/34@h',
+  ]) {
+    it(`is refused: ${url}`, () => {
+      const message = refused(() => readDatabaseUrl({ DATABASE_URL: url }));
+      assert.match(message, /^DATABASE_URL has a user or password .*%2F for \//);
+      assert.doesNotMatch(message, /12|34/);
+    });
+  }
+
+  for (const url of [
+    'postgres://h/d?user=a@b&password=c',
+    'postgres://u:p@h/a@b',
+    'postgres:///d?host=/run',
+    'postgres://u:p@@h/d',
+  ]) {
+    it(`is none of ${url}`, () => {
+      assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
+    });
+  }
+
+  it('in an address of Temporal is refused', () => {
+    const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'u:canary@h:7233' }));
+    assert.match(message, /write host:port/);
+    assert.doesNotMatch(message, /canary/);
+  });
+});
+
+describe('INBOX_DIRECT_URL', () => {
+  it('is a postgres:// URL, or not there', () => {
+    const url = 'postgres://user:secret@host/inbox';
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: url }), url);
+    assert.equal(readDirectUrl({}), null);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: '' }), null);
+  });
+
+  it('is never repeated in an error', () => {
+    const message = refused(() => readDirectUrl({ INBOX_DIRECT_URL: 'mysql://user:secret@host/inbox' }));
+    assert.match(message, /INBOX_DIRECT_URL is no postgres:\/\/ URL/);
+    assert.doesNotMatch(message, /secret/);
+  });
+});
+
+describe('URLs and keys from files', () => {
+  it('are taken without the line break at their end', () => {
+    const url = 'postgres://a:b@h/d';
+    assert.equal(readDatabaseUrl({ DATABASE_URL: `${url}\n` }), url);
+    assert.equal(readDatabaseUrl({ DATABASE_URL: `\ufeff${url}\r\n` }), url);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: `${url}\n` }), url);
+    assert.equal(readDirectUrl({ INBOX_DIRECT_URL: '\n' }), null);
+    const { connectionOptions, namespace } = readTemporal({
+      TEMPORAL_ADDRESS: ' temporal:7233\r\n',
+      TEMPORAL_NAMESPACE: 'bank\n',
+      TEMPORAL_API_KEY: 'canary-key-4711\n',
+      TEMPORAL_TLS: '',
+      TEMPORAL_GRPC_META_AUTHORIZATION: 'canary-header-4711\n',
+    });
+    assert.deepEqual(
+      [connectionOptions.address, namespace, connectionOptions.apiKey],
+      ['temporal:7233', 'bank', 'canary-key-4711'],
+    );
+    assert.deepEqual(connectionOptions.metadata, { authorization: 'canary-header-4711' });
+  });
+
+  it('set to nothing leave the default', () => {
+    const env = {
+      TEMPORAL_ADDRESS: 'h:7233',
+      TEMPORAL_NAMESPACE: '',
+      TEMPORAL_API_KEY: '',
+      TEMPORAL_TLS: '',
+    };
+    const { connectionOptions, namespace } = readTemporal(env);
+    assert.deepEqual(
+      [namespace, connectionOptions.apiKey, connectionOptions.tls],
+      ['default', undefined, undefined],
+    );
+  });
+
+  for (const [what, env] of [
+    ['a line break inside', { TEMPORAL_API_KEY: 'canary-key\nmore' }],
+    ['a character that no header has', { TEMPORAL_API_KEY: 'canary-key-\u00fc' }],
+    ['quotes', { TEMPORAL_API_KEY: '"canary-key"' }],
+    ['a header with a line break', { TEMPORAL_GRPC_META_AUTHORIZATION: 'canary\nx' }],
+  ] as const) {
+    it(`refuse ${what}, and do not repeat it`, () => {
+      const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'h:7233', ...env }));
+      assert.match(message, /^(TEMPORAL_API_KEY|TEMPORAL_GRPC_META_AUTHORIZATION) (is in quotes|has a )/);
+      assert.doesNotMatch(message, /canary/);
+    });
+  }
+
+  it('do not repeat a database URL in quotes', () => {
+    const message = refused(() => readDatabaseUrl({ DATABASE_URL: '"postgres://a:canary@h/d"' }));
+    assert.match(message, /^DATABASE_URL is in quotes/);
+    assert.doesNotMatch(message, /canary/);
+  });
+
+  it('do not repeat the line of a profile file that is no TOML', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'inbox-config-'));
+    try {
+      const file = join(folder, 'temporal.toml');
+      await writeFile(file, '[profile.default]\napi_key = "canary-key-4711\n');
+      const message = refused(() => readTemporal({ TEMPORAL_CONFIG_FILE: file }));
+      assert.match(message, /^the settings for Temporal cannot be used/);
+      assert.doesNotMatch(message, /canary/);
+      await writeFile(file, '[profile.default]\naddress = "h:1"\napi_key = "canary-key-4711\\n"\n');
+      assert.equal(readTemporal({ TEMPORAL_CONFIG_FILE: file }).connectionOptions.apiKey, 'canary-key-4711');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
