@@ -12,20 +12,26 @@ import type { FailureReport } from '../src/attempts/failure-report.ts';
 import type { AttemptFailure, CommandFacts } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 import { ATTRIBUTE_NAMES } from '../src/temporal/search-attributes.ts';
-import type { RegisteredCommand } from '../src/commands/registry.ts';
+import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
+import type { RegisteredCommand, Registry } from '../src/commands/registry.ts';
 import { DEFAULT_TIMEOUT_MS } from '../src/commands/registry.ts';
 import { DEFAULT_RETRY_POLICY } from '../src/core/retry-policy.ts';
 import type { Entry } from '../src/store/entries.ts';
 import { limitBytes } from '../src/core/text.ts';
 import type { RecordedFailure } from '../src/attempts/record-failure.ts';
-import type { ActivityDependencies } from './dependencies.ts';
 import { AttemptInterruptedError } from '../src/attempts/attempt-deadline.ts';
 
 /** Temporal keeps failures in its history, where 4 KB of text is plenty; all of the stack is in `inbox.failures`. */
 const MAX_STACK_BYTES = 2_000;
 
+/** Where the facts about a command come from. */
+export interface FactSources {
+  registry: Registry;
+  searchAttributes: UsableAttributes;
+}
+
 export function factsOf(
-  dependencies: Pick<ActivityDependencies, 'searchAttributes'>,
+  dependencies: Pick<FactSources, 'searchAttributes'>,
   entry: Pick<Entry, 'commandType' | 'correlationId' | 'generation'>,
   command: RegisteredCommand | undefined,
 ): CommandFacts {
@@ -43,7 +49,7 @@ export function factsOf(
 
 /** The failure of an attempt, as it was recorded. */
 export function recordedFailure(
-  dependencies: Pick<ActivityDependencies, 'registry' | 'searchAttributes'>,
+  dependencies: FactSources,
   report: FailureReport,
   recorded: RecordedFailure,
 ): ApplicationFailure {

@@ -5,7 +5,12 @@
  */
 export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
 export { defineCommand } from './commands/define-command.ts';
-export type { CommandDefinition, HandlerContext, OutboxEvent, Transaction } from './commands/define-command.ts';
+export type {
+  CommandDefinition,
+  HandlerContext,
+  OutboxEvent,
+  Transaction,
+} from './commands/define-command.ts';
 export type { CommandLog } from './core/command-log.ts';
 export type { Duration } from './core/duration.ts';
 export {

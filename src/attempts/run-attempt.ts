@@ -26,7 +26,12 @@ import { ConnectionWatch } from './connection-watch.ts';
 import type { AttemptDependencies } from './dependencies.ts';
 import { runHandler } from './run-handler.ts';
 import { aborted, AttemptInterruptedError, AttemptLimit } from './attempt-deadline.ts';
-import { beginAttempt, HandlerTransaction, ReportedFailure, StaleAttemptError } from './handler-transaction.ts';
+import {
+  beginAttempt,
+  HandlerTransaction,
+  ReportedFailure,
+  StaleAttemptError,
+} from './handler-transaction.ts';
 
 export interface Completed {
   kind: 'completed';

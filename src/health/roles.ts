@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
 import { bad, well } from './finding.ts';
 import { findRolesLeft, findUnknownLogins } from '../store/roles.ts';

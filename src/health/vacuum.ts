@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
 import { bad, duration, well } from './finding.ts';
 import type { VacuumHolder } from '../store/vacuum-holders.ts';

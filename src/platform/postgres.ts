@@ -9,11 +9,9 @@ import { adoptPool, prepareSession } from './connection.ts';
 import { beginOf, isPooled } from './connection-state.ts';
 import { SEND_SETTINGS, SEND_TRANSACTION_LIMITS, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
+import type { Queryable } from './queryable.ts';
 import { isDatabaseUnavailable, isServerFull } from './postgres-errors.ts';
 import { noteConnection, prepareOn } from './prepared-statements.ts';
-
-/** Whatever runs a statement: a pool, a client, or a client inside a transaction. */
-export type Queryable = Pick<Pool, 'query'>;
 
 /** The answer to COMMIT was ROLLBACK: a statement had failed before, and nothing was kept. */
 export class RolledBackError extends Error {

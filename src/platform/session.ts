@@ -5,7 +5,7 @@
  */
 import type { ClientBase } from 'pg';
 import type { PinnedSettings, PinnedValue } from './connection-settings.ts';
-import type { Queryable } from './postgres.ts';
+import type { Queryable } from './queryable.ts';
 
 export interface SessionFacts {
   /** The backend is not the one that this connection was told of: a pooler is in between. */

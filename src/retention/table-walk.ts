@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool, PoolClient } from 'pg';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { withTransaction } from '../platform/postgres.ts';
 import { emptyFailures, lockRetention } from '../store/retention.ts';
 

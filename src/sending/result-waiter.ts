@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
 import { listen } from '../store/notification-listener.ts';
 import type { Listener } from '../store/notification-listener.ts';

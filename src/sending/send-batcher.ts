@@ -8,7 +8,7 @@
  */
 import { DatabaseError } from 'pg';
 import { isLockNotAvailable } from '../platform/postgres.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { isDatabaseUnavailable } from '../platform/postgres-errors.ts';
 import { IdempotencyConflictError, MessageLockedError } from '../core/errors.ts';
 import { reserveLocally } from './local-workers.ts';

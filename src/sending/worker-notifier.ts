@@ -5,7 +5,7 @@
  * @module
  */
 import type { CommandLog } from '../core/command-log.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { wakeRelays } from '../store/inserts.ts';
 

@@ -5,7 +5,7 @@
  */
 import { OTHER_GROUPS } from '../core/alert.ts';
 import type { AlertChannel, DeadLetterAlert } from '../core/alert.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Due } from './retention.ts';
 
 /** One gatherer at a time, until its transaction ends. Only members of inbox_worker can take the turn. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /** A session as `pg_stat_activity` shows it. Other users' sessions hide their state from a login without `pg_monitor`. */
 export interface BlockingSession {

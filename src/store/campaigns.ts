@@ -5,7 +5,7 @@
  */
 import type { CampaignLook, CampaignPlan } from '../core/campaign.ts';
 import { JUDGED_AT_MOST } from '../core/campaign.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { JsonObject } from '../core/json.ts';
 import type { CampaignState } from '../core/protocol.ts';
 import type { DeadLetterFilter } from './dead-letter-filter.ts';

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { EntryStatus } from '../core/protocol.ts';
 import { ID_AT } from './ids.ts';
 

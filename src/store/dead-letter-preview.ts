@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { DeadLetterFilter } from './dead-letter-filter.ts';
 import { FILTER_CONDITION, filterParameters } from './dead-letter-filter.ts';
 import type { DeadLetter } from './dead-letters.ts';

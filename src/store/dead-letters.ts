@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Json, JsonObject } from '../core/json.ts';
 
 /** A row of `inbox.dead_letters`. */

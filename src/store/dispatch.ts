@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Json } from '../core/json.ts';
 import { run, statement } from '../platform/prepared-statements.ts';
 import { ENTRY_COLUMNS } from './entries.ts';

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /**
  * Of the connection. A handler that ends the transaction finds itself outside of any: what it writes then fails, instead of

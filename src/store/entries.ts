@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { run, statement } from '../platform/prepared-statements.ts';
 import type { Json, JsonObject } from '../core/json.ts';
 import type { EntryStatus } from '../core/protocol.ts';

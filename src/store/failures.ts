@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import { NOTIFY_QUEUE_HAS_ROOM } from './notifications.ts';

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { IS_ALIVE } from './workers.ts';
 
 export interface ServerFacts {

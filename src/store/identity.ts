@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /** The id of the inbox, a uuid that does not change when the database moves. */
 export async function readInboxId(db: Queryable): Promise<string> {

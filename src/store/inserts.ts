@@ -4,7 +4,7 @@
  * @module
  */
 import { run, statement } from '../platform/prepared-statements.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { Json, JsonObject } from '../core/json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';

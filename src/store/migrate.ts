@@ -5,7 +5,13 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
-import { isDeadlock, isLockNotAvailable, isPermissionDenied, sqlState, withTransaction } from '../platform/postgres.ts';
+import {
+  isDeadlock,
+  isLockNotAvailable,
+  isPermissionDenied,
+  sqlState,
+  withTransaction,
+} from '../platform/postgres.ts';
 import { messageOf } from '../platform/error-message.ts';
 import { SchemaError } from '../core/errors.ts';
 import { createLog } from '../platform/log.ts';

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { isUndefinedTable } from '../platform/postgres.ts';
 
 export interface AppliedMigration {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { ID_AT, TIME_OF_ID } from './ids.ts';
 import { EARLIER_RELAY } from './outbox-lease.ts';
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /** What holds the lease, or wants to. */
 export interface LeaseClaim {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { LEASE, LEASE_HELD } from './outbox-lease.ts';
 import { UNPUBLISHED } from './outbox.ts';
 

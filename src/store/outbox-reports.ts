@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { UNPUBLISHED } from './outbox.ts';
 
 /** An event that the broker rejected; later events of its aggregate wait behind it. */

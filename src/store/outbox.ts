@@ -9,7 +9,7 @@
  */
 import type { Pool } from 'pg';
 import { sqlState, withTransaction } from '../platform/postgres.ts';
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { PublishedEvent } from '../core/published-event.ts';
 import { LEASE, LEASE_HELD } from './outbox-lease.ts';
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { ID_AT } from './ids.ts';
 
 /** In the last so many minutes. */

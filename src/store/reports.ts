@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { EntryStatus } from '../core/protocol.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';

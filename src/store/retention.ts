@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /** What is due: rows that ended before `before`, which can only have ids below `below`. */
 export interface Due {

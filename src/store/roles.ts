@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 export const ROLES = ['inbox_sender', 'inbox_worker', 'inbox_operator', 'inbox_reader'] as const;
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 /**
  * Ends a backend that is still in this transaction, so that the transaction rolls back and lets its locks go at once; closing

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import type { BlockingSession } from './blockers.ts';
 import { canRead } from './roles.ts';
 

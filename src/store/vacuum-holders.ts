@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Queryable } from '../platform/postgres.ts';
+import type { Queryable } from '../platform/queryable.ts';
 
 export interface VacuumHolder {
   kind: 'session' | 'prepared transaction' | 'replication slot';

@@ -8,7 +8,7 @@ import { createLog } from '../../src/platform/log.ts';
 import { createOutboxRelay } from '../../src/outbox/relay.ts';
 import type { OutboxRelayOptions } from '../../src/outbox/relay.ts';
 import { withTransaction } from '../../src/platform/postgres.ts';
-import type { Queryable } from '../../src/platform/postgres.ts';
+import type { Queryable } from '../../src/platform/queryable.ts';
 import type { PublishedEvent } from '../../src/core/published-event.ts';
 import { completeEntry, insertAndClaimEntry, lockAttempt } from '../../src/store/entries.ts';
 import type { StoredEvent } from '../../src/store/entries.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { Queryable } from '../../src/platform/postgres.ts';
+import type { Queryable } from '../../src/platform/queryable.ts';
 
 /** Parameter $2 is how many days ago it was. */
 const AGO = `now() - $2 * interval '1 day'`;

@@ -1,5 +1,5 @@
 /**
- * Who may import whom, and what may stand where: 'Rooms' in the architecture, kept true.
+ * Which file may import which. The order of the folders is described in docs/architecture.md.
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -7,158 +7,126 @@ import { bundle } from '../support/bundle.ts';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Import, Source } from '../support/sources.ts';
 
-const PURE = [
-  'campaign',
-  'characters',
-  'command',
-  'envelope-shape',
-  'errors',
-  'json',
-  'json-text',
-  'look-alikes',
-  'markdown',
-  'outcome',
-  'protocol',
-  'retry',
-  'shell',
-  'text',
-].map((name) => `src/${name}.ts`);
-const isPure = (path: string) => PURE.includes(path);
-const isIn = (path: string, ...rooms: string[]) => rooms.some((room) => path.startsWith(`${room}/`));
+/** Each folder, or file at the top of `src`, imports only from those above it, and from itself. */
+const ORDER = [
+  ['src/core'],
+  ['src/platform'],
+  ['src/store'],
+  ['src/commands'],
+  ['src/sending'],
+  ['src/temporal'],
+  ['src/attempts'],
+  ['src/dispatch'],
+  ['src/outbox', 'src/alerts'],
+  ['src/settings.ts'],
+  ['src/retention'],
+  ['src/operations'],
+  ['src/health'],
+  ['activities'],
+  ['src/worker.ts'],
+  ['src/index.ts'],
+  ['src/dev'],
+  ['src/cli'],
+];
 
-/** `file imports target` for every import of the files that is not allowed. */
-function forbidden(files: Source[], allowed: (target: Import, file: Source) => boolean): string[] {
-  return files.flatMap((file) =>
-    file.imports
-      .filter((target) => !allowed(target, file))
-      .map(({ target }) => `${file.path} imports ${target}`),
-  );
-}
+/** Imports that the order does not speak about: `from` may import `to`. */
+const BESIDE_THE_ORDER = [
+  { from: 'workflows', to: 'workflows', typeOnly: false },
+  { from: 'workflows', to: 'src/core', typeOnly: false },
+  { from: 'workflows', to: 'activities', typeOnly: true },
+];
 
-/** Statements of SQL, at the start of a literal. */
-const SQL =
-  /^\s*(select\s|insert\s+into\s|update\s+[\w.]+\s+(as\s+|\w\s+)?set\s|delete\s+from\s|with\s+\w+\s+as\s|(create|alter|drop)\s+(table|schema|index|type|function)\s|truncate\s|listen\s|notify\s|set\s+local\s|savepoint\s|(begin|commit|rollback)\s*;?\s*$)/i;
-/** Who opens and ends transactions holds those words, the embedded server asks whether it is up, and nothing else. */
-const ALLOWED_SQL: Record<string, string[]> = {
-  'src/platform/postgres.ts': ['begin', 'commit', 'COMMIT', 'rollback'],
-  'src/attempts/handler-transaction.ts': ['begin'],
-  'src/attempts/run-attempt.ts': ['rollback'],
-  'src/dev/postgres/server.ts': ['select 1', 'select 1 from pg_database where datname = $1'],
+/** Packages that a folder may import at run time; the others may import any. */
+const PACKAGES: Record<string, string[]> = {
+  // Part of every workflow, in Temporal's sandbox: no Node modules, no pg, no zod.
+  'src/core': ['@temporalio/common/lib/time.js'],
+  workflows: ['@temporalio/workflow', '@temporalio/common'],
 };
 
-function sqlOutsideTheStore(files: Source[]): string[] {
-  return files
-    .filter(({ path }) => !isIn(path, 'src/store'))
-    .flatMap(({ path, literals }) =>
-      literals
-        .filter((literal) => SQL.test(literal) && !ALLOWED_SQL[path]?.includes(literal))
-        .map((literal) => `${path}: ${literal.trim().slice(0, 60)}`),
-    );
+const isIn = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
+const isOurs = (target: string) => /^(src|activities|workflows|test|examples)\//.test(target);
+
+/** The place in the order, or -1. */
+const placeOf = (path: string) => ORDER.findIndex((folders) => folders.some((folder) => isIn(path, folder)));
+const folderOf = (path: string) => ORDER[placeOf(path)]?.find((folder) => isIn(path, folder));
+
+function isAllowed({ target, typeOnly }: Import, { path }: Source): boolean {
+  if (!isOurs(target)) {
+    const folder = Object.keys(PACKAGES).find((name) => isIn(path, name));
+    return typeOnly || folder === undefined || PACKAGES[folder]!.includes(target);
+  }
+  const exception = BESIDE_THE_ORDER.some(
+    ({ from, to, typeOnly: only }) => isIn(path, from) && isIn(target, to) && (typeOnly || !only),
+  );
+  if (exception) return true;
+  const [own, other] = [placeOf(path), placeOf(target)];
+  return own >= 0 && other >= 0 && (other < own || folderOf(path) === folderOf(target));
 }
 
-const PUBLIC_NAMES =
-  /^(handleCommand|replayCampaign|deliverAlert|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
-/** A name given to Temporal as a literal: a workflow, signal, query or task queue. */
-const NAMED_IN_PLACE =
-  /\b(?:define(?:Signal|Query|Update)(?:<[^(]*>)?|workflow\s*\.\s*(?:start|execute|signalWithStart)|(?:h|H)andle\s*\.\s*(?:signal|query)(?:<[^(]*>)?)\(\s*['"`]|\b(?:signal|taskQueue):\s*['"`]/;
+/** `file imports target` for every import of the files that is not allowed. */
+const forbiddenImports = (files: readonly Source[]): string[] =>
+  files.flatMap((file) =>
+    file.imports
+      .filter((each) => !isAllowed(each, file))
+      .map(({ target }) => `${file.path} imports ${target}`),
+  );
 
-function namesOutsideTheProtocol(files: Source[]): string[] {
-  return files
-    .filter(({ path }) => path !== 'src/core/protocol.ts')
-    .filter(
-      ({ literals, code }) =>
-        literals.some((literal) => PUBLIC_NAMES.test(literal)) || NAMED_IN_PLACE.test(code),
-    )
-    .map(({ path }) => path);
+/** Files that import each other, directly or through others, as `a > b > a`; imports of types count, too. */
+function findCycle(files: readonly Source[]): string | undefined {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  const finished = new Set<string>();
+  function search(path: string, trail: string[]): string | undefined {
+    if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path].join(' > ');
+    if (finished.has(path)) return undefined;
+    for (const { target } of byPath.get(path)?.imports ?? []) {
+      const cycle = byPath.has(target) ? search(target, [...trail, path]) : undefined;
+      if (cycle) return cycle;
+    }
+    finished.add(path);
+    return undefined;
+  }
+  for (const { path } of files) {
+    const cycle = search(path, []);
+    if (cycle) return cycle;
+  }
+  return undefined;
 }
 
-describe('the arrows between rooms', () => {
-  let all: Source[];
+describe('imports', () => {
   let shipped: Source[];
-
   before(async () => {
-    all = await readSources(['src', 'activities', 'workflows', 'examples', 'test']);
-    shipped = all.filter(({ path }) => isIn(path, 'src', 'activities', 'workflows'));
-    assert.ok(shipped.length > 40, 'the sources were found');
+    shipped = await readSources(['src', 'activities', 'workflows']);
+    assert.ok(shipped.length > 200, 'the sources were found');
   });
 
-  it('pure files import only each other when the program runs', () => {
-    const pure = all.filter(({ path }) => isPure(path));
-    assert.equal(pure.length, PURE.length);
+  it('follow the order of the folders, in which every file has its place', () => {
+    const lost = shipped.filter(({ path }) => placeOf(path) < 0 && !isIn(path, 'workflows'));
     assert.deepEqual(
-      forbidden(pure, ({ target, typeOnly }) => typeOnly || isPure(target)),
+      lost.map(({ path }) => path),
       [],
     );
+    assert.deepEqual(forbiddenImports(shipped), []);
   });
 
-  it('workflows import pure files and Temporal’s workflow API, and of activities only types', () => {
-    const workflows = all.filter(({ path }) => isIn(path, 'workflows'));
-    assert.ok(workflows.length > 3);
-    assert.deepEqual(
-      forbidden(
-        workflows,
-        ({ target, typeOnly }) =>
-          isIn(target, 'workflows') ||
-          isPure(target) ||
-          ['@temporalio/workflow', '@temporalio/common'].includes(target) ||
-          (typeOnly && isIn(target, 'activities')),
-      ),
-      [],
-    );
+  it('are not circular', () => {
+    assert.equal(findCycle(shipped), undefined);
   });
 
-  it('activities know nothing of who runs them', () => {
-    const activities = all.filter(({ path }) => isIn(path, 'activities'));
-    const runners = ['src/worker.ts', 'src/sending/inbox.ts', 'src/index.ts'];
-    assert.deepEqual(
-      forbidden(
-        activities,
-        ({ target }) => !isIn(target, 'src/cli', 'src/dev', 'workflows') && !runners.includes(target),
-      ),
-      [],
-    );
-  });
-
-  it('nobody imports the command line', () => {
-    assert.deepEqual(
-      forbidden(all, ({ target }, { path }) => !isIn(target, 'src/cli') || isIn(path, 'src/cli', 'test')),
-      [],
-    );
-  });
-
-  it('only the command line, tests and examples import the embedded servers', () => {
-    assert.deepEqual(
-      forbidden(
-        all,
-        ({ target }, { path }) =>
-          !isIn(target, 'src/dev') || isIn(path, 'src/dev', 'src/cli', 'test', 'examples'),
-      ),
-      [],
-    );
-  });
-
-  it('what is shipped imports neither tests nor examples', () => {
-    assert.deepEqual(
-      forbidden(shipped, ({ target }) => !isIn(target, 'test', 'examples')),
-      [],
-    );
-  });
-
-  it('SQL stands in src/store, and nowhere else', () => {
-    // Two files read and replace the words that begin and end a handler's transactions.
-    const words = ['src/attempts/transaction-control.ts: ', 'src/attempts/nested-transactions.ts: '];
-    const found = sqlOutsideTheStore(shipped).filter((each) => !words.some((file) => each.startsWith(file)));
-    assert.deepEqual(found, []);
-  });
-
-  it('names that Temporal knows stand in src/core/protocol.ts, and nowhere else', () => {
-    assert.deepEqual(namesOutsideTheProtocol(shipped), []);
+  it('of activities and the command line are made by few files', async () => {
+    const all = await readSources(['src', 'activities', 'workflows', 'examples', 'test']);
+    const importersOf = (folder: string, except: string[]) =>
+      all
+        .filter(({ path }) => !except.some((each) => isIn(path, each)))
+        .filter(({ imports }) => imports.some(({ target, typeOnly }) => !typeOnly && isIn(target, folder)))
+        .map(({ path }) => path);
+    assert.deepEqual(importersOf('activities', ['activities', 'test']), ['src/worker.ts']);
+    assert.deepEqual(importersOf('src/cli', ['src/cli', 'test']), []);
   });
 });
 
 const read = (...lines: string[]) => readSource('src/deep/file.ts', lines.join('\n'));
 
-describe('the check of the arrows', () => {
+describe('the check of imports', () => {
   it('sees every kind of import', () => {
     const { imports } = read(
       "import a, { b } from '../command.ts';",
@@ -175,7 +143,7 @@ describe('the check of the arrows', () => {
       "/* import j from 'zod'; */",
     );
     assert.deepEqual(imports, [
-      { target: 'src/commands/define-command.ts', typeOnly: false },
+      { target: 'src/command.ts', typeOnly: false },
       { target: 'src/deep/c.ts', typeOnly: true },
       { target: 'node:fs', typeOnly: false },
       { target: 'pg', typeOnly: false },
@@ -186,38 +154,32 @@ describe('the check of the arrows', () => {
     ]);
   });
 
-  it('sees SQL in any kind of literal, not in comments, and takes no sentence for a statement', () => {
-    const found = sqlOutsideTheStore([
-      read(
-        "db.query('select 1');",
-        'db.query("DELETE FROM inbox.entries");',
-        'db.query(`',
-        '  update inbox.entries set status = $1`);',
-        'db.query(`with gone as (delete from x) select 1`);',
-        "text.replace(/\"[^\"]*\"|'[^']*'|`[^`]*`/g, '?');",
-        "db.query('commit');",
-        "// db.query('select 2');",
-        "throw new Error('update the package, select another, delete it or begin again');",
-      ),
-    ]);
-    assert.equal(found.length, 5);
-  });
+  for (const [file, line] of [
+    ['src/core/a.ts', "import { b } from '../platform/b.ts';"],
+    ['src/core/a.ts', "import type { B } from '../platform/b.ts';"],
+    ['src/core/a.ts', "import 'node:fs';"],
+    ['src/outbox/a.ts', "import { b } from '../alerts/b.ts';"],
+    ['src/store/a.ts', "import { b } from '../worker.ts';"],
+    ['src/worker.ts', "import { b } from './cli/b.ts';"],
+    ['workflows/a.ts', "import { b } from '../activities/b.ts';"],
+    ['workflows/a.ts', "import { b } from '../src/platform/b.ts';"],
+    ['workflows/a.ts', "import { z } from 'zod';"],
+    ['activities/a.ts', "import { b } from '../test/b.ts';"],
+    ['src/new-folder/a.ts', "import { b } from '../core/b.ts';"],
+  ] as const) {
+    it(`refuses ${line} in ${file}`, () => {
+      assert.equal(forbiddenImports([readSource(file, line)]).length, 1);
+    });
+  }
 
-  it('sees names outside the protocol', () => {
-    for (const line of [
-      "client.workflow.start('other', {})",
-      "handle.signal('replay')",
-      "handle.query<StatusReport>('status')",
-      "defineSignal<[ReplayRequest?]>('replay')",
-      "const options = { taskQueue: 'inbox' }",
-      "start('handleCommand')",
-    ]) {
-      assert.deepEqual(namesOutsideTheProtocol([read(line)]), ['src/deep/file.ts'], line);
-    }
-    assert.deepEqual(
-      namesOutsideTheProtocol([read("const kind = 'replay'; handle.signal(REPLAY_SIGNAL)")]),
-      [],
-    );
+  it('finds a circle of three files', () => {
+    const files = [
+      readSource('src/a.ts', "import './b.ts';"),
+      readSource('src/b.ts', "import type { C } from './c.ts';"),
+      readSource('src/c.ts', "export * from './a.ts';"),
+    ];
+    assert.equal(findCycle(files), 'src/a.ts > src/b.ts > src/c.ts > src/a.ts');
+    assert.equal(findCycle(files.slice(1)), undefined);
   });
 });
 
@@ -234,13 +196,16 @@ function unique(names: (string | undefined)[]): Set<string> {
 }
 
 describe('the workflow bundle', () => {
-  it('has our workflows and pure files, Temporal and what it needs; no pg, no zod, no Node', async () => {
+  it('contains workflows, src/core, Temporal and what Temporal needs; no pg, no zod, no Node modules', async () => {
     // The bundler itself refuses Node's modules, and so does the sandbox.
     const { packages, ours } = contents((await bundle('workflows/index.js')).code);
     assert.deepEqual(packages, ['@temporalio/common', '@temporalio/workflow', 'long', 'ms', 'nexus-rpc']);
-    assert.ok(ours.includes('workflows/handle-command') && ours.includes('src/protocol'), ours.join(', '));
+    assert.ok(
+      ours.includes('workflows/handle-command') && ours.includes('src/core/protocol'),
+      ours.join(', '),
+    );
     assert.deepEqual(
-      ours.filter((path) => !isIn(path, 'workflows') && !isPure(`${path}.ts`)),
+      ours.filter((path) => !isIn(path, 'workflows') && !isIn(path, 'src/core')),
       [],
     );
   });

@@ -2,7 +2,13 @@ import type { Command } from 'commander';
 import { bar, failureShare, figuresText, itemsLeft, percent } from '../../core/campaign.ts';
 import { InboxError } from '../../core/errors.ts';
 import type { ActionAnswer, CampaignStory, Operator } from '../../operations/index.ts';
-import { abortCampaign, listCampaigns, pauseCampaign, resumeCampaign, showCampaign } from '../../operations/index.ts';
+import {
+  abortCampaign,
+  listCampaigns,
+  pauseCampaign,
+  resumeCampaign,
+  showCampaign,
+} from '../../operations/index.ts';
 import type { OperatorNote } from '../../core/protocol.ts';
 import { follow } from '../shared/campaign-follow.ts';
 import { defaultActor, withPool, withServers } from '../shared/context.ts';

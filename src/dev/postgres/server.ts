@@ -9,13 +9,7 @@ import { Client, escapeIdentifier } from 'pg';
 import { choosePort, isListening, LOOPBACK } from '../process/ports.ts';
 import { findPostgresBinaries, type PostgresBinaries } from './binaries.ts';
 import { postgresEnv } from './env.ts';
-import {
-  hasPidFile,
-  openPostgresFolder,
-  prepareCluster,
-  SUPERUSER,
-  type PostgresFolder,
-} from './folder.ts';
+import { hasPidFile, openPostgresFolder, prepareCluster, SUPERUSER, type PostgresFolder } from './folder.ts';
 import { findPostgresUser } from './user.ts';
 import type { SystemUser } from '../process/folders.ts';
 import type { Log } from '../process/progress.ts';

@@ -43,11 +43,7 @@ async function download(version: string, cache: string, target: string): Promise
     const result = await runSupervised(
       {
         command: process.execPath,
-        args: [
-          fileURLToPath(new URL('./download-child.js', import.meta.url)),
-          `v${version}`,
-          folder,
-        ],
+        args: [fileURLToPath(new URL('./download-child.js', import.meta.url)), `v${version}`, folder],
         env: process.env,
         cwd: folder,
         logFile: join(folder, 'log'),

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
-import type { Queryable } from '../../../src/platform/postgres.ts';
+import type { Queryable } from '../../../src/platform/queryable.ts';
 import type { TypeShare } from '../../../src/store/dispatch.ts';
 import {
   OVERDUE_KINDS,

@@ -8,7 +8,7 @@ import { deletePublished } from '../../../src/store/retention-others.ts';
 import { releaseParkedEvents, skipParkedEvent } from '../../../src/store/outbox-reports.ts';
 import { holdBehind, mergeLane, parkAggregate } from '../../../src/store/outbox-parked.ts';
 import { markPublished } from '../../../src/store/outbox.ts';
-import type { Queryable } from '../../../src/platform/postgres.ts';
+import type { Queryable } from '../../../src/platform/queryable.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { callsFunction, scannedIndexes } from '../../support/index-scans.ts';
 import type { TestDatabase } from '../../support/database.ts';

@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import type { Queryable } from '../../../src/platform/postgres.ts';
+import type { Queryable } from '../../../src/platform/queryable.ts';
 import { PublishError } from '../../../src/core/errors.ts';
 import { parkedEvents, releaseAllEvents } from '../../../src/operations/index.ts';
 import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';

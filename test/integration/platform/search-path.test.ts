@@ -11,7 +11,15 @@ import { createPool, isPermissionDenied } from '../../../src/platform/postgres.t
 import { UnrecoverableError } from '../../../src/core/errors.ts';
 import { checkHealth } from '../../../src/health/check-health.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import { deadLetters, discard, failureGroups, list, replay, show, stats } from '../../../src/operations/index.ts';
+import {
+  deadLetters,
+  discard,
+  failureGroups,
+  list,
+  replay,
+  show,
+  stats,
+} from '../../../src/operations/index.ts';
 import { prune } from '../../../src/retention/retention.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';

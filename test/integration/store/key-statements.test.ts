@@ -5,13 +5,18 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { PoolClient } from 'pg';
-import type { Queryable } from '../../../src/platform/postgres.ts';
+import type { Queryable } from '../../../src/platform/queryable.ts';
 import { beginAlertTry, noteDelivered, noteUndelivered, releaseAlerts } from '../../../src/store/alerts.ts';
 import { discardDeadLetter, replayDeadLetter, restoreDeadLetter } from '../../../src/store/dead-letters.ts';
 import * as entries from '../../../src/store/entries.ts';
 import { recordDeadLetter, recordTransientFailure } from '../../../src/store/failures.ts';
 import { pruneDiscarded } from '../../../src/store/retention-others.ts';
-import { findKnownMessages, findOwnEntry, findSettledEntries, insertQuietly } from '../../../src/store/inserts.ts';
+import {
+  findKnownMessages,
+  findOwnEntry,
+  findSettledEntries,
+  insertQuietly,
+} from '../../../src/store/inserts.ts';
 import * as starts from '../../../src/store/dispatch.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';

@@ -3,7 +3,13 @@ import { describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
 import { DatabaseError } from 'pg';
 import { RetryAfterError, UnrecoverableError } from '../../../src/core/errors.ts';
-import { errorText, failureGroup, inboxFailure, reportFailure, splitErrorText } from '../../../src/attempts/failure-report.ts';
+import {
+  errorText,
+  failureGroup,
+  inboxFailure,
+  reportFailure,
+  splitErrorText,
+} from '../../../src/attempts/failure-report.ts';
 import { fc } from '../../support/random.ts';
 
 /** An error with something in a property where its type promises text. */

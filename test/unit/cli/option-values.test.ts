@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decimal, parseAge, parseUuid, parseWhen, wholeNumber } from '../../../src/cli/shared/option-values.ts';
+import {
+  decimal,
+  parseAge,
+  parseUuid,
+  parseWhen,
+  wholeNumber,
+} from '../../../src/cli/shared/option-values.ts';
 
 describe('values of options', () => {
   for (const [text, iso] of [

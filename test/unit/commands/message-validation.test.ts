@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { checkJson, checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES, parseEnvelope } from '../../../src/commands/message-validation.ts';
+import {
+  checkJson,
+  checkMessageId,
+  DEFAULT_MAX_PAYLOAD_BYTES,
+  parseEnvelope,
+} from '../../../src/commands/message-validation.ts';
 import { InvalidMessageError } from '../../../src/core/errors.ts';
 
 function refuses(work: () => unknown, field: string, problem: RegExp): void {

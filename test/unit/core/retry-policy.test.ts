@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { backoffDelayMs, DEFAULT_RETRY_POLICY, isExhausted, retryDelayMs } from '../../../src/core/retry-policy.ts';
+import {
+  backoffDelayMs,
+  DEFAULT_RETRY_POLICY,
+  isExhausted,
+  retryDelayMs,
+} from '../../../src/core/retry-policy.ts';
 import type { RetryPolicy } from '../../../src/core/retry-policy.ts';
 import { fc } from '../../support/random.ts';
 
