@@ -15,7 +15,7 @@ import { backoffDelayMs, DEFAULT_RETRY_POLICY } from '../src/core/retry-policy.t
 import type { AlertTry } from '../src/store/alerts.ts';
 import { beginAlertTry, noteDelivered, noteUndelivered } from '../src/store/alerts.ts';
 import { limitBytes } from '../src/core/text.ts';
-import { reaching, refusal } from './temporal-failures.ts';
+import { retryWhenDatabaseUnavailable, refusal } from './temporal-failures.ts';
 import type { AlertDependencies } from './dependencies.ts';
 
 /** In one worker: receivers that hang must not take the slots of commands that are tried again. */
@@ -43,7 +43,7 @@ export function createAlertDelivery(dependencies: AlertDependencies) {
     if (underWay >= ALERTS_AT_ONCE) throw busy();
     underWay += 1;
     try {
-      const begun = await reaching(beginAlertTry(records, id.data, giveUpMs));
+      const begun = await retryWhenDatabaseUnavailable(beginAlertTry(records, id.data, giveUpMs));
       if (begun) await tellAll(dependencies, begun);
     } finally {
       underWay -= 1;
@@ -82,14 +82,14 @@ async function tell(
     // One that was cut short by a shutdown has not had its chance.
     const givenUp = final || (last && !signal.aborted);
     const note = { error: limitBytes(`${channel} ${text}`, MAX_ERROR_BYTES), givenUp };
-    await reaching(noteUndelivered(records, alertId, channel, note));
+    await retryWhenDatabaseUnavailable(noteUndelivered(records, alertId, channel, note));
     const facts = { alertId, channel, problem, tries };
     if (givenUp) log.error('alert was given up: nobody is told of these dead letters', facts);
     else log.warn('alert was not delivered, will be tried again', facts);
     return { channel, problem, retryAfterMs, givenUp };
   }
   await crashPoint('alert-after-delivery', example);
-  await reaching(noteDelivered(records, alertId, channel));
+  await retryWhenDatabaseUnavailable(noteDelivered(records, alertId, channel));
   log.info('alert delivered', {
     alertId,
     channel,

@@ -14,7 +14,14 @@ import { FAILURE } from '../src/core/protocol.ts';
 import { RareWarning } from '../src/platform/rare-warning.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
-import { factsOf, interrupted, overtaken, reaching, recordedFailure, refusal } from './temporal-failures.ts';
+import {
+  factsOf,
+  interrupted,
+  overtaken,
+  retryWhenDatabaseUnavailable,
+  recordedFailure,
+  refusal,
+} from './temporal-failures.ts';
 import { carryOver, claim } from './claim.ts';
 import type { Claim, ClaimDependencies } from './claim.ts';
 import type { AttemptKind } from './attempt-slots.ts';
@@ -67,7 +74,9 @@ async function findLongRunning(
   envelope: NewEntry | null,
 ): Promise<AttemptOutcome | null> {
   const { registry, records } = dependencies;
-  const entry = envelope ? { ...envelope, generation: 0 } : await reaching(findEntry(records, messageId));
+  const entry = envelope
+    ? { ...envelope, generation: 0 }
+    : await retryWhenDatabaseUnavailable(findEntry(records, messageId));
   const command = entry ? registry.get(entry.commandType) : undefined;
   if (!entry || !command?.longRunning) return null;
   return { kind: 'longRunning', facts: factsOf(dependencies, entry, command) };
@@ -87,7 +96,7 @@ async function inTurn(
   const attempt = () => attemptOnce(dependencies, messageId, envelope);
   if (lane === 'first' && attemptBegan?.(messageId)) return attempt();
   const said = commandType ?? envelope?.commandType;
-  const type = said ?? (await reaching(findEntry(records, messageId)))?.commandType;
+  const type = said ?? (await retryWhenDatabaseUnavailable(findEntry(records, messageId)))?.commandType;
   const known = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
   return slots.run(known, kindOf(lane, commandType), attempt);
 }
@@ -104,7 +113,7 @@ async function attemptOnce(
   envelope: NewEntry | null,
 ): Promise<AttemptOutcome> {
   // Before the claim: an attempt that cannot have a connection must not be counted as one.
-  const client = await reaching(acquire(dependencies.attempts));
+  const client = await retryWhenDatabaseUnavailable(acquire(dependencies.attempts));
   let claimed: Claim;
   try {
     await claimsUndone(dependencies.records, messageId);
@@ -148,11 +157,11 @@ async function settleFailure(
   if (!(error instanceof StaleAttemptError)) {
     await crashPoint('before-failure-recorded', entry.messageId);
     const report = reportOf(error);
-    const recorded = await reaching(recordFailure(dependencies, entry, report));
+    const recorded = await retryWhenDatabaseUnavailable(recordFailure(dependencies, entry, report));
     await crashPoint('after-failure-recorded', entry.messageId);
     if (recorded) throw recordedFailure(dependencies, report, recorded);
   }
-  const current = await reaching(findEntry(dependencies.records, entry.messageId));
+  const current = await retryWhenDatabaseUnavailable(findEntry(dependencies.records, entry.messageId));
   if (current?.status === 'Completed') return { kind: 'completed', result: current.result };
   throw overtaken(entry.attempt);
 }

@@ -7,7 +7,7 @@
 import { activityInfo, Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { failureShare, nextStep, pace, percent } from '../src/core/campaign.ts';
-import type { CampaignLook, CampaignStep } from '../src/core/campaign.ts';
+import type { CampaignSnapshot, CampaignStep } from '../src/core/campaign.ts';
 import { withTransaction } from '../src/platform/postgres.ts';
 import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
 import { FAILURE, REPLAY_SIGNAL } from '../src/core/protocol.ts';
@@ -19,7 +19,7 @@ import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
 import type { CampaignChange } from '../src/store/campaigns.ts';
 import { TakenIds } from '../src/temporal/taken-ids.ts';
 import { isUuid, limitBytes } from '../src/core/text.ts';
-import { reaching } from './temporal-failures.ts';
+import { retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parseNote } from '../src/operations/operator-request.ts';
 
@@ -46,24 +46,26 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
   const taken = new TakenIds(log);
   return {
     /** How the campaign stands. */
-    async lookAtCampaign(input: CampaignInput): Promise<CampaignLook> {
+    async lookAtCampaign(input: CampaignInput): Promise<CampaignSnapshot> {
       const campaignId = campaignIdOf(input);
-      await reaching(settleItems(records, campaignId));
+      await retryWhenDatabaseUnavailable(settleItems(records, campaignId));
       return look(dependencies, campaignId);
     },
 
     /** Replays items for a while, as many as plan and outcomes allow, and says how the campaign stands then. */
-    async replayItems(input: CampaignInput): Promise<CampaignLook> {
+    async replayItems(input: CampaignInput): Promise<CampaignSnapshot> {
       const campaignId = campaignIdOf(input);
       const began = Date.now();
       let busy = began;
       let unheardMs = activityInfo().attempt > 1 ? 0 : UNHEARD_MS;
       for (;;) {
-        const settled = await reaching(settleItems(records, campaignId));
+        const settled = await retryWhenDatabaseUnavailable(settleItems(records, campaignId));
         const current = await look(dependencies, campaignId);
         const step = nextStep(current);
         if (current.state !== 'Running' || step.kind === 'stop' || step.kind === 'finish') return current;
-        const { asked, skipped } = await reaching(take(dependencies, current, step, unheardMs));
+        const { asked, skipped } = await retryWhenDatabaseUnavailable(
+          take(dependencies, current, step, unheardMs),
+        );
         unheardMs = UNHEARD_MS;
         await ask(dependencies, taken, current, asked);
         if (skipped > 0) continue;
@@ -80,18 +82,23 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
       const { change, request } = input;
       const byItself = change === 'stop' || change === 'finish';
       const note = byItself
-        ? { actor: CAMPAIGN_ACTOR, reason: await reaching(ownReason(dependencies, campaignId, change)) }
+        ? {
+            actor: CAMPAIGN_ACTOR,
+            reason: await retryWhenDatabaseUnavailable(ownReason(dependencies, campaignId, change)),
+          }
         : parseNote(request);
       if ('problem' in note) return { look: await look(dependencies, campaignId), problem: note.problem };
-      const changed = await reaching(changeCampaign(records, campaignId, CHANGES[change], note));
+      const changed = await retryWhenDatabaseUnavailable(
+        changeCampaign(records, campaignId, CHANGES[change], note),
+      );
       if (changed) log.info('a campaign has another state', { campaignId, state: CHANGES[change].to });
       return { look: await look(dependencies, campaignId), problem: null };
     },
   };
 }
 
-async function look({ records }: ActivityDependencies, campaignId: string): Promise<CampaignLook> {
-  const found = await reaching(lookAtCampaign(records, campaignId));
+async function look({ records }: ActivityDependencies, campaignId: string): Promise<CampaignSnapshot> {
+  const found = await retryWhenDatabaseUnavailable(lookAtCampaign(records, campaignId));
   if (found) return found;
   throw unknown(campaignId);
 }
@@ -110,7 +117,7 @@ function unknown(id: unknown): ApplicationFailure {
 }
 
 /** With a slow rate, the pause between two replays is no idleness. */
-function idleMs({ rate }: CampaignLook): number {
+function idleMs({ rate }: CampaignSnapshot): number {
   return Math.max(IDLE_MS, pace(rate).windowMs + LOOK_INTERVAL_MS);
 }
 
@@ -120,7 +127,7 @@ function idleMs({ rate }: CampaignLook): number {
  */
 function take(
   { records }: ActivityDependencies,
-  { id, rate }: CampaignLook,
+  { id, rate }: CampaignSnapshot,
   step: CampaignStep,
   unheardMs: number,
 ): Promise<{ asked: ItemToAsk[]; skipped: number }> {
@@ -140,12 +147,12 @@ function take(
 async function ask(
   dependencies: ActivityDependencies,
   taken: TakenIds,
-  { id, actor, reason }: CampaignLook,
+  { id, actor, reason }: CampaignSnapshot,
   items: readonly ItemToAsk[],
 ): Promise<void> {
   const answers = await Promise.allSettled(
     items.map(({ messageId, deadLetterId }) =>
-      askCommand(dependencies.asker, messageId, REPLAY_SIGNAL, {
+      askCommand(dependencies.signaller, messageId, REPLAY_SIGNAL, {
         actor,
         ...(reason !== null && { reason }),
         campaign: id,

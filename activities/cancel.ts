@@ -8,7 +8,7 @@ import { inboxFailure } from '../src/attempts/failure-report.ts';
 import type { AttemptOutcome } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 import { claimEntry, findEntry } from '../src/store/entries.ts';
-import { overtaken, reaching, recordedFailure } from './temporal-failures.ts';
+import { overtaken, retryWhenDatabaseUnavailable, recordedFailure } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { recordFailure } from '../src/attempts/record-failure.ts';
 
@@ -24,12 +24,13 @@ export function createCancel(dependencies: ActivityDependencies) {
     const messageId = activityInfo().workflowExecution!.workflowId;
     // A claim, so that an attempt which is still under way somewhere finds itself overtaken.
     const entry =
-      (await reaching(claimEntry(records, messageId))) ?? (await reaching(findEntry(records, messageId)));
+      (await retryWhenDatabaseUnavailable(claimEntry(records, messageId))) ??
+      (await retryWhenDatabaseUnavailable(findEntry(records, messageId)));
     if (entry?.status === 'Completed') return { kind: 'completed', result: entry.result };
     if (entry?.status !== 'Processing') return null;
     const message = `the workflow was cancelled; replay starts the command again, discard gives it up`;
     const report = inboxFailure(FAILURE.cancelled, message, false);
-    const recorded = await reaching(recordFailure(dependencies, entry, report));
+    const recorded = await retryWhenDatabaseUnavailable(recordFailure(dependencies, entry, report));
     throw recorded ? recordedFailure(dependencies, report, recorded) : overtaken(entry.attempt);
   };
 }

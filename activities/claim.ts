@@ -23,7 +23,7 @@ import {
   deadLetterFailure,
   factsOf,
   overtaken,
-  reaching,
+  retryWhenDatabaseUnavailable,
   recordedFailure,
   refusal,
   transientFailure,
@@ -55,10 +55,10 @@ export async function claim(
   const { claims, registry } = dependencies;
   if (envelope && !registry.has(envelope.commandType)) {
     // Stored, so that it can be seen waiting; a worker that knows its type claims it.
-    await reaching(insertPendingEntries(claims, [envelope], 'own', NEW_ENTRY_WAIT_MS));
+    await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], 'own', NEW_ENTRY_WAIT_MS));
     return explain(dependencies, messageId, envelope);
   }
-  const entry = await reaching(
+  const entry = await retryWhenDatabaseUnavailable(
     envelope
       ? insertAndClaimEntry(claims, envelope)
       : claimEntry(claims, messageId, { onlyDue: true, types: [...registry.keys()] }),
@@ -72,12 +72,12 @@ async function explain(
   envelope: NewEntry | null,
 ): Promise<Claim> {
   const { claims } = dependencies;
-  const entry = await reaching(findEntry(claims, messageId));
+  const entry = await retryWhenDatabaseUnavailable(findEntry(claims, messageId));
   if (!entry) {
     const problem = `no entry has the message_id ${JSON.stringify(messageId)}, and the workflow came without an envelope`;
     throw refusal(FAILURE.invalidEnvelope, `${problem}: start it with {"commandType": …, "payload": …}`);
   }
-  if (envelope && !(await reaching(hasFingerprint(claims, envelope)))) {
+  if (envelope && !(await retryWhenDatabaseUnavailable(hasFingerprint(claims, envelope)))) {
     const problem = `message_id ${JSON.stringify(messageId)} was accepted before with another command type or payload`;
     throw refusal(
       FAILURE.idempotencyConflict,
@@ -106,7 +106,7 @@ async function explain(
  * count of tries is that of the row.
  */
 export async function carryOver(dependencies: ActivityDependencies, messageId: string): Promise<void> {
-  const entry = await reaching(findWaitingEntry(dependencies.records, messageId));
+  const entry = await retryWhenDatabaseUnavailable(findWaitingEntry(dependencies.records, messageId));
   if (!entry) return;
   const facts = factsOf(dependencies, entry, dependencies.registry.get(entry.commandType));
   throw transientFailure(
@@ -120,7 +120,7 @@ export async function carryOver(dependencies: ActivityDependencies, messageId: s
 
 /** The workflow takes up its waiting for an open dead letter; a discarded one is over. */
 async function deadAlready(dependencies: ActivityDependencies, entry: Entry) {
-  const letter = await reaching(findLastDeadLetter(dependencies.claims, entry.messageId));
+  const letter = await retryWhenDatabaseUnavailable(findLastDeadLetter(dependencies.claims, entry.messageId));
   if (!letter) throw overtaken(entry.attempt);
   if (letter.resolution === 'discarded') {
     const by = `discarded by ${letter.resolvedBy}`;
@@ -137,10 +137,12 @@ const ASK_NEXT_MS = 250;
 const ASK_LATER_MS = 10_000;
 
 /** No attempt is used up: the activity is tried again until a worker that knows the command type takes it. */
-async function unknownHere({ claims, registry, asker, unknownType }: ClaimDependencies, entry: Entry) {
+async function unknownHere({ claims, registry, signaller, unknownType }: ClaimDependencies, entry: Entry) {
   const { messageId, commandType } = entry;
-  const { taskQueue, client } = asker;
-  const queues = await reaching(findTaskQueuesOf(claims, commandType, client.options.namespace));
+  const { taskQueue, client } = signaller;
+  const queues = await retryWhenDatabaseUnavailable(
+    findTaskQueuesOf(claims, commandType, client.options.namespace),
+  );
   const known = [...registry.keys()].sort().join(', ') || 'none';
   const here = `this worker has no command ${commandType}; it knows: ${known}`;
   if (queues.includes(taskQueue)) {
@@ -162,6 +164,6 @@ async function unknownHere({ claims, registry, asker, unknownType }: ClaimDepend
 async function lostAttempt(dependencies: ActivityDependencies, entry: Entry) {
   const message = `attempt ${entry.attempt} was started and never ended: its worker was killed, or could not report`;
   const report = inboxFailure(FAILURE.workerLost, message, true);
-  const recorded = await reaching(recordFailure(dependencies, entry, report));
+  const recorded = await retryWhenDatabaseUnavailable(recordFailure(dependencies, entry, report));
   return recorded ? recordedFailure(dependencies, report, recorded) : overtaken(entry.attempt);
 }

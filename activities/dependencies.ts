@@ -7,7 +7,7 @@ import type { Pool } from 'pg';
 import type { AlertDeliveries } from '../src/core/alert.ts';
 import type { CommandLog } from '../src/core/command-log.ts';
 import type { AttemptDependencies } from '../src/attempts/dependencies.ts';
-import type { Asker } from '../src/temporal/signal-workflow.ts';
+import type { Signaller } from '../src/temporal/signal-workflow.ts';
 import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
 import type { AttemptSlots } from './attempt-slots.ts';
 
@@ -15,7 +15,7 @@ export interface ActivityDependencies extends AttemptDependencies {
   /** Claims only, with `synchronous_commit = off`: if Postgres crashes and forgets a claim, it is made again. */
   claims: Pool;
   /** How a campaign asks commands for their replay. */
-  asker: Asker;
+  signaller: Signaller;
   /** This inbox's id. Commands of another inbox are left to its own workers. */
   inbox: string;
   /** Which of the inbox's search attributes the namespace has. */

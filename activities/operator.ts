@@ -13,7 +13,7 @@ import { payloadDifference } from '../src/operations/payload-diff.ts';
 import type { Replay, Resolution } from '../src/store/dead-letters.ts';
 import { discardDeadLetter, findLastDeadLetter, replayDeadLetter } from '../src/store/dead-letters.ts';
 import { findEntry } from '../src/store/entries.ts';
-import { factsOf, reaching } from './temporal-failures.ts';
+import { factsOf, retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parsePayload } from '../src/attempts/run-handler.ts';
 import { parseDiscard, parseReplay } from '../src/operations/operator-request.ts';
@@ -30,7 +30,7 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
       const edit = await readEdit(dependencies, asked.messageId, asked.payload);
       if ('problem' in edit) return { kind: 'rejected', problem: edit.problem };
       await crashPoint('before-replay-recorded', asked.messageId);
-      const generation = await reaching(replayDeadLetter(records, { ...asked, ...edit }));
+      const generation = await retryWhenDatabaseUnavailable(replayDeadLetter(records, { ...asked, ...edit }));
       await crashPoint('after-replay-recorded', asked.messageId);
       const outcome =
         generation === null ? await nothingOpen(dependencies, asked) : ({ kind: 'done' } as const);
@@ -40,7 +40,7 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
     async discardDeadLetter(input: DiscardInput): Promise<OperatorOutcome> {
       const asked = parseDiscard(messageIdOfThis(), input.request);
       if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
-      const discarded = await reaching(discardDeadLetter(records, asked));
+      const discarded = await retryWhenDatabaseUnavailable(discardDeadLetter(records, asked));
       return discarded ? { kind: 'done' } : nothingOpen(dependencies, asked);
     },
   };
@@ -57,7 +57,7 @@ async function readEdit(
   payload: Json | undefined,
 ): Promise<Pick<Replay, 'changed'> | Problem> {
   if (payload === undefined) return { changed: null };
-  const entry = await reaching(findEntry(records, messageId));
+  const entry = await retryWhenDatabaseUnavailable(findEntry(records, messageId));
   const command = entry ? registry.get(entry.commandType) : undefined;
   try {
     checkJson(payload, 'payload', maxPayloadBytes);
@@ -74,7 +74,7 @@ async function nothingOpen(
   { records }: ActivityDependencies,
   { messageId, deadLetterId }: Resolution,
 ): Promise<OperatorOutcome> {
-  const letter = await reaching(findLastDeadLetter(records, messageId));
+  const letter = await retryWhenDatabaseUnavailable(findLastDeadLetter(records, messageId));
   if (deadLetterId !== null && letter?.resolution === null) return { kind: 'superseded' };
   return { kind: 'nothingOpen', resolution: letter?.resolution ?? null };
 }
@@ -86,7 +86,7 @@ async function withFacts(
   outcome: OperatorOutcome,
 ): Promise<OperatorOutcome> {
   if (outcome.kind !== 'done' && outcome.kind !== 'nothingOpen') return outcome;
-  const entry = await reaching(findEntry(dependencies.records, messageId));
+  const entry = await retryWhenDatabaseUnavailable(findEntry(dependencies.records, messageId));
   if (!entry) return outcome;
   return { ...outcome, facts: factsOf(dependencies, entry, dependencies.registry.get(entry.commandType)) };
 }

@@ -6,13 +6,15 @@
 import { activityInfo } from '@temporalio/activity';
 import type { CommandRecord } from '../src/core/activity-messages.ts';
 import { findRecord } from '../src/store/entries.ts';
-import { reaching } from './temporal-failures.ts';
+import { retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 export function createRecordReader({ claims }: Pick<ActivityDependencies, 'claims'>) {
   /** Null when the command has not completed, whatever the argument of the workflow says. */
   return async function readRecord(): Promise<CommandRecord | null> {
-    const found = await reaching(findRecord(claims, activityInfo().workflowExecution!.workflowId));
+    const found = await retryWhenDatabaseUnavailable(
+      findRecord(claims, activityInfo().workflowExecution!.workflowId),
+    );
     return found && { at: found.processedAt.toISOString(), result: found.result };
   };
 }

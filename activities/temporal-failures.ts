@@ -121,7 +121,7 @@ export function interrupted(error: unknown): ApplicationFailure {
  * Turns a Postgres that cannot be worked with into a failure that Temporal retries, soon and for as long as it takes:
  * no attempt was used up.
  */
-export async function reaching<T>(work: Promise<T>): Promise<T> {
+export async function retryWhenDatabaseUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

@@ -23,8 +23,8 @@ const NO_ID =
 export function createGuard({
   inbox,
   log,
-  asker,
-}: Pick<ActivityDependencies, 'inbox' | 'log' | 'asker'>): (origin: Origin | undefined) => void {
+  signaller,
+}: Pick<ActivityDependencies, 'inbox' | 'log' | 'signaller'>): (origin: Origin | undefined) => void {
   const warning = new RareWarning(
     log,
     'this worker got activities of another inbox, and left them to its workers',
@@ -33,7 +33,7 @@ export function createGuard({
     const theirs = origin?.inbox;
     if (typeof theirs !== 'string' || theirs === inbox) return;
     if (!isUuid(theirs)) throw refusal(FAILURE.wrongInbox, NO_ID);
-    const { taskQueue } = asker;
+    const { taskQueue } = signaller;
     const remedy = 'give each inbox its own INBOX_TASK_QUEUE';
     const messageId = activityInfo().workflowExecution?.workflowId;
     warning.happened({ messageId, inbox, otherInbox: theirs.slice(0, 100), taskQueue, remedy });

@@ -90,7 +90,7 @@ const known = z.object({
   ),
 });
 
-const settings = known
+const environmentSettings = known
   .superRefine((values, context) => {
     const webhook = webhookOf(values);
     for (const [variable, message] of webhook ? webhookProblems(webhook) : [])
@@ -112,7 +112,7 @@ const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
 /** @throws ConfigurationError naming every variable that is wrong */
 export function readSettings(env: Environment = process.env): InboxSettings {
   const values = readVariables(env, /^INBOX_/);
-  const parsed = settings.safeParse(values);
+  const parsed = environmentSettings.safeParse(values);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => {
       const name = String(issue.path[0]);

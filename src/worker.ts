@@ -109,7 +109,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const dependencies = {
       registry,
       ...pools,
-      asker: starter,
+      signaller: starter,
       inbox,
       maxPayloadBytes: settings.maxPayloadBytes,
       worker: identity,

@@ -14,7 +14,7 @@ import {
   percent,
   settledOf,
 } from '../src/core/campaign.ts';
-import type { CampaignLook } from '../src/core/campaign.ts';
+import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import { inlineText, summaryLine } from '../src/core/markdown.ts';
 import type { CampaignChangeInput } from '../src/core/activity-messages.ts';
 import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
@@ -22,19 +22,19 @@ import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
 export class CampaignStory {
   #refusal = '';
 
-  roundSummary(look: CampaignLook): string {
+  roundSummary(look: CampaignSnapshot): string {
     const { canary, judged, total } = look;
     const share = `${failureShare(judged)} so far`;
     if (isCanary(look)) return `Canary: ${judged.settled} of ${canary} settled; ${share}`;
     return `${grouped(settledOf(look))} of ${grouped(total)} settled; ${share}`;
   }
 
-  restSummary({ inFlight, retrying }: CampaignLook): string {
+  restSummary({ inFlight, retrying }: CampaignSnapshot): string {
     const again = retrying > 0 ? `, ${retrying} of them being tried again by themselves` : '';
     return `Waits for ${inFlight} ${inFlight === 1 ? 'replay' : 'replays'} under way${again}`;
   }
 
-  waitingSummary({ stateReason }: CampaignLook): string {
+  waitingSummary({ stateReason }: CampaignSnapshot): string {
     return summaryLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waits for resume or abort`);
   }
 
@@ -50,7 +50,7 @@ export class CampaignStory {
       problem === null ? '' : `The last ${inlineText(change)} was refused: ${inlineText(problem)}`;
   }
 
-  tell(look: CampaignLook): void {
+  tell(look: CampaignSnapshot): void {
     const failures = `Failures: ${failureShare(look.judged)}. The campaign pauses itself above ${percent(look.stopAbove)}.`;
     setCurrentDetails(
       [
@@ -66,7 +66,7 @@ export class CampaignStory {
     );
   }
 
-  #headline(look: CampaignLook): string {
+  #headline(look: CampaignSnapshot): string {
     const { state, actor, reason, rate, concurrency } = look;
     const stateReason = inlineText(look.stateReason ?? '');
     const who = inlineText(`${actor}${reason ? `: ${reason}` : ''}`);
@@ -85,7 +85,7 @@ export class CampaignStory {
     }
   }
 
-  #whatToType({ id, state }: CampaignLook): string[] {
+  #whatToType({ id, state }: CampaignSnapshot): string[] {
     const { workflowId } = workflowInfo();
     const show = `Its figures and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
     const signal = (name: string) =>

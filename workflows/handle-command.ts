@@ -143,7 +143,7 @@ async function untilSettled(
   // After a replay the entry is in Postgres; and its payload may no longer be that of the envelope.
   const input = replayed || envelope === undefined ? {} : argumentOf(envelope);
   try {
-    return await (forCampaign ? givingWay(forCampaign, story) : attempts(input, story));
+    return await (forCampaign ? replayForCampaign(forCampaign, story) : attempts(input, story));
   } catch (error) {
     if (!isCancellation(error)) throw error;
     const outcome = await CancellationScope.nonCancellable(() =>
@@ -167,35 +167,37 @@ async function attempts(input: Argument, story: Story): Promise<Settled> {
     firstAttempt(story.firstSummary()).firstAttempt({ ...input, ...origin(), lane: 'first' }),
   );
   if (first.kind === 'completed' || first.kind === 'dead') return first;
-  return first.kind === 'longRunning' ? long(first.facts, input, story) : again(first, input, story);
+  return first.kind === 'longRunning'
+    ? runLongRunning(first.facts, input, story)
+    : retryWithBackoff(first, input, story);
 }
 
 /**
  * A campaign's replay: not in the workflow task, which goes before all activities, but as an ordinary activity that the
  * live commands' ones overtake.
  */
-async function givingWay(facts: CommandFacts, story: Story): Promise<Settled> {
+async function replayForCampaign(facts: CommandFacts, story: Story): Promise<Settled> {
   const activities = activitiesFor(facts, story.campaignSummary(facts), 'campaign');
   const { commandType } = facts;
-  return final(await settle(activities.retry({ ...origin(), lane: 'retry', commandType })));
+  return expectSettled(await settle(activities.retry({ ...origin(), lane: 'retry', commandType })));
 }
 
-async function long(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
+async function runLongRunning(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
   story.longRunning(facts);
   const activities = activitiesFor(facts, story.longRunningSummary(facts));
   const { commandType } = facts;
-  return final(
+  return expectSettled(
     await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning', commandType })),
   );
 }
 
-async function again(setback: Setback, input: Argument, story: Story): Promise<Settled> {
+async function retryWithBackoff(setback: Setback, input: Argument, story: Story): Promise<Settled> {
   story.failed(setback);
   // Once claimed, the entry is in Postgres and the payload need not go through the history again.
   const rest = setback.facts ? {} : input;
   const activities = activitiesFor(setback.facts, story.retrySummary(setback));
   const known = setback.facts && { commandType: setback.facts.commandType };
-  return final(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
+  return expectSettled(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
 }
 
 /** Earlier releases failed such workflows with InboxBug. Only a workflow that is cancelled at this point gets the patch marker. */
@@ -205,7 +207,7 @@ const CANCELLED_PATCH = 'cancelled-before-its-turn';
  * An ordinary activity ends only when the command is settled: Temporal retries all else, unless the workflow was cancelled
  * meanwhile.
  */
-function final(outcome: AttemptOutcome | Death | Setback): Settled {
+function expectSettled(outcome: AttemptOutcome | Death | Setback): Settled {
   if (outcome.kind === 'completed' || outcome.kind === 'dead') return outcome;
   if (CancellationScope.current().consideredCancelled && patched(CANCELLED_PATCH))
     throw new CancelledFailure('the workflow was cancelled while its attempt waited for its turn');

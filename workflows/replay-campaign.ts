@@ -18,7 +18,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { nextStep, settledOf } from '../src/core/campaign.ts';
-import type { CampaignLook } from '../src/core/campaign.ts';
+import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import type { CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 import type { CampaignArgument, OperatorNote } from '../src/core/protocol.ts';
@@ -46,7 +46,7 @@ interface Request {
  * @returns how it ended
  * @throws ApplicationFailure of type UnknownCampaign
  */
-export async function replayCampaign(argument?: CampaignArgument): Promise<CampaignLook> {
+export async function replayCampaign(argument?: CampaignArgument): Promise<CampaignSnapshot> {
   const campaignId = argument?.campaignId;
   if (typeof campaignId !== 'string') {
     throw ApplicationFailure.nonRetryable('the argument is {"campaignId": …}', FAILURE.unknownCampaign);
@@ -80,7 +80,7 @@ class CampaignRun {
   readonly #story = new CampaignStory();
   readonly #requests: Request[] = [];
   #asked = new Trigger<void>();
-  look: CampaignLook | null = null;
+  look: CampaignSnapshot | null = null;
   /** Rounds in a row without news. */
   #quiet = 0;
   #looksAfterAbort = 0;
@@ -95,7 +95,7 @@ class CampaignRun {
   }
 
   /** Until it is over, or null when it is time for a new run. */
-  async run(): Promise<CampaignLook | null> {
+  async run(): Promise<CampaignSnapshot | null> {
     let look = await this.#lookAgain('how the campaign stands');
     for (let round = 1; ; round += 1) {
       const request = this.#requests.shift();
@@ -125,7 +125,7 @@ class CampaignRun {
   }
 
   /** One round; null when the campaign is over. */
-  async #next(look: CampaignLook): Promise<CampaignLook | null> {
+  async #next(look: CampaignSnapshot): Promise<CampaignSnapshot | null> {
     switch (look.state) {
       case 'Running':
         return this.#goOn(look);
@@ -139,7 +139,7 @@ class CampaignRun {
     }
   }
 
-  async #goOn(look: CampaignLook): Promise<CampaignLook> {
+  async #goOn(look: CampaignSnapshot): Promise<CampaignSnapshot> {
     const step = nextStep(look);
     if (step.kind === 'finish' || step.kind === 'stop') return this.#change({ change: step.kind });
     // Only what is under way is left to wait for, and it has been quiet: the timer costs nobody a slot.
@@ -159,29 +159,29 @@ class CampaignRun {
    * The round and the change ran at the same time, so the round may have looked before the change. A state that differs is
    * that of before: after a resume it says Paused, and the workflow would wait for another resume.
    */
-  #latest(rounded: CampaignLook, changed: CampaignLook | null): CampaignLook {
+  #latest(rounded: CampaignSnapshot, changed: CampaignSnapshot | null): CampaignSnapshot {
     if (changed === null || changed.state === rounded.state) return rounded;
     return patched(TRUST_CHANGE_PATCH) ? changed : rounded;
   }
 
-  async #lookLater(look: CampaignLook): Promise<CampaignLook> {
+  async #lookLater(look: CampaignSnapshot): Promise<CampaignSnapshot> {
     await this.#rest(look);
     return this.#requests.length > 0 ? look : this.#lookAgain('what became of the replays under way');
   }
 
-  async #lookAgain(summary: string): Promise<CampaignLook> {
+  async #lookAgain(summary: string): Promise<CampaignSnapshot> {
     return this.#learn(await campaignActivities(summary).lookAtCampaign(this.#input()), false);
   }
 
   /** The timer's only use is its summary. */
-  async #waitForPerson(look: CampaignLook): Promise<CampaignLook> {
+  async #waitForPerson(look: CampaignSnapshot): Promise<CampaignSnapshot> {
     await condition(() => this.#requests.length > 0, LONG_WAIT, {
       summary: this.#story.waitingSummary(look),
     });
     return look;
   }
 
-  async #rest(look: CampaignLook): Promise<void> {
+  async #rest(look: CampaignSnapshot): Promise<void> {
     const ms = Math.min(FIRST_REST_MS * 2 ** Math.max(0, this.#quiet - 1), LONGEST_REST_MS);
     await condition(() => this.#requests.length > 0, ms, { summary: this.#story.restSummary(look) });
   }
@@ -190,7 +190,7 @@ class CampaignRun {
     return { campaignId: this.#campaignId, ...origin() };
   }
 
-  async #carryOut({ change, note }: Request): Promise<CampaignLook> {
+  async #carryOut({ change, note }: Request): Promise<CampaignSnapshot> {
     const problem = undecodable(note);
     if (problem !== null) {
       this.#story.refused(change, `the argument ${problem}`);
@@ -199,21 +199,21 @@ class CampaignRun {
     return this.#change({ change, ...(note !== undefined && { request: note }) });
   }
 
-  async #change(what: Omit<CampaignChangeInput, 'campaignId' | 'inbox'>): Promise<CampaignLook> {
+  async #change(what: Omit<CampaignChangeInput, 'campaignId' | 'inbox'>): Promise<CampaignSnapshot> {
     const activities = campaignChanges(this.#story.changeSummary(what));
     const { look, problem } = await activities.changeCampaign({ ...this.#input(), ...what });
     this.#story.refused(what.change, problem);
     return this.#learn(look, true);
   }
 
-  #learn(look: CampaignLook, changed: boolean): CampaignLook {
+  #learn(look: CampaignSnapshot, changed: boolean): CampaignSnapshot {
     this.#quiet = changed || this.#hasNews(look) ? 0 : this.#quiet + 1;
     this.look = look;
     this.#story.tell(look);
     return look;
   }
 
-  #hasNews(look: CampaignLook): boolean {
+  #hasNews(look: CampaignSnapshot): boolean {
     if (!this.look) return true;
     return settledOf(look) !== settledOf(this.look) || look.inFlight !== this.look.inFlight;
   }

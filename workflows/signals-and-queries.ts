@@ -4,7 +4,7 @@
  * @module
  */
 import { defineQuery, defineSignal } from '@temporalio/workflow';
-import type { CampaignLook } from '../src/core/campaign.ts';
+import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import {
   ABORT_SIGNAL,
   DISCARD_SIGNAL,
@@ -25,4 +25,4 @@ export const statusQuery = defineQuery<StatusReport>(STATUS_QUERY);
 export const pauseSignal = defineSignal<[OperatorNote?]>(PAUSE_SIGNAL);
 export const resumeSignal = defineSignal<[OperatorNote?]>(RESUME_SIGNAL);
 export const abortSignal = defineSignal<[OperatorNote?]>(ABORT_SIGNAL);
-export const progressQuery = defineQuery<CampaignLook | null>(PROGRESS_QUERY);
+export const progressQuery = defineQuery<CampaignSnapshot | null>(PROGRESS_QUERY);

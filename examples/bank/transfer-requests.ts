@@ -33,7 +33,7 @@ export class BankUnavailableError extends Error {
  */
 export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer: Transfer): Promise<Sent> {
   const message = { messageId: messageIdOf(key), type: transferFunds.type, payload: transfer };
-  return reaching(
+  return retryWhenDatabaseUnavailable(
     withTransaction(pool, async (tx) => {
       const sent = await inbox.send(message, { tx });
       const { rowCount } = await tx.query(
@@ -50,7 +50,7 @@ export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer:
 
 /** Null for a key that nobody has used. */
 export async function findTransfer(inbox: Inbox, key: string): Promise<Entry | null> {
-  const entry = await reaching(inbox.status(messageIdOf(key)));
+  const entry = await retryWhenDatabaseUnavailable(inbox.status(messageIdOf(key)));
   return entry?.commandType === transferFunds.type ? entry : null;
 }
 
@@ -61,7 +61,7 @@ export async function findTransfer(inbox: Inbox, key: string): Promise<Entry | n
 const PASSING = new Set(['08', '40', '53', '55', '57']);
 
 /** An error without a SQLSTATE is one of the connection, of which pg has many: refused, reset, ended, timed out. */
-async function reaching<T>(work: Promise<T>): Promise<T> {
+async function retryWhenDatabaseUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { CampaignLook } from './campaign.ts';
+import type { CampaignSnapshot } from './campaign.ts';
 import type { Json } from './json.ts';
 import type { CampaignArgument, DiscardRequest, OperatorNote, ReplayRequest } from './protocol.ts';
 
@@ -103,7 +103,7 @@ export interface CampaignChangeInput extends CampaignInput {
 }
 
 export interface CampaignAnswer {
-  look: CampaignLook;
+  look: CampaignSnapshot;
   /** Why the request was refused; null when it was not. */
   problem: string | null;
 }

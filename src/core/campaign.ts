@@ -41,7 +41,7 @@ export interface Judgement {
   inFlight: number;
 }
 
-export interface CampaignLook extends CampaignPlan, CampaignFigures {
+export interface CampaignSnapshot extends CampaignPlan, CampaignFigures {
   id: string;
   state: CampaignState;
   stateReason: string | null;
@@ -70,7 +70,7 @@ const JUDGED_AT_LEAST = 10;
  * The canary is judged when all of it is settled. Skipped items are not of it: they tell nothing of the fix, so others are
  * replayed in their place.
  */
-export function nextStep(look: CampaignLook): CampaignStep {
+export function nextStep(look: CampaignSnapshot): CampaignStep {
   const { canary, concurrency, inFlight, judged } = look;
   const left = itemsLeft(look);
   if (left === 0) return { kind: inFlight === 0 ? 'finish' : 'wait' };
@@ -89,11 +89,11 @@ export function itemsLeft(figures: CampaignFigures): number {
   return figures.total - settledOf(figures) - figures.inFlight;
 }
 
-export function isCanary({ canary, judged }: Pick<CampaignLook, 'canary' | 'judged'>): boolean {
+export function isCanary({ canary, judged }: Pick<CampaignSnapshot, 'canary' | 'judged'>): boolean {
   return judged.settled < canary;
 }
 
-function isJudged({ canary, judged: { settled } }: CampaignLook): boolean {
+function isJudged({ canary, judged: { settled } }: CampaignSnapshot): boolean {
   return (settled > 0 && settled === canary) || settled >= Math.max(canary, JUDGED_AT_LEAST);
 }
 

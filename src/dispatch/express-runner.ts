@@ -15,7 +15,7 @@ import type { Entry, RecordMark } from '../store/entries.ts';
 import { noteWorkflowsStarted } from '../store/dispatch.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { TypeSlots } from './type-slots.ts';
-import type { Room } from './type-slots.ts';
+import type { Capacity } from './type-slots.ts';
 
 export interface ExpressLaneOptions extends Starter {
   /** The types of the commands that are express. */
@@ -54,8 +54,8 @@ export class ExpressLane {
    * How many entries to claim now. When nearly all slots are in use, only types without a slot get room: a claim after each
    * attempt would cost as much as the attempt.
    */
-  room(): Room {
-    const room = this.slots.room();
+  capacity(): Capacity {
+    const room = this.slots.capacity();
     if (!this.isNearlyFull) return room;
     return { total: this.slots.free || 1, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
   }
@@ -121,10 +121,10 @@ export class ExpressLane {
     if (!recordedTypes.includes(entry.commandType)) return (await attempt(entry)).kind;
     const place = recorder.reserve();
     try {
-      const ended = await attempt(entry, place ? 'leased' : 'owed');
+      const ended = await attempt(entry, place ? 'leased' : 'unrecorded');
       if (ended.kind !== 'completed') return ended.kind;
       if (place) place.use({ ...entry, processedAt: new Date(), result: ended.result });
-      else recorder.owe();
+      else recorder.markUnrecorded();
       return ended.kind;
     } finally {
       place?.release();

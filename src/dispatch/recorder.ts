@@ -52,7 +52,7 @@ export class Recorder {
   #started: string[] = [];
   #noting: Promise<void> | null = null;
   /** Whether the table holds some that nobody is about to start: then others go behind them. */
-  #owed = false;
+  #hasUnrecorded = false;
   readonly #taken: TakenIds;
   #failures = 0;
   #paused = false;
@@ -76,10 +76,10 @@ export class Recorder {
     this.#wakeup.wake();
   }
 
-  /** Null: what completes now is to be noted as owed. */
+  /** Null: what completes now must be marked as unrecorded. */
   reserve(): RecordPlace | null {
     const held = this.#reserved + this.#waiting.length + this.#running.size;
-    if (this.#stopped || this.#owed || this.#failures > 0 || held >= MOST_HELD) return null;
+    if (this.#stopped || this.#hasUnrecorded || this.#failures > 0 || held >= MOST_HELD) return null;
     this.#reserved += 1;
     let open = true;
     const release = () => {
@@ -97,8 +97,8 @@ export class Recorder {
   }
 
   /** One that had no place is Completed. */
-  owe(): void {
-    this.#owed = true;
+  markUnrecorded(): void {
+    this.#hasUnrecorded = true;
     this.#wakeup.wake();
   }
 
@@ -110,11 +110,11 @@ export class Recorder {
     const failures = this.#failures;
     const taken = await this.#take(room);
     if (taken) {
-      this.#owed = this.#options.types.some((type) => this.#floors.hasBacklog(type));
+      this.#hasUnrecorded = this.#options.types.some((type) => this.#floors.hasBacklog(type));
       this.#waiting.push(...taken);
       this.#startNext();
     }
-    if (!this.#owed) await this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    if (!this.#hasUnrecorded) await this.#wakeup.wait(SWEEP_INTERVAL_MS);
     return this.#failures > failures ? this.#backOff() : undefined;
   }
 
@@ -147,7 +147,7 @@ export class Recorder {
       const start = this.#record(this.#waiting.shift()!).finally(() => {
         this.#running.delete(start);
         this.#startNext();
-        if (this.#owed || this.#failures > 0) this.#wakeup.wake();
+        if (this.#hasUnrecorded || this.#failures > 0) this.#wakeup.wake();
       });
       this.#running.add(start);
     }

@@ -21,7 +21,7 @@ import type { TypeShare } from '../store/dispatch.ts';
 import { releasePendingEntries, takePendingEntries } from '../store/dispatch.ts';
 import type { EntryToStart, Look } from '../store/dispatch.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
-import type { Room, TypeSlots } from './type-slots.ts';
+import type { Capacity, TypeSlots } from './type-slots.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 
 export interface RelayOptions extends Starter {
@@ -244,8 +244,8 @@ class PendingRelay implements Relay {
     const isFull = (type: string) =>
       this.#floors.isFullLookDue(type, now) || (late && this.#isLateLookDue(type));
     const lanes = [
-      { types: express.types, room: express.room() },
-      { types: workflowTypes, room: slots.room() },
+      { types: express.types, room: express.capacity() },
+      { types: workflowTypes, room: slots.capacity() },
     ];
     return {
       shares: lanes.flatMap(({ types, room }) => this.#floors.ask(types, mostOf(room), isFull, now, room.of)),
@@ -326,6 +326,6 @@ class PendingRelay implements Relay {
   }
 }
 
-function mostOf({ total }: Room): number {
+function mostOf({ total }: Capacity): number {
   return Math.min(total, MAX_BATCH);
 }

@@ -14,7 +14,7 @@
 const KEPT_FREE = 1 / 8;
 
 /** How many slots there are for the entries that a look may take. */
-export interface Room {
+export interface Capacity {
   /** For all types together. */
   total: number;
   of: (type: string) => number;
@@ -71,7 +71,7 @@ export class TypeSlots {
 
   /** Takes a slot if there is room for the type. */
   tryTake(type: string): boolean {
-    if (this.room().of(type) === 0) return false;
+    if (this.capacity().of(type) === 0) return false;
     this.take(type);
     return true;
   }
@@ -92,7 +92,7 @@ export class TypeSlots {
   }
 
   /** How many slots each type may take now. The answer is valid until the next slot is taken or released. */
-  room(): Room {
+  capacity(): Capacity {
     const waiting = new Set(this.#users.flatMap((user) => [...user.waiting()]));
     const competing = new Set([...this.#held.keys(), ...waiting]);
     const shareAmong = (types: number) =>

@@ -5,7 +5,7 @@
  */
 import type { Pool } from 'pg';
 import type { Finding } from './finding.ts';
-import { bad, check, duration, well } from './finding.ts';
+import { unhealthy, check, duration, healthy } from './finding.ts';
 import { findUndeliveredAlerts } from '../store/alerts.ts';
 import { findLongTurn } from '../store/turns.ts';
 
@@ -20,16 +20,16 @@ export function checkAlerts(pool: Pool, timeoutMs: number, longTurnMs = LONG_TUR
     const holder = await findLongTurn(pool, 'alerts', longTurnMs);
     if (holder) {
       const { pid, user, application, since } = holder;
-      return bad(
+      return unhealthy(
         `no alert is made: ${application ?? 'a session'} of ${user} (pid ${pid}) has kept the turn to make them for ` +
           duration(Date.now() - since!.getTime()),
         `see what that worker does, or end its session: select pg_terminate_backend(${pid})`,
       );
     }
     const { count, oldestMs, example, givenUp } = await findUndeliveredAlerts(pool, LATE_MS);
-    if (count === 0) return well('none is undelivered');
+    if (count === 0) return healthy('none is undelivered');
     const which = `${count} undelivered for more than 5 minutes, ${givenUp} of them given up`;
-    return bad(
+    return unhealthy(
       `${which}; the oldest was made ${duration(oldestMs ?? 0)} ago`,
       'see that what INBOX_ALERT_URL names answers with 2xx and onDeadLetter does not throw, and that every worker has ' +
         `both; why: select last_error from inbox.alerts where id = '${example}'`,

@@ -75,6 +75,6 @@ function explainLate(database: Finding[], temporal: Finding[]): Finding[] {
   return database.map((finding) =>
     finding.ok || !MOVED_BY_WORKFLOWS.includes(finding.name)
       ? finding
-      : { ...finding, whatToDo: `first what the check \`workflows\` says: ${workflows.whatToDo}` },
+      : { ...finding, remedy: `first what the check \`workflows\` says: ${workflows.remedy}` },
   );
 }

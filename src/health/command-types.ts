@@ -5,7 +5,7 @@
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
-import { bad, duration, well } from './finding.ts';
+import { unhealthy, duration, healthy } from './finding.ts';
 import { shellCommand } from '../core/shell.ts';
 import { findUnknownTypes, listLiveWorkers } from '../store/workers.ts';
 
@@ -18,10 +18,10 @@ export async function checkCommandTypes(db: Queryable): Promise<Verdict> {
   const [first] = unknown;
   // Then the check of pending entries reports what waits.
   if (workers.length === 0)
-    return well('no worker was seen in the last 30 s, so there is nothing to compare');
+    return healthy('no worker was seen in the last 30 s, so there is nothing to compare');
   if (!first) {
     const running = workers.length === 1 ? '1 worker' : `${workers.length} workers`;
-    return well(
+    return healthy(
       `every open command has a type that a running worker knows (${running} seen in the last 30 s)`,
     );
   }
@@ -32,7 +32,7 @@ export async function checkCommandTypes(db: Queryable): Promise<Verdict> {
     );
   const more = unknown.length > MOST_NAMED ? `, and ${unknown.length - MOST_NAMED} more types` : '';
   const example = `one of them: ${shellCommand`inbox show ${first.example}` ?? JSON.stringify(first.example)}`;
-  return bad(
+  return unhealthy(
     `no running worker knows these command types: ${named.join(', ')}${more}`,
     `start a worker whose module has them; their commands wait and lose nothing. If a sender misspelled the type, send the ` +
       `command again under a new message_id; ${example}`,

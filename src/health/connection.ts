@@ -9,7 +9,7 @@ import { readDirectUrl } from '../platform/postgres-url.ts';
 import { backendOf } from '../platform/connection.ts';
 import { messageOf } from '../platform/error-message.ts';
 import type { Verdict } from './finding.ts';
-import { bad, well } from './finding.ts';
+import { unhealthy, healthy } from './finding.ts';
 import { listen } from '../store/notification-listener.ts';
 import type { Listener } from '../store/notification-listener.ts';
 import { createLog } from '../platform/log.ts';
@@ -29,13 +29,13 @@ export async function checkConnection(pool: Pool, env: Record<string, string | u
   const directUrl = readDirectUrl(env);
   const over = directUrl ? ' over INBOX_DIRECT_URL' : '';
   const works = await tryToListen(pool, directUrl);
-  if (works === true) return well(`${way}; notifications arrive${over}`);
+  if (works === true) return healthy(`${way}; notifications arrive${over}`);
   const why = works === false ? 'do not arrive' : `cannot be listened for (${messageOf(works)})`;
   const todo = directUrl
     ? 'check that INBOX_DIRECT_URL leads to the same database as DATABASE_URL, and not through a pooler in transaction mode'
     : 'set INBOX_DIRECT_URL to a URL that reaches this database without a pooler in transaction mode: until then workers and ' +
       'waiting senders poll';
-  return bad(`${way}; notifications ${why}${over}`, todo);
+  return unhealthy(`${way}; notifications ${why}${over}`, todo);
 }
 
 /** Two connections are enough to tell: behind a pooler in transaction mode they take each other's server. */

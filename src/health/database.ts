@@ -9,7 +9,7 @@ import { OPERATOR_SETTINGS, RECORD_SETTINGS, SEND_SETTINGS } from '../platform/c
 import type { PinnedSettings } from '../platform/connection-settings.ts';
 import { createPool } from '../platform/postgres.ts';
 import type { Finding, Verdict } from './finding.ts';
-import { bad, check, duration, well } from './finding.ts';
+import { unhealthy, check, duration, healthy } from './finding.ts';
 import { checkAlerts } from './alerts.ts';
 import { checkConnection } from './connection.ts';
 import { checkOutbox } from './outbox.ts';
@@ -53,7 +53,7 @@ export async function checkDatabase(
     let facts: ServerFacts | undefined;
     const reachable = await check('database', timeoutMs, UNREACHABLE, async () => {
       facts = await readServerFacts(open(2), Object.keys({ ...RECORD_SETTINGS, ...SEND_SETTINGS }));
-      return well(`Postgres ${facts.version} answers`);
+      return healthy(`Postgres ${facts.version} answers`);
     });
     const [plain] = pools;
     if (!facts || !plain) return [reachable];
@@ -62,7 +62,7 @@ export async function checkDatabase(
     const connection = await check('connection', timeoutMs, UNREACHABLE, () => checkConnection(plain, env));
     const pool = open(4, OPERATOR_SETTINGS);
     const schema = await check('schema', timeoutMs, MIGRATE, async () => {
-      return well(describeSchema(await checkSchema(pool)));
+      return healthy(describeSchema(await checkSchema(pool)));
     });
     if (!schema.ok) return [reachable, settings, connection, schema];
     const roles = await check('roles', timeoutMs, '', () => checkRoles(pool));
@@ -114,18 +114,18 @@ function judgeSettings(facts: ServerFacts): Verdict {
   if (wrong.length === 0) {
     const instead =
       overridden.length === 0 ? '' : `; the inbox replaces ${overridden.join(', ')} in its own transactions`;
-    return well(`UTF8, fsync, full_page_writes and synchronous_commit are on${instead}`);
+    return healthy(`UTF8, fsync, full_page_writes and synchronous_commit are on${instead}`);
   }
-  return bad(wrong.map(([found]) => found).join('; '), wrong.map(([, todo]) => todo).join('; '));
+  return unhealthy(wrong.map(([found]) => found).join('; '), wrong.map(([, todo]) => todo).join('; '));
 }
 
 function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
   const look = (name: string, find: () => Promise<Waiting>, none: string, some: string, todo: string) =>
     check(name, timeoutMs, MAY_READ, async () => {
       const { count, oldestMs, example } = await find();
-      if (count === 0) return well(none);
+      if (count === 0) return healthy(none);
       const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
-      return bad(
+      return unhealthy(
         which,
         `${todo}; one of them: ${shellCommand`inbox show ${example ?? ''}` ?? JSON.stringify(example)}`,
       );

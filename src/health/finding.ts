@@ -11,25 +11,25 @@ export interface Finding {
   /** What was found, in a few words. */
   finding: string;
   /** Null where all is well. */
-  whatToDo: string | null;
+  remedy: string | null;
 }
 
 export type Verdict = Omit<Finding, 'name'>;
 
-export const well = (finding: string): Verdict => ({ ok: true, finding, whatToDo: null });
-export const bad = (finding: string, whatToDo: string): Verdict => ({ ok: false, finding, whatToDo });
+export const healthy = (finding: string): Verdict => ({ ok: true, finding, remedy: null });
+export const unhealthy = (finding: string, remedy: string): Verdict => ({ ok: false, finding, remedy });
 
-/** Never throws: what goes wrong in a check is its finding, and `whatToDo` is for that case. */
+/** Never throws: what goes wrong in a check is its finding, and `remedy` is for that case. */
 export async function check(
   name: string,
   timeoutMs: number,
-  whatToDo: string,
+  remedy: string,
   look: () => Promise<Verdict> | Verdict,
 ): Promise<Finding> {
   try {
     return { name, ...(await within(timeoutMs, look)) };
   } catch (error) {
-    return { name, ...bad(messageOf(error), whatToDo) };
+    return { name, ...unhealthy(messageOf(error), remedy) };
   }
 }
 

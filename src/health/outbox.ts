@@ -5,7 +5,7 @@
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
-import { bad, duration, well } from './finding.ts';
+import { unhealthy, duration, healthy } from './finding.ts';
 import { findOutboxLag, MOST_WAITING, summarizeParked } from '../store/outbox-lag.ts';
 import type { OutboxLag, ParkedSummary } from '../store/outbox-lag.ts';
 
@@ -18,33 +18,33 @@ export async function checkOutbox(db: Queryable): Promise<Verdict> {
   const [late, held] = [judgeLag(lag), judgeParked(parked)];
   if (held === null) return late;
   if (late.ok) return held;
-  return bad(`${late.finding}; ${held.finding}`, `${late.whatToDo}; ${held.whatToDo}`);
+  return unhealthy(`${late.finding}; ${held.finding}`, `${late.remedy}; ${held.remedy}`);
 }
 
 function judgeLag({ count, oldestMs, next, relay, published }: OutboxLag): Verdict {
-  if (count === 0) return well('no event waits longer than a minute');
+  if (count === 0) return healthy('no event waits longer than a minute');
   const many = count < MOST_WAITING ? `${count}` : `${MOST_WAITING} or more`;
   const waiting = `${many} unpublished for more than a minute, the first for ${duration(oldestMs ?? 0)}`;
   if (relay !== null) {
-    return bad(
+    return unhealthy(
       `${waiting}; a relay runs (${relay}), and does not get them out`,
       `the log of its worker says what the broker answers, and to which event; the next one is ${next}`,
     );
   }
   if (published) {
-    return bad(
+    return unhealthy(
       `${waiting}; no relay runs`,
       'start a worker with --publish, or createOutboxRelay, wherever it ran before; commands go on meanwhile, and their ' +
         'events wait',
     );
   }
-  return well(`${waiting}; no relay has published any: right where Debezium reads them, or nobody does`);
+  return healthy(`${waiting}; no relay has published any: right where Debezium reads them, or nobody does`);
 }
 
 function judgeParked({ aggregates, since, eventId }: ParkedSummary): Verdict | null {
   if (aggregates === 0) return null;
   const what = aggregates === 1 ? '1 aggregate is parked' : `${aggregates} aggregates are parked`;
-  return bad(
+  return unhealthy(
     `${what}, the first for ${duration(Date.now() - since!.getTime())}: the broker rejects event ${eventId}`,
     '`inbox outbox list` says why. Fix the cause, such as a limit of the broker, then `inbox outbox release --all`; ' +
       '`inbox outbox skip <event> --reason …` gives up an event that can never be published',

@@ -5,7 +5,7 @@
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
-import { bad, well } from './finding.ts';
+import { unhealthy, healthy } from './finding.ts';
 import { findRolesLeft, findUnknownLogins } from '../store/roles.ts';
 
 /** The most logins to name. */
@@ -21,13 +21,16 @@ export async function checkRoles(db: Queryable): Promise<Verdict> {
   if (found.length === 0) return checkLimits(db);
   const create = missing.map((name) => `create role ${name} nologin;`).join(' ');
   const asCreator = create && `as a user who may create roles: ${create} then, `;
-  return bad(found.join('; '), `${asCreator}as the owner of the schema inbox: select inbox.grant_roles();`);
+  return unhealthy(
+    found.join('; '),
+    `${asCreator}as the owner of the schema inbox: select inbox.grant_roles();`,
+  );
 }
 
 async function checkLimits(db: Queryable): Promise<Verdict> {
   const unknown = await findUnknownLogins(db);
-  if (unknown.length === 0) return well('sender, worker, operator and reader are there');
-  return bad(
+  if (unknown.length === 0) return healthy('sender, worker, operator and reader are there');
+  return unhealthy(
     `inbox.sender_limits limits logins that do not exist: ${unknown.slice(0, MOST_NAMED).join(', ')}`,
     'correct their names there, or delete the rows: a misspelled login may send everything',
   );

@@ -9,7 +9,7 @@ import { readSettings } from '../settings.ts';
 import { readTemporal } from '../temporal/connection-config.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { messageOf } from '../platform/error-message.ts';
-import { bad, check, duration, well } from './finding.ts';
+import { unhealthy, check, duration, healthy } from './finding.ts';
 import { GRPC, grpcCodeOf } from '../temporal/grpc-error.ts';
 import { checkWorkflows } from './workflows.ts';
 import { inboxIdOf } from '../store/inbox-id.ts';
@@ -46,15 +46,15 @@ export async function checkTemporal(
       try {
         connection = await Connection.connect({ ...connectionOptions, connectTimeout: timeoutMs });
       } catch (error) {
-        return bad(`no Temporal server answers at ${address}: ${messageOf(error)}`, UNREACHABLE);
+        return unhealthy(`no Temporal server answers at ${address}: ${messageOf(error)}`, UNREACHABLE);
       }
       const { serverVersion } = await connection.workflowService.getSystemInfo({});
-      return well(`server ${serverVersion} answers at ${address}`);
+      return healthy(`server ${serverVersion} answers at ${address}`);
     });
     const open = connection;
     if (!open || !reachable.ok) return [reachable];
-    const ask = (name: string, whatToDo: string, look: () => Promise<Verdict>) =>
-      check(name, timeoutMs, whatToDo, () => open.withDeadline(Date.now() + timeoutMs, look));
+    const ask = (name: string, remedy: string, look: () => Promise<Verdict>) =>
+      check(name, timeoutMs, remedy, () => open.withDeadline(Date.now() + timeoutMs, look));
     const found = await ask('namespace', DENIED, () => lookAtNamespace(open, namespace));
     if (!found.ok) return [reachable, found];
     return [
@@ -90,10 +90,10 @@ const DENIED = 'see that this client may ask for it: TEMPORAL_API_KEY, certifica
 async function lookAtNamespace(connection: Connection, namespace: string): Promise<Verdict> {
   try {
     await connection.workflowService.describeNamespace({ namespace });
-    return well(`${namespace} exists`);
+    return healthy(`${namespace} exists`);
   } catch (error) {
     if (grpcCodeOf(error) !== GRPC.notFound) throw error;
-    return bad(
+    return unhealthy(
       `there is no namespace ${namespace}`,
       `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
     );
@@ -104,8 +104,8 @@ async function lookAtNamespace(connection: Connection, namespace: string): Promi
 async function lookAtRetention(connection: Connection, namespace: string): Promise<Verdict> {
   const { config } = await connection.workflowService.describeNamespace({ namespace });
   const keptMs = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000;
-  if (keptMs >= SHORTEST_RETENTION_MS) return well(`ended workflows are kept for ${duration(keptMs)}`);
-  return bad(
+  if (keptMs >= SHORTEST_RETENTION_MS) return healthy(`ended workflows are kept for ${duration(keptMs)}`);
+  return unhealthy(
     `ended workflows are gone after ${duration(keptMs)}`,
     `temporal operator namespace update --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h; until then what ended is so soon no ` +
       'longer to be seen in the Web UI, result() finds no workflow, and REJECT_DUPLICATE rejects no duplicate. Postgres ' +
@@ -116,12 +116,12 @@ async function lookAtRetention(connection: Connection, namespace: string): Promi
 async function lookAtSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {
   try {
     const found = describeProblems(await inspectSearchAttributes(connection, namespace), namespace);
-    if (!found) return well('are registered');
+    if (!found) return healthy('are registered');
     const meanwhile = 'workers notice within a minute; until then commands cannot be found by these';
-    return bad(found.problem, `${found.remedy}; ${meanwhile}`);
+    return unhealthy(found.problem, `${found.remedy}; ${meanwhile}`);
   } catch (error) {
     if (!isDenied(error)) throw error;
-    return bad(
+    return unhealthy(
       `could not be listed: ${messageOf(error)}`,
       'let this client list search attributes (the operator service), or register InboxStatus, CommandType, CorrelationId ' +
         'and FailureGroup as Keyword by other means; workers that cannot list them work without them',
@@ -138,11 +138,13 @@ async function lookForWorkers(
   const pollers = await findPollers(connection, namespace, taskQueue, inbox);
   const { workflow, activity } = pollers;
   const intruders = describeIntruders(pollers, taskQueue);
-  if (intruders) return bad(intruders.problem, intruders.remedy);
+  if (intruders) return unhealthy(intruders.problem, intruders.remedy);
   if (workflow.length > 0 && activity.length > 0)
-    return well(`${workflow.length} polled task queue ${taskQueue} in the last 90 s: ${workflow.join(', ')}`);
+    return healthy(
+      `${workflow.length} polled task queue ${taskQueue} in the last 90 s: ${workflow.join(', ')}`,
+    );
   const lacking = [workflow.length === 0 && 'workflow tasks', activity.length === 0 && 'activities'];
-  return bad(
+  return unhealthy(
     `nobody takes ${lacking.filter(Boolean).join(' or ')} from task queue ${taskQueue}`,
     'start `inbox worker <module>` with the same INBOX_TASK_QUEUE, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE',
   );

@@ -5,7 +5,7 @@
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
-import { bad, duration, well } from './finding.ts';
+import { unhealthy, duration, healthy } from './finding.ts';
 import type { VacuumHolder } from '../store/vacuum-holders.ts';
 import { findVacuumHolders } from '../store/vacuum-holders.ts';
 
@@ -20,9 +20,9 @@ export async function checkVacuum(db: Queryable): Promise<Verdict> {
   const [first, ...others] = holders;
   const unseen =
     hidden === 0 ? '' : ` (${hidden} sessions of other users cannot be seen; pg_read_all_stats shows them)`;
-  if (!first) return well(`no transaction is older than ${duration(LONG_MS)}${unseen}`);
+  if (!first) return healthy(`no transaction is older than ${duration(LONG_MS)}${unseen}`);
   const more = others.length === 0 ? '' : `, and ${others.length} more`;
-  return bad(`vacuum is held back by ${describe(first)}${more}${unseen}`, REMEDIES[first.kind](first));
+  return unhealthy(`vacuum is held back by ${describe(first)}${more}${unseen}`, REMEDIES[first.kind](first));
 }
 
 function describe({ kind, name, owner, state, ageMs, transactions }: VacuumHolder): string {

@@ -5,7 +5,7 @@
  */
 import type { Pool } from 'pg';
 import type { Verdict } from './finding.ts';
-import { bad, well } from './finding.ts';
+import { unhealthy, healthy } from './finding.ts';
 import { shellCommand } from '../core/shell.ts';
 import { listLate } from '../store/health.ts';
 import type { LateEntry } from '../store/health.ts';
@@ -31,7 +31,7 @@ interface Looked extends LateEntry {
 /** @throws what Postgres throws, and the client when Temporal cannot be reached or refuses */
 export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs: number): Promise<Verdict> {
   const late = await listLate(pool, MOST_LOOKED_AT);
-  if (late.length === 0) return well('no message waits for one');
+  if (late.length === 0) return healthy('no message waits for one');
   const looked: Looked[] = [];
   for (let from = 0; from < late.length; from += AT_ONCE) {
     const batch = late.slice(from, from + AT_ONCE);
@@ -47,8 +47,8 @@ export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs
     const those = looked.filter(({ condition }) => condition.kind === kind);
     return those.length === 0 ? [] : [{ what, count: those.length, example: those[0]! }];
   });
-  if (found.length === 0) return well(`nothing is in the way of those of ${most}`);
-  return bad(
+  if (found.length === 0) return healthy(`nothing is in the way of those of ${most}`);
+  return unhealthy(
     found
       .map(
         ({ what, count, example }) =>

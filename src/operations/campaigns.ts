@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { z } from 'zod';
-import type { CampaignLook, CampaignPlan } from '../core/campaign.ts';
+import type { CampaignSnapshot, CampaignPlan } from '../core/campaign.ts';
 import { messageOf } from '../platform/error-message.ts';
 import { CampaignError, UnknownCampaignError } from '../core/errors.ts';
 import { ABORT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL } from '../core/protocol.ts';
@@ -102,7 +102,7 @@ export function listCampaigns(pool: Pool, limit = 20): Promise<Campaign[]> {
 
 export interface CampaignStory {
   campaign: Campaign;
-  look: CampaignLook;
+  look: CampaignSnapshot;
   /** What failed last. */
   failures: FailedItem[];
   audit: AuditLine[];
@@ -128,7 +128,7 @@ export async function showCampaign(pool: Pool, id: string, failureLimit = 10): P
  *
  * @throws UnknownCampaignError
  */
-export async function campaignProgress(pool: Pool, id: string): Promise<CampaignLook> {
+export async function campaignProgress(pool: Pool, id: string): Promise<CampaignSnapshot> {
   const look = isUuid(id) ? await lookAtCampaign(pool, id) : null;
   if (!look) throw new UnknownCampaignError(id);
   return look;
@@ -197,7 +197,7 @@ async function change(
 }
 
 export interface FollowOptions {
-  onProgress?: (look: CampaignLook) => void;
+  onProgress?: (look: CampaignSnapshot) => void;
   /** Ends the following, not the campaign. */
   signal?: AbortSignal;
   intervalMs?: number;
@@ -213,7 +213,7 @@ export async function followCampaign(
   pool: Pool,
   id: string,
   options: FollowOptions = {},
-): Promise<CampaignLook> {
+): Promise<CampaignSnapshot> {
   for (;;) {
     const look = await campaignProgress(pool, id);
     options.onProgress?.(look);

@@ -17,8 +17,8 @@ import { countEntries, countUnfinished, readEntryStatistics } from '../store/ent
 import type { StatusCount } from '../store/entry-counts.ts';
 import type { Failure } from '../store/failures.ts';
 import { listFailures } from '../store/failures.ts';
-import { countFlow, findEvents, findKin } from '../store/causation.ts';
-import type { EmittedEvent, Kin } from '../store/causation.ts';
+import { countFlow, findEvents, findRelatedMessages } from '../store/causation.ts';
+import type { EmittedEvent, RelatedMessage } from '../store/causation.ts';
 import { summarizeParked } from '../store/outbox-lag.ts';
 import type { ParkedSummary } from '../store/outbox-lag.ts';
 import { findOldest, readRates } from '../store/rates.ts';
@@ -44,7 +44,7 @@ export interface EntryStory {
   /** All of this, in order. */
   story: Happening[];
   /** What caused it and what it caused. */
-  kin: Kin[];
+  related: RelatedMessage[];
   /** Other messages with the same correlation_id. */
   flow: number;
 }
@@ -75,16 +75,16 @@ export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   const entry = await existing(pool, messageId);
-  const [failures, letters, audit, events, kin, flow] = await Promise.all([
+  const [failures, letters, audit, events, related, flow] = await Promise.all([
     listFailures(pool, messageId),
     listDeadLetters(pool, messageId),
     listAudit(pool, messageId),
     emitted(pool, entry),
-    findKin(pool, messageId),
+    findRelatedMessages(pool, messageId),
     countFlow(pool, messageId, entry.correlationId),
   ]);
   const rows = { entry, failures, deadLetters: letters, audit, events };
-  return { ...rows, story: tellStory(rows), kin, flow };
+  return { ...rows, story: tellStory(rows), related, flow };
 }
 
 /** Nearly all attempts take a moment; only for those that do not is more looked through. */

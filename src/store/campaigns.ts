@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CampaignLook, CampaignPlan } from '../core/campaign.ts';
+import type { CampaignSnapshot, CampaignPlan } from '../core/campaign.ts';
 import { JUDGED_AT_MOST } from '../core/campaign.ts';
 import type { Queryable } from '../platform/queryable.ts';
 import type { JsonObject } from '../core/json.ts';
@@ -99,8 +99,8 @@ export async function listCampaigns(db: Queryable, limit: number): Promise<Campa
  * All that the next step depends on. Its figures are those that were settled by now; {@link settleItems} brings them up to
  * date. Through the partial indexes, so that it costs the same for ten items and for a hundred thousand.
  */
-export async function lookAtCampaign(db: Queryable, id: string): Promise<CampaignLook | null> {
-  const { rows } = await db.query<CampaignLook>(
+export async function lookAtCampaign(db: Queryable, id: string): Promise<CampaignSnapshot | null> {
+  const { rows } = await db.query<CampaignSnapshot>(
     `select c.id, c.state, c.state_reason as "stateReason", c.actor, c.reason, c.canary, c.rate, c.concurrency,
             c.stop_above as "stopAbove", c.total, c.completed, c.failed, c.skipped,
             in_flight.all_of_them as "inFlight", in_flight.retrying,

@@ -8,7 +8,7 @@ import type { EntryStatus } from '../core/protocol.ts';
 import { ID_AT } from './ids.ts';
 
 /** Another message, as a node of the tree of causes. */
-export interface Kin {
+export interface RelatedMessage {
   messageId: string;
   commandType: string;
   status: EntryStatus;
@@ -20,14 +20,14 @@ export interface Kin {
 
 const MOST_LEVELS = 10;
 /** Of what a message caused. */
-export const MOST_KIN = 200;
+export const MAX_RELATED_MESSAGES = 200;
 
 /**
- * Whatever caused it, directly or not, the first cause first; then whatever it caused, by level, {@link MOST_KIN} at most.
+ * Whatever caused it, directly or not, the first cause first; then whatever it caused, by level, {@link MAX_RELATED_MESSAGES} at most.
  * Either way 10 levels: a cycle ends by itself.
  */
-export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> {
-  const { rows } = await db.query<Kin>(
+export async function findRelatedMessages(db: Queryable, messageId: string): Promise<RelatedMessage[]> {
+  const { rows } = await db.query<RelatedMessage>(
     `with recursive above as (
        select c.message_id, c.command_type, c.status, c.causation_id, -1 as depth
        from inbox.entries e join inbox.entries c on c.message_id = e.causation_id
@@ -46,7 +46,7 @@ export async function findKin(db: Queryable, messageId: string): Promise<Kin[]> 
      select message_id as "messageId", command_type as "commandType", status, causation_id as "causationId", depth
      from (select * from above union all (select * from below limit $3)) as kin
      order by depth, message_id`,
-    [messageId, MOST_LEVELS, MOST_KIN],
+    [messageId, MOST_LEVELS, MAX_RELATED_MESSAGES],
   );
   return rows;
 }

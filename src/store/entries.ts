@@ -146,9 +146,9 @@ export async function hasFingerprint(
 
 /**
  * Of an entry that completes without a workflow and is to get one, as its record. leased: whoever completes it is about to
- * start it. owed: whoever has room does.
+ * start it. unrecorded: any worker with free capacity starts it.
  */
-export type RecordMark = 'leased' | 'owed';
+export type RecordMark = 'leased' | 'unrecorded';
 
 /** What the attempt's transaction must know of itself. */
 export interface LockedAttempt {

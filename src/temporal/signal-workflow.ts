@@ -18,7 +18,7 @@ import { withinLimit } from '../platform/deadline.ts';
 import { signalOrStart, startUnlessThere } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
-export type Asker = WorkflowOwner;
+export type Signaller = WorkflowOwner;
 
 /**
  * Signals a command's workflow, and starts it first when it is gone: terminated, deleted or timed out.
@@ -27,7 +27,7 @@ export type Asker = WorkflowOwner;
  *   throws when Temporal cannot be reached or refuses the signal, an Error when it does not answer within 10 s
  */
 export function askCommand(
-  asker: Asker,
+  signaller: Signaller,
   messageId: string,
   signal: string,
   request: ReplayRequest,
@@ -35,20 +35,24 @@ export function askCommand(
   const workflow = { type: WORKFLOW_TYPE, options: { workflowId: messageId, args: [] } };
   return withinLimit(
     `the ${signal} of ${messageId}`,
-    () => signalOrStart(asker, workflow, signal, request),
-    asker,
+    () => signalOrStart(signaller, workflow, signal, request),
+    signaller,
   );
 }
 
 /** @throws as {@link askCommand} */
 export function askCampaign(
-  asker: Asker,
+  signaller: Signaller,
   campaignId: string,
   signal: string,
   request: OperatorNote,
 ): Promise<void> {
   const what = `the ${signal} of campaign ${campaignId}`;
-  return withinLimit(what, () => signalOrStart(asker, campaignWorkflow(campaignId), signal, request), asker);
+  return withinLimit(
+    what,
+    () => signalOrStart(signaller, campaignWorkflow(campaignId), signal, request),
+    signaller,
+  );
 }
 
 /**
@@ -56,9 +60,13 @@ export function askCampaign(
  *
  * @throws as {@link askCommand}
  */
-export async function startCampaignWorkflow(asker: Asker, campaignId: string): Promise<boolean> {
+export async function startCampaignWorkflow(signaller: Signaller, campaignId: string): Promise<boolean> {
   const what = `the start of campaign ${campaignId}`;
-  const started = await withinLimit(what, () => startUnlessThere(asker, campaignWorkflow(campaignId)), asker);
+  const started = await withinLimit(
+    what,
+    () => startUnlessThere(signaller, campaignWorkflow(campaignId)),
+    signaller,
+  );
   return started !== null;
 }
 
@@ -81,7 +89,7 @@ function campaignWorkflow(campaignId: string): OwnWorkflow {
  * @throws as {@link askCommand}
  */
 export async function startAlertWorkflow(
-  asker: Asker,
+  signaller: Signaller,
   { id, failureGroup, count }: AlertToStart,
 ): Promise<void> {
   // A run that has ended (terminated, cancelled) is no reason not to go on: the row decides.
@@ -94,5 +102,5 @@ export async function startAlertWorkflow(
       staticSummary: summaryLine(`${count} × ${failureGroup}`),
     },
   };
-  await withinLimit(`the start of alert ${id}`, () => startUnlessThere(asker, workflow), asker);
+  await withinLimit(`the start of alert ${id}`, () => startUnlessThere(signaller, workflow), signaller);
 }

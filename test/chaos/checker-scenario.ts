@@ -298,7 +298,7 @@ class Run {
     };
     const attempt = createAttempt({
       ...pools,
-      asker: this.#fixture,
+      signaller: this.#fixture,
       registry: createRegistry([command]),
       slots: new AttemptSlots({ first: new TypeSlots(1, 1), other: new TypeSlots(1, 1), places: 1 }),
       maxPayloadBytes: 1_000_000,

@@ -9,7 +9,7 @@ const SHORTEST_POLL_MS = 10;
 const LONGEST_POLL_MS = 300;
 /** The next look comes after this part of the time that was waited so far: many waits at once must not keep the cores busy. */
 const POLL_SHARE = 0.1;
-/** Far beyond what any condition takes on a slow machine: reaching it is a failure, never noise. */
+/** Far beyond what any condition takes on a slow machine: retryWhenDatabaseUnavailable it is a failure, never noise. */
 const LIMIT_MS = 90_000;
 
 /** How long one source of diagnostics may take. */

@@ -16,18 +16,18 @@ export function addDoctor(program: Command): void {
     });
 }
 
-const MARKS = { well: '✓', bad: '✗' };
+const MARKS = { healthy: '✓', unhealthy: '✗' };
 
 function printFindings(findings: readonly Finding[]): void {
   printTable(
     [
-      { head: '', paint: (mark) => (mark === MARKS.well ? 'green' : 'red') },
+      { head: '', paint: (mark) => (mark === MARKS.healthy ? 'green' : 'red') },
       'CHECK',
       { head: 'FOUND', fit: 'wrap' },
     ],
-    findings.flatMap(({ ok, name, finding, whatToDo }) => [
-      [ok ? MARKS.well : MARKS.bad, name, finding],
-      ...(whatToDo === null ? [] : [['', '', `→ ${whatToDo}`]]),
+    findings.flatMap(({ ok, name, finding, remedy }) => [
+      [ok ? MARKS.healthy : MARKS.unhealthy, name, finding],
+      ...(remedy === null ? [] : [['', '', `→ ${remedy}`]]),
     ]),
   );
 }

@@ -24,7 +24,7 @@ export function addSetup(program: Command): void {
       if (!isJson()) reportMigrations(report);
       const verdict = await checkRoles(pool);
       // Everything works without them, as the owner: so it is no failure of the setup.
-      if (verdict.whatToDo !== null) note(`roles ${verdict.finding}; ${verdict.whatToDo}`);
+      if (verdict.remedy !== null) note(`roles ${verdict.finding}; ${verdict.remedy}`);
       else if (!isJson()) print(`roles: ${verdict.finding}`);
       return { migrations: migrationsAsJson(report), roles: verdict };
     });

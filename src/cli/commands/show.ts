@@ -3,7 +3,7 @@ import { show } from '../../operations/index.ts';
 import type { EntryStory } from '../../operations/index.ts';
 import { NO_COMMAND, shellCommand } from '../../core/shell.ts';
 import type { WorkflowCondition } from '../../temporal/workflow-condition.ts';
-import { MOST_KIN } from '../../store/causation.ts';
+import { MAX_RELATED_MESSAGES } from '../../store/causation.ts';
 import { lookAtWorkflow } from '../shared/workflow-line.ts';
 import { withPool } from '../shared/context.ts';
 import { answer, print, printable, printFields, printTable } from '../shared/output.ts';
@@ -26,7 +26,7 @@ export function addShow(program: Command): void {
 }
 
 function printStory(
-  { entry, failures, story, kin, flow }: EntryStory,
+  { entry, failures, story, related, flow }: EntryStory,
   withStacks: boolean,
   workflow: WorkflowCondition | null,
 ): void {
@@ -61,7 +61,7 @@ function printStory(
   );
   if (withStacks)
     for (const { attempt, stack } of failures) if (stack) print(`\nattempt ${attempt}:\n${indent(stack)}`);
-  printKin(entry.messageId, kin);
+  printRelated(entry.messageId, related);
   if (flow > 0) {
     const flowId = entry.correlationId ?? entry.messageId;
     const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow`;
@@ -74,24 +74,25 @@ function describeCondition({ finding, remedy }: WorkflowCondition): string {
 }
 
 const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);
-const named = (one: EntryStory['kin'][number]) =>
+const named = (one: EntryStory['related'][number]) =>
   `${printable(one.messageId)}  ${printable(one.commandType)}  ${one.status}`;
 
 /** What caused it above, what it caused below. */
-function printKin(messageId: string, kin: EntryStory['kin']): void {
-  if (kin.length === 0) return;
+function printRelated(messageId: string, related: EntryStory['related']): void {
+  if (related.length === 0) return;
   print('\nWhat caused it, and what it caused');
-  const above = kin.filter(({ depth }) => depth < 0);
+  const above = related.filter(({ depth }) => depth < 0);
   above.forEach((one, depth) => branch(depth, named(one)));
   branch(above.length, `${printable(messageId)}  (this one)`);
   const printBelow = (parent: string, depth: number) => {
-    for (const one of kin.filter((each) => each.depth === depth && each.causationId === parent)) {
+    for (const one of related.filter((each) => each.depth === depth && each.causationId === parent)) {
       branch(above.length + depth, named(one));
       printBelow(one.messageId, depth + 1);
     }
   };
   printBelow(messageId, 1);
-  if (kin.length - above.length >= MOST_KIN) print(`… the first ${MOST_KIN} of what it caused`);
+  if (related.length - above.length >= MAX_RELATED_MESSAGES)
+    print(`… the first ${MAX_RELATED_MESSAGES} of what it caused`);
 }
 
 /** Stacks keep their lines; each is cleaned like any other text. */

@@ -5,7 +5,7 @@
  */
 import cliProgress from 'cli-progress';
 import type { Pool } from 'pg';
-import type { CampaignLook } from '../../core/campaign.ts';
+import type { CampaignSnapshot } from '../../core/campaign.ts';
 import { failureShare, figuresText, isCanary, settledOf } from '../../core/campaign.ts';
 import { InboxError } from '../../core/errors.ts';
 import { followCampaign } from '../../operations/index.ts';
@@ -36,14 +36,14 @@ export async function follow(pool: Pool, id: string): Promise<void> {
   }
 }
 
-function ending({ id, state, stateReason }: CampaignLook): string {
+function ending({ id, state, stateReason }: CampaignSnapshot): string {
   const why = stateReason ? `: ${printable(stateReason)}` : '';
   if (state === 'Aborted') return `campaign ${id} was aborted${why}`;
   return `campaign ${id} is paused${why}; \`inbox campaigns resume ${id}\` goes on, \`inbox campaigns abort ${id}\` ends it`;
 }
 
 interface Display {
-  update: (look: CampaignLook) => void;
+  update: (look: CampaignSnapshot) => void;
   stop: () => void;
 }
 

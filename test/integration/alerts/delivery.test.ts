@@ -239,7 +239,7 @@ describe('alerts', () => {
     const findings = await checkHealth({ env: { ...process.env, DATABASE_URL: inbox.database.url } });
     const finding = findings.find(({ name }) => name === 'alerts')!;
     assert.match(finding.finding, /^1 undelivered .*, 1 of them given up/);
-    assert.match(finding.whatToDo!, new RegExp(`where id = '${alert.id}'`));
+    assert.match(finding.remedy!, new RegExp(`where id = '${alert.id}'`));
 
     // As the docs say, once the receiver is back.
     BEHAVIOURS['Gone'] = () => answer(204);

@@ -158,11 +158,11 @@ describe('gathering', () => {
     const client = await database.pool.connect();
     await client.query(`set application_name = 'inbox records'; begin`);
     assert.ok(await tryTurnToGather(client));
-    const { finding, whatToDo } = await checkAlerts(database.pool, 10_000, 0);
+    const { finding, remedy } = await checkAlerts(database.pool, 10_000, 0);
     await client.query('rollback');
     client.release(true);
     assert.match(finding, /^no alert is made: inbox records of inbox \(pid \d+\) has kept the turn/);
-    assert.match(whatToDo!, /pg_terminate_backend\(\d+\)/);
+    assert.match(remedy!, /pg_terminate_backend\(\d+\)/);
   });
 
   it('makes an alert that is tried until the last channel has it', async () => {

@@ -93,10 +93,10 @@ describe('inbox doctor', () => {
         const connection = async (changed: Record<string, string> = {}) =>
           (await look({ DATABASE_URL: bouncer.url, ...changed })).find(({ name }) => name === 'connection')!;
         try {
-          const { ok, finding, whatToDo } = await connection();
+          const { ok, finding, remedy } = await connection();
           assert.equal(ok, poolMode === 'session');
           assert.match(finding, new RegExp(`through a pooler in ${poolMode} mode`));
-          if (!ok) assert.match(whatToDo!, /INBOX_DIRECT_URL/);
+          if (!ok) assert.match(remedy!, /INBOX_DIRECT_URL/);
           const direct = await connection({ INBOX_DIRECT_URL: inbox.database.url });
           assert.equal(direct.ok, true);
           assert.match(direct.finding, /over INBOX_DIRECT_URL/);
@@ -130,7 +130,7 @@ describe('inbox doctor', () => {
     assert.deepEqual(names(findings), [...DATABASE, ...ENTRIES, 'temporal']);
     assert.deepEqual(names(sick(findings)), ['pending entries', 'temporal']);
     assert.match(findings.at(-1)!.finding, /no Temporal server answers at 127\.0\.0\.1:\d+/);
-    assert.match(findings.at(-1)!.whatToDo!, /TEMPORAL_ADDRESS/);
+    assert.match(findings.at(-1)!.remedy!, /TEMPORAL_ADDRESS/);
   });
 
   it('says what is wrong with the way to the database, without its password, and still what Temporal is like', async () => {
@@ -145,7 +145,7 @@ describe('inbox doctor', () => {
       assert.deepEqual(names(findings), ['database', ...TEMPORAL_ALONE]);
       assert.deepEqual(names(sick(findings)), ['database']);
       assert.match(findings[0]!.finding, says);
-      assert.match(findings[0]!.whatToDo!, /DATABASE_URL/);
+      assert.match(findings[0]!.remedy!, /DATABASE_URL/);
       assert.doesNotMatch(JSON.stringify(findings), /s3cret/);
     }
   });
@@ -174,7 +174,7 @@ describe('inbox doctor', () => {
     assert.deepEqual(names(findings), [...SCHEMA, ...TEMPORAL_ALONE]);
     const [schema] = sick(findings);
     assert.equal(schema!.name, 'schema');
-    assert.match(schema!.whatToDo!, /inbox migrate/);
+    assert.match(schema!.remedy!, /inbox migrate/);
   });
 
   it('finds settings that lose what was promised', async () => {
@@ -194,13 +194,13 @@ describe('inbox doctor', () => {
     const [workers] = sick(await look({ INBOX_TASK_QUEUE: `${inbox.taskQueue}-nobody` }));
     assert.equal(workers!.name, 'workers');
     assert.match(workers!.finding, /nobody takes workflow tasks or activities from task queue .*-nobody/);
-    assert.match(workers!.whatToDo!, /inbox worker/);
+    assert.match(workers!.remedy!, /inbox worker/);
   });
 
   it('finds a namespace that is not there', async () => {
     const findings = await look({ TEMPORAL_NAMESPACE: 'not-there' });
     assert.deepEqual(names(sick(findings)), ['namespace']);
-    assert.match(sick(findings)[0]!.whatToDo!, /namespace create --namespace not-there/);
+    assert.match(sick(findings)[0]!.remedy!, /namespace create --namespace not-there/);
   });
 
   it('finds search attributes that are not registered', async () => {
@@ -215,7 +215,7 @@ describe('inbox doctor', () => {
         sick(await look({ TEMPORAL_NAMESPACE: namespace })).find(({ name }) => name === 'search attributes'),
       );
       assert.match(missing.finding, /InboxStatus, CommandType, CorrelationId, FailureGroup/);
-      assert.match(missing.whatToDo!, /inbox setup/);
+      assert.match(missing.remedy!, /inbox setup/);
     } finally {
       await (connection as Connection).operatorService.deleteNamespace({ namespace });
     }
@@ -245,7 +245,7 @@ describe('inbox doctor', () => {
       ],
     );
     assert.deepEqual(
-      findings.map(({ whatToDo }) => /inbox show (.+)$/.exec(whatToDo ?? '')?.[1]),
+      findings.map(({ remedy }) => /inbox show (.+)$/.exec(remedy ?? '')?.[1]),
       [`'stuck one'`, 'stuck-failed', 'stuck-processing', 'unrecorded', 'stuck-dead'],
     );
     const { code, stdout } = await runCli(['doctor'], env);

@@ -37,7 +37,7 @@ describe('inbox doctor', () => {
         name: 'outbox',
         ok: true,
         finding: 'no event waits longer than a minute',
-        whatToDo: null,
+        remedy: null,
       });
     });
 
@@ -55,10 +55,10 @@ describe('inbox doctor', () => {
       await seedEvent(inbox.pool, 'Published', { days: 4, publishedDays: 4 });
       await seedEvent(inbox.pool, 'Old', { days: 3, publishedDays: null });
       await seedEvent(inbox.pool, 'Younger', { days: 2, publishedDays: null });
-      const { ok, finding, whatToDo } = (await find('outbox'))!;
+      const { ok, finding, remedy } = (await find('outbox'))!;
       assert.ok(!ok);
       assert.match(finding, /^2 unpublished for more than a minute, the first for 3 days; no relay runs$/);
-      assert.match(whatToDo!, /start a worker with --publish/);
+      assert.match(remedy!, /start a worker with --publish/);
     });
 
     it('finds a relay that does not get events out, and names the event', async () => {
@@ -70,10 +70,10 @@ describe('inbox doctor', () => {
       });
       try {
         await eventually('the relay has the outbox', () => publishingRelay(inbox.pool));
-        const { ok, finding, whatToDo } = (await find('outbox'))!;
+        const { ok, finding, remedy } = (await find('outbox'))!;
         assert.ok(!ok);
         assert.match(finding, /a relay runs \(.+ \d+\), and does not get them out/);
-        assert.ok(whatToDo!.includes(refused!.id));
+        assert.ok(remedy!.includes(refused!.id));
       } finally {
         await relay.stop();
       }
@@ -94,11 +94,11 @@ describe('inbox doctor', () => {
           const found = await parkedRows(inbox.pool);
           return found.length > 0 && found;
         });
-        const { ok, finding, whatToDo } = (await find('outbox'))!;
+        const { ok, finding, remedy } = (await find('outbox'))!;
         assert.ok(!ok);
         assert.match(finding, /^1 aggregate is parked, the first for \d+ s: the broker rejects event/);
         assert.ok(finding.includes(parked!.event_id));
-        assert.match(whatToDo!, /inbox outbox list.*release --all.*skip/);
+        assert.match(remedy!, /inbox outbox list.*release --all.*skip/);
       } finally {
         await relay.stop();
       }
@@ -123,8 +123,8 @@ describe('inbox doctor', () => {
         const short = await eventually('the server knows the namespace', () => find('retention', namespace));
         assert.ok(!short.ok);
         assert.equal(short.finding, 'ended workflows are gone after 6 h');
-        assert.match(short.whatToDo!, /namespace update --namespace inbox-\w+ --retention 72h/);
-        assert.match(short.whatToDo!, /no command runs twice/);
+        assert.match(short.remedy!, /namespace update --namespace inbox-\w+ --retention 72h/);
+        assert.match(short.remedy!, /no command runs twice/);
       } finally {
         await (connection as Connection).operatorService.deleteNamespace({ namespace });
       }

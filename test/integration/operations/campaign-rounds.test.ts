@@ -39,7 +39,7 @@ describe('two rounds of a campaign at once', () => {
       claims: pool,
       attempts: pool,
       records: pool,
-      asker: { client, taskQueue },
+      signaller: { client, taskQueue },
       maxPayloadBytes: 1_000,
       worker: 'test',
       buildId: null,

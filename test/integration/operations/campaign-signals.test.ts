@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { Worker } from '@temporalio/worker';
 import { NativeConnection } from '@temporalio/worker';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { CampaignLook } from '../../../src/core/campaign.ts';
+import type { CampaignSnapshot } from '../../../src/core/campaign.ts';
 import { readTemporal } from '../../../src/temporal/connection-config.ts';
 import type { CampaignAnswer, CampaignChangeInput } from '../../../src/core/activity-messages.ts';
 import type { CampaignState } from '../../../src/core/protocol.ts';
@@ -32,9 +32,9 @@ describe('the workflow of a campaign', () => {
   let working: Promise<void>;
   let state: CampaignState;
   /** What the next round does; it returns the look that it took. */
-  let round: () => Promise<CampaignLook>;
+  let round: () => Promise<CampaignSnapshot>;
 
-  const look = (settled = 0): CampaignLook => ({
+  const look = (settled = 0): CampaignSnapshot => ({
     id: 'c',
     state,
     stateReason: null,
@@ -106,7 +106,7 @@ describe('the workflow of a campaign', () => {
     await handle.signal('resume');
     await eventually('it is resumed', () => state === 'Running');
     end.open();
-    const ended = (await eventually('it has ended', () => resultOf(handle), 20_000)) as CampaignLook;
+    const ended = (await eventually('it has ended', () => resultOf(handle), 20_000)) as CampaignSnapshot;
     assert.equal(ended.state, 'Finished');
   });
 
@@ -126,11 +126,11 @@ describe('the workflow of a campaign', () => {
     await eventually('it is paused', () => state === 'Paused');
     end.open();
     await eventually('the workflow knows', async () => {
-      const told = await handle.query<CampaignLook | null>('progress');
+      const told = await handle.query<CampaignSnapshot | null>('progress');
       return told?.state === 'Paused';
     });
     await handle.signal('abort');
-    assert.equal(((await handle.result()) as CampaignLook).state, 'Aborted');
+    assert.equal(((await handle.result()) as CampaignSnapshot).state, 'Aborted');
     assert.equal(rounds, 1, 'no round for a campaign that is paused');
   });
 });

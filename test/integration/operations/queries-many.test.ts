@@ -60,8 +60,8 @@ describe('looking at much', () => {
   });
 
   it('tells a message’s story and its causes through indexes', async () => {
-    const { kin, flow } = await show(pool, `message-${ENTRIES}`);
-    assert.deepEqual([kin[0]!.messageId, kin[0]!.depth, flow], [`message-${ENTRIES - 1}`, -1, 0]);
+    const { related, flow } = await show(pool, `message-${ENTRIES}`);
+    assert.deepEqual([related[0]!.messageId, related[0]!.depth, flow], [`message-${ENTRIES - 1}`, -1, 0]);
     const read = await wholeTablesRead(pool, (db) => show(db, `message-${ENTRIES}`));
     // What is empty here has nothing to be looked up in.
     assert.deepEqual(

@@ -144,7 +144,7 @@ describe('looking', () => {
     assert.match(story.story[4]!.text, /by ann: mended; payload changed: how "busy" → "works", children/);
     assert.match(story.story[6]!.text, /Worked of thing 1, not published/);
     assert.deepEqual(
-      story.kin.map(({ messageId, depth }) => [messageId, depth]),
+      story.related.map(({ messageId, depth }) => [messageId, depth]),
       [
         [child, 1],
         [grandchild, 2],
@@ -153,7 +153,7 @@ describe('looking', () => {
     assert.equal(story.flow, 2);
     const below = await show(fixture.pool, grandchild!);
     assert.deepEqual(
-      below.kin.map(({ messageId, depth }) => [messageId, depth]),
+      below.related.map(({ messageId, depth }) => [messageId, depth]),
       [
         [fixture.id('b1'), -2],
         [child, -1],
@@ -175,8 +175,8 @@ describe('looking', () => {
       await fixture.start(id, { commandType: 'Fails', payload: { how: 'works' }, causationId: cause });
       await fixture.reaches(id, 'Completed');
     }
-    const { kin } = await show(fixture.pool, one!);
-    assert.ok(kin.length > 0 && kin.every(({ messageId }) => messageId === two));
+    const { related } = await show(fixture.pool, one!);
+    assert.ok(related.length > 0 && related.every(({ messageId }) => messageId === two));
   });
 
   it('counts what came, failed and died lately, and says how long the oldest has waited', async () => {

@@ -213,6 +213,6 @@ describe('with hostile operators and functions on the search_path', () => {
     const settings = findings.find(({ name }) => name === 'database settings')!;
     assert.equal(settings.ok, false);
     assert.match(settings.finding, /every login may create objects in schema public/);
-    assert.match(settings.whatToDo ?? '', /revoke create on schema public from public/);
+    assert.match(settings.remedy ?? '', /revoke create on schema public from public/);
   });
 });

@@ -48,7 +48,7 @@ describe('a sender', () => {
   });
 
   it('whose login was misspelled in the limits is found by the doctor', async () => {
-    assert.equal((await checkRoles(database.pool)).whatToDo, null);
+    assert.equal((await checkRoles(database.pool)).remedy, null);
     await database.pool.query(
       `insert into inbox.sender_limits (login, id_prefix) values ('ordesr', 'order-')`,
     );

@@ -45,15 +45,15 @@ describe('migrating a cluster without the roles', () => {
 
     const left = await checkRoles(pool);
     assert.equal(left.finding, `missing: ${ROLES.join(', ')}`);
-    const [, create] = /may create roles: (.+) then, as the owner/.exec(left.whatToDo!)!;
+    const [, create] = /may create roles: (.+) then, as the owner/.exec(left.remedy!)!;
     const { stdout } = await runCli(['doctor', '--json'], { DATABASE_URL: url });
-    const findings = JSON.parse(stdout) as { name: string; whatToDo: string }[];
-    assert.equal(findings.find(({ name }) => name === 'roles')!.whatToDo, left.whatToDo);
+    const findings = JSON.parse(stdout) as { name: string; remedy: string }[];
+    assert.equal(findings.find(({ name }) => name === 'roles')!.remedy, left.remedy);
 
     await superuser.query(create!);
     assert.match((await checkRoles(pool)).finding, /^without rights in this database: inbox_sender, /);
     await pool.query('select inbox.grant_roles()');
-    assert.equal((await checkRoles(pool)).whatToDo, null);
+    assert.equal((await checkRoles(pool)).remedy, null);
 
     await superuser.query(`create role sending login password 'owner' in role inbox_sender`);
     const sender = open(urlOf('sending', 'without'));
@@ -70,7 +70,7 @@ describe('migrating a cluster without the roles', () => {
     const pools = names.map((name) => open(urlOf('creator', name)));
     await Promise.all(pools.map((pool) => migrate(pool)));
     for (const pool of pools) {
-      assert.equal((await checkRoles(pool)).whatToDo, null);
+      assert.equal((await checkRoles(pool)).remedy, null);
       await pool.end();
     }
     const owner = open(urlOf('creator', 'one'));

@@ -121,7 +121,7 @@ describe('a workflow ID that another workflow uses', () => {
     );
     assert.match(finding.finding, /1 of \d+ late messages have a workflow ID that another workflow uses/);
     assert.match(finding.finding, /type OrderSaga/);
-    assert.match(finding.whatToDo!, /terminate that workflow or let it finish/);
+    assert.match(finding.remedy!, /terminate that workflow or let it finish/);
     await theirs.terminate('done');
     await fixture.reaches(id, 'Completed');
   });

@@ -107,7 +107,7 @@ describe('two inboxes on one task queue', () => {
     );
     assert.match(finding.finding, new RegExp(`workers of another inbox poll .*inbox:${shortId(twoId)}`));
     assert.doesNotMatch(finding.finding, new RegExp(`inbox:${shortId(oneId)}`));
-    assert.match(finding.whatToDo!, /give each inbox its own INBOX_TASK_QUEUE/);
+    assert.match(finding.remedy!, /give each inbox its own INBOX_TASK_QUEUE/);
     await eventually('a worker warns', () =>
       [...one.logs(), ...two.logs()].some(
         (line) => /another inbox/.test(line) && /INBOX_TASK_QUEUE/.test(line),

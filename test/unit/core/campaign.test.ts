@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { bar, failureShare, figuresText, grouped, nextStep, pace } from '../../../src/core/campaign.ts';
-import type { CampaignLook, Judgement } from '../../../src/core/campaign.ts';
+import type { CampaignSnapshot, Judgement } from '../../../src/core/campaign.ts';
 
-type Differences = Partial<Omit<CampaignLook, 'judged'>> & { judged?: Partial<Judgement> };
+type Differences = Partial<Omit<CampaignSnapshot, 'judged'>> & { judged?: Partial<Judgement> };
 
 /** A campaign of 100 that has just begun, but for what differs. */
-function look({ judged, ...differences }: Differences = {}): CampaignLook {
+function look({ judged, ...differences }: Differences = {}): CampaignSnapshot {
   return {
     id: 'c',
     state: 'Running',

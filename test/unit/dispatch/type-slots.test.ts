@@ -6,7 +6,7 @@ import { fc } from '../../support/random.ts';
 /** What the types may take now, while these wait. */
 function rooms(slots: TypeSlots, types: string[], waiting: string[] = []): number[] {
   waits.set(slots, waiting);
-  return types.map((type) => slots.room().of(type));
+  return types.map((type) => slots.capacity().of(type));
 }
 
 const waits = new WeakMap<TypeSlots, string[]>();
@@ -93,7 +93,7 @@ describe('slots that command types share', () => {
           waits.set(slots, wait);
           const held = new Map(types.map((type) => [type, 0]));
           for (const { type, isTake } of steps) {
-            const room = slots.room();
+            const room = slots.capacity();
             const used = [...held.values()].reduce((sum, count) => sum + count, 0);
             for (const each of types) {
               assert.ok(room.of(each) >= 0 && room.of(each) <= size - used);
