@@ -1,5 +1,5 @@
 /**
- * One try to bring an alert to those who do not have it yet.
+ * One attempt to deliver an alert to the channels that don't have it yet.
  *
  * @module
  */
@@ -15,19 +15,19 @@ import { backoffDelayMs, DEFAULT_RETRY_POLICY } from '../src/core/retry-policy.t
 import type { AlertTry } from '../src/store/alerts.ts';
 import { beginAlertTry, noteDelivered, noteUndelivered } from '../src/store/alerts.ts';
 import { limitBytes } from '../src/core/text.ts';
-import { retryWhenDatabaseUnavailable, refusal } from './temporal-failures.ts';
+import { refusedFailure, retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { AlertDependencies } from './dependencies.ts';
 
-/** In one worker: receivers that hang must not take the slots of commands that are tried again. */
-export const ALERTS_AT_ONCE = 4;
+/** The limit for one worker: receivers that hang must not use up the slots of command retries. */
+export const MAX_CONCURRENT_ALERTS = 4;
 const MAX_ERROR_BYTES = 2_000;
-/** Receivers that were away are not all called in the same moment. */
+/** Spreads the retries, so that a receiver that was down doesn't get all alerts at the same moment. */
 const JITTER = 0.1;
 
-/** Why a channel does not have the alert. */
-interface Setback {
+/** Why a channel doesn't have the alert. */
+interface DeliveryFailure {
   channel: AlertChannel;
-  /** Without anything foreign: for the log and for Temporal. */
+  /** Contains no message text from the hook or the receiver, so it may be logged and sent to Temporal. */
   problem: string;
   retryAfterMs: number | null;
   givenUp: boolean;
@@ -35,57 +35,64 @@ interface Setback {
 
 export function createAlertDelivery(dependencies: AlertDependencies) {
   const { records, giveUpMs } = dependencies;
-  let underWay = 0;
-  /** @throws ApplicationFailure when it has to be tried again, or was given up */
+  let inProgress = 0;
+  /** @throws ApplicationFailure if the delivery has to be retried, or was given up */
   return async function tellOfDeadLetters(alertId: unknown): Promise<void> {
     const id = z.uuid().safeParse(alertId);
-    if (!id.success) throw refusal(FAILURE.invalidAlert, 'the argument is no id of an alert');
-    if (underWay >= ALERTS_AT_ONCE) throw busy();
-    underWay += 1;
+    if (!id.success) throw refusedFailure(FAILURE.invalidAlert, 'the argument is not the id of an alert');
+    if (inProgress >= MAX_CONCURRENT_ALERTS) throw busyFailure();
+    inProgress += 1;
     try {
       const begun = await retryWhenDatabaseUnavailable(beginAlertTry(records, id.data, giveUpMs));
-      if (begun) await tellAll(dependencies, begun);
+      if (begun) await deliverToAll(dependencies, begun);
     } finally {
-      underWay -= 1;
+      inProgress -= 1;
     }
   };
 }
 
-/** Nobody waits for anybody: a hook that fails keeps no webhook back, and is not called again because of one. */
-async function tellAll(dependencies: AlertDependencies, begun: AlertTry): Promise<void> {
-  const told = await Promise.allSettled(begun.waiting.map((channel) => tell(dependencies, begun, channel)));
-  const lost = told.find((each) => each.status === 'rejected');
-  if (lost) throw lost.reason;
-  const setbacks = told.flatMap((each) => (each.status === 'fulfilled' && each.value ? [each.value] : []));
-  if (setbacks.length === 0) return;
-  const problem = setbacks.map((each) => `${each.channel} ${each.problem}`).join('; ');
-  if (setbacks.every(({ givenUp }) => givenUp)) throw refusal(FAILURE.alertGivenUp, `given up: ${problem}`);
-  throw again(problem, delayMs(begun.tries, setbacks));
+/**
+ * Channels are independent: a hook that fails doesn't delay the webhook, and a webhook that fails doesn't repeat the hook.
+ */
+async function deliverToAll(dependencies: AlertDependencies, begun: AlertTry): Promise<void> {
+  const results = await Promise.allSettled(
+    begun.waiting.map((channel) => deliverTo(dependencies, begun, channel)),
+  );
+  const unrecorded = results.find((result) => result.status === 'rejected');
+  if (unrecorded) throw unrecorded.reason;
+  const failures = results.flatMap((result) =>
+    result.status === 'fulfilled' && result.value ? [result.value] : [],
+  );
+  if (failures.length === 0) return;
+  const problem = failures.map((failure) => `${failure.channel} ${failure.problem}`).join('; ');
+  if (failures.every(({ givenUp }) => givenUp))
+    throw refusedFailure(FAILURE.alertGivenUp, `the alert was given up: ${problem}`);
+  throw retryLater(problem, delayMs(begun.tries, failures));
 }
 
-/** Null: the channel has the alert, and Postgres knows. */
-async function tell(
+/** Returns null if the alert was delivered and Postgres has recorded it. */
+async function deliverTo(
   { records, deliveries, log }: AlertDependencies,
   { alert, tries, last }: AlertTry,
   channel: AlertChannel,
-): Promise<Setback | null> {
+): Promise<DeliveryFailure | null> {
   const { alertId } = alert;
   const signal = Context.current().cancellationSignal;
   const example = alert.messageIds[0] ?? '';
   try {
     await crashPoint('alert-before-delivery', example);
     const deliver = deliveries.get(channel);
-    if (!deliver) throw new AlertRefusedError(NOT_HERE[channel]);
+    if (!deliver) throw new AlertRefusedError(NOT_CONFIGURED[channel]);
     await deliver(alert, signal);
   } catch (error) {
     const { problem, text, retryAfterMs, final } = describe(error);
-    // One that was cut short by a shutdown has not had its chance.
+    // An attempt that a shutdown interrupted doesn't count as the last one.
     const givenUp = final || (last && !signal.aborted);
     const note = { error: limitBytes(`${channel} ${text}`, MAX_ERROR_BYTES), givenUp };
     await retryWhenDatabaseUnavailable(noteUndelivered(records, alertId, channel, note));
     const facts = { alertId, channel, problem, tries };
-    if (givenUp) log.error('alert was given up: nobody is told of these dead letters', facts);
-    else log.warn('alert was not delivered, will be tried again', facts);
+    if (givenUp) log.error('alert was given up: this channel is not told about these dead letters', facts);
+    else log.warn('alert was not delivered and will be retried', facts);
     return { channel, problem, retryAfterMs, givenUp };
   }
   await crashPoint('alert-after-delivery', example);
@@ -100,13 +107,14 @@ async function tell(
   return null;
 }
 
-/** Another worker wanted it, whose settings are not those of this one. */
-const NOT_HERE: Record<AlertChannel, string> = {
-  hook: 'is not here: this worker has no onDeadLetter, give all workers of a task queue the same',
-  webhook: 'is not here: this worker has no INBOX_ALERT_URL, give all workers of a task queue the same',
+/** The worker that created the alert has this channel, and this worker doesn't. */
+const NOT_CONFIGURED: Record<AlertChannel, string> = {
+  hook: 'is not configured: this worker has no onDeadLetter; give all workers of a task queue the same one',
+  webhook:
+    'is not configured: this worker has no INBOX_ALERT_URL; give all workers of a task queue the same one',
 };
 
-/** What a hook throws may hold anything: its message stays in Postgres, as `text`. */
+/** A hook can throw an error with any content, so its message goes to Postgres only, as `text`. */
 function describe(error: unknown): {
   problem: string;
   text: string;
@@ -121,22 +129,22 @@ function describe(error: unknown): {
   return { problem: `threw ${type}`, text: `threw ${type}: ${message}`, retryAfterMs: null, final: false };
 }
 
-/** From a second to 5 minutes; longer than that not even when a receiver asks for it. */
-function delayMs(tries: number, setbacks: readonly Setback[]): number {
-  const asked = Math.max(0, ...setbacks.map(({ retryAfterMs }) => retryAfterMs ?? 0));
+/** Between a second and 5 minutes. A receiver can ask for a longer delay than usual, but not for more than that. */
+function delayMs(tries: number, failures: readonly DeliveryFailure[]): number {
+  const requested = Math.max(0, ...failures.map(({ retryAfterMs }) => retryAfterMs ?? 0));
   const usual = backoffDelayMs(DEFAULT_RETRY_POLICY, tries);
-  const delay = Math.min(Math.max(usual, asked), DEFAULT_RETRY_POLICY.maximumIntervalMs);
+  const delay = Math.min(Math.max(usual, requested), DEFAULT_RETRY_POLICY.maximumIntervalMs);
   return Math.round(delay * (1 + JITTER * Math.random()));
 }
 
-function busy(): ApplicationFailure {
+function busyFailure(): ApplicationFailure {
   const delay = Math.round(5_000 + 10_000 * Math.random());
-  return again(`this worker has ${ALERTS_AT_ONCE} alerts under way already`, delay);
+  return retryLater(`this worker is already delivering ${MAX_CONCURRENT_ALERTS} alerts`, delay);
 }
 
-function again(message: string, nextRetryDelay: number): ApplicationFailure {
+function retryLater(message: string, nextRetryDelay: number): ApplicationFailure {
   const failure = ApplicationFailure.create({ type: FAILURE.alertUndelivered, message, nextRetryDelay });
-  // Ours tells nobody anything.
+  // The stack of this function doesn't help anyone.
   failure.stack = '';
   return failure;
 }

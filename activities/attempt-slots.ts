@@ -1,10 +1,12 @@
 /**
- * Slots for attempts that run as Temporal activities, shared by command types as in `src/dispatch/type-slots.ts`. Temporal's task queues
- * do not distinguish command types: without these slots, a flood of one type would use every activity slot of the worker.
+ * Slots for attempts that run as Temporal activities, shared by command types as in `src/dispatch/type-slots.ts`. Temporal's
+ * task queues do not distinguish command types: without these slots, a flood of one type would use every activity slot of
+ * the worker.
  *
- * A first attempt that gets no slot waits in this process for up to two seconds. If it still has none, or too many others wait
- * already, it is put off: Temporal retries the activity after a delay, and other types can use its activity slot meanwhile.
- * All other attempts are put off at once, because an activity that waits here is not told that its workflow was cancelled.
+ * A first attempt that gets no slot waits in this process for up to two seconds. If it still has none, or too many others
+ * are already waiting, it is deferred: Temporal retries the activity after a delay, and other types can use its activity
+ * slot in the meantime. All other attempts are deferred immediately, because an activity that waits here doesn't learn that
+ * its workflow was cancelled.
  *
  * @module
  */
@@ -18,21 +20,21 @@ export interface AttemptSlotsOptions {
   first: TypeSlots;
   /** For all other attempts. */
   other: TypeSlots;
-  /** How many first attempts may wait here. */
+  /** How many first attempts may wait in this process. */
   places: number;
 }
 
 /**
- * first: a local activity. late: a first attempt that was put off and is an ordinary activity now; it may use slots of both
- * kinds. other: a retry, or a long-running attempt.
+ * first: a local activity. late: a first attempt that was deferred and now runs as an ordinary activity; it may use slots of
+ * both kinds. other: a retry, or a long-running attempt.
  */
 export type AttemptKind = 'first' | 'late' | 'other';
 
-/** Longer than most attempts take, and short for an activity's slot. */
-const LONGEST_WAIT_MS = 2_000;
-const PUT_OFF_MS = { least: 500, most: 30_000 };
+/** Longer than most attempts take, but not long for an activity to hold its slot. */
+const MAX_WAIT_MS = 2_000;
+const DEFERRAL_MS = { min: 500, max: 30_000 };
 /** The assumed duration of an attempt until the first one of its type has ended. */
-const FIRST_GUESS_MS = 200;
+const INITIAL_MEAN_MS = 200;
 /** An attempt's weight in the mean duration of the attempts of its type. */
 const WEIGHT = 0.2;
 /** Delays are shortened by up to this share, so that attempts do not all return at the same moment. */
@@ -43,19 +45,19 @@ interface Waiter {
   enter(): void;
 }
 
-/** How fast the attempts of one command type run, and which of them are put off. */
+/** How fast the attempts of one command type run, and which of them are deferred. */
 interface Pace {
   /** The moving average of their durations. */
   meanMs: number;
-  /** For each attempt that is put off: when it returns, by the monotonic clock, and which slots it could have used. */
-  away: { until: number; pools: readonly TypeSlots[] }[];
+  /** For each deferred attempt: when it returns, by the monotonic clock, and which slots it could have used. */
+  deferred: { until: number; pools: readonly TypeSlots[] }[];
 }
 
 export class AttemptSlots {
   readonly #first: TypeSlots;
   readonly #pools: Record<AttemptKind, readonly TypeSlots[]>;
   readonly #places: number;
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly #waiters = new Set<Waiter>();
   readonly #paces = new Map<string, Pace>();
 
@@ -70,7 +72,7 @@ export class AttemptSlots {
   /**
    * Runs the attempt once its type has a slot.
    *
-   * @throws ApplicationFailure of type WaitsForItsTurn when it was put off: nothing was done
+   * @throws ApplicationFailure of type WaitsForItsTurn if the attempt was deferred and did nothing
    */
   async run<T>(type: string, kind: AttemptKind, attempt: () => Promise<T>): Promise<T> {
     const pool = await this.#enter(type, kind);
@@ -84,28 +86,28 @@ export class AttemptSlots {
   }
 
   async #enter(type: string, kind: AttemptKind): Promise<TypeSlots> {
-    // A type that stops waiting makes room for others without any event.
+    // A type that stops waiting makes room for others, but causes no event.
     this.#admit();
-    // Nobody who waits is overtaken by one of the same type.
-    const isBehind = kind === 'first' && this.#hasWaiter(type);
-    const pool = isBehind ? undefined : this.#pools[kind].find((each) => each.tryTake(type));
+    // A new attempt doesn't overtake a waiting attempt of the same type.
+    const mustQueue = kind === 'first' && this.#hasWaiter(type);
+    const pool = mustQueue ? undefined : this.#pools[kind].find((each) => each.tryTake(type));
     if (pool) return pool;
-    if (kind !== 'first' || !this.#hasPlace(type)) throw this.#putOff(type, kind);
+    if (kind !== 'first' || !this.#hasPlace(type)) throw this.#defer(type, kind);
     await this.#wait(type);
     return this.#first;
   }
 
-  /** Until the type has a slot of first attempts. */
+  /** Waits until the type gets a slot for first attempts. */
   #wait(type: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const giveUp = setTimeout(() => {
+      const timeout = setTimeout(() => {
         this.#waiters.delete(waiter);
-        reject(this.#putOff(type, 'first'));
-      }, LONGEST_WAIT_MS);
+        reject(this.#defer(type, 'first'));
+      }, MAX_WAIT_MS);
       const waiter: Waiter = {
         type,
         enter: () => {
-          clearTimeout(giveUp);
+          clearTimeout(timeout);
           this.#waiters.delete(waiter);
           resolve();
         },
@@ -120,18 +122,18 @@ export class AttemptSlots {
 
   #waitingFor(pool: TypeSlots): string[] {
     const now = performance.now();
-    const here = pool === this.#first ? [...this.#waiters].map(({ type }) => type) : [];
-    const away = [...this.#paces].filter(([, pace]) =>
-      pace.away.some(({ until, pools }) => until > now && pools.includes(pool)),
+    const waiting = pool === this.#first ? [...this.#waiters].map(({ type }) => type) : [];
+    const deferred = [...this.#paces].filter(([, pace]) =>
+      pace.deferred.some(({ until, pools }) => until > now && pools.includes(pool)),
     );
-    return [...here, ...away.map(([type]) => type)];
+    return [...waiting, ...deferred.map(([type]) => type)];
   }
 
   #hasWaiter(type: string): boolean {
     return [...this.#waiters].some((waiter) => waiter.type === type);
   }
 
-  /** One of each type may always wait, so that it is known to wait. Beyond that, no type takes all places. */
+  /** One attempt of each type may always wait, so that its type counts as waiting. Beyond that, no type takes all places. */
   #hasPlace(type: string): boolean {
     const own = [...this.#waiters].filter((waiter) => waiter.type === type).length;
     return own === 0 || (this.#waiters.size < this.#places && own < Math.ceil(this.#places / 2));
@@ -139,33 +141,33 @@ export class AttemptSlots {
 
   #noteDuration(type: string, durationMs: number): void {
     const pace = this.#paceOf(type);
-    // Limited, so that long attempts during an outage of Postgres do not delay attempts after it.
-    pace.meanMs += (Math.min(durationMs, LONGEST_WAIT_MS) - pace.meanMs) * WEIGHT;
+    // Limited, so that long attempts during a Postgres outage don't delay attempts after it.
+    pace.meanMs += (Math.min(durationMs, MAX_WAIT_MS) - pace.meanMs) * WEIGHT;
   }
 
   #paceOf(type: string): Pace {
-    const pace = this.#paces.get(type) ?? { meanMs: FIRST_GUESS_MS, away: [] };
+    const pace = this.#paces.get(type) ?? { meanMs: INITIAL_MEAN_MS, deferred: [] };
     this.#paces.set(type, pace);
     return pace;
   }
 
   /**
-   * Estimates when the attempts that were put off before this one will have ended, and puts it off until then. The slots of the
-   * type stay in use, and few retries find no slot.
+   * Defers the attempt until the estimated time when the attempts deferred before it have ended. This keeps the type's slots
+   * in use, and few attempts return before a slot is free.
    */
-  #putOff(type: string, kind: AttemptKind): ApplicationFailure {
+  #defer(type: string, kind: AttemptKind): ApplicationFailure {
     const now = performance.now();
-    // A first attempt returns as a late one.
+    // A deferred first attempt returns as a late one.
     const pools = this.#pools[kind === 'first' ? 'late' : kind];
     const pace = this.#paceOf(type);
-    pace.away = pace.away.filter(({ until }) => until > now);
+    pace.deferred = pace.deferred.filter(({ until }) => until > now);
     const slots = pools.reduce((sum, pool) => sum + pool.heldBy(type), 0);
-    const turnMs = ((pace.away.length + 1) * pace.meanMs) / Math.max(1, slots);
-    const mostMs = PUT_OFF_MS.most * (1 - JITTER * Math.random());
-    const delayMs = Math.round(Math.min(Math.max(turnMs, PUT_OFF_MS.least), mostMs));
-    // The workflow runs it as an ordinary activity at once, without this delay.
-    if (kind !== 'first') pace.away.push({ until: now + delayMs, pools });
-    const problem = `${type} uses its share of this worker's slots; this attempt waits for its turn, and was not counted`;
+    const turnMs = ((pace.deferred.length + 1) * pace.meanMs) / Math.max(1, slots);
+    const maxMs = DEFERRAL_MS.max * (1 - JITTER * Math.random());
+    const delayMs = Math.round(Math.min(Math.max(turnMs, DEFERRAL_MS.min), maxMs));
+    // The workflow immediately repeats a first attempt as an ordinary activity, without this delay.
+    if (kind !== 'first') pace.deferred.push({ until: now + delayMs, pools });
+    const problem = `${type} uses its full share of this worker's slots; this attempt waits for its turn and was not counted`;
     return unavailable(FAILURE.waitsForItsTurn, problem, delayMs);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * One attempt of a command, from claim to commit or recorded failure. The same code for the local activity of the
- * first attempt and the ordinary one of the retries.
+ * One attempt of a command, from the claim to the commit or the recorded failure. The local activity of the first attempt
+ * and the ordinary activity of the retries share this code.
  *
  * @module
  */
@@ -11,22 +11,22 @@ import { parseEnvelope } from '../src/commands/message-validation.ts';
 import { InvalidMessageError } from '../src/core/errors.ts';
 import type { AttemptInput, AttemptOutcome } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
-import { RareWarning } from '../src/platform/rare-warning.ts';
+import { RateLimitedWarning } from '../src/platform/rare-warning.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
 import {
   factsOf,
-  interrupted,
-  overtaken,
-  retryWhenDatabaseUnavailable,
+  interruptedFailure,
   recordedFailure,
-  refusal,
+  refusedFailure,
+  retryWhenDatabaseUnavailable,
+  staleAttemptFailure,
 } from './temporal-failures.ts';
-import { carryOver, claim } from './claim.ts';
+import { claim, throwUnlessDue } from './claim.ts';
 import type { Claim, ClaimDependencies } from './claim.ts';
 import type { AttemptKind } from './attempt-slots.ts';
 import type { ActivityDependencies, AttemptActivityDependencies } from './dependencies.ts';
-import { claimsUndone, giveBack } from '../src/attempts/undo-claim.ts';
+import { waitForUndo, undoClaim } from '../src/attempts/undo-claim.ts';
 import { withHeartbeat } from './heartbeat.ts';
 import { performAttempt, reportOf, tooManyInterruptions } from '../src/attempts/run-attempt.ts';
 import type { Interrupted } from '../src/attempts/run-attempt.ts';
@@ -34,20 +34,21 @@ import { recordFailure } from '../src/attempts/record-failure.ts';
 import { StaleAttemptError } from '../src/attempts/handler-transaction.ts';
 
 export function createAttempt(given: AttemptActivityDependencies) {
-  const unknownType = new RareWarning(given.log, 'commands wait for a worker that knows their type');
+  const unknownType = new RateLimitedWarning(given.log, 'commands are waiting for a worker that knows their type');
   const dependencies = { ...given, unknownType };
-  // A worker without long-running commands need not ask each message whether it is one.
+  // Without long-running commands, the worker need not check each message for one.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
     const messageId = activityInfo().workflowExecution!.workflowId;
     const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
-      return longRunning ?? inTurn(dependencies, messageId, envelope, input);
+      return longRunning ?? runInSlot(dependencies, messageId, envelope, input);
     }
     return withHeartbeat(async () => {
-      if (input.lane === 'retry' && activityInfo().attempt === 1) await carryOver(dependencies, messageId);
-      return inTurn(dependencies, messageId, envelope, input);
+      if (input.lane === 'retry' && activityInfo().attempt === 1)
+        await throwUnlessDue(dependencies, messageId);
+      return runInSlot(dependencies, messageId, envelope, input);
     });
   };
 }
@@ -58,16 +59,16 @@ function readEnvelope(
   maxPayloadBytes: number,
 ): NewEntry | null {
   if (envelope === undefined) return null;
-  if (problem !== undefined) throw refusal(FAILURE.invalidEnvelope, `the argument ${problem}`);
+  if (problem !== undefined) throw refusedFailure(FAILURE.invalidEnvelope, `the argument ${problem}`);
   try {
     return parseEnvelope(messageId, envelope, maxPayloadBytes);
   } catch (error) {
-    if (error instanceof InvalidMessageError) throw refusal(FAILURE.invalidEnvelope, error.message);
+    if (error instanceof InvalidMessageError) throw refusedFailure(FAILURE.invalidEnvelope, error.message);
     throw error;
   }
 }
 
-/** Where the type is only in the row, it is looked up. */
+/** Returns null unless the command is long-running. Without an envelope, reads the command type from the row. */
 async function findLongRunning(
   dependencies: ActivityDependencies,
   messageId: string,
@@ -85,8 +86,10 @@ async function findLongRunning(
 /** All types that this worker does not know count as one type, because a sender can invent any number of them. */
 const UNKNOWN_TYPE = 'an unknown command type';
 
-/** Runs the attempt when its command type has a slot. If the relay of this process started the workflow, it took the slot. */
-async function inTurn(
+/**
+ * Runs the attempt once its command type has a slot. If this process's relay started the workflow, it has taken the slot.
+ */
+async function runInSlot(
   dependencies: AttemptActivityDependencies & ClaimDependencies,
   messageId: string,
   envelope: NewEntry | null,
@@ -95,13 +98,13 @@ async function inTurn(
   const { slots, registry, attemptBegan, records } = dependencies;
   const attempt = () => attemptOnce(dependencies, messageId, envelope);
   if (lane === 'first' && attemptBegan?.(messageId)) return attempt();
-  const said = commandType ?? envelope?.commandType;
-  const type = said ?? (await retryWhenDatabaseUnavailable(findEntry(records, messageId)))?.commandType;
-  const known = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
-  return slots.run(known, kindOf(lane, commandType), attempt);
+  const givenType = commandType ?? envelope?.commandType;
+  const type = givenType ?? (await retryWhenDatabaseUnavailable(findEntry(records, messageId)))?.commandType;
+  const slotType = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
+  return slots.run(slotType, kindOf(lane, commandType), attempt);
 }
 
-/** A workflow passes the type on once an attempt has told it: without a type, a retry is a first attempt that was put off. */
+/** A workflow passes the type once an attempt has reported it, so a retry without a type is a deferred first attempt. */
 function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): AttemptKind {
   if (lane === 'first') return 'first';
   return lane === 'retry' && commandType === undefined ? 'late' : 'other';
@@ -112,11 +115,11 @@ async function attemptOnce(
   messageId: string,
   envelope: NewEntry | null,
 ): Promise<AttemptOutcome> {
-  // Before the claim: an attempt that cannot have a connection must not be counted as one.
+  // Connects before the claim: an attempt that gets no connection must not be counted.
   const client = await retryWhenDatabaseUnavailable(acquire(dependencies.attempts));
   let claimed: Claim;
   try {
-    await claimsUndone(dependencies.records, messageId);
+    await waitForUndo(dependencies.records, messageId);
     await crashPoint('before-claim', messageId);
     claimed = await claim(dependencies, messageId, envelope);
   } catch (error) {
@@ -135,20 +138,22 @@ async function attemptOnce(
   return settleFailure(dependencies, entry, performed.error);
 }
 
-/** Undoes the claim, so that no try is used up; one interruption too many is a failure like any other. */
+/**
+ * Undoes the claim, so that the attempt isn't counted. After too many interruptions, records an ordinary failure instead.
+ */
 async function settleInterruption(
   dependencies: ActivityDependencies,
   entry: Entry,
   { error, connectionFailed }: Interrupted,
 ): Promise<AttemptOutcome> {
-  // This workflow repeats it; a relay need not look.
+  // This workflow repeats the attempt, so no relay needs to.
   const how = { interrupted: connectionFailed, takenAgoMs: 0 };
-  const givenBack = await giveBack(dependencies, entry, error, how);
+  const givenBack = await undoClaim(dependencies, entry, error, how);
   if (givenBack === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error));
-  throw interrupted(error);
+  throw interruptedFailure(error);
 }
 
-/** Writes the failure down and tells Temporal; a commit whose answer was lost turns out to have been none. */
+/** Records the failure and reports it to Temporal. If only the answer to the COMMIT was lost, returns the stored result. */
 async function settleFailure(
   dependencies: ActivityDependencies,
   entry: Entry,
@@ -163,5 +168,5 @@ async function settleFailure(
   }
   const current = await retryWhenDatabaseUnavailable(findEntry(dependencies.records, entry.messageId));
   if (current?.status === 'Completed') return { kind: 'completed', result: current.result };
-  throw overtaken(entry.attempt);
+  throw staleAttemptFailure(entry.attempt);
 }

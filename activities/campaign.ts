@@ -1,6 +1,6 @@
 /**
- * What a campaign does: replays some of its items, and changes its state. All of it is decided by what is in Postgres, so
- * each of these may be run again, or by two workers at once, and every item is replayed once.
+ * The activities of a campaign: they replay items and change the campaign's state. All decisions depend only on Postgres, so
+ * an activity can be repeated, or run on two workers at once, and every item is still replayed once.
  *
  * @module
  */
@@ -11,11 +11,11 @@ import type { CampaignSnapshot, CampaignStep } from '../src/core/campaign.ts';
 import { withTransaction } from '../src/platform/postgres.ts';
 import type { CampaignAnswer, CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
 import { FAILURE, REPLAY_SIGNAL } from '../src/core/protocol.ts';
-import { askCommand } from '../src/temporal/signal-workflow.ts';
+import { signalCommand } from '../src/temporal/signal-workflow.ts';
 import { listFailedItems, lockRunningCampaign, settleItems } from '../src/store/campaign-items.ts';
-import { takeItems, takeUnheardItems } from '../src/store/campaign-items.ts';
-import type { ItemToAsk } from '../src/store/campaign-items.ts';
-import { changeCampaign, lookAtCampaign } from '../src/store/campaigns.ts';
+import { takeItems, takeUnansweredItems } from '../src/store/campaign-items.ts';
+import type { ItemToReplay } from '../src/store/campaign-items.ts';
+import { changeCampaign, readCampaignSnapshot } from '../src/store/campaigns.ts';
 import type { CampaignChange } from '../src/store/campaigns.ts';
 import { TakenIds } from '../src/temporal/taken-ids.ts';
 import { isUuid, limitBytes } from '../src/core/text.ts';
@@ -23,14 +23,14 @@ import { retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parseNote } from '../src/operations/operator-request.ts';
 
-/** So long one activity works at most: short beside the grace time of a shutdown, long beside what it costs Temporal. */
+/** How long one activity works at most: short compared to the shutdown grace time, long compared to its cost in Temporal. */
 const ROUND_MS = 8_000;
-/** After so long without anything to do, the waiting is left to the workflow, whose timer costs nobody a slot. */
+/** After this long without work, the activity ends and the workflow waits instead: its timer occupies no slot. */
 const IDLE_MS = 2_000;
-const LOOK_INTERVAL_MS = 100;
-/** A replay that was asked for this long ago and has not begun may be lost. */
-const UNHEARD_MS = 30_000;
-/** Who acts when the campaign does. */
+const POLL_INTERVAL_MS = 100;
+/** A replay request may be lost if the replay hasn't started after this time. */
+const REQUEST_TIMEOUT_MS = 30_000;
+/** The actor of changes that the campaign makes itself. */
 const CAMPAIGN_ACTOR = 'inbox';
 
 const CHANGES: Record<CampaignChangeInput['change'], CampaignChange> = {
@@ -43,116 +43,122 @@ const CHANGES: Record<CampaignChangeInput['change'], CampaignChange> = {
 
 export function createCampaignActivities(dependencies: ActivityDependencies) {
   const { records, log } = dependencies;
-  const taken = new TakenIds(log);
+  const takenIds = new TakenIds(log);
   return {
-    /** How the campaign stands. */
-    async lookAtCampaign(input: CampaignInput): Promise<CampaignSnapshot> {
+    /** Returns the current state and figures. */
+    async readCampaignSnapshot(input: CampaignInput): Promise<CampaignSnapshot> {
       const campaignId = campaignIdOf(input);
       await retryWhenDatabaseUnavailable(settleItems(records, campaignId));
-      return look(dependencies, campaignId);
+      return readSnapshot(dependencies, campaignId);
     },
 
-    /** Replays items for a while, as many as plan and outcomes allow, and says how the campaign stands then. */
+    /**
+     * Replays items for a while, as many as the plan and the outcomes allow, and returns the state and figures after that.
+     */
     async replayItems(input: CampaignInput): Promise<CampaignSnapshot> {
       const campaignId = campaignIdOf(input);
-      const began = Date.now();
-      let busy = began;
-      let unheardMs = activityInfo().attempt > 1 ? 0 : UNHEARD_MS;
+      const startedAt = Date.now();
+      let lastWorkAt = startedAt;
+      let requestTimeoutMs = activityInfo().attempt > 1 ? 0 : REQUEST_TIMEOUT_MS;
       for (;;) {
         const settled = await retryWhenDatabaseUnavailable(settleItems(records, campaignId));
-        const current = await look(dependencies, campaignId);
+        const current = await readSnapshot(dependencies, campaignId);
         const step = nextStep(current);
         if (current.state !== 'Running' || step.kind === 'stop' || step.kind === 'finish') return current;
         const { asked, skipped } = await retryWhenDatabaseUnavailable(
-          take(dependencies, current, step, unheardMs),
+          takeNextItems(dependencies, current, step, requestTimeoutMs),
         );
-        unheardMs = UNHEARD_MS;
-        await ask(dependencies, taken, current, asked);
+        requestTimeoutMs = REQUEST_TIMEOUT_MS;
+        await requestReplays(dependencies, takenIds, current, asked);
         if (skipped > 0) continue;
-        if (settled + asked.length > 0) busy = Date.now();
-        if (Date.now() - began >= ROUND_MS || Date.now() - busy >= idleMs(current)) return current;
-        // Rejects when the workflow is cancelled, or the worker stops.
-        await Context.current().sleep(LOOK_INTERVAL_MS);
+        if (settled + asked.length > 0) lastWorkAt = Date.now();
+        if (Date.now() - startedAt >= ROUND_MS || Date.now() - lastWorkAt >= idleMs(current)) return current;
+        // Rejects if the workflow is cancelled or the worker stops.
+        await Context.current().sleep(POLL_INTERVAL_MS);
       }
     },
 
-    /** Changes the state where the campaign is in one that allows it, and says how it stands then. */
+    /** Changes the state if the current state allows it, and returns the state and figures after that. */
     async changeCampaign(input: CampaignChangeInput): Promise<CampaignAnswer> {
       const campaignId = campaignIdOf(input);
       const { change, request } = input;
-      const byItself = change === 'stop' || change === 'finish';
-      const note = byItself
+      const isAutomatic = change === 'stop' || change === 'finish';
+      const note = isAutomatic
         ? {
             actor: CAMPAIGN_ACTOR,
-            reason: await retryWhenDatabaseUnavailable(ownReason(dependencies, campaignId, change)),
+            reason: await retryWhenDatabaseUnavailable(automaticReason(dependencies, campaignId, change)),
           }
         : parseNote(request);
-      if ('problem' in note) return { look: await look(dependencies, campaignId), problem: note.problem };
+      if ('problem' in note)
+        return { look: await readSnapshot(dependencies, campaignId), problem: note.problem };
       const changed = await retryWhenDatabaseUnavailable(
         changeCampaign(records, campaignId, CHANGES[change], note),
       );
-      if (changed) log.info('a campaign has another state', { campaignId, state: CHANGES[change].to });
-      return { look: await look(dependencies, campaignId), problem: null };
+      if (changed) log.info('the state of a campaign changed', { campaignId, state: CHANGES[change].to });
+      return { look: await readSnapshot(dependencies, campaignId), problem: null };
     },
   };
 }
 
-async function look({ records }: ActivityDependencies, campaignId: string): Promise<CampaignSnapshot> {
-  const found = await retryWhenDatabaseUnavailable(lookAtCampaign(records, campaignId));
+async function readSnapshot(
+  { records }: ActivityDependencies,
+  campaignId: string,
+): Promise<CampaignSnapshot> {
+  const found = await retryWhenDatabaseUnavailable(readCampaignSnapshot(records, campaignId));
   if (found) return found;
-  throw unknown(campaignId);
+  throw unknownCampaign(campaignId);
 }
 
-/** The input comes from outside, whatever its type says; asking Postgres for what is no uuid would fail again and again. */
+/** The input comes from outside and can be anything. A query with an invalid UUID would fail on every retry. */
 function campaignIdOf(input: CampaignInput | undefined): string {
   const id: unknown = input?.campaignId;
-  if (typeof id !== 'string' || !isUuid(id)) throw unknown(id);
+  if (typeof id !== 'string' || !isUuid(id)) throw unknownCampaign(id);
   return id;
 }
 
-function unknown(id: unknown): ApplicationFailure {
+function unknownCampaign(id: unknown): ApplicationFailure {
   const shown = limitBytes(JSON.stringify(id) ?? 'undefined', 100);
-  const problem = `no campaign has the id ${shown}; \`inbox campaigns\` lists those there are`;
+  const problem = `no campaign has the id ${shown}; \`inbox campaigns\` lists the existing ones`;
   return ApplicationFailure.nonRetryable(problem, FAILURE.unknownCampaign);
 }
 
-/** With a slow rate, the pause between two replays is no idleness. */
+/** At a slow rate, the pause between two replays doesn't count as idle time. */
 function idleMs({ rate }: CampaignSnapshot): number {
-  return Math.max(IDLE_MS, pace(rate).windowMs + LOOK_INTERVAL_MS);
+  return Math.max(IDLE_MS, pace(rate).windowMs + POLL_INTERVAL_MS);
 }
 
 /**
- * Notes them as asked for before they are: a rate that is exceeded because of a crash would be no limit. How many places are
- * free is counted again under the lock: a round whose worker counts as lost may still be at work beside this one.
+ * Marks items as requested before the requests are sent, so that a crash cannot exceed the rate. The free places are counted
+ * again under the lock, because a round whose worker is considered lost may still be running.
  */
-function take(
+function takeNextItems(
   { records }: ActivityDependencies,
   { id, rate }: CampaignSnapshot,
   step: CampaignStep,
-  unheardMs: number,
-): Promise<{ asked: ItemToAsk[]; skipped: number }> {
+  requestTimeoutMs: number,
+): Promise<{ asked: ItemToReplay[]; skipped: number }> {
   return withTransaction(records, async (tx) => {
     if (!(await lockRunningCampaign(tx, id))) return { asked: [], skipped: 0 };
-    const again = await takeUnheardItems(tx, id, unheardMs);
-    if (step.kind !== 'ask') return { asked: again, skipped: 0 };
-    const current = await lookAtCampaign(tx, id);
-    const now = current ? nextStep(current) : step;
-    if (now.kind !== 'ask') return { asked: again, skipped: 0 };
-    const next = await takeItems(tx, id, now.limit, pace(rate));
-    return { asked: [...again, ...next.asked], skipped: next.skipped };
+    const repeated = await takeUnansweredItems(tx, id, requestTimeoutMs);
+    if (step.kind !== 'ask') return { asked: repeated, skipped: 0 };
+    const current = await readCampaignSnapshot(tx, id);
+    const currentStep = current ? nextStep(current) : step;
+    if (currentStep.kind !== 'ask') return { asked: repeated, skipped: 0 };
+    const next = await takeItems(tx, id, currentStep.limit, pace(rate));
+    return { asked: [...repeated, ...next.asked], skipped: next.skipped };
   });
 }
 
-/** One that cannot be asked is asked again once it counts as unheard; where none can, Temporal is away. */
-async function ask(
+/** A request that fails is repeated after {@link REQUEST_TIMEOUT_MS}. If all of them fail, Temporal is unavailable. */
+async function requestReplays(
   dependencies: ActivityDependencies,
-  taken: TakenIds,
+  takenIds: TakenIds,
   { id, actor, reason }: CampaignSnapshot,
-  items: readonly ItemToAsk[],
+  items: readonly ItemToReplay[],
 ): Promise<void> {
-  const answers = await Promise.allSettled(
+  const results = await Promise.allSettled(
     items.map(({ messageId, deadLetterId }) =>
-      askCommand(dependencies.signaller, messageId, REPLAY_SIGNAL, {
+      signalCommand(dependencies.signaller, messageId, REPLAY_SIGNAL, {
         actor,
         ...(reason !== null && { reason }),
         campaign: id,
@@ -160,30 +166,30 @@ async function ask(
       }),
     ),
   );
-  const failed = answers
-    .filter((answer) => answer.status === 'rejected')
-    // One whose ID is taken waits, and is asked again like one that did not hear.
-    .filter(({ reason: error }) => !taken.report(error));
+  const failed = results
+    .filter((result) => result.status === 'rejected')
+    // If a foreign workflow uses the ID, the item waits and its request is repeated like a lost one.
+    .filter(({ reason: error }) => !takenIds.report(error));
   if (failed.length === 0) return;
   const { reason: error } = failed[0]!;
   if (failed.length === items.length) throw error;
-  dependencies.log.warn('replays could not be asked for; trying again', {
+  dependencies.log.warn('some replays could not be requested and will be retried', {
     campaignId: id,
     count: failed.length,
     error,
   });
 }
 
-/** Why the campaign stops or ends by itself. */
-async function ownReason(
+/** The reason for a change that the campaign makes itself. */
+async function automaticReason(
   dependencies: ActivityDependencies,
   campaignId: string,
   change: 'stop' | 'finish',
 ): Promise<string | null> {
   if (change === 'finish') return null;
-  const current = await look(dependencies, campaignId);
+  const current = await readSnapshot(dependencies, campaignId);
   const [example] = await listFailedItems(dependencies.records, campaignId, 1);
-  const which = current.judged.settled === current.canary ? 'of the canary, ' : '';
-  const figures = `${which}${failureShare(current.judged)}, and it stops above ${percent(current.stopAbove)}`;
+  const prefix = current.judged.settled === current.canary ? 'canary: ' : '';
+  const figures = `${prefix}${failureShare(current.judged)}, above the limit of ${percent(current.stopAbove)}`;
   return example ? `${figures}; for example ${example.messageId} (${example.failureGroup})` : figures;
 }

@@ -1,5 +1,5 @@
 /**
- * What the activities work with.
+ * The dependencies of the activities.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
 import type { AttemptSlots } from './attempt-slots.ts';
 
 export interface ActivityDependencies extends AttemptDependencies {
-  /** Claims only, with `synchronous_commit = off`: if Postgres crashes and forgets a claim, it is made again. */
+  /** For claims only, with `synchronous_commit = off`: if Postgres crashes and loses a claim, it is simply repeated. */
   claims: Pool;
-  /** How a campaign asks commands for their replay. */
+  /** Sends the replay signals of a campaign. */
   signaller: Signaller;
-  /** This inbox's id. Commands of another inbox are left to its own workers. */
+  /** This inbox's id. Commands of another inbox are left to that inbox's workers. */
   inbox: string;
-  /** Which of the inbox's search attributes the namespace has. */
+  /** The search attributes that the namespace has. */
   searchAttributes: UsableAttributes;
 }
 
@@ -33,10 +33,10 @@ export interface AttemptActivityDependencies extends ActivityDependencies {
 
 export interface AlertDependencies {
   records: Pool;
-  /** As in {@link ActivityDependencies}. */
+  /** See {@link ActivityDependencies}. */
   inbox: string;
   deliveries: AlertDeliveries;
-  /** How long an alert is tried before it is given up. */
+  /** How long delivery is retried before an alert is given up. */
   giveUpMs: number;
   log: CommandLog;
 }

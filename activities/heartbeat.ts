@@ -1,6 +1,5 @@
 /**
- * Signs of life of an ordinary activity: without them Temporal would learn that a worker died only when the activity's
- * whole time is over.
+ * Heartbeats of an ordinary activity. Without them, Temporal would notice a dead worker only when the activity times out.
  *
  * @module
  */

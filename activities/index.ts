@@ -1,5 +1,5 @@
 /**
- * The activities of the inbox, by the names that the Web UI shows: each tells what happens, and its summary to what.
+ * The activities of the inbox, under the names that the Web UI shows. The name says what is done; the summary says to what.
  *
  * @module
  */
@@ -32,37 +32,37 @@ export function createActivities(dependencies: AttemptActivityDependencies, aler
   const campaign = createCampaignActivities(dependencies);
   const tellOfDeadLetters = createAlertDelivery(alerts);
   const guard = createGuard(dependencies);
-  /** Only for what belongs to this inbox. */
-  const own =
+  /** Runs the activity only if its workflow belongs to this inbox. */
+  const guarded =
     <Input extends Origin, Output>(activity: (input: Input) => Promise<Output>) =>
     async (input: Input): Promise<Output> => {
       guard(input);
       return activity(input);
     };
-  /** Like {@link own}, with heartbeats. */
-  const beating = <Input extends Origin, Output>(activity: (input: Input) => Promise<Output>) =>
-    own((input: Input) => withHeartbeat(() => activity(input)));
+  /** Like {@link guarded}, with heartbeats. */
+  const guardedWithHeartbeat = <Input extends Origin, Output>(activity: (input: Input) => Promise<Output>) =>
+    guarded((input: Input) => withHeartbeat(() => activity(input)));
   return {
     /** The first attempt: a local activity in the first workflow task. */
-    firstAttempt: (input: AttemptInput) => own(attempt)(input).finally(() => tellEnd(dependencies)),
-    /** All attempts after a transient failure: an ordinary activity that Temporal retries. */
-    retry: own(attempt),
+    firstAttempt: (input: AttemptInput) => guarded(attempt)(input).finally(() => reportEnd(dependencies)),
+    /** The attempts after a transient failure: an ordinary activity that Temporal retries. */
+    retry: guarded(attempt),
     /** Every attempt of a command that is declared long-running. */
-    longRunningAttempt: own(attempt),
+    longRunningAttempt: guarded(attempt),
     /** The result of a command that completed before its workflow started: a local activity. */
-    readRecord: own((_origin: Origin) => readRecord()),
-    deadLetterCancelled: (origin?: Origin) => beating(deadLetterCancelled)(origin ?? {}),
-    replayDeadLetter: beating((input: ReplayInput) => operator.replayDeadLetter(input)),
-    discardDeadLetter: beating((input: DiscardInput) => operator.discardDeadLetter(input)),
-    lookAtCampaign: beating((input: CampaignInput) => campaign.lookAtCampaign(input)),
-    replayItems: beating((input: CampaignInput) => campaign.replayItems(input)),
-    changeCampaign: beating((input: CampaignChangeInput) => campaign.changeCampaign(input)),
+    readRecord: guarded((_origin: Origin) => readRecord()),
+    deadLetterCancelled: (origin?: Origin) => guardedWithHeartbeat(deadLetterCancelled)(origin ?? {}),
+    replayDeadLetter: guardedWithHeartbeat((input: ReplayInput) => operator.replayDeadLetter(input)),
+    discardDeadLetter: guardedWithHeartbeat((input: DiscardInput) => operator.discardDeadLetter(input)),
+    readCampaignSnapshot: guardedWithHeartbeat((input: CampaignInput) => campaign.readCampaignSnapshot(input)),
+    replayItems: guardedWithHeartbeat((input: CampaignInput) => campaign.replayItems(input)),
+    changeCampaign: guardedWithHeartbeat((input: CampaignChangeInput) => campaign.changeCampaign(input)),
     tellOfDeadLetters: (alertId: unknown, origin?: Origin) =>
-      beating(() => tellOfDeadLetters(alertId))(origin ?? {}),
+      guardedWithHeartbeat(() => tellOfDeadLetters(alertId))(origin ?? {}),
   };
 }
 
-function tellEnd({ attemptEnded }: AttemptActivityDependencies): void {
+function reportEnd({ attemptEnded }: AttemptActivityDependencies): void {
   attemptEnded?.(activityInfo().workflowExecution!.workflowId);
 }
 

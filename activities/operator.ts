@@ -1,5 +1,5 @@
 /**
- * What an operator's signals do in Postgres.
+ * Carries out the operators' signals in Postgres.
  *
  * @module
  */
@@ -25,32 +25,36 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
   return {
     async replayDeadLetter(input: ReplayInput): Promise<OperatorOutcome> {
       if (input.problem !== undefined) return { kind: 'rejected', problem: `the argument ${input.problem}` };
-      const asked = parseReplay(messageIdOfThis(), input.request);
-      if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
-      const edit = await readEdit(dependencies, asked.messageId, asked.payload);
+      const request = parseReplay(currentMessageId(), input.request);
+      if ('problem' in request) return { kind: 'rejected', problem: request.problem };
+      const edit = await readEdit(dependencies, request.messageId, request.payload);
       if ('problem' in edit) return { kind: 'rejected', problem: edit.problem };
-      await crashPoint('before-replay-recorded', asked.messageId);
-      const generation = await retryWhenDatabaseUnavailable(replayDeadLetter(records, { ...asked, ...edit }));
-      await crashPoint('after-replay-recorded', asked.messageId);
+      await crashPoint('before-replay-recorded', request.messageId);
+      const generation = await retryWhenDatabaseUnavailable(
+        replayDeadLetter(records, { ...request, ...edit }),
+      );
+      await crashPoint('after-replay-recorded', request.messageId);
       const outcome =
-        generation === null ? await nothingOpen(dependencies, asked) : ({ kind: 'done' } as const);
-      return asked.campaign === null ? outcome : withFacts(dependencies, asked.messageId, outcome);
+        generation === null ? await nothingOpen(dependencies, request) : ({ kind: 'done' } as const);
+      return request.campaign === null ? outcome : withFacts(dependencies, request.messageId, outcome);
     },
 
     async discardDeadLetter(input: DiscardInput): Promise<OperatorOutcome> {
-      const asked = parseDiscard(messageIdOfThis(), input.request);
-      if ('problem' in asked) return { kind: 'rejected', problem: asked.problem };
-      const discarded = await retryWhenDatabaseUnavailable(discardDeadLetter(records, asked));
-      return discarded ? { kind: 'done' } : nothingOpen(dependencies, asked);
+      const request = parseDiscard(currentMessageId(), input.request);
+      if ('problem' in request) return { kind: 'rejected', problem: request.problem };
+      const discarded = await retryWhenDatabaseUnavailable(discardDeadLetter(records, request));
+      return discarded ? { kind: 'done' } : nothingOpen(dependencies, request);
     },
   };
 }
 
-function messageIdOfThis(): string {
+function currentMessageId(): string {
   return activityInfo().workflowExecution!.workflowId;
 }
 
-/** A payload that would die again at once is refused while the person is there to mend it. */
+/**
+ * Rejects an invalid payload now, while the operator can still correct it. Otherwise it would become a dead letter again.
+ */
 async function readEdit(
   { registry, records, maxPayloadBytes }: ActivityDependencies,
   messageId: string,
@@ -79,7 +83,7 @@ async function nothingOpen(
   return { kind: 'nothingOpen', resolution: letter?.resolution ?? null };
 }
 
-/** Of the command as it is today: the dead letter may be older than the settings that are to mend it. */
+/** Adds the command's current facts: its settings may have been fixed since the dead letter was recorded. */
 async function withFacts(
   dependencies: ActivityDependencies,
   messageId: string,

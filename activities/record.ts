@@ -10,7 +10,7 @@ import { retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
 export function createRecordReader({ claims }: Pick<ActivityDependencies, 'claims'>) {
-  /** Null when the command has not completed, whatever the argument of the workflow says. */
+  /** Returns null if the command has not completed, no matter what the workflow's argument says. */
   return async function readRecord(): Promise<CommandRecord | null> {
     const found = await retryWhenDatabaseUnavailable(
       findRecord(claims, activityInfo().workflowExecution!.workflowId),

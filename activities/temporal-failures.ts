@@ -1,6 +1,5 @@
 /**
- * How an attempt that did not complete is told to Temporal: the failure that the Web UI shows, with details for the
- * workflow.
+ * Reports an attempt that did not complete to Temporal, as a failure that the Web UI shows, with details for the workflow.
  *
  * @module
  */
@@ -21,10 +20,12 @@ import { limitBytes } from '../src/core/text.ts';
 import type { RecordedFailure } from '../src/attempts/record-failure.ts';
 import { AttemptInterruptedError } from '../src/attempts/attempt-deadline.ts';
 
-/** Temporal keeps failures in its history, where 4 KB of text is plenty; all of the stack is in `inbox.failures`. */
+/**
+ * Temporal stores failures in its history, so only this much of a stack goes there. The full stack is in `inbox.failures`.
+ */
 const MAX_STACK_BYTES = 2_000;
 
-/** Where the facts about a command come from. */
+/** The sources of the facts about a command. */
 export interface FactSources {
   registry: Registry;
   searchAttributes: UsableAttributes;
@@ -47,7 +48,7 @@ export function factsOf(
   };
 }
 
-/** The failure of an attempt, as it was recorded. */
+/** Reports the failure of an attempt as it was recorded. */
 export function recordedFailure(
   dependencies: FactSources,
   report: FailureReport,
@@ -60,7 +61,7 @@ export function recordedFailure(
     : deadLetterFailure(facts, report, entry.retryCount, recorded.failureGroup, recorded.reason);
 }
 
-/** Will be tried again: the row says when, and Temporal is told the same delay. */
+/** Reports a failure that is retried. Temporal gets the same delay that the row has. */
 export function transientFailure(
   facts: CommandFacts,
   report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
@@ -68,7 +69,7 @@ export function transientFailure(
   nextRetryAt: Date,
   delayMs: number,
 ): ApplicationFailure {
-  return answer(report, {
+  return createFailure(report, {
     details: {
       outcome: 'retry',
       facts,
@@ -79,7 +80,7 @@ export function transientFailure(
   });
 }
 
-/** A dead letter: Temporal must not try again, the workflow waits for a person. */
+/** Reports a dead letter: Temporal must not retry, and the workflow waits for an operator. */
 export function deadLetterFailure(
   facts: CommandFacts,
   report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
@@ -87,7 +88,7 @@ export function deadLetterFailure(
   failureGroup: string,
   reason: string,
 ): ApplicationFailure {
-  return answer(report, {
+  return createFailure(report, {
     details: {
       outcome: 'dead',
       facts,
@@ -98,28 +99,33 @@ export function deadLetterFailure(
   });
 }
 
-/** Nothing was tried, and nothing will be: the workflow fails with this type and message. */
-export function refusal(type: string, message: string): ApplicationFailure {
-  return answer({ type, message, stack: null }, { details: { outcome: 'refused' } });
-}
-
-/** Another attempt of the same command runs, or ran meanwhile; the next look at the row will tell. */
-export function overtaken(attempt: number): ApplicationFailure {
-  return unavailable(FAILURE.staleAttempt, `attempt ${attempt} was overtaken by another one`, lookAgainMs());
+/** Reports that there is nothing to attempt, now or later: the workflow fails with this type and message. */
+export function refusedFailure(type: string, message: string): ApplicationFailure {
+  return createFailure({ type, message, stack: null }, { details: { outcome: 'refused' } });
 }
 
 /**
- * The attempt did not begin, or was interrupted, by no fault of its command. Its entry waits as before, and Temporal tries again
- * soon, for as long as it takes.
+ * Reports that another attempt of the same command is running, or ran in the meantime. The next attempt reads the row again.
  */
-export function interrupted(error: unknown): ApplicationFailure {
+export function staleAttemptFailure(attempt: number): ApplicationFailure {
+  return unavailable(
+    FAILURE.staleAttempt,
+    `attempt ${attempt} was superseded by another attempt`,
+    staleRetryDelayMs(),
+  );
+}
+
+/**
+ * Reports an attempt that could not start or was interrupted, without a fault of its command. Its entry waits as before, and
+ * Temporal keeps retrying with a short delay.
+ */
+export function interruptedFailure(error: unknown): ApplicationFailure {
   if (!(error instanceof AttemptInterruptedError)) return databaseUnavailable(error);
   return unavailable(FAILURE.inboxUnavailable, error.message, unavailableDelayMs());
 }
 
 /**
- * Turns a Postgres that cannot be worked with into a failure that Temporal retries, soon and for as long as it takes:
- * no attempt was used up.
+ * Converts a database error into a failure that Temporal keeps retrying with a short delay. No attempt is counted.
  */
 export async function retryWhenDatabaseUnavailable<T>(work: Promise<T>): Promise<T> {
   try {
@@ -135,45 +141,41 @@ function databaseUnavailable(error: unknown): ApplicationFailure {
   if (isLockNotAvailable(error)) {
     return unavailable(
       FAILURE.attemptRunning,
-      `an earlier attempt, or another transaction, still holds the entry: ${why}`,
-      lookAgainMs(),
+      `an earlier attempt or another transaction still locks the entry: ${why}`,
+      staleRetryDelayMs(),
     );
   }
-  return unavailable(
-    FAILURE.inboxUnavailable,
-    `Postgres could not be worked with: ${why}`,
-    unavailableDelayMs(),
-  );
+  return unavailable(FAILURE.inboxUnavailable, `a Postgres operation failed: ${why}`, unavailableDelayMs());
 }
 
-/** Doubles from a second to 5: another attempt may run for hours, and nothing is to be done until it ends. */
-function lookAgainMs(): number {
+/** Doubles from 1 s to 5 s. Another attempt may run for hours, and there is nothing to do until it ends. */
+function staleRetryDelayMs(): number {
   return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 5_000);
 }
 
-/** Doubles from half a second; never long, so that commands go on soon after Postgres is back. */
+/** Doubles from 0.5 s to 10 s, so that commands continue soon after Postgres is back. */
 function unavailableDelayMs(): number {
   return Math.min(500 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
 }
 
-/** Nothing was tried and no attempt was used up; Temporal tries again after the delay. */
+/** Reports that nothing was attempted and no attempt was counted. Temporal retries after the delay. */
 export function unavailable(type: string, message: string, delayMs: number): ApplicationFailure {
-  return answer({ type, message, stack: null }, { details: { outcome: 'unavailable' }, delayMs });
+  return createFailure({ type, message, stack: null }, { details: { outcome: 'unavailable' }, delayMs });
 }
 
-function answer(
+function createFailure(
   report: Pick<FailureReport, 'type' | 'message' | 'stack'>,
   { details, delayMs }: { details: AttemptFailure; delayMs?: number | undefined },
 ): ApplicationFailure {
-  const final = details.outcome === 'dead' || details.outcome === 'refused';
+  const isFinal = details.outcome === 'dead' || details.outcome === 'refused';
   const failure = ApplicationFailure.create({
     type: report.type,
     message: report.message,
-    nonRetryable: final,
+    nonRetryable: isFinal,
     details: [details],
     ...(delayMs === undefined ? {} : { nextRetryDelay: delayMs }),
   });
-  // The handler's own stack, or none: that of this function tells nobody anything.
+  // The handler's own stack or none: the stack of this function doesn't help anyone.
   failure.stack = report.stack === null ? '' : limitBytes(report.stack, MAX_STACK_BYTES);
   return failure;
 }

@@ -1,47 +1,47 @@
 /**
- * Keeps a worker from acting for another inbox that shares its namespace and task queue.
+ * Prevents a worker from running activities of another inbox on the same namespace and task queue.
  *
  * @module
  */
 import { activityInfo } from '@temporalio/activity';
 import type { Origin } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
-import { RareWarning } from '../src/platform/rare-warning.ts';
+import { RateLimitedWarning } from '../src/platform/rare-warning.ts';
 import { isUuid } from '../src/core/text.ts';
-import { refusal, unavailable } from './temporal-failures.ts';
+import { refusedFailure, unavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 
-/** The right worker polls the same queue; it is only a matter of a few tries. */
-const TRY_AGAIN_MS = { from: 100, to: 1_000 };
-const NO_ID =
-  'the memo of this workflow names an inbox, but not by its id, so no worker can belong to it; start it without that memo';
+/** Short, because a worker of the right inbox polls the same queue and gets the activity after a few retries. */
+const RETRY_DELAY_MS = { from: 100, to: 1_000 };
+const INVALID_INBOX_ID =
+  'the memo of this workflow names an inbox by something other than its id, so no worker can belong to it; start it without that memo';
 
 /**
- * Throws for an activity of another inbox's workflow: Temporal gives it to a worker again, until one of that inbox takes it. No
- * attempt is used up. An inbox that cannot exist is refused at once.
+ * Throws if the activity belongs to a workflow of another inbox. Temporal retries it until a worker of that inbox gets it;
+ * no attempt is counted. An inbox id that cannot exist is refused immediately.
  */
 export function createGuard({
   inbox,
   log,
   signaller,
 }: Pick<ActivityDependencies, 'inbox' | 'log' | 'signaller'>): (origin: Origin | undefined) => void {
-  const warning = new RareWarning(
+  const warning = new RateLimitedWarning(
     log,
-    'this worker got activities of another inbox, and left them to its workers',
+    'this worker received activities of another inbox and left them to its workers',
   );
   return (origin) => {
     const theirs = origin?.inbox;
     if (typeof theirs !== 'string' || theirs === inbox) return;
-    if (!isUuid(theirs)) throw refusal(FAILURE.wrongInbox, NO_ID);
+    if (!isUuid(theirs)) throw refusedFailure(FAILURE.wrongInbox, INVALID_INBOX_ID);
     const { taskQueue } = signaller;
     const remedy = 'give each inbox its own INBOX_TASK_QUEUE';
     const messageId = activityInfo().workflowExecution?.workflowId;
     warning.happened({ messageId, inbox, otherInbox: theirs.slice(0, 100), taskQueue, remedy });
-    const { from, to } = TRY_AGAIN_MS;
+    const { from, to } = RETRY_DELAY_MS;
     throw unavailable(
       FAILURE.wrongInbox,
-      `a worker of inbox ${inbox} got an activity of inbox ${theirs.slice(0, 100)}: give each inbox its own INBOX_TASK_QUEUE ` +
-        `(both use ${taskQueue}). A worker of the right inbox takes it as soon as Temporal asks one`,
+      `a worker of inbox ${inbox} received an activity of inbox ${theirs.slice(0, 100)}: give each inbox its own INBOX_TASK_QUEUE ` +
+        `(both use ${taskQueue}). The activity runs as soon as Temporal offers it to a worker of the right inbox`,
       Math.round(from + (to - from) * Math.random()),
     );
   };

@@ -1,5 +1,5 @@
 /**
- * What is measured: which system, with which plan, in which group.
+ * The cases to measure: which system, with which plan, in which group.
  *
  * @module
  */
@@ -15,9 +15,9 @@ export const GROUPS = ['lanes', 'express', 'latency', 'workers', 'history', 'mem
 export type Group = (typeof GROUPS)[number];
 
 export interface Case {
-  /** In ratios and in JSON. */
+  /** Identifies the case in ratios and in JSON. */
   id: string;
-  /** In tables. */
+  /** Shown in tables. */
   label: string;
   group: Group;
   spec: SystemSpec;
@@ -28,17 +28,20 @@ export interface Case {
 export interface CaseOptions {
   quick: boolean;
   peers: boolean;
-  /** Rows of a history, in Completed entries; a tenth as many dead letters. */
+  /** Number of Completed entries in the large table. It also has a tenth as many dead letters. */
   history: number;
-  /** Commands after which the memory is measured the second time; the first is after 10,000. */
+  /** Number of commands before the second memory measurement. The first is after 10,000. */
   memory: number;
-  /** Variables of a worker's settings, to try them. */
+  /** Worker settings to try out, by the names of their variables. */
   settings: Record<string, string>;
 }
 
 const path = (name: string) => fileURLToPath(packageFile(name));
 const PEERS = 'bench/peers';
-/** npm's `node` package: pg-boss and graphile-worker want a newer Node than we do. One for all, so that none is favoured. */
+/**
+ * From npm's `node` package, because pg-boss and graphile-worker need a newer Node than this project. All systems run on
+ * this Node, so that the comparison is fair.
+ */
 const NEW_NODE = path(`${PEERS}/node_modules/.bin/node`);
 
 export const peersAreInstalled = () => existsSync(NEW_NODE);
@@ -55,7 +58,7 @@ function own(name: string, module: string, settings: Record<string, string>, tem
   };
 }
 
-/** Run from its source, by a Node that strips the types. */
+/** A peer runs from its TypeScript source; Node strips the types. */
 function peer(name: string, module: string): SystemSpec {
   return {
     name,
@@ -71,7 +74,7 @@ const floor = own('empty workflow, eager start', 'temporal', { design: 'floor' }
 const three = own('three ordinary activities', 'temporal', { design: 'three' }, true);
 const handWritten = own('hand-written table', 'hand-written', {}, false);
 const inbox = (lane: 'workflow' | 'express' | 'recorded', way: 'A' | 'B', settings: Record<string, string>) =>
-  own(`temporal-inbox, ${lane} lane`, 'inbox', { lane, way, ...settings }, true);
+  own(`temporal-inbox, ${lane} mode`, 'inbox', { lane, way, ...settings }, true);
 
 const PEER_SPECS = {
   graphile: peer('graphile-worker', 'graphile-worker'),
@@ -94,28 +97,28 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
   const cases: Case[] = [
     {
       id: 'floor',
-      label: 'empty workflow, eager start: the floor',
+      label: 'empty workflow, eager start (the floor)',
       group: 'lanes',
       spec: floor,
       plan: steady,
     },
     {
       id: 'a-steady',
-      label: 'workflow lane, sent (A), steady',
+      label: 'workflow mode, sent (A), steady',
       group: 'lanes',
       spec: workflow,
       plan: steady,
     },
     {
       id: 'a-backlog',
-      label: 'workflow lane, sent (A), backlog',
+      label: 'workflow mode, sent (A), backlog',
       group: 'lanes',
       spec: workflow,
       plan: drain(5_000),
     },
     {
       id: 'a-burst',
-      label: `workflow lane, sent (A), burst of ${burst.jobs}`,
+      label: `workflow mode, sent (A), burst of ${burst.jobs}`,
       group: 'lanes',
       spec: workflow,
       plan: burst,
@@ -141,7 +144,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
       spec: recorded,
       plan: burst,
     },
-    { id: 'b-steady', label: 'workflow lane, started (B)', group: 'lanes', spec: started, plan: steady },
+    { id: 'b-steady', label: 'workflow mode, started (B)', group: 'lanes', spec: started, plan: steady },
     { id: 'three', label: 'three ordinary activities', group: 'lanes', spec: three, plan: steady },
 
     {
@@ -160,7 +163,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
       spec: floor,
       plan: latency,
     },
-    { id: 'a-latency', label: 'workflow lane, sent (A)', group: 'latency', spec: workflow, plan: latency },
+    { id: 'a-latency', label: 'workflow mode, sent (A)', group: 'latency', spec: workflow, plan: latency },
     {
       id: 'r-latency',
       label: 'express, recorded (A), to Completed',
@@ -189,7 +192,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
     cases.push(
       {
         id: `a-${workers}`,
-        label: `workflow lane, ${label}`,
+        label: `workflow mode, ${label}`,
         group: 'workers',
         spec: workflow,
         plan: drain(4_000),
@@ -217,7 +220,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
     cases.push(
       {
         id: `a-${id}`,
-        label: `workflow lane, ${label}`,
+        label: `workflow mode, ${label}`,
         group: 'history',
         spec: workflow,
         plan: drain(4_000),
@@ -241,7 +244,7 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
     cases.push(
       {
         id: `a-memory-${when}`,
-        label: `workflow lane, ${label}`,
+        label: `workflow mode, ${label}`,
         group: 'memory',
         spec: workflow,
         plan: drain(jobs),
@@ -258,13 +261,13 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
   return cases;
 }
 
-/** One statement that inserts `$1` entries of one status, with ids that begin with `prefix`. */
+/** Returns a statement that inserts `$1` entries with this status and with ids that start with `prefix`. */
 const insertEntries = (status: string, prefix: string, more: string, values: string) => `
   insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, fingerprint, ${more})
   select '${prefix}-' || n, 'Old', jsonb_build_object('account', n % 1000, 'amount', 1), '${status}', 1, now(),
     sha256(n::text::bytea), ${values} from generate_series(1, $1::integer) n`;
 
-/** A table as it is after some months: rows as the inbox leaves them. */
+/** Fills the tables as after several months of operation, with rows like those that the inbox writes. */
 async function makeHistory(pool: Pool, completed: number): Promise<void> {
   await migrate(pool);
   if (completed === 0) return;

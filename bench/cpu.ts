@@ -1,5 +1,5 @@
 /**
- * CPU that processes have taken, from Linux's /proc. Elsewhere it is not measured.
+ * CPU time and memory of processes, read from Linux's /proc. On other systems they are not measured.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 interface ProcessTimes {
   parent: number;
-  /** With that of its ended children, in clock ticks. */
+  /** CPU time of the process and its ended children, in clock ticks. */
   ticks: number;
 }
 
-/** Source: proc_pid_stat(5). The name in brackets may hold anything, so the fields are counted from its end. */
+/** Source: proc_pid_stat(5). The name in parentheses may contain any character, so the fields are counted from its end. */
 function readTimes(pid: number): ProcessTimes | null {
   let stat: string;
   try {
@@ -25,7 +25,7 @@ function readTimes(pid: number): ProcessTimes | null {
   return { parent: Number(fields[1]), ticks };
 }
 
-const MS_A_TICK = (() => {
+const MS_PER_TICK = (() => {
   try {
     return 1_000 / Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
   } catch {
@@ -33,7 +33,7 @@ const MS_A_TICK = (() => {
   }
 })();
 
-/** CPU of these processes and all below them since their start, in ms. NaN where there is no /proc. */
+/** CPU time of these processes and their descendants since their start, in ms. NaN on systems without /proc. */
 export function cpuMs(roots: readonly number[]): number {
   let pids: number[];
   try {
@@ -52,10 +52,10 @@ export function cpuMs(roots: readonly number[]): number {
   };
   let ticks = 0;
   for (const [pid, found] of times) if (counts(pid)) ticks += found.ticks;
-  return ticks * MS_A_TICK;
+  return ticks * MS_PER_TICK;
 }
 
-/** Memory of a process that is its own (not shared libraries, not files), in MB; NaN where there is no /proc. */
+/** Private memory of a process (without shared libraries and mapped files) in MB. NaN on systems without /proc. */
 export function memoryMb(pid: number): number {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');

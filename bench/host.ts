@@ -1,31 +1,31 @@
 /**
- * The process of one measured system: sends the jobs, works on them, and says when it began and ended. Started by
- * `measure.ts`; runs under any Node that the system needs.
+ * The process of one measured system: it sends the jobs, works on them, and reports when the measurement begins and ends.
+ * `measure.ts` starts it with the Node version that the system needs.
  *
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Order, Outcome, Plan, Report, Trip } from './messages.ts';
+import type { JobTiming, Order, Outcome, Plan, Report } from './messages.ts';
 import { ACCOUNTS } from './system.ts';
-import type { Job, Running, System } from './system.ts';
+import type { Job, RunningSystem, System } from './system.ts';
 
-/** Sent a second time once everything is over: nothing may change by it. */
+/** How many jobs are sent again at the end. They must have no effect. */
 const REPEATS = 50;
 const SETTLING_MS = 300;
-/** Without one that ends. */
-const GIVE_UP_MS = 120_000;
+/** How long to wait without any progress before giving up. */
+const NO_PROGRESS_MS = 120_000;
 
-const tell = (report: Report) => process.send?.(report);
+const sendReport = (report: Report) => process.send?.(report);
 const now = () => performance.timeOrigin + performance.now();
 
 class Load {
-  readonly #running: Running;
+  readonly #running: RunningSystem;
   readonly #prefix: string;
   readonly #open = new Map<string, () => void>();
   readonly jobs: Job[] = [];
-  over = 0;
+  finishedCount = 0;
 
-  constructor(running: Running, prefix: string) {
+  constructor(running: RunningSystem, prefix: string) {
     this.#running = running;
     this.#prefix = prefix;
   }
@@ -34,99 +34,108 @@ class Load {
     const resolve = this.#open.get(id);
     if (!resolve) return;
     this.#open.delete(id);
-    this.over += 1;
+    this.finishedCount += 1;
     resolve();
   }
 
-  make(): { job: Job; over: Promise<void> } {
-    const place = this.jobs.length + 1;
+  make(): { job: Job; finished: Promise<void> } {
+    const number = this.jobs.length + 1;
     const job = {
-      id: `${this.#prefix}-${place}`,
-      account: 1 + ((place * 7919) % ACCOUNTS),
-      amount: 1 + (place % 100),
+      id: `${this.#prefix}-${number}`,
+      account: 1 + ((number * 7919) % ACCOUNTS),
+      amount: 1 + (number % 100),
     };
     this.jobs.push(job);
-    return { job, over: new Promise((resolve) => this.#open.set(job.id, resolve)) };
+    return { job, finished: new Promise((resolve) => this.#open.set(job.id, resolve)) };
   }
 
-  /** Resolves when it is over. */
-  async one(): Promise<Trip> {
-    const { job, over } = this.make();
+  /** Sends one job and resolves when it has finished. */
+  async runOne(): Promise<JobTiming> {
+    const { job, finished } = this.make();
     const sentAt = now();
     await this.#running.send(job);
     const acceptedAt = now();
-    await over;
+    await finished;
     return { id: job.id, sentAt, acceptedAt };
   }
 
-  async loop(inFlight: number, goesOn: () => boolean): Promise<void> {
-    const lane = async () => {
-      while (goesOn()) await this.one();
+  /** Keeps this number of jobs in flight as long as the condition holds. */
+  async loop(inFlight: number, shouldContinue: () => boolean): Promise<void> {
+    const runJobs = async () => {
+      while (shouldContinue()) await this.runOne();
     };
-    await Promise.all(Array.from({ length: inFlight }, lane));
+    await Promise.all(Array.from({ length: inFlight }, runJobs));
   }
 }
 
 type Details = Partial<Outcome>;
 
-async function steady(load: Load, running: Running, plan: Plan & { kind: 'steady' }): Promise<Details> {
+async function steady(load: Load, running: RunningSystem, plan: Plan & { kind: 'steady' }): Promise<Details> {
   await running.work();
   let ended = false;
   const loop = load.loop(plan.inFlight, () => !ended);
-  // A lane that breaks ends the measurement, not only itself.
-  const broken = loop.then(() => new Promise<never>(() => {}));
-  await Promise.race([sleep(plan.warmUpMs), broken]);
-  tell({ kind: 'begin' });
-  const before = load.over;
+  // If a job fails, the whole measurement must fail. This promise never resolves; it only rejects when the loop does.
+  const failure = loop.then(() => new Promise<never>(() => {}));
+  await Promise.race([sleep(plan.warmUpMs), failure]);
+  sendReport({ kind: 'begin' });
+  const before = load.finishedCount;
   const from = now();
-  await Promise.race([sleep(plan.measureMs), broken]);
-  const counted = load.over - before;
+  await Promise.race([sleep(plan.measureMs), failure]);
+  const counted = load.finishedCount - before;
   const countedMs = now() - from;
-  tell({ kind: 'end' });
+  sendReport({ kind: 'end' });
   ended = true;
   await loop;
   return { counted, countedMs };
 }
 
-/** Whoever sends so many does not wait for them: {@link untilAllDone} does. */
-async function sendAll(load: Load, running: Running, count: number): Promise<void> {
+/** Sends this many jobs without waiting until they have finished; {@link waitUntilDone} waits for them. */
+async function sendAll(load: Load, running: RunningSystem, count: number): Promise<void> {
   const jobs = Array.from({ length: count }, () => load.make().job);
   if (running.sendAll) await running.sendAll(jobs);
   else await Promise.all(jobs.map((job) => running.send(job)));
 }
 
-async function backlog(load: Load, running: Running, plan: Plan & { kind: 'backlog' }): Promise<Details> {
+async function backlog(
+  load: Load,
+  running: RunningSystem,
+  plan: Plan & { kind: 'backlog' },
+): Promise<Details> {
   await sendAll(load, running, plan.jobs);
-  tell({ kind: 'begin' });
+  sendReport({ kind: 'begin' });
   await running.work();
   return {};
 }
 
-async function burst(load: Load, running: Running, plan: Plan & { kind: 'burst' }): Promise<Details> {
+async function burst(load: Load, running: RunningSystem, plan: Plan & { kind: 'burst' }): Promise<Details> {
   await running.work();
   await load.loop(16, () => load.jobs.length < plan.warmUp);
-  tell({ kind: 'begin' });
+  sendReport({ kind: 'begin' });
   await sendAll(load, running, plan.jobs);
   return {};
 }
 
-async function latency(load: Load, running: Running, plan: Plan & { kind: 'latency' }): Promise<Details> {
+async function latency(
+  load: Load,
+  running: RunningSystem,
+  plan: Plan & { kind: 'latency' },
+): Promise<Details> {
   await running.work();
   const warmUp = Math.ceil(plan.jobs / 4);
-  const trips: Trip[] = [];
-  for (let place = 0; place < warmUp + plan.jobs; place += 1) {
-    if (place === warmUp) tell({ kind: 'begin' });
-    const trip = await load.one();
-    if (place >= warmUp) trips.push(trip);
-    // What comes after the answer, such as a COMMIT or the end of its workflow, is not to meet the next one.
+  const timings: JobTiming[] = [];
+  for (let index = 0; index < warmUp + plan.jobs; index += 1) {
+    if (index === warmUp) sendReport({ kind: 'begin' });
+    const timing = await load.runOne();
+    if (index >= warmUp) timings.push(timing);
+    // Work after the answer, such as a COMMIT or the end of the workflow, must not overlap with the next job.
     await sleep(plan.gapMs);
   }
-  tell({ kind: 'end' });
-  const overAt = await running.overAt?.(trips.map(({ id }) => id));
-  return { trips, ...(overAt && { overAt }) };
+  sendReport({ kind: 'end' });
+  const finishedAt = await running.finishedAt?.(timings.map(({ id }) => id));
+  return { timings, ...(finishedAt && { finishedAt }) };
 }
 
-async function follow(load: Load, running: Running, plan: Plan): Promise<Details> {
+async function runPlan(load: Load, running: RunningSystem, plan: Plan): Promise<Details> {
   switch (plan.kind) {
     case 'steady':
       return steady(load, running, plan);
@@ -142,24 +151,24 @@ async function follow(load: Load, running: Running, plan: Plan): Promise<Details
   }
 }
 
-/** By the system's own word: the callbacks come before the end of what they tell of. */
-async function untilAllDone(running: Running, jobs: number): Promise<number> {
-  let giveUp = now() + GIVE_UP_MS;
+/** Waits for the system's own count, because the `done` callbacks run before the system has finished its jobs. */
+async function waitUntilDone(running: RunningSystem, jobs: number): Promise<number> {
+  let deadline = now() + NO_PROGRESS_MS;
   for (let before = -1; ;) {
     const done = await running.countDone();
-    if (done >= jobs || now() > giveUp) return done;
-    if (done !== before) giveUp = now() + GIVE_UP_MS;
+    if (done >= jobs || now() > deadline) return done;
+    if (done !== before) deadline = now() + NO_PROGRESS_MS;
     before = done;
     await sleep(jobs - done > 2_000 ? 500 : 50);
   }
 }
 
-async function run(running: Running, load: Load, plan: Plan): Promise<Outcome> {
-  const details = await follow(load, running, plan);
+async function run(running: RunningSystem, load: Load, plan: Plan): Promise<Outcome> {
+  const details = await runPlan(load, running, plan);
   const { jobs } = load;
   if (plan.kind === 'help') return { jobs: 0, total: 0, countDone: 0 };
-  const countBefore = await untilAllDone(running, jobs.length);
-  if (plan.kind === 'backlog' || plan.kind === 'burst') tell({ kind: 'end' });
+  const countBefore = await waitUntilDone(running, jobs.length);
+  if (plan.kind === 'backlog' || plan.kind === 'burst') sendReport({ kind: 'end' });
   for (const job of jobs.slice(0, REPEATS)) await running.send(job);
   await sleep(SETTLING_MS);
   const countDone = Math.max(countBefore, await running.countDone());
@@ -167,33 +176,36 @@ async function run(running: Running, load: Load, plan: Plan): Promise<Outcome> {
   return { jobs: jobs.length, total, countDone, ...details };
 }
 
-let running: Running | undefined;
+let running: RunningSystem | undefined;
 let load: Load | undefined;
 
-async function obey(order: Order): Promise<void> {
+async function execute(order: Order): Promise<void> {
   if (order.kind === 'open') {
     const { system } = (await import(order.module)) as { system: System };
-    const surroundings = { ...order.surroundings, done: (id: string) => load?.done(id) };
-    running = await system.open(surroundings);
-    load = new Load(running, order.surroundings.taskQueue);
-    tell({ kind: 'opened', servers: running.servers ?? [] });
+    const context = { ...order.context, done: (id: string) => load?.done(id) };
+    running = await system.open(context);
+    load = new Load(running, order.context.taskQueue);
+    sendReport({ kind: 'opened', servers: running.servers ?? [] });
   } else if (order.kind === 'run') {
     const outcome = await run(running!, load!, order.plan);
-    // Its memory is read now: what nothing holds any more is not to count.
+    // measure.ts reads the memory of this process now, and it must not include garbage.
     globalThis.gc?.();
     await sleep(SETTLING_MS);
-    tell({ kind: 'over', outcome });
+    sendReport({ kind: 'over', outcome });
   } else {
     await running?.stop();
-    tell({ kind: 'stopped' });
+    sendReport({ kind: 'stopped' });
     process.disconnect();
-    // Whatever it has left open is not to keep it; a profile is written at the exit.
+    // Open handles of the system must not keep the process alive. A CPU profile is written at exit.
     setTimeout(() => process.exit(), 500).unref();
   }
 }
 
 const fail = (error: unknown) => {
-  tell({ kind: 'failed', error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  sendReport({
+    kind: 'failed',
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
 };
-process.on('message', (order: Order) => void obey(order).catch(fail));
+process.on('message', (order: Order) => void execute(order).catch(fail));
 process.on('unhandledRejection', fail);

@@ -1,5 +1,5 @@
 /**
- * One measurement: a database of its own, a system in a process of its own, a plan, and a look at what it has left behind.
+ * One measurement: runs a system with its own database and process according to a plan, and then checks its effects.
  *
  * @module
  */
@@ -17,50 +17,50 @@ import { quantile } from './statistics.ts';
 import { createTables, readEffects } from './tables.ts';
 
 export interface Servers {
-  /** To a database of a superuser's. */
+  /** The URL of a superuser. */
   databaseUrl: string;
-  /** The process of Postgres, where it is ours; undefined: its CPU is not measured. */
+  /** The process id of Postgres. Undefined: its CPU time is not measured. */
   postgresPid: number | undefined;
   temporalAddress: string;
   temporalPid: number | undefined;
 }
 
-/** How one system's process is run. */
+/** How to run the process of one system. */
 export interface SystemSpec {
   name: string;
-  /** Of its module, as `import` takes it. */
+  /** The system's module, as a specifier for `import`. */
   module: string;
-  /** The file that runs in the process. */
+  /** The file that the process runs. */
   host: string;
   node: string;
   settings: Record<string, string>;
-  /** Whether Temporal's server works for it. */
+  /** True if the system uses Temporal's server. */
   temporal: boolean;
 }
 
 export interface Measurement {
-  /** Jobs a second; NaN of a latency plan. */
+  /** Jobs per second. NaN for a latency plan. */
   rate: number;
-  /** In ms for each job. */
+  /** CPU time in ms per job. */
   cpu: { node: number; server: number; postgres: number };
-  /** From the sender's call to the end, and from the answer to it; in ms. */
+  /** Time in ms until the job has finished, from the call of `send` and from its answer. */
   latencies: { fromCall: number[]; fromAnswer: number[] };
-  /** Of the process, at its end, in MB. */
+  /** Memory of the process at its end, in MB. */
   memory: number;
-  /** With `profile`. */
+  /** Only with the option `profile`. */
   statements?: StatementCost[];
 }
 
 export interface MeasureOptions {
-  /** More processes that work with it. */
+  /** Number of additional worker processes. */
   helpers?: number;
-  /** Runs in the database before the system does. */
+  /** Prepares the database before the system starts. */
   prepare?: (pool: Pool) => Promise<void>;
-  /** A folder for CPU profiles of its process; and Postgres's statements are returned. */
+  /** A folder for CPU profiles of the process. If it is set, the cost of SQL statements is measured too. */
   profile?: string;
 }
 
-/** What Postgres's own clock says of a statement, per job. */
+/** The cost of a statement per job, measured by Postgres. */
 export interface StatementCost {
   statement: string;
   calls: number;
@@ -88,7 +88,7 @@ export async function measure(
     await createTables(database.pool);
     await options.prepare?.(database.pool);
     if (options.profile) await database.pool.query('create extension pg_stat_statements');
-    const surroundings = {
+    const context = {
       databaseUrl: database.url,
       temporalAddress: servers.temporalAddress,
       taskQueue: `bench-${process.pid.toString(36)}-${measured}`,
@@ -99,18 +99,18 @@ export async function measure(
     for (let place = 0; place <= (options.helpers ?? 0); place += 1) {
       const host = new Host(spec, options.profile);
       hosts.push(host);
-      await host.open({ kind: 'open', module: spec.module, surroundings });
+      await host.open({ kind: 'open', module: spec.module, context });
     }
     const [first, ...helpers] = hosts as [Host, ...Host[]];
-    const clocks = () => ({
+    const readCpu = () => ({
       node: cpuMs(hosts.map(({ pid }) => pid)) - cpuMs(first.servers),
       server: cpuMs(spec.temporal ? [servers.temporalPid ?? -1] : first.servers),
       postgres: cpuMs([servers.postgresPid ?? -1]),
     });
-    let begun = clocks();
-    let ended = begun;
-    first.onBegin = () => (begun = clocks());
-    first.onEnd = () => (ended = clocks());
+    let atBegin = readCpu();
+    let atEnd = atBegin;
+    first.onBegin = () => (atBegin = readCpu());
+    first.onEnd = () => (atEnd = readCpu());
     const helping = helpers.map((host) => host.run({ kind: 'help' }));
     const outcome = await first.run(plan);
     await Promise.all(helping);
@@ -118,9 +118,9 @@ export async function measure(
     for (const host of hosts) await host.stop();
     await checkEffects(database.pool, spec, outcome);
     const statements = options.profile ? await readStatements(database.pool, outcome.jobs) : undefined;
-    const cpu = difference(begun, ended);
-    const figures = await figuresOf(database.pool, spec, plan, outcome, cpu, memory);
-    return { ...figures, ...(statements && { statements }) };
+    const cpu = difference(atBegin, atEnd);
+    const measurement = await toMeasurement(database.pool, spec, plan, outcome, cpu, memory);
+    return { ...measurement, ...(statements && { statements }) };
   } catch (error) {
     throw new Error(`${spec.name}, ${plan.kind}: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
@@ -132,9 +132,9 @@ export async function measure(
   }
 }
 
-type Clocks = Measurement['cpu'];
+type CpuTimes = Measurement['cpu'];
 
-const difference = (from: Clocks, to: Clocks): Clocks => ({
+const difference = (from: CpuTimes, to: CpuTimes): CpuTimes => ({
   node: to.node - from.node,
   server: to.server - from.server,
   postgres: to.postgres - from.postgres,
@@ -146,41 +146,43 @@ async function checkEffects(
   { jobs, total, countDone }: Outcome,
 ): Promise<void> {
   const effects = await readEffects(pool);
-  // The floor has none, on purpose.
+  // The floor has no effects, on purpose.
   const none = effects.events === 0 && spec.settings['design'] === 'floor';
   const exact = effects.total === total && effects.events === jobs && effects.messages === jobs;
   if (countDone !== jobs || !(exact || none)) {
-    const seen = `${countDone} done, ${effects.events} events of ${effects.messages} messages, balances of ${effects.total}`;
-    throw new Error(`the effects are not exact: ${jobs} jobs with a total of ${total}, but ${seen}`);
+    const seen = `${countDone} done, ${effects.events} events for ${effects.messages} messages, and balances of ${effects.total}`;
+    throw new Error(
+      `the effects are wrong: expected ${jobs} jobs with a total of ${total}, but found ${seen}`,
+    );
   }
 }
 
-async function figuresOf(
+async function toMeasurement(
   pool: Pool,
   spec: SystemSpec,
   plan: Plan,
   outcome: Outcome,
-  cpu: Clocks,
+  cpu: CpuTimes,
   memory: number,
 ): Promise<Measurement> {
-  const { jobs, counted, countedMs, trips, overAt } = outcome;
-  const known = plan.kind === 'steady' || overAt !== undefined;
+  const { jobs, counted, countedMs, timings, finishedAt } = outcome;
+  const known = plan.kind === 'steady' || finishedAt !== undefined;
   const commits = known ? new Map<string, number>() : await readCommits(pool, spec);
-  const measuredJobs = counted ?? trips?.length ?? jobs;
+  const measuredJobs = counted ?? timings?.length ?? jobs;
   const perJob = (ms: number) => ms / measuredJobs;
-  const ends = overAt ?? trips?.map(({ id }) => commits.get(id) ?? Number.NaN) ?? [];
+  const ends = finishedAt ?? timings?.map(({ id }) => commits.get(id) ?? Number.NaN) ?? [];
   return {
     rate: counted === undefined ? drainRate(plan, [...commits.values()]) : (counted / countedMs!) * 1_000,
     cpu: { node: perJob(cpu.node), server: perJob(cpu.server), postgres: perJob(cpu.postgres) },
     latencies: {
-      fromCall: (trips ?? []).map(({ sentAt }, place) => ends[place]! - sentAt),
-      fromAnswer: (trips ?? []).map(({ acceptedAt }, place) => ends[place]! - acceptedAt),
+      fromCall: (timings ?? []).map(({ sentAt }, place) => ends[place]! - sentAt),
+      fromAnswer: (timings ?? []).map(({ acceptedAt }, place) => ends[place]! - acceptedAt),
     },
     memory,
   };
 }
 
-/** The dearest, without the bench's own. */
+/** Returns the most expensive statements, without those of the benchmark itself. */
 async function readStatements(pool: Pool, jobs: number): Promise<StatementCost[]> {
   const { rows } = await pool.query<StatementCost>(
     `select regexp_replace(query, '\\s+', ' ', 'g') as statement, calls::double precision / $1::integer as calls,
@@ -194,8 +196,8 @@ async function readStatements(pool: Pool, jobs: number): Promise<StatementCost[]
 }
 
 /**
- * When each event was committed, by Postgres's own record (track_commit_timestamp), in ms since the epoch; of a system that
- * is measured until its records are there, when they were noted.
+ * Returns when each event was committed, in ms since the epoch, according to Postgres (track_commit_timestamp). For a
+ * system that is measured until its commands have their workflows, returns when the workflows were noted in the entries.
  */
 async function readCommits(pool: Pool, spec: SystemSpec): Promise<Map<string, number>> {
   const inbox = await pool.query<{ there: boolean }>(
@@ -210,7 +212,7 @@ async function readCommits(pool: Pool, spec: SystemSpec): Promise<Map<string, nu
   return new Map(rows.map(({ id, at }) => [id, at]));
 }
 
-/** Without the beginning, when it wakes up, and the end, when not all of it has work. */
+/** Excludes the first 10 %, in which the system starts up, and the last 5 %, in which it is no longer fully loaded. */
 function drainRate(plan: Plan, commits: readonly number[]): number {
   if (plan.kind !== 'backlog' && plan.kind !== 'burst') return Number.NaN;
   const [from, to] = [0.1, 0.95];
@@ -229,7 +231,7 @@ async function createDatabase(serverUrl: string, name: string) {
     async drop() {
       await pool.end();
       await admin.query(`drop database ${escapeIdentifier(name)} with (force)`);
-      // Its dirty pages are not to be written in somebody else's measurement.
+      // Write dirty pages now, so that this does not happen during the next measurement.
       await admin.query('checkpoint');
       await admin.end();
     },
@@ -253,8 +255,8 @@ class Host {
     this.#spec = spec;
     const execArgv = ['--expose-gc', ...(profile ? ['--cpu-prof', `--cpu-prof-dir=${profile}`] : [])];
     this.#child = fork(spec.host, [], { execPath: spec.node, execArgv, stdio: ['ignore', 2, 2, 'ipc'] });
-    this.#child.on('message', (report: Report) => this.#hear(report));
-    this.#child.on('exit', (code, signal) => this.#fail(`its process ended with ${code ?? signal}`));
+    this.#child.on('message', (report: Report) => this.#handleReport(report));
+    this.#child.on('exit', (code, signal) => this.#fail(`the process ended with ${code ?? signal}`));
   }
 
   get pid(): number {
@@ -262,20 +264,20 @@ class Host {
   }
 
   async open(order: Order & { kind: 'open' }): Promise<void> {
-    const opened = await this.#ask(order, 'opened');
+    const opened = await this.#request(order, 'opened');
     this.servers = opened.servers;
   }
 
   async run(plan: Plan): Promise<Outcome> {
-    return (await this.#ask({ kind: 'run', plan }, 'over')).outcome;
+    return (await this.#request({ kind: 'run', plan }, 'over')).outcome;
   }
 
   async stop(): Promise<void> {
-    const tooLong = setTimeout(() => this.kill(), STOPPING_MS);
+    const killTimer = setTimeout(() => this.kill(), STOPPING_MS);
     const exited = new Promise((resolve) => this.#child.once('exit', resolve));
-    await this.#ask({ kind: 'stop' }, 'stopped');
+    await this.#request({ kind: 'stop' }, 'stopped');
     await exited;
-    clearTimeout(tooLong);
+    clearTimeout(killTimer);
   }
 
   kill(): void {
@@ -283,14 +285,14 @@ class Host {
     if (this.#child.exitCode === null) this.#child.kill('SIGKILL');
   }
 
-  #ask<Kind extends Report['kind']>(order: Order, kind: Kind): Promise<Report & { kind: Kind }> {
+  #request<Kind extends Report['kind']>(order: Order, kind: Kind): Promise<Report & { kind: Kind }> {
     return new Promise((resolve, reject) => {
       this.#expected = { kind, resolve: (report) => resolve(report as Report & { kind: Kind }), reject };
       this.#child.send(order);
     });
   }
 
-  #hear(report: Report): void {
+  #handleReport(report: Report): void {
     if (report.kind === 'begin') this.onBegin();
     else if (report.kind === 'end') this.onEnd();
     else if (report.kind === 'failed') this.#fail(report.error);

@@ -1,53 +1,54 @@
 /**
- * What the bench and the process of a measured system tell each other.
+ * The messages between the benchmark and the process of a measured system.
  *
  * @module
  */
-import type { Surroundings } from './system.ts';
+import type { SystemContext } from './system.ts';
 
 export type Plan =
-  /** So many in flight all the time: a new one is sent when one is over. Counted between warm-up and end. */
+  /** A constant number of jobs in flight: each finished job is replaced. Counts jobs between the warm-up and the end. */
   | { kind: 'steady'; inFlight: number; warmUpMs: number; measureMs: number }
-  /** All are sent before anybody works. */
+  /** All jobs are sent before the system starts to work. */
   | { kind: 'backlog'; jobs: number }
-  /** All are sent at once, while it works; before that it has warmed up. */
+  /** After a warm-up, all jobs are sent at once while the system works. */
   | { kind: 'burst'; jobs: number; warmUp: number }
-  /** One at a time, each when the last one is long over. */
+  /** One job at a time, with a gap after each. */
   | { kind: 'latency'; jobs: number; gapMs: number }
-  /** Works on what another process sends. */
+  /** Works on jobs that another process sends. */
   | { kind: 'help' };
 
-/** Of one job, in ms since the epoch. */
-export interface Trip {
+/** The times of one job, in ms since the epoch. */
+export interface JobTiming {
   id: string;
   sentAt: number;
   acceptedAt: number;
 }
 
 export interface Outcome {
-  /** Different jobs that were sent, all of them over. */
+  /** Number of different jobs that were sent. All of them have finished. */
   jobs: number;
   /** Sum of their amounts. */
   total: number;
-  /** steady: jobs that were over between warm-up and end, and its length. */
+  /** steady: number of jobs that finished between the warm-up and the end. */
   counted?: number;
+  /** steady: length of that period. */
   countedMs?: number;
-  /** latency: after some that do not count. */
-  trips?: Trip[];
-  /** latency, where the system knows better than the tables: when each was over. */
-  overAt?: number[];
-  /** What the system says of them. */
+  /** latency: the times of the jobs after the warm-up. */
+  timings?: JobTiming[];
+  /** latency: when each job finished, for systems that know this more exactly than the job's tables. */
+  finishedAt?: number[];
+  /** Number of finished jobs according to the system itself. */
   countDone: number;
 }
 
 export type Order =
-  | { kind: 'open'; module: string; surroundings: Omit<Surroundings, 'done'> }
+  | { kind: 'open'; module: string; context: Omit<SystemContext, 'done'> }
   | { kind: 'run'; plan: Plan }
   | { kind: 'stop' };
 
 export type Report =
   | { kind: 'opened'; servers: number[] }
-  /** The CPU between the two is the measurement's. */
+  /** The CPU time between `begin` and `end` is measured. */
   | { kind: 'begin' }
   | { kind: 'end' }
   | { kind: 'over'; outcome: Outcome }

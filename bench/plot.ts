@@ -1,5 +1,5 @@
 /**
- * A picture of the rates: one bar a system, the groups below each other, as SVG.
+ * An SVG chart of the rates, with one bar per system and one section per group.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const VALUE = 70;
 const ROW = 26;
 const TITLE = 40;
 const MARGIN = 12;
-/** Groups whose figure is commands a second. */
+/** Groups that are measured in commands per second. */
 const PLOTTED: readonly Group[] = ['lanes', 'express', 'workers', 'history'];
 
 interface Bar {
@@ -23,25 +23,25 @@ interface Bar {
   ours: boolean;
 }
 
-/** The groups that were measured; each has a scale of its own, from 0. */
+/** Draws the measured groups. Each group has its own scale, which starts at 0. */
 export function renderPlot(cases: readonly Case[], results: Results): string {
   const groups = PLOTTED.flatMap((group) => {
     const bars = cases.filter((item) => item.group === group).flatMap((item) => barOf(item, results));
-    return bars.length === 0 ? [] : [{ title: `${TITLES[group]}: commands a second`, bars }];
+    return bars.length === 0 ? [] : [{ title: `${TITLES[group]}: commands per second`, bars }];
   });
   let top = MARGIN;
   const parts: string[] = [];
   for (const { title, bars } of groups) {
     parts.push(text(MARGIN, top + 20, title, 'font-weight="600"'));
     top += TITLE;
-    const most = Math.max(...bars.map(({ rate }) => rate));
+    const maximum = Math.max(...bars.map(({ rate }) => rate));
     for (const bar of bars.toSorted((a, b) => b.rate - a.rate)) {
-      parts.push(draw(bar, most, top));
+      parts.push(draw(bar, maximum, top));
       top += ROW;
     }
     top += MARGIN;
   }
-  // Its own background: a page may be dark.
+  // The chart has its own background, because the page may be dark.
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${top}" viewBox="0 0 ${WIDTH} ${top}" font-family="sans-serif" font-size="13" fill="#1f2328">
 <rect width="100%" height="100%" fill="#ffffff"/>
 ${parts.join('\n')}
@@ -54,8 +54,8 @@ function barOf({ id, label, spec }: Case, results: Results): Bar[] {
   return Number.isNaN(rate) ? [] : [{ label, rate, ours: spec.name.startsWith('temporal-inbox') }];
 }
 
-function draw({ label, rate, ours }: Bar, most: number, top: number): string {
-  const length = ((WIDTH - LABEL - VALUE - 2 * MARGIN) * rate) / most;
+function draw({ label, rate, ours }: Bar, maximum: number, top: number): string {
+  const length = ((WIDTH - LABEL - VALUE - 2 * MARGIN) * rate) / maximum;
   const left = MARGIN + LABEL;
   const middle = top + ROW / 2 + 4;
   return [

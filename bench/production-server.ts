@@ -1,6 +1,6 @@
 /**
- * A production-shaped Temporal: its real server, all four services in one process, with its stores in Postgres. Built with
- * Go once, into the cache where the development server's CLI is.
+ * A Temporal server set up as in production: the real server, with all four services in one process and its stores in
+ * Postgres. It is built with Go once and stored in the cache folder of the development server's CLI.
  *
  * @module
  */
@@ -21,9 +21,9 @@ import type { Supervised } from '../src/dev/process/supervise.ts';
 import { waitUntilReady } from '../src/dev/temporal/ready.ts';
 
 export interface ProductionServerOptions {
-  /** A superuser's; Temporal's two databases are made beside this one, and left there. */
+  /** The URL of a superuser. Temporal's two databases are created on the same Postgres server and not deleted. */
   databaseUrl: string;
-  /** Registered as Keyword. */
+  /** Names of search attributes, which are registered with type Keyword. */
   searchAttributes: string[];
   log: Log;
 }
@@ -52,7 +52,7 @@ export async function startProductionServer(options: ProductionServerOptions): P
     const running = await supervise({
       command: server,
       args: ['--root', folder, '--config', 'config', '--env', 'bench', 'start'],
-      env: withoutTemporal(),
+      env: envWithoutTemporal(),
       cwd: folder,
       logFile: join(folder, 'server.log'),
       removeWhenOrphaned: [folder],
@@ -72,7 +72,9 @@ export async function startProductionServer(options: ProductionServerOptions): P
     } catch (error) {
       const log = await running.readLog();
       await stop();
-      throw new Error(`Temporal's server did not start; the end of its log:\n${log}`, { cause: error });
+      throw new Error(`Temporal's server did not start; the last lines of its log:\n${log}`, {
+        cause: error,
+      });
     }
     return { address: `${LOOPBACK}:${port}`, pid: running.pid, stop };
   } catch (error) {
@@ -81,7 +83,7 @@ export async function startProductionServer(options: ProductionServerOptions): P
   }
 }
 
-/** `go install` names a program after its folder. */
+/** Builds the program if it is not cached. `go install` names a program after its source folder. */
 async function findProgram(name: string, source: string, log: Log): Promise<string> {
   const target = join(defaultCacheDir(), `temporal-server-${VERSION}`, name);
   const program = {
@@ -94,7 +96,7 @@ async function findProgram(name: string, source: string, log: Log): Promise<stri
   return target;
 }
 
-function withoutTemporal(): NodeJS.ProcessEnv {
+function envWithoutTemporal(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_')));
 }
 
@@ -102,14 +104,14 @@ async function makeStore(tool: string, database: URL, name: string, schema: stri
   const connection = ['--ep', database.hostname, '--port', database.port, '--user', database.username];
   const run = (...args: string[]) =>
     promisify(execFile)(tool, [...connection, '--plugin', 'postgres12', '--db', name, ...args], {
-      env: { ...withoutTemporal(), SQL_PASSWORD: decodeURIComponent(database.password) },
+      env: { ...envWithoutTemporal(), SQL_PASSWORD: decodeURIComponent(database.password) },
     });
   await run('create-database');
   await run('setup-schema', '-v', '0.0');
   await run('update-schema', '--schema-name', schema);
 }
 
-/** Temporal keeps ports of its services in a smallint. */
+/** Chooses a port below 32,768, because Temporal stores its services' ports as smallint. */
 async function chooseLowPort(): Promise<number> {
   for (;;) {
     const wanted = 20_000 + Math.floor(Math.random() * 10_000);
@@ -117,7 +119,7 @@ async function chooseLowPort(): Promise<number> {
   }
 }
 
-/** The parts of the server's own template that are needed, with the pool sizes of its Docker image. */
+/** Writes the required parts of the server's own config template, with the pool sizes of its Docker image. */
 async function writeConfig(folder: string, database: URL, port: number): Promise<void> {
   const store = (databaseName: string, maxConns: number) => ({
     sql: {
@@ -164,26 +166,27 @@ async function writeConfig(folder: string, database: URL, port: number): Promise
     publicClient: { hostPort: `${LOOPBACK}:${port}` },
     dynamicConfigClient: { filepath: join(folder, 'dynamic.yaml'), pollInterval: '60s' },
   };
-  // As the docs say for the inbox's queue; here every measurement has one of its own.
+  // The docs recommend this for the inbox's task queue. Here it applies to all, because each measurement has its own task
+  // queue.
   const dynamic = Object.fromEntries(
     ['matching.numTaskqueueReadPartitions', 'matching.numTaskqueueWritePartitions'].map((key) => [
       key,
       [{ value: 1 }],
     ]),
   );
-  // It holds a password; the folder is ours alone.
+  // The config contains a password. Only the current user can read the folder.
   await mkdir(join(folder, 'config'));
   await writeFile(join(folder, 'config', 'bench.yaml'), stringify(config));
   await writeFile(join(folder, 'dynamic.yaml'), stringify(dynamic));
 }
 
-/** Answers as soon as the frontend does; the namespace is in every cache some seconds later, which others wait for. */
+/** Resolves as soon as the frontend has registered the namespace. `waitUntilReady` then waits until all caches have it. */
 async function registerNamespace(server: Supervised, port: number): Promise<void> {
   const connection = Connection.lazy({ address: `${LOOPBACK}:${port}` });
-  const giveUp = Date.now() + START_TIMEOUT_MS;
+  const deadline = Date.now() + START_TIMEOUT_MS;
   try {
     for (;;) {
-      if (server.exit) throw new Error(`it ended with ${describeExit(server.exit)}`);
+      if (server.exit) throw new Error(`the server ended with ${describeExit(server.exit)}`);
       try {
         return await connection.withDeadline(Date.now() + 5_000, async () => {
           await connection.workflowService.registerNamespace({
@@ -193,7 +196,7 @@ async function registerNamespace(server: Supervised, port: number): Promise<void
         });
       } catch (error) {
         if (/already exists/i.test(String(error))) return;
-        if (Date.now() > giveUp) throw error;
+        if (Date.now() > deadline) throw error;
         await sleep(200);
       }
     }

@@ -1,5 +1,5 @@
 /**
- * Tables of what was measured, and the ratios that the project promises.
+ * Tables of the measurements, and the ratios for which the project has goals.
  *
  * @module
  */
@@ -7,15 +7,15 @@ import type { Case, Group } from './cases.ts';
 import type { Measurement } from './measure.ts';
 import { median, quantile } from './statistics.ts';
 
-/** By the case's id, one for each round. */
+/** The measurements of each case by its id, one per round. */
 export type Results = Map<string, Measurement[]>;
 
 export const TITLES: Record<Group, string> = {
-  lanes: 'One workflow a command',
+  lanes: 'One workflow per command',
   express: 'Express commands, and other systems',
-  latency: 'One at a time',
+  latency: 'One command at a time',
   workers: 'Several workers, draining a backlog',
-  history: 'A table with a past, draining a backlog',
+  history: 'A large table, draining a backlog',
   memory: 'Memory of the worker',
 };
 
@@ -24,123 +24,147 @@ interface Goal {
   of: string;
   to: string | readonly string[];
   figure: 'rate' | 'fromCall' | 'fromCommit' | 'memory' | 'cpu';
-  wanted: { least: number } | { most: number };
+  target: { atLeast: number } | { atMost: number };
 }
 
 const PEERS = ['graphile', 'pgboss', 'dbos', 'restate'];
 
 const GOALS: readonly Goal[] = [
-  { text: 'sent (A), steady / floor', of: 'a-steady', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
-  { text: 'sent (A), backlog / floor', of: 'a-backlog', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
-  { text: 'sent (A), burst / steady', of: 'a-burst', to: 'a-steady', figure: 'rate', wanted: { least: 0.9 } },
+  { text: 'sent (A), steady / floor', of: 'a-steady', to: 'floor', figure: 'rate', target: { atLeast: 0.9 } },
+  {
+    text: 'sent (A), backlog / floor',
+    of: 'a-backlog',
+    to: 'floor',
+    figure: 'rate',
+    target: { atLeast: 0.9 },
+  },
+  {
+    text: 'sent (A), burst / steady',
+    of: 'a-burst',
+    to: 'a-steady',
+    figure: 'rate',
+    target: { atLeast: 0.9 },
+  },
   {
     text: 'recorded (A), steady / floor',
     of: 'r-steady',
     to: 'floor',
     figure: 'rate',
-    wanted: { least: 0.9 },
+    target: { atLeast: 0.9 },
   },
   {
     text: 'recorded (A), backlog / floor',
     of: 'r-backlog',
     to: 'floor',
     figure: 'rate',
-    wanted: { least: 0.9 },
+    target: { atLeast: 0.9 },
   },
   {
     text: 'recorded (A), burst / steady',
     of: 'r-burst',
     to: 'r-steady',
     figure: 'rate',
-    wanted: { least: 0.9 },
+    target: { atLeast: 0.9 },
   },
   {
     text: 'recorded (A) / three activities',
     of: 'r-steady',
     to: 'three',
     figure: 'rate',
-    wanted: { least: 5 },
+    target: { atLeast: 5 },
   },
   {
     text: 'latency, recorded (A), COMMIT to Completed / floor, start to end',
     of: 'r-latency',
     to: 'floor-latency',
     figure: 'fromCommit',
-    wanted: { most: 1.5 },
+    target: { atMost: 1.5 },
   },
-  { text: 'started (B) / floor', of: 'b-steady', to: 'floor', figure: 'rate', wanted: { least: 0.9 } },
-  { text: 'sent (A) / three activities', of: 'a-steady', to: 'three', figure: 'rate', wanted: { least: 5 } },
+  { text: 'started (B) / floor', of: 'b-steady', to: 'floor', figure: 'rate', target: { atLeast: 0.9 } },
+  {
+    text: 'sent (A) / three activities',
+    of: 'a-steady',
+    to: 'three',
+    figure: 'rate',
+    target: { atLeast: 5 },
+  },
   {
     text: 'latency, sent (A), COMMIT to Completed / floor, start to end',
     of: 'a-latency',
     to: 'floor-latency',
     figure: 'fromCommit',
-    wanted: { most: 1.5 },
+    target: { atMost: 1.5 },
   },
-  { text: 'express / best of the others', of: 'express', to: PEERS, figure: 'rate', wanted: { least: 1.5 } },
-  { text: 'express / hand-written', of: 'express', to: 'hand', figure: 'rate', wanted: { least: 0.4 } },
+  {
+    text: 'express / best of the others',
+    of: 'express',
+    to: PEERS,
+    figure: 'rate',
+    target: { atLeast: 1.5 },
+  },
+  { text: 'express / hand-written', of: 'express', to: 'hand', figure: 'rate', target: { atLeast: 0.4 } },
   {
     text: 'latency, express / graphile-worker',
     of: 'express-latency',
     to: 'graphile-latency',
     figure: 'fromCall',
-    wanted: { most: 1 },
+    target: { atMost: 1 },
   },
   {
-    text: 'workflow lane, CPU of node, 2 workers / 1',
+    text: 'workflow mode, CPU of node, 2 workers / 1',
     of: 'a-2',
     to: 'a-1',
     figure: 'cpu',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
   {
-    text: 'workflow lane, CPU of node, 4 workers / 1',
+    text: 'workflow mode, CPU of node, 4 workers / 1',
     of: 'a-4',
     to: 'a-1',
     figure: 'cpu',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
   {
     text: 'express, CPU of node, 2 workers / 1',
     of: 'express-2',
     to: 'express-1',
     figure: 'cpu',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
   {
     text: 'express, CPU of node, 4 workers / 1',
     of: 'express-4',
     to: 'express-1',
     figure: 'cpu',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
   {
-    text: 'workflow lane, large table / empty',
+    text: 'workflow mode, large table / empty',
     of: 'a-full',
     to: 'a-empty',
     figure: 'rate',
-    wanted: { least: 0.95 },
+    target: { atLeast: 0.95 },
   },
   {
     text: 'express, large table / empty',
     of: 'express-full',
     to: 'express-empty',
     figure: 'rate',
-    wanted: { least: 0.95 },
+    target: { atLeast: 0.95 },
   },
   {
-    text: 'workflow lane, memory at the end / after 10,000',
+    text: 'workflow mode, memory at the end / after 10,000',
     of: 'a-memory-late',
     to: 'a-memory-early',
     figure: 'memory',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
   {
     text: 'express, memory at the end / after 10,000',
     of: 'express-memory-late',
     to: 'express-memory-early',
     figure: 'memory',
-    wanted: { most: 1.1 },
+    target: { atMost: 1.1 },
   },
 ];
 
@@ -161,12 +185,12 @@ function figure(measured: Measurement, which: Goal['figure'], sender: boolean): 
     case 'fromCall':
       return median(latencies.fromCall);
     case 'fromCommit':
-      // A workflow that is started eagerly has no COMMIT before it: its call is where its way begins.
+      // A workflow that is started directly has no COMMIT before it, so its time is measured from the call.
       return median(sender ? latencies.fromAnswer : latencies.fromCall);
   }
 }
 
-/** In Markdown. */
+/** Returns the report as Markdown. */
 export function renderReport(cases: readonly Case[], results: Results): string {
   const groups = [...new Set(cases.map(({ group }) => group))];
   const tables = groups.map((group) =>
@@ -182,8 +206,8 @@ export function renderReport(cases: readonly Case[], results: Results): string {
 function renderGroup(group: Group, cases: readonly Case[], results: Results): string {
   const head =
     group === 'latency'
-      ? '| system | from the call, median ms | p99 | from its answer, median ms | p99 |\n| --- | --- | --- | --- | --- |'
-      : '| system | commands/s | CPU ms a command: node | server | Postgres | memory MB |\n| --- | --- | --- | --- | --- | --- |';
+      ? '| system | from the call to send, median ms | p99 | from its answer, median ms | p99 |\n| --- | --- | --- | --- | --- |'
+      : '| system | commands/s | CPU ms per command: node | server | Postgres | memory MB |\n| --- | --- | --- | --- | --- | --- |';
   const rows = cases.map(({ id, label }) => {
     const measured = results.get(id) ?? [];
     const cells = group === 'latency' ? latencyCells(measured) : rateCells(measured);
@@ -225,13 +249,13 @@ function latencyCells(measured: readonly Measurement[]): string[] {
   );
 }
 
-/** A goal's ratio in each round; the median of them counts. */
+/** Returns the goal's ratio in each round. The median decides whether the goal is met. */
 export function ratiosOf(goal: Goal, results: Results): number[] {
-  const above = results.get(goal.of) ?? [];
-  const below = [goal.to].flat().map((id) => results.get(id) ?? []);
-  if (below.every((measured) => measured.length === 0)) return [];
-  return above.map((measured, round) => {
-    const others = below.flatMap((rounds) =>
+  const numerators = results.get(goal.of) ?? [];
+  const denominators = [goal.to].flat().map((id) => results.get(id) ?? []);
+  if (denominators.every((measured) => measured.length === 0)) return [];
+  return numerators.map((measured, round) => {
+    const others = denominators.flatMap((rounds) =>
       rounds[round] ? [figure(rounds[round], goal.figure, false)] : [],
     );
     return figure(measured, goal.figure, true) / Math.max(...others);
@@ -243,11 +267,11 @@ function renderGoals(results: Results): string {
     const ratios = ratiosOf(goal, results);
     if (ratios.length === 0) return [];
     const middle = median(ratios);
-    const wanted = 'least' in goal.wanted ? `>= ${goal.wanted.least}` : `<= ${goal.wanted.most}`;
-    const met = 'least' in goal.wanted ? middle >= goal.wanted.least : middle <= goal.wanted.most;
+    const target = 'atLeast' in goal.target ? `>= ${goal.target.atLeast}` : `<= ${goal.target.atMost}`;
+    const met = 'atLeast' in goal.target ? middle >= goal.target.atLeast : middle <= goal.target.atMost;
     const rounds = ratios.map((ratio) => ratio.toFixed(2)).join(', ');
-    return [`| ${goal.text} | ${middle.toFixed(2)} | ${rounds} | ${wanted} | ${met ? 'met' : 'missed'} |`];
+    return [`| ${goal.text} | ${middle.toFixed(2)} | ${rounds} | ${target} | ${met ? 'met' : 'missed'} |`];
   });
   if (rows.length === 0) return '';
-  return `### Ratios\n\n| what | median | rounds | goal | |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
+  return `### Ratios\n\n| ratio | median | rounds | goal | |\n| --- | --- | --- | --- | --- |\n${rows.join('\n')}\n`;
 }

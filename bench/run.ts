@@ -1,6 +1,6 @@
 /**
- * `npm run bench`: the lanes of temporal-inbox beside the floor of Temporal, the obvious design and other queues, on real
- * servers, one after the other in interleaved rounds.
+ * `npm run bench`: compares temporal-inbox in its three modes with an empty Temporal workflow (the floor), with the obvious
+ * Temporal design, and with other queues. All cases run on real servers, one after the other, in interleaved rounds.
  *
  * @module
  */
@@ -37,48 +37,52 @@ interface Options {
   profile?: string;
 }
 
-const say = (line: string) => void process.stderr.write(`${line}\n`);
+const printLine = (line: string) => void process.stderr.write(`${line}\n`);
 const list = (text: string) => text.split(',');
 const DEFAULT_GROUPS: Group[] = ['lanes', 'express', 'latency'];
 
 const program = new Command('bench')
-  .description('measures temporal-inbox beside the floor, the obvious design and other queues')
-  .option('--quick', 'under 3 minutes: short and once, so only roughly right')
-  .option('--rounds <n>', 'rounds; every case once in each', Number, 3)
-  .option('--only <groups>', `of ${GROUPS.join(', ')}`, list, DEFAULT_GROUPS)
-  .option('--cases <ids>', 'only these cases', list, [])
-  .option('--no-peers', 'without other systems (they are installed by npm below bench/peers)')
+  .description('compares temporal-inbox with an empty workflow, the obvious Temporal design and other queues')
+  .option('--quick', 'one short round in under 3 minutes; the results are only approximate')
+  .option('--rounds <n>', 'number of rounds; each round measures every case once', Number, 3)
+  .option('--only <groups>', `only these groups: ${GROUPS.join(', ')}`, list, DEFAULT_GROUPS)
+  .option('--cases <ids>', 'only these cases, in any group', list, [])
+  .option('--no-peers', 'skip other systems (otherwise npm installs them in bench/peers)')
   .addOption(
     new Option(
       '--server <kind>',
-      "Temporal's server, where TEMPORAL_ADDRESS is not set; production: its server on Postgres",
+      'the Temporal server to start if TEMPORAL_ADDRESS is not set; production: the real server with its data in Postgres',
     )
       .choices(['embedded', 'production'])
       .default('embedded'),
   )
-  .option('--history <n>', 'Completed entries of the large table', Number, 10_000_000)
-  .option('--memory <n>', 'commands before memory is measured the second time', Number, 100_000)
+  .option('--history <n>', 'number of Completed entries in the large table', Number, 10_000_000)
+  .option('--memory <n>', 'number of commands before the second memory measurement', Number, 100_000)
   .option(
     '--set <name=value>',
-    'a setting of the workers, such as INBOX_CONCURRENCY=64',
+    'a setting for the workers, such as INBOX_CONCURRENCY=64 (repeatable)',
     (text, all: string[]) => [...all, text],
     [],
   )
   .option(
     '--profile <folder>',
-    'CPU profiles of Node into it, and what each statement costs Postgres; slows both down',
+    'write CPU profiles of Node into this folder, and print the cost of each SQL statement; slows down both',
   )
-  .option('--json <file>', 'write all measurements to it')
-  .option('--from <files>', 'measure nothing: report what --json has written, of several runs together', list)
-  .option('--docs', 'write tables and plot into docs/performance.md');
+  .option('--json <file>', 'write all measurements to this file')
+  .option(
+    '--from <files>',
+    'measure nothing; report the measurements in these files, written by --json',
+    list,
+  )
+  .option('--docs', 'write the tables and the plot to docs/performance.md');
 
-/** DATABASE_URL is left alone on purpose: a bench is not to be run in anybody's database. */
+/** Always starts its own Postgres. DATABASE_URL is ignored, so that the benchmark never runs in an existing database. */
 async function startServers({ server, profile }: Options): Promise<Servers & { stop(): Promise<void> }> {
   const postgres = await startPostgresServer({
     settings: {
       track_commit_timestamp: 'on',
       shared_buffers: '512MB',
-      // A checkpoint in the middle would be somebody's bad luck.
+      // A checkpoint during a measurement would distort its result.
       max_wal_size: '8GB',
       checkpoint_timeout: '30min',
       ...(profile && {
@@ -116,29 +120,30 @@ async function startServers({ server, profile }: Options): Promise<Servers & { s
 
 async function startTemporal(kind: Options['server'], databaseUrl: string) {
   const searchAttributes = Object.values(SEARCH_ATTRIBUTES);
-  if (kind === 'embedded') return startTemporalServer({ searchAttributes, uiPort: null, log: say });
-  return startProductionServer({ databaseUrl, searchAttributes, log: say });
+  if (kind === 'embedded') return startTemporalServer({ searchAttributes, uiPort: null, log: printLine });
+  return startProductionServer({ databaseUrl, searchAttributes, log: printLine });
 }
 
 function installPeers(): void {
   if (peersAreInstalled()) return;
-  say('installing the other systems below bench/peers, once');
+  printLine('installing the other systems in bench/peers (only once)');
   const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
     cwd: PEERS_FOLDER,
     stdio: ['ignore', 2, 2],
   });
   if (status !== 0)
-    throw new Error('npm ci failed in bench/peers; run it by hand, or measure with --no-peers');
+    throw new Error('npm ci failed in bench/peers; run it manually, or run the benchmark with --no-peers');
 }
 
-function choose(options: Options): Case[] {
+function selectCases(options: Options): Case[] {
   const settings = Object.fromEntries(options.set.map((text) => text.split('=', 2) as [string, string]));
   const all = makeCases({ ...options, quick: options.quick === true, settings });
   const chosen =
     options.cases.length > 0
       ? all.filter(({ id }) => options.cases.includes(id))
       : all.filter(({ group }) => options.only.includes(group));
-  if (chosen.length === 0) throw new Error(`no such case; there are: ${all.map(({ id }) => id).join(', ')}`);
+  if (chosen.length === 0)
+    throw new Error(`no case selected; the cases are: ${all.map(({ id }) => id).join(', ')}`);
   return chosen;
 }
 
@@ -150,35 +155,35 @@ async function measureAll(
 ): Promise<Results> {
   const results: Results = new Map(cases.map(({ id }) => [id, []]));
   for (let round = 0; round < rounds; round += 1) {
-    // Each round begins with another one: what comes first has it cooler, or warmer.
+    // Each round starts with a different case, because the position in a round can influence a result.
     const shift = Math.floor((cases.length * round) / rounds);
     for (const item of [...cases.slice(shift), ...cases.slice(0, shift)]) {
       const options = { ...item.options, ...(profile && { profile }) };
       const measured = await measure(servers, item.spec, item.plan, options);
       results.get(item.id)!.push(measured);
-      say(`round ${round + 1} of ${rounds}: ${item.label}: ${shortly(measured)}`);
-      for (const cost of measured.statements ?? []) say(costOf(cost));
+      printLine(`round ${round + 1} of ${rounds}: ${item.label}: ${describeMeasurement(measured)}`);
+      for (const cost of measured.statements ?? []) printLine(describeCost(cost));
     }
   }
   return results;
 }
 
-function shortly({ rate, cpu, latencies, memory }: Measurement): string {
+function describeMeasurement({ rate, cpu, latencies, memory }: Measurement): string {
   const { median } = summarize(latencies.fromCall);
   const speed = Number.isNaN(rate) ? `${median.toFixed(2)} ms` : `${rate.toFixed(0)}/s`;
   const ms = [cpu.node, cpu.server, cpu.postgres].map((value) => value.toFixed(2)).join(' / ');
   return `${speed}, CPU ms ${ms}, ${memory.toFixed(0)} MB`;
 }
 
-function costOf({ statement, calls, planMs, executeMs }: StatementCost): string {
+function describeCost({ statement, calls, planMs, executeMs }: StatementCost): string {
   const figures = [calls.toFixed(2), planMs.toFixed(3), executeMs.toFixed(3)].join(' ');
-  return `  calls, ms to plan, ms to execute: ${figures}  ${statement.slice(0, 110)}`;
+  return `  calls, planning ms, execution ms: ${figures}  ${statement.slice(0, 110)}`;
 }
 
 async function run(options: Options): Promise<{ cases: readonly Case[]; results: Results }> {
   if (options.from) return readMeasurements(options.from);
   if (options.peers) installPeers();
-  const cases = choose(options);
+  const cases = selectCases(options);
   const servers = await startServers(options);
   try {
     const rounds = options.quick ? 1 : options.rounds;
@@ -188,14 +193,14 @@ async function run(options: Options): Promise<{ cases: readonly Case[]; results:
   }
 }
 
-/** JSON has no NaN. */
-const revived = (_key: string, value: unknown) => (value === null ? Number.NaN : value);
+/** Restores NaN, which JSON.stringify writes as null. */
+const reviveNaN = (_key: string, value: unknown) => (value === null ? Number.NaN : value);
 
 async function readMeasurements(files: readonly string[]) {
   const cases: Case[] = [];
   const results: Results = new Map();
   for (const file of files) {
-    const saved = JSON.parse(await readFile(file, 'utf8'), revived) as {
+    const saved = JSON.parse(await readFile(file, 'utf8'), reviveNaN) as {
       cases: Case[];
       results: Record<string, Measurement[]>;
     };

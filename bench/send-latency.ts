@@ -1,6 +1,7 @@
 /**
- * How long a command takes from its sender's COMMIT to Completed, beside the same command started with an ordinary
- * Temporal client; and how long one lies whose NOTIFY got lost. One at a time, interleaved, on servers of its own.
+ * Measures the time from the sender's COMMIT until a command is Completed, and compares it with the same command started
+ * by an ordinary Temporal client. Also measures how long a command waits if its NOTIFY is lost. Commands run one at a
+ * time, interleaved, on separate servers.
  *
  *     node dist/bench/send-latency.js [rounds]
  *
@@ -19,7 +20,7 @@ import { createLog } from '../src/platform/log.ts';
 import { migrate } from '../src/store/migrate.ts';
 import { parseMessage } from '../src/sending/accept-messages.ts';
 import { insertPendingEntries } from '../src/store/inserts.ts';
-import { Settlements } from '../src/sending/result-waiter.ts';
+import { ResultWaiter } from '../src/sending/result-waiter.ts';
 import { createInboxWorker } from '../src/worker.ts';
 
 const ROUNDS = Number(process.argv[2] ?? 100);
@@ -55,12 +56,12 @@ const worker = await createInboxWorker({
   log,
 });
 const running = worker.run();
-const settlements = new Settlements(pool, pool, log);
+const settlements = new ResultWaiter(pool, pool, log);
 settlements.start();
 
 const sent: number[] = [];
 const started: number[] = [];
-const unheard: number[] = [];
+const notifyLost: number[] = [];
 const never = new AbortController().signal;
 
 for (let round = 0; round < ROUNDS + 10; round += 1) {
@@ -72,11 +73,11 @@ for (let round = 0; round < ROUNDS + 10; round += 1) {
     }),
   );
   const viaTemporal = await startWithClient();
-  // The first ones open connections and warm up the worker.
+  // The first rounds open connections and warm up the worker.
   if (round < 10) continue;
   sent.push(viaPostgres);
   started.push(viaTemporal);
-  if (round % 5 === 0) unheard.push(await afterCommit(sendUnheard));
+  if (round % 5 === 0) notifyLost.push(await afterCommit(sendWithoutNotify));
 }
 report();
 
@@ -99,17 +100,17 @@ async function afterCommit(send: (messageId: string) => Promise<{ id: string }>)
 }
 
 async function startWithClient(): Promise<number> {
-  const begun = performance.now();
+  const startedAt = performance.now();
   await client.workflow.execute('handleCommand', {
     workflowId: randomUUID(),
     taskQueue: TASK_QUEUE,
     args: [{ commandType: 'Touch', payload: {} }],
   });
-  return performance.now() - begun;
+  return performance.now() - startedAt;
 }
 
-/** As if the NOTIFY had got lost: the row, and no word of it. */
-async function sendUnheard(messageId: string): Promise<{ id: string }> {
+/** Inserts the row without a NOTIFY, as if it had been lost. */
+async function sendWithoutNotify(messageId: string): Promise<{ id: string }> {
   const { rows } = await pool.query<{ id: string }>(
     `insert into inbox.entries (message_id, command_type, payload, fingerprint, reply_to)
      values ($1, 'Touch', '{}', inbox.fingerprint('Touch', '{}'), $2) returning id`,
@@ -123,7 +124,7 @@ function report(): void {
     `${what.padEnd(44)} median ${median(values).toFixed(1)} ms, p90 ${quantile(values, 0.9).toFixed(1)} ms, n ${values.length}\n`;
   process.stdout.write(line("sender's COMMIT to Completed", sent));
   process.stdout.write(line('ordinary Temporal client, start to result', started));
-  process.stdout.write(line('the same as the first, its NOTIFY lost', unheard));
+  process.stdout.write(line("sender's COMMIT to Completed, NOTIFY lost", notifyLost));
   process.stdout.write(`ratio of the first two medians: ${(median(sent) / median(started)).toFixed(2)}\n`);
 }
 

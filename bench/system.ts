@@ -1,58 +1,58 @@
 /**
- * What every measured system has to offer. Each runs in a process of its own (`host.ts`), sender and worker in one, with a
- * database of its own on the same Postgres.
+ * The interface of a measured system. Each system runs in its own process (`host.ts`), which is both sender and worker,
+ * and has its own database on the same Postgres server.
  *
- * The job is the same everywhere: accept a command once by its id; then, in one Postgres transaction, add its amount to an
- * account, write one outbox event, and mark it done.
+ * The job is the same for all systems: accept a command once by its id; then, in one Postgres transaction, add its amount
+ * to an account, write one outbox event, and mark the command as done.
  *
  * @module
  */
 
 export interface Job {
-  /** The command's id: accepted once, however often it is sent. */
+  /** The command's id. The command is accepted once, no matter how often it is sent. */
   id: string;
   /** From 1 to {@link ACCOUNTS}. */
   account: number;
   amount: number;
 }
 
-export interface Surroundings {
-  /** A database of this system's own, with the tables of `tables.ts` in it. */
+export interface SystemContext {
+  /** A database for this system only, with the tables of `tables.ts`. */
   databaseUrl: string;
-  /** `host:port` of Temporal; its namespace has the inbox's search attributes. */
+  /** `host:port` of Temporal. Its namespace has the inbox's search attributes. */
   temporalAddress: string;
-  /** Of this run alone. */
+  /** A task queue for this measurement only. */
   taskQueue: string;
-  /** A folder that is deleted afterwards. */
+  /** A folder that is deleted after the measurement. */
   folder: string;
-  /** Jobs in flight at most, for those who like to know. */
+  /** Maximum number of jobs in flight, for systems that size their pools by it. */
   inFlight: number;
-  /** Extra settings of one measurement, such as the number of an inbox's slots. */
+  /** Additional settings of one measurement, such as the number of the inbox's slots. */
   settings: Record<string, string>;
   /**
-   * To be called once for each job that is over, as soon as this process knows: its transaction was committed, or its
-   * handler has returned where nobody tells of the commit.
+   * The system calls this once for each finished job, as soon as its process knows that the transaction has committed. If
+   * the system does not report the commit, it calls this when the handler returns.
    */
   done: (id: string) => void;
 }
 
 export interface System {
-  /** Makes what it needs in the database, and connects. Nothing is worked on before {@link Running.work}. */
-  open(surroundings: Surroundings): Promise<Running>;
+  /** Creates the system's tables and connects. The system does not work on jobs before {@link RunningSystem.work}. */
+  open(context: SystemContext): Promise<RunningSystem>;
 }
 
-export interface Running {
-  /** Resolves when the job was accepted for good. The same id again is no error, and has no effect. */
+export interface RunningSystem {
+  /** Resolves when the job is durably accepted. Sending the same id again is not an error and has no effect. */
   send(job: Job): Promise<void>;
-  /** Many at once, in the quickest way that the system offers. Only for systems that are measured with a burst. */
+  /** Sends many jobs in the fastest way that the system offers. Only needed for systems that are measured with a burst. */
   sendAll?(jobs: Job[]): Promise<void>;
-  /** Resolves when jobs are being worked on. */
+  /** Resolves when the system works on jobs. */
   work(): Promise<void>;
-  /** When each was over, as ms since the epoch, for systems that leave no trace in the job's tables. */
-  overAt?(ids: readonly string[]): Promise<number[]>;
-  /** Process ids of servers that it started for itself, for the CPU they take. */
+  /** Returns when each job finished, in ms since the epoch, for systems that write nothing to the job's tables. */
+  finishedAt?(ids: readonly string[]): Promise<number[]>;
+  /** Process ids of servers that the system started for itself. Their CPU time is measured. */
   servers?: number[];
-  /** Jobs that the system itself says are done, after {@link work} has settled them. Checked against what was sent. */
+  /** Returns the number of finished jobs according to the system itself. It must equal the number of jobs that were sent. */
   countDone(): Promise<number>;
   stop(): Promise<void>;
 }

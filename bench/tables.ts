@@ -1,6 +1,6 @@
 /**
- * The tables of the job, the same for every system. The outbox has the columns and indexes of `inbox.outbox`, so that an
- * event costs the same everywhere; the inbox writes to its own.
+ * The tables of the job, the same for every system. The outbox has the same columns and indexes as `inbox.outbox`, so
+ * that an event costs the same in every system. temporal-inbox writes to `inbox.outbox` itself.
  *
  * @module
  */
@@ -26,16 +26,16 @@ export async function createTables(pool: Pool): Promise<void> {
     create table public.handled (id text primary key);`);
 }
 
-/** The account's part of the job. */
+/** Adds the job's amount to its account. */
 export const ADD_TO_ACCOUNT = 'update accounts set balance = balance + $2 where id = $1';
 
-/** The event's. */
+/** Inserts the job's outbox event. */
 export const WRITE_EVENT = `insert into outbox (aggregatetype, aggregateid, type, payload, message_id)
   values ('account', $1, 'AmountAdded', $2, $3)`;
 
 /**
- * "Marked done", for systems whose own mark is not part of the job's transaction: this makes sure that a job which is run
- * twice has one effect. 0 rows: it was handled before.
+ * Marks the job as done, for systems that do this outside the job's transaction. A job that runs twice then still takes
+ * effect only once: if no row is inserted, the job was handled before.
  */
 export const MARK_HANDLED = 'insert into handled (id) values ($1) on conflict do nothing';
 
@@ -43,11 +43,11 @@ export interface Effects {
   /** Sum of all balances. */
   total: number;
   events: number;
-  /** Messages that have an event. */
+  /** Number of messages with at least one event. */
   messages: number;
 }
 
-/** What the jobs have left behind. */
+/** Reads the effects of all jobs. */
 export async function readEffects(pool: Pool): Promise<Effects> {
   const inbox = await pool.query<{ there: boolean }>(
     `select to_regclass('inbox.outbox') is not null as there`,

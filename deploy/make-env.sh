@@ -1,12 +1,12 @@
 #!/bin/sh
-# Writes .env beside docker-compose.yml: .env.example with a random password for each that is empty. Only its owner can read
-# it. One that is there already stays as it is: its passwords are those of the database.
+# Copies .env.example to .env, next to docker-compose.yml, and replaces each empty password with a random one. Only the
+# owner can read the file. An existing .env is not changed, because the database was created with its passwords.
 set -eu
 umask 077
 cd "$(dirname "$0")/.."
 
 if [ -e .env ] || [ -L .env ]; then
-  echo ".env is there already, and was not changed" >&2
+  echo ".env already exists and was not changed" >&2
   exit 1
 fi
 unfinished=$(mktemp .env.XXXXXX)
@@ -18,4 +18,4 @@ while IFS= read -r line; do
   printf '%s\n' "$line"
 done <.env.example >"$unfinished"
 mv "$unfinished" .env
-echo ".env has new passwords; next: docker compose up --detach --build --wait" >&2
+echo ".env was created with new passwords; next: docker compose up --detach --build --wait" >&2

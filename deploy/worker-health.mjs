@@ -1,9 +1,10 @@
 /**
- * Exit 0 when a worker on this host polls the task queue, 1 otherwise: the health check of the worker's container,
- * which has neither curl nor an HTTP port.
+ * The health check of the worker's container, which has neither curl nor an HTTP port. Exits with 0 if a worker on this
+ * host polls the task queue, otherwise with 1.
  *
- * It asks Temporal, not the process: what counts is that work would be taken. Temporal forgets a poller five minutes
- * after it last called, and a poll lasts a minute at most, so a poller counts for 90 seconds here.
+ * The check queries Temporal instead of the process, because a worker is healthy only if it receives work. Temporal lists
+ * a poller for five minutes after its last poll, and a poll lasts at most a minute, so a poller counts only for 90
+ * seconds here.
  *
  * @module
  */
@@ -28,7 +29,7 @@ async function pollersOnThisHost() {
         taskQueueType: WORKFLOW_TASKS,
       }),
     );
-    // The SDK's default identity is pid@hostname; a container's hostname is its own.
+    // The SDK's default identity is pid@hostname, and each container has its own hostname.
     return pollers.filter(
       ({ identity, lastAccessTime }) =>
         identity.includes(hostname()) &&

@@ -1,4 +1,4 @@
-/** The end of a build, after the compiler: see src/temporal/workflow-bundle.ts. */
+/** The last step of a build, after the compiler. See src/temporal/workflow-bundle.ts. */
 import { buildWorkflowBundle } from '../dist/src/temporal/workflow-bundle.js';
 
 await buildWorkflowBundle();

@@ -1,9 +1,9 @@
 /**
- * `npm run --silent sbom`: lists the packages that a worker is made of, as CycloneDX JSON on stdout. npm's own command does it,
- * from the lock file, so nothing has to be installed.
+ * `npm run --silent sbom`: prints a worker's dependencies as CycloneDX JSON on stdout. It runs npm's own command on the lock
+ * file, so no packages need to be installed.
  *
- * It runs on a copy of the lock file without the packages for development: `npm sbom --omit=dev` leaves out all that they share
- * with a worker, too (https://github.com/npm/cli/issues/7909).
+ * npm gets a copy of the lock file without development packages, because `npm sbom --omit=dev` also omits the packages that
+ * development packages share with a worker (https://github.com/npm/cli/issues/7909).
  */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ for (const [path, { dev }] of Object.entries(lock.packages)) if (dev) delete loc
 
 const temporary = mkdtempSync(join(tmpdir(), 'temporal-inbox-sbom-'));
 try {
-  // npm names the project after its folder.
+  // npm uses the folder's name as the project's name.
   const folder = join(temporary, manifest.name);
   mkdirSync(folder);
   writeFileSync(join(folder, 'package.json'), JSON.stringify(manifest));

@@ -1,6 +1,7 @@
 /**
- * `npm start` and `npm test` run this first: packages, build, embedded servers. Only what is missing or out of date is
- * done, so that a second run is quick and quiet. No dependencies: it runs before there are any.
+ * `npm start` and `npm test` run this first. It installs packages, builds, and prepares the embedded servers. It runs
+ * only steps whose results are missing or out of date, so that a second run is fast and prints nothing. It has no
+ * dependencies, because it runs before any are installed.
  */
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -12,10 +13,10 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OLDEST_NODE = [20, 3];
 const STAMP = join(ROOT, 'node_modules', '.temporal-inbox-setup');
 const HIDDEN_LOCK = join(ROOT, 'node_modules', '.package-lock.json');
-/** A step that took less has nothing to report. */
+/** A step that takes less time than this is not reported. */
 const QUIET_MS = 2_000;
 
-/** Something that the reader can do something about; a stack would only hide it. */
+/** An error that the user can fix. Its stack is not printed, because it would hide the message. */
 class SetupError extends Error {}
 
 try {
@@ -33,7 +34,7 @@ function checkNode() {
   const [oldestMajor, oldestMinor] = OLDEST_NODE;
   if (major > oldestMajor || (major === oldestMajor && minor >= oldestMinor)) return;
   throw new SetupError(
-    `this is Node ${process.versions.node}; ${OLDEST_NODE.join('.')} or newer is needed (https://nodejs.org)`,
+    `this is Node ${process.versions.node}; install Node ${OLDEST_NODE.join('.')} or newer (https://nodejs.org)`,
   );
 }
 
@@ -41,23 +42,23 @@ async function installPackages() {
   const wanted = describeLock();
   if (readOrNull(STAMP) === wanted) return;
   if (!installedByHand()) {
-    // An install that is interrupted from here on leaves nothing that looks complete.
+    // Remove these first, so that an interrupted install is not mistaken for a complete one.
     rmSync(STAMP, { force: true });
     rmSync(HIDDEN_LOCK, { force: true });
-    // Development packages are needed also where NODE_ENV is production; so are the optional ones, which are binaries.
+    // Install development packages even if NODE_ENV is production, and the optional packages, which contain binaries.
     const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund'];
     await step('installing packages (npm ci)', npm(args), { announce: true });
   }
   writeFileSync(STAMP, wanted);
 }
 
-/** Binary packages differ between systems: a folder shared with a container is out of date there. */
+/** Binary packages differ between systems, so a folder that is shared with a container is out of date in the container. */
 function describeLock() {
   const hash = createHash('sha256').update(readFileSync(join(ROOT, 'package-lock.json')));
   return `${hash.digest('hex')} ${process.platform}-${process.arch}\n`;
 }
 
-/** npm notes at the end of an install what it has put there; a complete note is as good as our stamp. */
+/** At the end of an install, npm records the installed packages. If the record is complete, no installation is needed. */
 function installedByHand() {
   const installed = JSON.parse(readOrNull(HIDDEN_LOCK) ?? '{"packages":{}}').packages;
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8'));
@@ -74,7 +75,7 @@ function readOrNull(path) {
 }
 
 function runsHere({ os, cpu, libc }) {
-  // Which C library this is, is npm's secret; it installs one of the two, and either will do.
+  // This script cannot tell which C library npm detected. npm installs the package for one of the two, and either is fine.
   return libc === undefined && fits(os, process.platform) && fits(cpu, process.arch);
 }
 
@@ -85,7 +86,7 @@ function fits(list, name) {
 
 function npm(args) {
   const cli = process.env.npm_execpath;
-  // Under `npm start` this is the npm that runs us; another package manager's would not know `ci`.
+  // Under `npm start`, npm_execpath is the running npm. Other package managers set it too, but they do not support `ci`.
   if (cli && /npm-cli\.[cm]?js$/.test(cli)) return { command: process.execPath, args: [cli, ...args] };
   return { command: 'npm', args, shell: process.platform === 'win32' };
 }
@@ -97,7 +98,7 @@ async function build() {
   removeStale(new Set(sources), outputs);
   const built = new Set(outputs);
   if (!sources.every((source) => built.has(join('dist', source.replace(/\.ts$/, '.js'))))) {
-    // The compiler believes its notes and would not write again what was deleted.
+    // The compiler trusts its build info and would not write deleted files again.
     rmSync(join(ROOT, 'dist', '.tsbuildinfo'), { force: true });
   }
   const compiler = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
@@ -106,7 +107,7 @@ async function build() {
   await step('bundling the workflows', { command: process.execPath, args: [bundler] });
 }
 
-/** The output of a source that has gone would still be run as a test, or be imported. */
+/** Removes the output of deleted source files. It could otherwise still be imported or run as a test. */
 function removeStale(sources, outputs) {
   for (const output of outputs) {
     const source = output.slice('dist/'.length).replace(/(\.d\.ts|\.js|\.js\.map)$/, '.ts');
@@ -124,32 +125,32 @@ function listFiles(folder) {
 
 async function prepareServers() {
   const args = [join(ROOT, 'dist', 'src', 'dev', 'prepare.js')];
-  await step('preparing the embedded servers', { command: process.execPath, args }, { speaks: true });
+  await step('preparing the embedded servers', { command: process.execPath, args }, { showOutput: true });
 }
 
 /**
- * Runs a command to its end and shows that it is alive. Its output is shown when it fails, or at once when it speaks
- * for itself.
+ * Runs a command and shows that it is still running. Its output is printed if it fails. With `showOutput`, the command
+ * prints directly.
  */
-async function step(what, { command, args, shell = false }, { announce = false, speaks = false } = {}) {
+async function step(what, { command, args, shell = false }, { announce = false, showOutput = false } = {}) {
   const started = performance.now();
   const seconds = () => ((performance.now() - started) / 1000).toFixed(1);
-  const terminal = process.stderr.isTTY && !speaks;
+  const terminal = process.stderr.isTTY && !showOutput;
   if (announce && !terminal) console.error(`${what} …`);
   const alive = () => {
     if (terminal) process.stderr.write(`\r\u001B[K${what} … ${Math.round(seconds())} s`);
-    else if (!speaks) console.error(`${what} … ${Math.round(seconds())} s`);
+    else if (!showOutput) console.error(`${what} … ${Math.round(seconds())} s`);
   };
   const timer = setInterval(alive, terminal ? 2_000 : 15_000);
-  const { failure, output } = await run(command, args, shell, speaks);
+  const { failure, output } = await run(command, args, shell, showOutput);
   clearInterval(timer);
   if (terminal) process.stderr.write('\r\u001B[K');
   if (failure !== null) throw new SetupError(`${output}${what} failed after ${seconds()} s: ${failure}`);
   if (announce || performance.now() - started > QUIET_MS) console.error(`${what}: done in ${seconds()} s`);
 }
 
-async function run(command, args, shell, speaks) {
-  const output = speaks ? 'inherit' : 'pipe';
+async function run(command, args, shell, showOutput) {
+  const output = showOutput ? 'inherit' : 'pipe';
   const child = spawn(command, args, { cwd: ROOT, shell, stdio: ['ignore', output, output] });
   const chunks = [];
   child.stdout?.on('data', (chunk) => chunks.push(chunk));

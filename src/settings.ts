@@ -1,5 +1,5 @@
 /**
- * Settings from the environment, and those that are passed in code: checked once, with the same limits.
+ * Settings from the environment and from code. Both are validated once, with the same limits.
  *
  * @module
  */
@@ -15,35 +15,35 @@ import type { WebhookSettings } from './alerts/webhook-settings.ts';
 
 export interface InboxSettings {
   taskQueue: string;
-  /** Limit of a payload and of a result, in bytes of its jsonb's text. */
+  /** Size limit of a payload and of a result, in bytes of its jsonb's text. */
   maxPayloadBytes: number;
-  /** First attempts at the same time in one worker. */
+  /** First attempts that one worker runs at the same time. */
   concurrency: number;
-  /** First attempts of express commands at the same time in one worker. */
+  /** First attempts of express commands that one worker runs at the same time. */
   expressConcurrency: number;
-  /** Retries and long-running attempts at the same time in one worker. */
+  /** Retries and long-running attempts that one worker runs at the same time. */
   retryConcurrency: number;
-  /** How long attempts in flight may go on after SIGTERM, in ms. */
+  /** How long attempts in flight may continue after SIGTERM, in ms. */
   shutdownGraceMs: number;
-  /** How long the event loop of a supervised worker may stand still before it is killed, in ms; 0 is for ever. */
+  /** How long the event loop of a supervised worker may block before the worker is killed, in ms; 0 turns this off. */
   watchdogMs: number;
-  /** Where alerts of dead letters are posted to; null is nowhere. */
+  /** Where dead-letter alerts are posted; null for no webhook. */
   webhook: WebhookSettings | null;
-  /** How long further dead letters of a failure group are gathered after an alert, in ms. */
+  /** How long further dead letters of a failure group are collected after an alert, in ms. */
   alertWindowMs: number;
-  /** How long an alert is tried before it is given up, in ms. */
+  /** How long the delivery of an alert is retried, in ms. */
   alertGiveUpMs: number;
 }
 
-const whole = (fallback: number, max: number) =>
+const wholeNumber = (fallback: number, max: number) =>
   z.coerce
-    .number('is no number')
-    .int('is no whole number')
+    .number('is not a number')
+    .int('is not a whole number')
     .min(1, 'is below 1')
     .max(max, `is above ${max}`)
     .default(fallback);
 
-/** A duration in text, in ms. */
+/** A duration as text, converted to ms. */
 const duration = (fallback: string, minMs: number, maxMs: number, problem: string) =>
   z
     .string()
@@ -55,19 +55,19 @@ const duration = (fallback: string, minMs: number, maxMs: number, problem: strin
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-const known = z.object({
+const variables = z.object({
   INBOX_TASK_QUEUE: z
     .string()
     .min(1, 'is empty')
     .max(200, 'is longer than 200 characters')
     .default(DEFAULT_TASK_QUEUE),
-  // Temporal refuses 2 MB, so more than 1 MiB of payload would get stuck on its way.
-  INBOX_MAX_PAYLOAD_BYTES: whole(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
-  INBOX_CONCURRENCY: whole(32, 1_000),
-  INBOX_EXPRESS_CONCURRENCY: whole(32, 1_000),
-  INBOX_RETRY_CONCURRENCY: whole(16, 1_000),
-  INBOX_SHUTDOWN_GRACE: duration('20s', 0, HOUR_MS, 'is no duration of at most an hour, such as 20s'),
-  // Three times what Temporal gives an attempt without a heartbeat, and more than the longest garbage collection pause.
+  // Temporal refuses payloads of 2 MB, so anything over 1 MiB could get stuck on its way.
+  INBOX_MAX_PAYLOAD_BYTES: wholeNumber(DEFAULT_MAX_PAYLOAD_BYTES, DEFAULT_MAX_PAYLOAD_BYTES),
+  INBOX_CONCURRENCY: wholeNumber(32, 1_000),
+  INBOX_EXPRESS_CONCURRENCY: wholeNumber(32, 1_000),
+  INBOX_RETRY_CONCURRENCY: wholeNumber(16, 1_000),
+  INBOX_SHUTDOWN_GRACE: duration('20s', 0, HOUR_MS, 'is not a duration of at most an hour, such as 20s'),
+  // Three times as long as Temporal lets an attempt run without a heartbeat, and longer than any garbage collection pause.
   INBOX_WATCHDOG: z
     .string()
     .default('30s')
@@ -77,20 +77,20 @@ const known = z.object({
       'is neither 0 (off) nor a duration between 2s and an hour, such as 30s',
     )
     .transform(Number),
-  // Set to nothing, as a Compose file does, is not set.
+  // Compose sets variables to the empty string, which counts as not set.
   INBOX_ALERT_URL: z.string().optional(),
   INBOX_ALERT_SECRET: z.string().optional(),
   INBOX_ALERT_ALLOW_HTTP: z.enum(['true', 'false', ''], 'is neither true nor false').default('false'),
-  INBOX_ALERT_WINDOW: duration('1m', 0, DAY_MS, 'is no duration of at most a day, such as 1m'),
+  INBOX_ALERT_WINDOW: duration('1m', 0, DAY_MS, 'is not a duration of at most a day, such as 1m'),
   INBOX_ALERT_GIVE_UP: duration(
     '3d',
     60_000,
     30 * DAY_MS,
-    'is no duration between a minute and 30 days, such as 3d',
+    'is not a duration between a minute and 30 days, such as 3d',
   ),
 });
 
-const environmentSettings = known
+const environmentSettings = variables
   .superRefine((values, context) => {
     const webhook = webhookOf(values);
     for (const [variable, message] of webhook ? webhookProblems(webhook) : [])
@@ -101,15 +101,15 @@ const environmentSettings = known
     return { ...values, webhook: webhook ? parseWebhook(webhook) : null };
   });
 
-function webhookOf(values: z.output<typeof known>) {
+function webhookOf(values: z.output<typeof variables>) {
   const { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: secret, INBOX_ALERT_ALLOW_HTTP: allowHttp } = values;
   return url ? { url, secret, allowHttp: allowHttp === 'true' } : null;
 }
 
-/** What must not be repeated in an error's message. */
+/** Variables whose values must not appear in an error message. */
 const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
 
-/** @throws ConfigurationError naming every variable that is wrong */
+/** @throws ConfigurationError naming every invalid variable */
 export function readSettings(env: Environment = process.env): InboxSettings {
   const values = readVariables(env, /^INBOX_/);
   const parsed = environmentSettings.safeParse(values);
@@ -136,18 +136,18 @@ export function readSettings(env: Environment = process.env): InboxSettings {
   };
 }
 
-const wholeIfSet = (min: number, max: number) => {
+const optionalWholeNumber = (min: number, max: number) => {
   const problem = `must be a whole number from ${min} to ${max}`;
   return z.int(problem).min(min, problem).max(max, problem).optional();
 };
 
 const settingsInCode = z.strictObject({
   taskQueue: z.string('must be text').min(1, 'is empty').max(200, 'is longer than 200 characters').optional(),
-  maxPayloadBytes: wholeIfSet(1, DEFAULT_MAX_PAYLOAD_BYTES),
-  concurrency: wholeIfSet(1, 1_000),
-  expressConcurrency: wholeIfSet(1, 1_000),
-  retryConcurrency: wholeIfSet(1, 1_000),
-  shutdownGraceMs: wholeIfSet(0, HOUR_MS),
+  maxPayloadBytes: optionalWholeNumber(1, DEFAULT_MAX_PAYLOAD_BYTES),
+  concurrency: optionalWholeNumber(1, 1_000),
+  expressConcurrency: optionalWholeNumber(1, 1_000),
+  retryConcurrency: optionalWholeNumber(1, 1_000),
+  shutdownGraceMs: optionalWholeNumber(0, HOUR_MS),
   watchdogMs: z
     .int('must be 0 (off) or a whole number from 2000 to 3600000')
     .refine(
@@ -158,7 +158,7 @@ const settingsInCode = z.strictObject({
   webhook: z
     .strictObject({ url: z.string('must be text'), secrets: z.array(z.string('must be text')) })
     .superRefine(({ url, secrets }, context) => {
-      // Code may choose http, which the environment must allow explicitly.
+      // Code may use http freely; the environment must allow it explicitly.
       for (const [variable, message] of webhookProblems({ url, secret: secrets.join(' '), allowHttp: true }))
         context.addIssue({
           code: 'custom',
@@ -168,15 +168,16 @@ const settingsInCode = z.strictObject({
     })
     .nullable()
     .optional(),
-  alertWindowMs: wholeIfSet(0, DAY_MS),
-  // Shorter than the environment allows: tests do not wait a minute.
-  alertGiveUpMs: wholeIfSet(1, 30 * DAY_MS),
+  alertWindowMs: optionalWholeNumber(0, DAY_MS),
+  // Shorter values than in the environment are allowed, so that tests need not wait a minute.
+  alertGiveUpMs: optionalWholeNumber(1, 30 * DAY_MS),
 });
 
 /**
- * The settings that are set, checked. Undefined is not set.
+ * Validates the settings and returns those that are not undefined.
  *
- * @throws ConfigurationError naming every one that is wrong, or not known; never with a value of the webhook, which is secret
+ * @throws ConfigurationError naming every invalid or unknown setting; it never contains the webhook's values, which are
+ *   secret
  */
 export function checkSettings(settings: Partial<InboxSettings> | undefined): Partial<InboxSettings> {
   const parsed = settingsInCode.safeParse(settings ?? {});
@@ -197,7 +198,7 @@ function describe(issue: z.core.$ZodIssue, settings: unknown): string[] {
   return [`${place}${shown} ${issue.message}`];
 }
 
-/** JSON has no NaN. */
+/** JSON cannot represent NaN. */
 function show(value: unknown): string {
   return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }

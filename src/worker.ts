@@ -1,5 +1,5 @@
 /**
- * Puts everything together: pools, activities, workflows, and an end in good order.
+ * Creates a worker: its pools, activities, workflows and background loops, and an orderly shutdown.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { Worker } from '@temporalio/worker';
 import type { NativeConnection } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { createExpressAttempt } from './attempts/express-attempt.ts';
-import { ALERTS_AT_ONCE } from '../activities/alert.ts';
+import { MAX_CONCURRENT_ALERTS } from '../activities/alert.ts';
 import { AttemptSlots } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
 import type { DeadLetterHook } from './core/alert.ts';
@@ -23,11 +23,11 @@ import { readSettings } from './settings.ts';
 import { readDirectUrl } from './platform/postgres-url.ts';
 import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './platform/connection-settings.ts';
 import { createPool } from './platform/postgres.ts';
-import { ExpressLane } from './dispatch/express-runner.ts';
-import { LiveAttributes } from './temporal/live-search-attributes.ts';
+import { ExpressRunner } from './dispatch/express-runner.ts';
+import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
 import { createLog } from './platform/log.ts';
 import { checkSchema } from './store/migrate.ts';
-import { keepPlans } from './dispatch/plan-refresh.ts';
+import { replanOnGrowth } from './dispatch/plan-refresh.ts';
 import { createReconciler } from './dispatch/reconciler.ts';
 import { Recorder } from './dispatch/recorder.ts';
 import { createRegistry } from './commands/registry.ts';
@@ -43,20 +43,20 @@ import { WorkerPresence } from './dispatch/worker-presence.ts';
 
 export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
-  /** Postgres, with the inbox's schema in it. */
+  /** A Postgres database that contains the inbox's schema. */
   databaseUrl: string;
   /**
-   * The same database without a pooler in transaction mode, for LISTEN. Default INBOX_DIRECT_URL; null for none, then
+   * A URL of the same database without a transaction-mode pooler, for LISTEN. Default INBOX_DIRECT_URL. Null for none: then
    * `databaseUrl` is used.
    */
   directUrl?: string | null;
   connection: NativeConnection;
   /** Temporal's namespace. Default `default`. */
   namespace?: string;
-  /** What differs from the environment's settings. */
+  /** Settings that override those from the environment. */
   settings?: Partial<InboxSettings>;
   log?: CommandLog;
-  /** Told of dead letters, at least once; beside the webhook of the settings, where there is one. */
+  /** Called with dead letters, at least once each, in addition to the webhook if one is configured. */
   onDeadLetter?: DeadLetterHook;
   /** Shown with every failed attempt, to tell releases apart. */
   buildId?: string;
@@ -64,23 +64,26 @@ export interface InboxWorkerOptions {
 
 export interface InboxWorker {
   /**
-   * Works until {@link shutdown} or, where the process installed Temporal's Runtime with signals, SIGTERM or SIGINT.
-   * Attempts in flight may finish within the grace time; then it closes its connections to Postgres.
+   * Runs until {@link shutdown} is called or, if the process installed Temporal's Runtime with signals, until SIGTERM or
+   * SIGINT. Attempts in flight may finish within the grace time. Then the worker closes its connections to Postgres.
    *
-   * @throws WorkerEndedError when it was called before, or after the worker's end; what made the worker fail
+   * @throws WorkerEndedError if it was called before, or after the worker's end; the error that made the worker fail
    */
   run(): Promise<void>;
-  /** Begins the end, which {@link run} waits for. Before `run`, it releases what the worker holds. Calling it again does nothing. */
+  /**
+   * Starts the shutdown; {@link run} resolves when it is complete. Before `run`, it releases the worker. May be called
+   * again.
+   */
   shutdown(): void;
-  /** Shuts the worker down, and resolves when it has released its connections, also if it never ran. */
+  /** Shuts the worker down. Resolves when the worker has closed its connections, even if it never ran. */
   close(): Promise<void>;
 }
 
 /**
- * A worker for these commands. The caller owns the Temporal connection and closes it after `run` has ended.
+ * Creates a worker for these commands. The caller owns the Temporal connection and closes it after `run` has ended.
  *
- * @throws SchemaError when the database was not migrated, InvalidCommandError for commands that make no sense,
- *   ConfigurationError for settings that do not
+ * @throws SchemaError if the database was not migrated; InvalidCommandError for invalid commands;
+ *   ConfigurationError for invalid settings
  */
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
   const settings = { ...readSettings(), ...checkSettings(options.settings) };
@@ -91,14 +94,14 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   try {
     await checkSchema(pools.records);
     const inbox = await readInboxId(pools.records);
-    const searchAttributes = new LiveAttributes({ connection: options.connection, namespace, log });
+    const searchAttributes = new LiveSearchAttributes({ connection: options.connection, namespace, log });
     await searchAttributes.look();
     const shutdown = new AbortController();
-    // One listener for each attempt in flight: many, and no leak.
+    // Each attempt in flight adds a listener. There may be many, which is not a leak.
     setMaxListeners(0, shutdown.signal);
     const identity = workerIdentity(inbox);
     const starter = {
-      // Of the worker's own connection: only so can a start be eager.
+      // Uses the worker's own connection, because only then can a workflow start be eager.
       client: new Client({ connection: options.connection, namespace }),
       taskQueue: settings.taskQueue,
       inbox,
@@ -121,7 +124,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const commands = [...registry.values()];
     const types = commands.map(({ type }) => type);
     const recorder = new Recorder({ ...starter, pool: pools.claims, types, atOnce: settings.concurrency });
-    const express = new ExpressLane({
+    const express = new ExpressRunner({
       ...starter,
       types: commands.filter(({ express: isExpress }) => isExpress).map(({ type }) => type),
       recordedTypes: commands.filter(({ recorded }) => recorded).map(({ type }) => type),
@@ -177,7 +180,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
           slots: new AttemptSlots({
             first: firstSlots,
             other: new TypeSlots(settings.retryConcurrency, registry.size),
-            places: placesToWait(settings),
+            places: maxWaitingAttempts(settings),
           }),
           attemptBegan: (messageId) => relay.attemptBegan(messageId),
           attemptEnded: (messageId) => relay.attemptEnded(messageId),
@@ -186,13 +189,13 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       ),
       ...slots(settings),
       shutdownGraceTime: settings.shutdownGraceMs,
-      // After the grace time attempts are cancelled and recorded as failed; this is for those that do not listen.
+      // After the grace time, attempts are canceled and recorded as failed. This limit is for handlers that ignore that.
       shutdownForceTime: settings.shutdownGraceMs + 10_000,
     });
     return new WorkerLife({
       worker,
       loops: [
-        // The relay ends when the last attempt has; until then there may be something to record.
+        // The relay ends after the last attempt; until then, there may be something to record.
         { run: () => relay.run().finally(() => recorder.stop()), stop: () => relay.stop() },
         // Ends after the relay.
         { run: () => recorder.run(), stop: () => {} },
@@ -204,7 +207,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       shutdownBegun: () => relay.stop(),
       graceMs: settings.shutdownGraceMs,
       cancelAttempts: shutdown,
-      started: () => keepPlans([pools.looks, pools.claims, pools.attempts], pools.records),
+      started: () => replanOnGrowth([pools.looks, pools.claims, pools.attempts], pools.records),
       release: () => closePools(pools),
       log,
     });
@@ -220,10 +223,10 @@ const OWN_QUERY_TIMEOUT_MS = 20_000;
 
 function createPools(connectionString: string, settings: InboxSettings): Pools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
-  // The two lanes share: seldom are both full, and then one waits for the other.
+  // First attempts of both kinds share these connections. They rarely use all of them at once; then one waits for the other.
   const attempts = Math.max(settings.concurrency, settings.expressConcurrency) + settings.retryConcurrency;
-  // Behind a pooler that gives each of our connections one of its few, attempts must not take them all.
-  const few = { max: Math.max(2, Math.ceil(attempts / 8)), min: 1 };
+  // A pooler may have few connections to Postgres, and attempts must not take them all.
+  const smallPool = { max: Math.max(2, Math.ceil(attempts / 8)), min: 1 };
   return {
     attempts: createPool({
       connectionString,
@@ -233,12 +236,17 @@ function createPools(connectionString: string, settings: InboxSettings): Pools {
       settings: ATTEMPT_SETTINGS,
       settingsFor: 'transaction',
     }),
-    // The relay's: finding work must not wait for claims that wait for somebody's transaction. It looks once at a time, and with one
-    // connection it meets a network that went silent only once.
+    // For the relay's queries: a query for new work must not wait behind a claim that waits for another transaction. The
+    // relay runs one query at a time, and with a single connection it hits a network that no longer answers only once.
     looks: createPool({ ...own, max: 1, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
-    // A claim takes a fraction of a millisecond of its connection, an attempt all of it.
-    claims: createPool({ ...own, ...few, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
-    records: createPool({ ...own, ...few, applicationName: 'inbox records', settings: RECORD_SETTINGS }),
+    // A claim uses its connection for a fraction of a millisecond, an attempt for its whole duration.
+    claims: createPool({ ...own, ...smallPool, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
+    records: createPool({
+      ...own,
+      ...smallPool,
+      applicationName: 'inbox records',
+      settings: RECORD_SETTINGS,
+    }),
   };
 }
 
@@ -246,24 +254,24 @@ async function closePools(pools: Pools): Promise<void> {
   await Promise.all(Object.values(pools).map((pool) => pool.end()));
 }
 
-/** First attempts that may wait for a slot within the worker. */
-function placesToWait({ concurrency }: InboxSettings): number {
+/** Maximum number of first attempts that may wait for a slot within the worker. */
+function maxWaitingAttempts({ concurrency }: InboxSettings): number {
   return Math.max(4, Math.ceil(concurrency / 2));
 }
 
 /**
- * Local activities run inside workflow tasks, at most (workflow-task slots - sticky pollers) at a time, so there are
- * more of those than first attempts; and a workflow that falls out of the cache while its local activity runs has to
- * start over, so the cache holds more than both.
+ * Local activities run inside workflow tasks, at most (workflow-task slots - sticky pollers) at a time, so there must be
+ * more workflow-task slots than first attempts. A workflow that is evicted from the cache while its local activity runs has
+ * to start over, so the cache holds more workflows than both.
  */
 function slots(settings: InboxSettings) {
-  const waiting = placesToWait(settings);
+  const waiting = maxWaitingAttempts(settings);
   const workflowTasks = (settings.concurrency + waiting) * 2 + 50;
   return {
     maxConcurrentLocalActivityExecutions: settings.concurrency + waiting,
-    // Attempts that run, also first ones that were put off; what operators do, and alerts.
+    // Running attempts, including postponed first attempts; operator requests; and alerts.
     maxConcurrentActivityTaskExecutions:
-      settings.concurrency + settings.retryConcurrency + 4 + ALERTS_AT_ONCE,
+      settings.concurrency + settings.retryConcurrency + 4 + MAX_CONCURRENT_ALERTS,
     maxConcurrentWorkflowTaskExecutions: workflowTasks,
     maxCachedWorkflows: Math.max(1_000, workflowTasks * 2),
   };

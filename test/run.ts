@@ -1,6 +1,6 @@
 /**
- * `npm test`: all test files, against servers of their own, or those that DATABASE_URL and TEMPORAL_ADDRESS name.
- * Arguments choose files by a part of their path: `npm test -- dead-letters`.
+ * `npm test` runs all test files, against servers that it starts or those that DATABASE_URL and TEMPORAL_ADDRESS name.
+ * Arguments select files by a part of their path: `npm test -- dead-letters`.
  *
  * @module
  */
@@ -13,9 +13,9 @@ import { startServers } from '../src/dev/servers.ts';
 import { findNatsServer } from './support/nats-binary.ts';
 import { planTestProcesses } from './support/test-processes.ts';
 
-/** Of one process. None takes nearly as long; one that hangs must not hold back the results of the others. */
+/** The limit for one process. None takes nearly as long; one that hangs must not delay the results of the others. */
 const TEST_TIMEOUT_MS = 480_000;
-/** Processes at a time. More than the cores: many tests wait for timeouts and for what they killed to come back. */
+/** Concurrent processes. More than the cores, because many tests wait for timeouts or for a killed process to recover. */
 const CONCURRENCY = 5;
 
 const root = fileURLToPath(new URL('.', import.meta.url));
@@ -27,7 +27,7 @@ const files = readdirSync(root, { recursive: true, encoding: 'utf8' })
   .map((file) => join(root, file));
 
 if (files.length === 0) {
-  console.error(`no test file has ${wanted.join(' or ')} in its path`);
+  console.error(`no test file has a path that contains ${wanted.join(' or ')}`);
   process.exitCode = 1;
 } else {
   process.exitCode = await runTests();
@@ -35,13 +35,13 @@ if (files.length === 0) {
 
 async function runTests(): Promise<number> {
   if (files.some((file) => file.includes('outbox'))) {
-    // A build takes longer than a test may; where none is to be had, the tests that need it say so.
+    // Building nats-server takes longer than a test may take. If it cannot be built, the tests that need it say so.
     await findNatsServer({ log: (line) => console.error(line) }).catch(() => {});
   }
-  // Temporal is written in Go and uses about a fifth of all CPU time: with this it collects garbage less often.
+  // Temporal uses about a fifth of all CPU time. It is written in Go, and this setting makes it collect garbage less often.
   process.env['GOGC'] ??= '400';
   const servers = await startServers({
-    // The workers and senders of all processes together need more than the 300 of a development server.
+    // The workers and senders of all processes together need more than the 300 connections of a development server.
     postgresSettings: { max_connections: '1000' },
     log: (line) => console.error(line),
   });
@@ -60,9 +60,10 @@ async function runTests(): Promise<number> {
         ...process.env,
         DATABASE_URL: servers.databaseUrl,
         TEMPORAL_ADDRESS: servers.temporalAddress,
-        // A process that lives for seconds spends a tenth of its time on collecting young objects: give them more room.
+        // A process that lives for seconds spends a tenth of its time on collecting young objects; more memory for them
+        // helps.
         NODE_OPTIONS: `--max-semi-space-size=32 ${process.env['NODE_OPTIONS'] ?? ''}`.trim(),
-        // Names and numbers in messages are compared as they are.
+        // Tests compare messages, so names and numbers in them must not be colored.
         NO_COLOR: '1',
       },
     });

@@ -1,5 +1,5 @@
 /**
- * What a person sees of a campaign in Temporal: summaries on the timeline, and current details with the lines to type.
+ * What people see of a campaign in Temporal: summaries on the timeline, and current details with the commands to run.
  *
  * @module
  */
@@ -7,40 +7,40 @@ import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
 import {
   bar,
   failureShare,
-  figuresText,
+  progressText,
   grouped,
   isCanary,
-  itemsLeft,
+  countRemaining,
   percent,
-  settledOf,
+  countSettled,
 } from '../src/core/campaign.ts';
 import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import { inlineText, summaryLine } from '../src/core/markdown.ts';
 import type { CampaignChangeInput } from '../src/core/activity-messages.ts';
 import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
 
-export class CampaignStory {
+export class CampaignDisplay {
   #refusal = '';
 
-  roundSummary(look: CampaignSnapshot): string {
-    const { canary, judged, total } = look;
+  roundSummary(snapshot: CampaignSnapshot): string {
+    const { canary, judged, total } = snapshot;
     const share = `${failureShare(judged)} so far`;
-    if (isCanary(look)) return `Canary: ${judged.settled} of ${canary} settled; ${share}`;
-    return `${grouped(settledOf(look))} of ${grouped(total)} settled; ${share}`;
+    if (isCanary(snapshot)) return `Canary: ${judged.settled} of ${canary} settled; ${share}`;
+    return `${grouped(countSettled(snapshot))} of ${grouped(total)} settled; ${share}`;
   }
 
-  restSummary({ inFlight, retrying }: CampaignSnapshot): string {
-    const again = retrying > 0 ? `, ${retrying} of them being tried again by themselves` : '';
-    return `Waits for ${inFlight} ${inFlight === 1 ? 'replay' : 'replays'} under way${again}`;
+  inFlightSummary({ inFlight, retrying }: CampaignSnapshot): string {
+    const retried = retrying > 0 ? `, ${retrying} of them being retried` : '';
+    return `Waiting for ${inFlight} ${inFlight === 1 ? 'replay' : 'replays'} in progress${retried}`;
   }
 
   waitingSummary({ stateReason }: CampaignSnapshot): string {
-    return summaryLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waits for resume or abort`);
+    return summaryLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waiting for resume or abort`);
   }
 
   changeSummary({ change, request }: Omit<CampaignChangeInput, 'campaignId'>): string {
-    if (change === 'stop') return 'Too many failed: the campaign pauses itself';
-    if (change === 'finish') return 'All are settled';
+    if (change === 'stop') return 'Too many replays failed: pausing the campaign';
+    if (change === 'finish') return 'All replays are settled';
     const actor: unknown = request?.actor;
     return summaryLine(`${change}${typeof actor === 'string' && actor ? ` by ${actor}` : ''}`);
   }
@@ -50,52 +50,53 @@ export class CampaignStory {
       problem === null ? '' : `The last ${inlineText(change)} was refused: ${inlineText(problem)}`;
   }
 
-  tell(look: CampaignSnapshot): void {
-    const failures = `Failures: ${failureShare(look.judged)}. The campaign pauses itself above ${percent(look.stopAbove)}.`;
+  show(snapshot: CampaignSnapshot): void {
+    const { judged, stopAbove } = snapshot;
+    const failures = `Failures: ${failureShare(judged)}. The campaign pauses automatically above ${percent(stopAbove)}.`;
     setCurrentDetails(
       [
         this.#refusal,
-        this.#headline(look),
-        `\`${bar(look)}\``,
-        `${figuresText(look)}; ${grouped(itemsLeft(look))} not asked for.`,
+        this.#headline(snapshot),
+        `\`${bar(snapshot)}\``,
+        `${progressText(snapshot)}; ${grouped(countRemaining(snapshot))} not started.`,
         failures,
-        ...this.#whatToType(look),
+        ...this.#commandsToRun(snapshot),
       ]
         .filter((line) => line !== '')
         .join('\n\n'),
     );
   }
 
-  #headline(look: CampaignSnapshot): string {
-    const { state, actor, reason, rate, concurrency } = look;
-    const stateReason = inlineText(look.stateReason ?? '');
+  #headline(snapshot: CampaignSnapshot): string {
+    const { state, actor, reason, rate, concurrency } = snapshot;
+    const stateReason = inlineText(snapshot.stateReason ?? '');
     const who = inlineText(`${actor}${reason ? `: ${reason}` : ''}`);
-    const by = `replay of ${grouped(look.total)} dead letters by ${who}`;
+    const by = `replay of ${grouped(snapshot.total)} dead letters by ${who}`;
     switch (state) {
       case 'Running':
-        return isCanary(look)
-          ? `**Canary**: ${by}. ${look.canary} of them go first; the others follow if few enough of those fail.`
-          : `**Running**: ${by}. At most ${rate} a second, and ${concurrency} at the same time.`;
+        return isCanary(snapshot)
+          ? `**Canary**: ${by}. The first ${snapshot.canary} are replayed; the rest follow only if few enough of them fail.`
+          : `**Running**: ${by}. At most ${rate} per second, and ${concurrency} at the same time.`;
       case 'Paused':
-        return `**Paused**${stateReason ? ` (${stateReason})` : ''}: ${by}. Nothing more is replayed until a person acts.`;
+        return `**Paused**${stateReason ? ` (${stateReason})` : ''}: ${by}. No more replays start until someone resumes it.`;
       case 'Aborted':
-        return `**Aborted**${stateReason ? ` (${stateReason})` : ''}: ${by}. What is left stays a dead letter.`;
+        return `**Aborted**${stateReason ? ` (${stateReason})` : ''}: ${by}. The remaining messages stay dead letters.`;
       case 'Finished':
         return `**Finished**: ${by}.`;
     }
   }
 
-  #whatToType({ id, state }: CampaignSnapshot): string[] {
+  #commandsToRun({ id, state }: CampaignSnapshot): string[] {
     const { workflowId } = workflowInfo();
-    const show = `Its figures and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
+    const show = `To see progress and failures: ${code(shellCommand`inbox campaigns show ${id}`)}`;
     const signal = (name: string) =>
       code(shellCommand`temporal workflow signal --workflow-id ${workflowId} --name ${name}`);
     if (state === 'Running')
-      return [`To pause it: ${signal('pause')}`, `To end it: ${signal('abort')}`, show];
+      return [`To pause it: ${signal('pause')}`, `To abort it: ${signal('abort')}`, show];
     if (state === 'Paused') {
       return [
-        `After the cause is fixed, to go on with a new canary: ${signal('resume')}`,
-        `To end it: ${signal('abort')}`,
+        `To resume it with a new canary, once the cause is fixed: ${signal('resume')}`,
+        `To abort it: ${signal('abort')}`,
         show,
       ];
     }

@@ -1,14 +1,15 @@
 /**
- * Brings one alert to its receivers. All it knows is in Postgres: whom to tell, who has been told, and when to give up. A
- * lost one is started again by the alert loop.
+ * Delivers one alert to its receivers. All state is in Postgres: the receivers, which of them have the alert, and when to
+ * give up. The alert loop restarts the workflow if it is lost.
  *
- * Deterministic, and open for days when a receiver is away: every change of the order of its steps needs `patched()`.
+ * Must stay deterministic: the workflow stays open for days while a receiver is unavailable, so changing the order of its
+ * steps needs `patched()`.
  *
  * @module
  */
 import { alertActivities, origin } from './activity-options.ts';
 
-/** @throws ApplicationFailure of type AlertGivenUp, or InvalidAlert for what is no id of an alert */
+/** @throws ApplicationFailure of type AlertGivenUp, or InvalidAlert if the argument is not the id of an alert */
 export async function deliverAlert(alertId: unknown): Promise<void> {
   await alertActivities().tellOfDeadLetters(alertId, origin());
 }

@@ -1,49 +1,55 @@
 /**
- * From the failures of activities back to what the attempt meant.
+ * Converts the failures of activities back to the outcomes that the attempts reported.
  *
  * @module
  */
 import { ActivityFailure, ApplicationFailure, isCancellation, TemporalFailure } from '@temporalio/workflow';
-import type { AttemptFailure, CommandFacts, FailureNews } from '../src/core/activity-messages.ts';
+import type { AttemptFailure, CommandFacts, FailureSummary } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 
-export interface Death {
+export interface DeadOutcome {
   kind: 'dead';
   facts: CommandFacts;
-  failure: FailureNews;
+  failure: FailureSummary;
   failureGroup: string;
   reason: string;
 }
 
-/** Not this time. Without facts nothing is known of the command, not even whether it is in Postgres. */
-export interface Setback {
-  kind: 'setback';
+/** The command will be retried. Without facts, nothing is known about it, not even whether it is in Postgres. */
+export interface RetryOutcome {
+  kind: 'retry';
   facts: CommandFacts | null;
-  failure: FailureNews | null;
+  failure: FailureSummary | null;
   nextRetryAt: string | null;
-  /** Why nothing was tried, where the attempt said so. */
+  /** Why nothing was attempted, if the attempt reported a reason. */
   problem?: string;
 }
 
 /**
- * A local activity's throw is a bare ApplicationFailure, an ordinary one's is wrapped in ActivityFailure; a timeout,
- * or whatever the attempt did not throw on purpose, says nothing about the row and is a setback.
+ * Reads the outcome from the failure of an activity. A local activity fails with a bare ApplicationFailure, an ordinary
+ * activity with one inside an ActivityFailure. A timeout, or any other failure that the attempt did not throw on purpose,
+ * says nothing about the row: the command is retried.
  *
- * @throws the failure itself when it is a cancellation or a refusal, and InvalidEnvelope when the activity could not even
- *   be scheduled: then the workflow ends with it
+ * @throws the failure itself if it is a cancellation or a refusal, and InvalidEnvelope if the activity could not even be
+ *   scheduled; the workflow then fails with it
  */
-export function readFailure(error: unknown): Death | Setback {
+export function readFailure(error: unknown): DeadOutcome | RetryOutcome {
   if (isCancellation(error)) throw error;
   if (!(error instanceof TemporalFailure))
-    throw ApplicationFailure.nonRetryable(cannotPassOn(error), FAILURE.invalidEnvelope);
+    throw ApplicationFailure.nonRetryable(serializationProblem(error), FAILURE.invalidEnvelope);
   const cause = error instanceof ActivityFailure ? error.cause : error;
   const failure = cause instanceof ApplicationFailure ? cause : null;
-  const answer = failure?.details?.[0] as AttemptFailure | undefined;
-  switch (answer?.outcome) {
+  const reported = failure?.details?.[0] as AttemptFailure | undefined;
+  switch (reported?.outcome) {
     case 'dead':
-      return { kind: 'dead', ...pick(answer), failureGroup: answer.failureGroup, reason: answer.reason };
+      return {
+        kind: 'dead',
+        ...pick(reported),
+        failureGroup: reported.failureGroup,
+        reason: reported.reason,
+      };
     case 'retry':
-      return { kind: 'setback', ...pick(answer), nextRetryAt: answer.nextRetryAt };
+      return { kind: 'retry', ...pick(reported), nextRetryAt: reported.nextRetryAt };
     case 'refused':
       throw ApplicationFailure.nonRetryable(failure!.message, failure!.type ?? FAILURE.invalidEnvelope);
     case 'unavailable':
@@ -53,13 +59,15 @@ export function readFailure(error: unknown): Death | Setback {
   }
 }
 
-const UNKNOWN: Setback = { kind: 'setback', facts: null, failure: null, nextRetryAt: null };
+const UNKNOWN: RetryOutcome = { kind: 'retry', facts: null, failure: null, nextRetryAt: null };
 
-/** What no activity can be given, such as JSON that is nested so deeply that it cannot be written again. */
-export function cannotPassOn(error: unknown): string {
-  return `the argument cannot be passed on: ${error instanceof Error ? error.message : String(error)}`;
+/**
+ * The problem of an argument that cannot be passed to an activity, such as JSON that is nested too deeply to be serialized.
+ */
+export function serializationProblem(error: unknown): string {
+  return `the argument cannot be serialized: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-function pick({ facts, failure }: { facts: CommandFacts; failure: FailureNews }) {
+function pick({ facts, failure }: { facts: CommandFacts; failure: FailureSummary }) {
   return { facts, failure };
 }

@@ -1,8 +1,8 @@
 /**
- * The life of one command. Postgres is the truth about it; this workflow is what makes it move: the first attempt, the
- * retries, and the wait for a person once it is a dead letter.
+ * Drives one command: the first attempt, the retries, and the wait for an operator once it is a dead letter. Postgres is the
+ * source of truth about the command.
  *
- * Deterministic, and replayed from histories that are months old: every change of the order of its steps needs
+ * Must stay deterministic, because Temporal replays histories that are months old: changing the order of its steps needs
  * `patched()`, and a stored history in test/replay.
  *
  * @module
@@ -31,76 +31,82 @@ import type {
 import { FAILURE } from '../src/core/protocol.ts';
 import type { CompletedEnvelope, ReplayRequest } from '../src/core/protocol.ts';
 import { cutText } from '../src/core/text.ts';
-import { activitiesFor, firstAttempt, operatorActivities, origin, recordReader } from './activity-options.ts';
-import { cannotPassOn, readFailure } from './failure.ts';
-import type { Death, Setback } from './failure.ts';
+import {
+  attemptActivities,
+  firstAttemptActivities,
+  operatorActivities,
+  origin,
+  recordActivities,
+} from './activity-options.ts';
+import { readFailure, serializationProblem } from './failure.ts';
+import type { DeadOutcome, RetryOutcome } from './failure.ts';
 import { discardSignal, replaySignal, statusQuery } from './signals-and-queries.ts';
 import { OperatorRequests } from './operator-requests.ts';
 import { inexact, undecodable } from './payload-converter.ts';
-import { Story } from './story.ts';
+import { CommandDisplay } from './story.ts';
 
 /**
- * @param envelope - the command, where it is not in Postgres yet, or what came of it where it is Completed; anything, as it
- *   comes from outside
+ * @param envelope - the command, if it is not in Postgres yet, or its result, if it is Completed. It comes from outside and
+ *   can be anything
  * @returns the handler's result
  * @throws ApplicationFailure of type InvalidEnvelope, IdempotencyConflict or Discarded
  */
 export async function handleCommand(envelope?: unknown): Promise<Json> {
   const requests = new OperatorRequests();
-  const story = new Story(workflowInfo().workflowId, envelope);
+  const display = new CommandDisplay(workflowInfo().workflowId, envelope);
   setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
-  setHandler(statusQuery, () => story.report());
-  refuseUndecodable(envelope);
-  const claimed = recordOf(envelope);
-  const recorded = claimed && (await verified(claimed));
+  setHandler(statusQuery, () => display.report());
+  rejectUndecodable(envelope);
+  const claimedRecord = recordOf(envelope);
+  const recorded = claimedRecord && (await verifiedRecord(claimedRecord));
   if (recorded) {
-    story.completedBefore(recorded.at);
+    display.completedEarlier(recorded.at);
     return recorded.result;
   }
-  // An argument that tells of a completion which was none: the entry decides, as where there is no argument.
-  const command = claimed ? undefined : envelope;
-  refuseInvalid(command);
+  // If the argument claims a completion that Postgres doesn't confirm, only the entry counts, as if there were no argument.
+  const command = claimedRecord ? undefined : envelope;
+  rejectInvalid(command);
 
-  let forCampaign: CommandFacts | null = null;
+  let campaignFacts: CommandFacts | null = null;
   for (;;) {
-    const outcome = await untilSettled(command, story, requests.replayed, forCampaign);
+    const outcome = await runUntilSettled(command, display, requests.replayed, campaignFacts);
     if (outcome.kind === 'completed') {
-      story.completed();
+      display.completed();
       return outcome.result;
     }
     requests.endReplay();
-    story.died(outcome);
-    forCampaign = await untilReplayed(outcome, story, requests);
-    story.replayed();
+    display.deadLettered(outcome);
+    campaignFacts = await waitForReplay(outcome, display, requests);
+    display.replayed();
   }
 }
 
-function refuseUndecodable(envelope: unknown): void {
+function rejectUndecodable(envelope: unknown): void {
   const problem = undecodable(envelope);
   if (problem === null) return;
   throw ApplicationFailure.nonRetryable(`the argument ${problem}`, FAILURE.invalidEnvelope);
 }
 
-/** Earlier workflows left it to the first attempt. Only what is refused is marked with the patch. */
+/** Workflows of earlier releases left this check to the first attempt. Only rejected workflows get the patch marker. */
 const REFUSE_PATCH = 'refuse-invalid-envelope';
 
-/** What cannot become an entry reaches no activity. A number that is not exact is left to it: it names the place. */
-function refuseInvalid(envelope: unknown): void {
+/** Rejects an invalid envelope before any activity runs. Inexact numbers are left to the activity, which names the place. */
+function rejectInvalid(envelope: unknown): void {
   if (envelope === undefined || inexact(envelope) !== null) return;
   const problem = envelopeProblem(envelope);
   if (problem === null || !patched(REFUSE_PATCH)) return;
   throw ApplicationFailure.nonRetryable(`${problem.field} ${problem.problem}`, FAILURE.invalidEnvelope);
 }
 
-/** Whoever may start workflows could write any result into the argument. Workflows of earlier releases believed it. */
+/** Any client that may start workflows can put any result into the argument. Workflows of earlier releases trusted it. */
 const VERIFY_PATCH = 'verify-record';
 
-/** What Postgres says of a command that is said to have completed. Null: it has not, or Postgres could not be asked. */
-async function verified(claimed: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
-  if (!patched(VERIFY_PATCH)) return claimed;
+/** The result that Postgres has. Null if the command has not completed, or Postgres could not be queried. */
+async function verifiedRecord(claimedRecord: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
+  if (!patched(VERIFY_PATCH)) return claimedRecord;
   try {
-    return await recordReader().readRecord(origin());
+    return await recordActivities().readRecord(origin());
   } catch {
     return null;
   }
@@ -109,20 +115,21 @@ async function verified(claimed: CompletedEnvelope['completed']): Promise<Comman
 /** Longer than any time in ISO 8601. */
 const MAX_TIME_LENGTH = 40;
 
-/** Null: there is a command to be handled. */
+/** Returns null if the argument is not the record of a completed command. */
 function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {
   const { completed, payload } = (envelope ?? {}) as Partial<CompletedEnvelope & { payload: unknown }>;
   if (payload !== undefined || typeof completed?.at !== 'string' || completed.result === undefined)
     return null;
-  if (completed.at.length > MAX_TIME_LENGTH || !canBeWritten(completed.result)) {
-    const problem = 'the argument is no record of a completed command: its time or its result cannot be used';
+  if (completed.at.length > MAX_TIME_LENGTH || !isSerializable(completed.result)) {
+    const problem =
+      'the argument is not a valid record of a completed command: its time or result is unusable';
     throw ApplicationFailure.nonRetryable(problem, FAILURE.invalidEnvelope);
   }
   return completed;
 }
 
-/** JSON that is nested too deeply can be read but not written; returning it would fail every workflow task. */
-function canBeWritten(value: unknown): boolean {
+/** JSON that is nested too deeply can be parsed but not serialized. Returning it would fail every workflow task. */
+function isSerializable(value: unknown): boolean {
   try {
     JSON.stringify(value);
     return true;
@@ -131,26 +138,26 @@ function canBeWritten(value: unknown): boolean {
   }
 }
 
-type Settled = { kind: 'completed'; result: Json } | Death;
+type SettledOutcome = { kind: 'completed'; result: Json } | DeadOutcome;
 
-/** Attempts until the command is completed or dead. A cancelled workflow makes it dead. */
-async function untilSettled(
+/** Runs attempts until the command is completed or a dead letter. Cancelling the workflow makes it a dead letter. */
+async function runUntilSettled(
   envelope: unknown,
-  story: Story,
+  display: CommandDisplay,
   replayed: boolean,
-  forCampaign: CommandFacts | null,
-): Promise<Settled> {
-  // After a replay the entry is in Postgres; and its payload may no longer be that of the envelope.
+  campaignFacts: CommandFacts | null,
+): Promise<SettledOutcome> {
+  // After a replay the entry is in Postgres, and its payload may differ from the envelope's.
   const input = replayed || envelope === undefined ? {} : argumentOf(envelope);
   try {
-    return await (forCampaign ? replayForCampaign(forCampaign, story) : attempts(input, story));
+    return await (campaignFacts ? replayForCampaign(campaignFacts, display) : runAttempts(input, display));
   } catch (error) {
     if (!isCancellation(error)) throw error;
     const outcome = await CancellationScope.nonCancellable(() =>
-      settle(operatorActivities('cancelled by a person').deadLetterCancelled(origin())),
+      readOutcome(operatorActivities('the workflow was cancelled').deadLetterCancelled(origin())),
     );
     if (outcome?.kind === 'completed') return outcome;
-    if (outcome?.kind === 'dead') story.died(outcome);
+    if (outcome?.kind === 'dead') display.deadLettered(outcome);
     throw error;
   }
 }
@@ -162,60 +169,75 @@ function argumentOf(envelope: unknown): Argument {
   return problem === null ? { envelope } : { envelope, problem };
 }
 
-async function attempts(input: Argument, story: Story): Promise<Settled> {
-  const first = await settle(
-    firstAttempt(story.firstSummary()).firstAttempt({ ...input, ...origin(), lane: 'first' }),
-  );
+async function runAttempts(input: Argument, display: CommandDisplay): Promise<SettledOutcome> {
+  const activities = firstAttemptActivities(display.firstSummary());
+  const first = await readOutcome(activities.firstAttempt({ ...input, ...origin(), lane: 'first' }));
   if (first.kind === 'completed' || first.kind === 'dead') return first;
   return first.kind === 'longRunning'
-    ? runLongRunning(first.facts, input, story)
-    : retryWithBackoff(first, input, story);
+    ? runLongRunning(first.facts, input, display)
+    : retryWithBackoff(first, input, display);
 }
 
 /**
- * A campaign's replay: not in the workflow task, which goes before all activities, but as an ordinary activity that the
- * live commands' ones overtake.
+ * Replays for a campaign as an ordinary activity with low priority, so that live commands go first. A local activity would
+ * run in the workflow task, ahead of all activities.
  */
-async function replayForCampaign(facts: CommandFacts, story: Story): Promise<Settled> {
-  const activities = activitiesFor(facts, story.campaignSummary(facts), 'campaign');
+async function replayForCampaign(facts: CommandFacts, display: CommandDisplay): Promise<SettledOutcome> {
+  const activities = attemptActivities(facts, display.campaignSummary(facts), 'campaign');
   const { commandType } = facts;
-  return expectSettled(await settle(activities.retry({ ...origin(), lane: 'retry', commandType })));
+  return expectSettled(await readOutcome(activities.retry({ ...origin(), lane: 'retry', commandType })));
 }
 
-async function runLongRunning(facts: CommandFacts, input: Argument, story: Story): Promise<Settled> {
-  story.longRunning(facts);
-  const activities = activitiesFor(facts, story.longRunningSummary(facts));
+async function runLongRunning(
+  facts: CommandFacts,
+  input: Argument,
+  display: CommandDisplay,
+): Promise<SettledOutcome> {
+  display.longRunning(facts);
+  const activities = attemptActivities(facts, display.longRunningSummary(facts));
   const { commandType } = facts;
   return expectSettled(
-    await settle(activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning', commandType })),
+    await readOutcome(
+      activities.longRunningAttempt({ ...input, ...origin(), lane: 'longRunning', commandType }),
+    ),
   );
 }
 
-async function retryWithBackoff(setback: Setback, input: Argument, story: Story): Promise<Settled> {
-  story.failed(setback);
-  // Once claimed, the entry is in Postgres and the payload need not go through the history again.
-  const rest = setback.facts ? {} : input;
-  const activities = activitiesFor(setback.facts, story.retrySummary(setback));
-  const known = setback.facts && { commandType: setback.facts.commandType };
-  return expectSettled(await settle(activities.retry({ ...rest, ...origin(), lane: 'retry', ...known })));
+async function retryWithBackoff(
+  outcome: RetryOutcome,
+  input: Argument,
+  display: CommandDisplay,
+): Promise<SettledOutcome> {
+  display.failed(outcome);
+  const { facts } = outcome;
+  // With facts, the entry is in Postgres, and the payload need not enter the history again.
+  const argument = facts ? {} : input;
+  const activities = attemptActivities(facts, display.retrySummary(outcome));
+  const known = facts && { commandType: facts.commandType };
+  return expectSettled(
+    await readOutcome(activities.retry({ ...argument, ...origin(), lane: 'retry', ...known })),
+  );
 }
 
-/** Earlier releases failed such workflows with InboxBug. Only a workflow that is cancelled at this point gets the patch marker. */
+/** Earlier releases failed such workflows with InboxBug. Only a workflow cancelled at this point gets the patch marker. */
 const CANCELLED_PATCH = 'cancelled-before-its-turn';
 
 /**
- * An ordinary activity ends only when the command is settled: Temporal retries all else, unless the workflow was cancelled
- * meanwhile.
+ * An ordinary activity ends only when the command is settled. Temporal retries it otherwise, unless the workflow was
+ * cancelled in the meantime.
  */
-function expectSettled(outcome: AttemptOutcome | Death | Setback): Settled {
+function expectSettled(outcome: AttemptOutcome | DeadOutcome | RetryOutcome): SettledOutcome {
   if (outcome.kind === 'completed' || outcome.kind === 'dead') return outcome;
   if (CancellationScope.current().consideredCancelled && patched(CANCELLED_PATCH))
-    throw new CancelledFailure('the workflow was cancelled while its attempt waited for its turn');
-  throw ApplicationFailure.nonRetryable(`an attempt ended as ${outcome.kind}, which cannot be`, 'InboxBug');
+    throw new CancelledFailure('the workflow was cancelled while its attempt was waiting for its turn');
+  throw ApplicationFailure.nonRetryable(
+    `an attempt ended with the unexpected outcome ${outcome.kind}: please report this bug`,
+    'InboxBug',
+  );
 }
 
-/** A failure that the attempt threw on purpose is an answer; refusals and cancellations stay failures. */
-async function settle<T>(attempt: Promise<T>): Promise<T | Death | Setback> {
+/** Converts a failure that the attempt threw on purpose to its outcome. Refusals and cancellations are thrown. */
+async function readOutcome<T>(attempt: Promise<T>): Promise<T | DeadOutcome | RetryOutcome> {
   try {
     return await attempt;
   } catch (error) {
@@ -223,56 +245,58 @@ async function settle<T>(attempt: Promise<T>): Promise<T | Death | Setback> {
   }
 }
 
-/** The timer's only use is its summary: the timeline shows at once what the command waits for. */
+/** The timer exists only for its summary: the timeline shows what the command is waiting for. */
 const LONG_WAIT = '365 days';
 
 /**
- * Waits for a person, for months if need be. Every request is decided in Postgres; here is only the order of them. Answers
- * what is known of the command, where it was a campaign that replayed it.
+ * Waits for an operator's replay, for months if necessary, and processes the requests in order. Postgres decides whether a
+ * request takes effect.
+ *
+ * @returns the facts about the command if a campaign replayed it, otherwise null
  */
-async function untilReplayed(
-  death: Death,
-  story: Story,
+async function waitForReplay(
+  dead: DeadOutcome,
+  display: CommandDisplay,
   requests: OperatorRequests,
 ): Promise<CommandFacts | null> {
   for (;;) {
-    await condition(() => requests.waiting, LONG_WAIT, { summary: story.waitingSummary(death) });
+    await condition(() => requests.waiting, LONG_WAIT, { summary: display.waitingSummary(dead) });
     const next = requests.take();
     if (!next) continue;
     const { kind, request } = next;
     const problem = undecodable(request);
     if (problem !== null) {
-      story.rejected(death, kind, `the argument ${problem}`);
+      display.rejected(dead, kind, `the argument ${problem}`);
       continue;
     }
-    const lane = typeof request.campaign === 'string' ? 'campaign' : 'ordinary';
-    const activities = operatorActivities(describe(kind, request), lane);
+    const priority = typeof request.campaign === 'string' ? 'campaign' : 'ordinary';
+    const activities = operatorActivities(requestSummary(kind, request), priority);
     const inexactNumber = inexact(request);
     const input = { request, ...(inexactNumber !== null && { problem: inexactNumber }), ...origin() };
     const outcome = await (
       kind === 'replay' ? activities.replayDeadLetter(input) : activities.discardDeadLetter(input)
-    ).catch(rejectUnusable);
+    ).catch(rejectUnserializable);
     if (outcome.kind === 'rejected') {
-      story.rejected(death, kind, outcome.problem);
+      display.rejected(dead, kind, outcome.problem);
     } else if (kind === 'discard' && outcome.kind === 'done') {
-      story.discarded(request);
-      throw ApplicationFailure.nonRetryable(story.discardedBecause(request), FAILURE.discarded);
+      display.discarded(request);
+      throw ApplicationFailure.nonRetryable(display.discardedBecause(request), FAILURE.discarded);
     } else if (outcome.kind === 'nothingOpen' && outcome.resolution === 'discarded') {
       throw ApplicationFailure.nonRetryable('discarded', FAILURE.discarded);
     } else if (outcome.kind !== 'superseded') {
       requests.beginReplay();
-      return lane === 'campaign' ? (outcome.facts ?? death.facts) : null;
+      return priority === 'campaign' ? (outcome.facts ?? dead.facts) : null;
     }
   }
 }
 
-/** A request that no activity can be given must not fail the workflow: the dead letter goes on waiting. */
-function rejectUnusable(error: unknown): OperatorOutcome {
+/** A request that cannot be passed to an activity must not fail the workflow: the dead letter keeps waiting. */
+function rejectUnserializable(error: unknown): OperatorOutcome {
   if (error instanceof TemporalFailure) throw error;
-  return { kind: 'rejected', problem: cannotPassOn(error) };
+  return { kind: 'rejected', problem: serializationProblem(error) };
 }
 
-function describe(kind: 'replay' | 'discard', request: ReplayRequest): string {
+function requestSummary(kind: 'replay' | 'discard', request: ReplayRequest): string {
   const who = typeof request?.actor === 'string' && request.actor ? ` by ${cutText(request.actor, 100)}` : '';
   return summaryLine(`${kind}${who}`);
 }

@@ -1,5 +1,5 @@
 /**
- * What is bundled into Temporal's sandbox.
+ * The workflows that are bundled for Temporal's sandbox.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What operators asked for, in order, until there is a dead letter to do it to.
+ * Queues the operators' requests, in order, until there is a dead letter that they apply to.
  *
  * @module
  */
@@ -7,14 +7,14 @@ import type { ReplayRequest } from '../src/core/protocol.ts';
 
 export interface OperatorRequest {
   kind: 'replay' | 'discard';
-  /** Not checked: a signal can bring anything, and `undefined` when it came without an argument. */
+  /** Not validated: a signal can contain anything. Empty if the signal had no argument. */
   request: ReplayRequest;
 }
 
 /**
- * A request that comes before the dead letter exists is kept and acts when it does. A replay that is asked for while
- * another one runs is that replay: pressing the button twice replays once, whether or not the first press has had its
- * effect by then.
+ * A request that arrives before the dead letter exists waits for it. A replay request that arrives during a replay is
+ * ignored as a duplicate: pressing the button twice replays once, no matter whether the first press has already taken
+ * effect.
  */
 export class OperatorRequests {
   readonly #waiting: OperatorRequest[] = [];
@@ -25,7 +25,7 @@ export class OperatorRequests {
     return this.#waiting.length > 0;
   }
 
-  /** Whether the entry was replayed in this run of the workflow. */
+  /** Whether this run of the workflow has replayed the entry. */
   get replayed(): boolean {
     return this.#replayed;
   }
@@ -39,7 +39,7 @@ export class OperatorRequests {
     return this.#waiting.shift();
   }
 
-  /** From here until {@link endReplay}, replays are this one. */
+  /** Until {@link endReplay}, other replay requests are duplicates of this one. */
   beginReplay(): void {
     this.#replayed = true;
     this.#replaying = true;

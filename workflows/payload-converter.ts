@@ -1,8 +1,8 @@
 /**
- * Decodes what comes into a workflow, whatever it is. An argument or a signal that cannot be decoded would otherwise fail every
- * workflow task of its workflow, and the workflow could neither go on nor say why.
+ * Decodes the input of a workflow without ever failing. Otherwise an argument or signal that cannot be decoded would fail
+ * every workflow task, and the workflow could neither continue nor report the reason.
  *
- * Used in Temporal's sandbox only, see `src/temporal/workflow-bundle.ts`.
+ * Used only in Temporal's sandbox, see `src/temporal/workflow-bundle.ts`.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Payload, PayloadConverter } from '@temporalio/common';
 import { findInexactNumber } from '../src/core/json-text.ts';
 
-/** A symbol, so that no JSON can pretend to be one; registered, as modules may be evaluated more than once. */
+/** A symbol, so that no JSON can imitate it. Registered globally, because modules may be evaluated more than once. */
 const UNDECODABLE = Symbol.for('temporal-inbox.undecodable');
 
-/** Why a value could not be decoded; null when it was. */
+/** Why a value could not be decoded; null if it was decoded. */
 export function undecodable(value: unknown): string | null {
   return problemOf(value, UNDECODABLE);
 }
@@ -21,8 +21,8 @@ export function undecodable(value: unknown): string | null {
 const INEXACT = Symbol.for('temporal-inbox.inexact');
 
 /**
- * Which number decoding has changed, such as 1e400, which became Infinity and would become null in an activity's input; null if
- * there is none. It is known of objects and arrays.
+ * Names a number that decoding has changed; null if there is none. For example, 1e400 became Infinity, and would become null
+ * in an activity's input. Works for objects and arrays only.
  */
 export function inexact(value: unknown): string | null {
   return problemOf(value, INEXACT);
@@ -34,14 +34,14 @@ function problemOf(value: unknown, kind: symbol): string | null {
   return typeof problem === 'string' ? problem : null;
 }
 
-/** Loaded by the SDK under this name. */
+/** The SDK loads the converter by this name. */
 export const payloadConverter: PayloadConverter = {
   toPayload: (value, context) => defaultPayloadConverter.toPayload(value, context),
-  // The type of the interface, whose caller says what it expects.
+  // The interface prescribes this type parameter, which only the caller knows.
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   fromPayload: <T>(payload: Payload, context?: Parameters<PayloadConverter['fromPayload']>[1]): T => {
     try {
-      return noteInexact(payload, defaultPayloadConverter.fromPayload<T>(payload, context));
+      return markInexact(payload, defaultPayloadConverter.fromPayload<T>(payload, context));
     } catch (error) {
       const problem = `cannot be decoded (encoding ${encodingOf(payload)}): ${textOf(error)}`;
       return { [UNDECODABLE]: problem } as T;
@@ -49,8 +49,8 @@ export const payloadConverter: PayloadConverter = {
   },
 };
 
-/** The value stays as it was, because workflows of earlier releases went on with it: what becomes of it, the activity decides. */
-function noteInexact<T>({ metadata, data }: Payload, value: T): T {
+/** Keeps the value, because workflows of earlier releases continued with it. The activity decides whether to reject it. */
+function markInexact<T>({ metadata, data }: Payload, value: T): T {
   if (!data || typeof value !== 'object' || value === null) return value;
   const utf8 = new TextDecoder();
   if (!metadata?.['encoding'] || utf8.decode(metadata['encoding']) !== 'json/plain') return value;
@@ -59,17 +59,20 @@ function noteInexact<T>({ metadata, data }: Payload, value: T): T {
   return value;
 }
 
-const MOST_SHOWN = 200;
+const MAX_SHOWN = 200;
 
 function encodingOf({ metadata }: Payload): string {
   const encoding = metadata?.['encoding'];
   if (!encoding) return 'missing';
-  const text = String.fromCharCode(...encoding.subarray(0, MOST_SHOWN));
+  const text = String.fromCharCode(...encoding.subarray(0, MAX_SHOWN));
   return /^[\w./+-]+$/.test(text) ? text : JSON.stringify(text);
 }
 
-/** JSON.parse repeats the beginning of what it was given, which may be a secret: only its kind is said. */
+/**
+ * The message of JSON.parse repeats the beginning of its input, which may be a secret, so only the kind of error is
+ * reported.
+ */
 function textOf(error: unknown): string {
-  if (error instanceof SyntaxError) return 'no valid JSON';
-  return (error instanceof Error ? error.message : String(error)).slice(0, MOST_SHOWN);
+  if (error instanceof SyntaxError) return 'invalid JSON';
+  return (error instanceof Error ? error.message : String(error)).slice(0, MAX_SHOWN);
 }

@@ -1,7 +1,7 @@
 /**
- * A bulk replay. What it replays, how far it has come and in which state it is stands in Postgres; this workflow is what
- * makes it go on, round after round, and what people see and signal. So it carries no state of its own but its campaign's
- * id, and may be terminated and started again at any time.
+ * A bulk replay. Its items, progress and state are in Postgres. This workflow drives it, round after round, and is what
+ * people see and signal. It has no state of its own except the campaign's id, so it can be terminated and restarted at any
+ * time.
  *
  * @module
  */
@@ -17,59 +17,61 @@ import {
   Trigger,
   workflowInfo,
 } from '@temporalio/workflow';
-import { nextStep, settledOf } from '../src/core/campaign.ts';
+import { nextStep, countSettled } from '../src/core/campaign.ts';
 import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import type { CampaignChangeInput, CampaignInput } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 import type { CampaignArgument, OperatorNote } from '../src/core/protocol.ts';
-import { campaignActivities, campaignChanges, origin } from './activity-options.ts';
-import { CampaignStory } from './campaign-story.ts';
+import { campaignActivities, campaignChangeActivities, origin } from './activity-options.ts';
+import { CampaignDisplay } from './campaign-story.ts';
 import { undecodable } from './payload-converter.ts';
 import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './signals-and-queries.ts';
 
-/** So many rounds make a history of about a thousand events: a timeline that can be read, and is replayed quickly. */
-const ROUNDS_OF_A_RUN = 100;
-const FIRST_REST_MS = 1_000;
-const LONGEST_REST_MS = 15_000;
-/** After an abort the outcomes of what was under way are still written down, but not waited for without end. */
-const LOOKS_AFTER_ABORT = 10;
+/** Makes a history of about a thousand events, which people can read and Temporal replays quickly. */
+const ROUNDS_PER_RUN = 100;
+const MIN_WAIT_MS = 1_000;
+const MAX_WAIT_MS = 15_000;
+/**
+ * After an abort, the outcomes of replays in progress are still recorded, but the workflow doesn't wait for them forever.
+ */
+const CHECKS_AFTER_ABORT = 10;
 const LONG_WAIT = '365 days';
 const TRUST_CHANGE_PATCH = 'campaign-trusts-change';
 
 interface Request {
   change: 'pause' | 'resume' | 'abort';
-  /** Not checked: a signal can bring anything. */
+  /** Not validated: a signal can contain anything. */
   note: OperatorNote | undefined;
 }
 
 /**
- * @returns how it ended
+ * @returns the final state and figures
  * @throws ApplicationFailure of type UnknownCampaign
  */
 export async function replayCampaign(argument?: CampaignArgument): Promise<CampaignSnapshot> {
   const campaignId = argument?.campaignId;
   if (typeof campaignId !== 'string') {
-    throw ApplicationFailure.nonRetryable('the argument is {"campaignId": …}', FAILURE.unknownCampaign);
+    throw ApplicationFailure.nonRetryable('the argument must be {"campaignId": …}', FAILURE.unknownCampaign);
   }
   const campaign = new CampaignRun(campaignId);
-  setHandler(pauseSignal, (note) => campaign.ask({ change: 'pause', note }));
-  setHandler(resumeSignal, (note) => campaign.ask({ change: 'resume', note }));
-  setHandler(abortSignal, (note) => campaign.ask({ change: 'abort', note }));
-  setHandler(progressQuery, () => campaign.look);
+  setHandler(pauseSignal, (note) => campaign.addRequest({ change: 'pause', note }));
+  setHandler(resumeSignal, (note) => campaign.addRequest({ change: 'resume', note }));
+  setHandler(abortSignal, (note) => campaign.addRequest({ change: 'abort', note }));
+  setHandler(progressQuery, () => campaign.snapshot);
   try {
-    const look = await campaign.run();
-    return look ?? (await continueAsNew<typeof replayCampaign>({ campaignId }));
+    const final = await campaign.run();
+    return final ?? (await continueAsNew<typeof replayCampaign>({ campaignId }));
   } catch (error) {
-    if (!isCancellation(error)) throw asItself(error);
-    // A cancelled workflow is a person who says stop. What is in Postgres must not say that it runs.
-    const goesOn = await CancellationScope.nonCancellable(() => campaign.cancelled());
-    if (goesOn) await continueAsNew<typeof replayCampaign>({ campaignId });
+    if (!isCancellation(error)) throw withoutWrapper(error);
+    // Someone cancelled the workflow to stop the campaign, so Postgres must not say that it is Running.
+    const hasRequests = await CancellationScope.nonCancellable(() => campaign.pauseAfterCancellation());
+    if (hasRequests) await continueAsNew<typeof replayCampaign>({ campaignId });
     throw error;
   }
 }
 
-/** A refusal of an activity is that of the workflow. */
-function asItself(error: unknown): unknown {
+/** The workflow fails with the refusal of its activity, not with the ActivityFailure around it. */
+function withoutWrapper(error: unknown): unknown {
   const cause = error instanceof ActivityFailure ? error.cause : null;
   if (!(cause instanceof ApplicationFailure) || !cause.nonRetryable) return error;
   return ApplicationFailure.nonRetryable(cause.message, cause.type ?? FAILURE.unknownCampaign);
@@ -77,144 +79,153 @@ function asItself(error: unknown): unknown {
 
 class CampaignRun {
   readonly #campaignId: string;
-  readonly #story = new CampaignStory();
+  readonly #display = new CampaignDisplay();
   readonly #requests: Request[] = [];
-  #asked = new Trigger<void>();
-  look: CampaignSnapshot | null = null;
-  /** Rounds in a row without news. */
-  #quiet = 0;
-  #looksAfterAbort = 0;
+  #requested = new Trigger<void>();
+  snapshot: CampaignSnapshot | null = null;
+  /** Consecutive rounds without progress. */
+  #idleRounds = 0;
+  #checksAfterAbort = 0;
 
   constructor(campaignId: string) {
     this.#campaignId = campaignId;
   }
 
-  ask(request: Request): void {
+  addRequest(request: Request): void {
     this.#requests.push(request);
-    this.#asked.resolve();
+    this.#requested.resolve();
   }
 
-  /** Until it is over, or null when it is time for a new run. */
+  /** Runs until the campaign is over. Returns null when the workflow should continue as a new run. */
   async run(): Promise<CampaignSnapshot | null> {
-    let look = await this.#lookAgain('how the campaign stands');
+    let snapshot = await this.#refresh('read the campaign state');
     for (let round = 1; ; round += 1) {
       const request = this.#requests.shift();
       if (request) {
-        look = await this.#carryOut(request);
+        snapshot = await this.#handleRequest(request);
         continue;
       }
-      if (round > ROUNDS_OF_A_RUN || workflowInfo().continueAsNewSuggested) return null;
-      const next = await this.#next(look);
-      if (next === null) return look;
-      look = next;
+      if (round > ROUNDS_PER_RUN || workflowInfo().continueAsNewSuggested) return null;
+      const next = await this.#next(snapshot);
+      if (next === null) return snapshot;
+      snapshot = next;
     }
   }
 
-  /** Whether somebody has asked for something meanwhile: this run would take it to its grave. */
-  async cancelled(): Promise<boolean> {
+  /**
+   * Pauses the campaign and handles the remaining requests.
+   *
+   * @returns whether there were any: then a new run has to continue, because this one ends as cancelled
+   */
+  async pauseAfterCancellation(): Promise<boolean> {
     await this.#change({
       change: 'pause',
       request: { reason: 'its workflow was cancelled; resume goes on' },
     });
-    let asked = false;
+    let hasRequests = false;
     for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {
-      asked = true;
-      await this.#carryOut(request);
+      hasRequests = true;
+      await this.#handleRequest(request);
     }
-    return asked;
+    return hasRequests;
   }
 
-  /** One round; null when the campaign is over. */
-  async #next(look: CampaignSnapshot): Promise<CampaignSnapshot | null> {
-    switch (look.state) {
+  /** Runs one round; null when the campaign is over. */
+  async #next(snapshot: CampaignSnapshot): Promise<CampaignSnapshot | null> {
+    switch (snapshot.state) {
       case 'Running':
-        return this.#goOn(look);
+        return this.#runRound(snapshot);
       case 'Paused':
-        return look.inFlight > 0 ? this.#lookLater(look) : this.#waitForPerson(look);
+        return snapshot.inFlight > 0 ? this.#checkLater(snapshot) : this.#waitForRequest(snapshot);
       case 'Aborted':
-        this.#looksAfterAbort += 1;
-        return look.inFlight > 0 && this.#looksAfterAbort <= LOOKS_AFTER_ABORT ? this.#lookLater(look) : null;
+        this.#checksAfterAbort += 1;
+        return snapshot.inFlight > 0 && this.#checksAfterAbort <= CHECKS_AFTER_ABORT
+          ? this.#checkLater(snapshot)
+          : null;
       case 'Finished':
         return null;
     }
   }
 
-  async #goOn(look: CampaignSnapshot): Promise<CampaignSnapshot> {
-    const step = nextStep(look);
+  async #runRound(snapshot: CampaignSnapshot): Promise<CampaignSnapshot> {
+    const step = nextStep(snapshot);
     if (step.kind === 'finish' || step.kind === 'stop') return this.#change({ change: step.kind });
-    // Only what is under way is left to wait for, and it has been quiet: the timer costs nobody a slot.
-    if (step.kind === 'wait' && this.#quiet > 0) await this.#rest(look);
-    if (this.#requests.length > 0) return look;
-    const round = campaignActivities(this.#story.roundSummary(look));
-    this.#asked = new Trigger<void>();
-    const rounding = round.replayItems(this.#input());
-    // A change of state is not kept waiting by the round: the round sees it in Postgres, and ends.
-    await Promise.race([rounding, this.#asked]);
+    // Only replays in progress are left, and the last round made no progress: a timer occupies no activity slot.
+    if (step.kind === 'wait' && this.#idleRounds > 0) await this.#waitForReplays(snapshot);
+    if (this.#requests.length > 0) return snapshot;
+    const activities = campaignActivities(this.#display.roundSummary(snapshot));
+    this.#requested = new Trigger<void>();
+    const round = activities.replayItems(this.#input());
+    // A state change doesn't wait for the round: the round sees the change in Postgres and ends.
+    await Promise.race([round, this.#requested]);
     const request = this.#requests.shift();
-    const changed = request ? await this.#carryOut(request) : null;
-    return this.#learn(this.#latest(await rounding, changed), request !== undefined);
+    const changed = request ? await this.#handleRequest(request) : null;
+    return this.#record(this.#latest(await round, changed), request !== undefined);
   }
 
   /**
-   * The round and the change ran at the same time, so the round may have looked before the change. A state that differs is
-   * that of before: after a resume it says Paused, and the workflow would wait for another resume.
+   * The round and the change ran at the same time, so the round may have read the state before the change. If the states
+   * differ, the round's state is outdated: after a resume it would still be Paused, and the workflow would wait for another
+   * resume.
    */
-  #latest(rounded: CampaignSnapshot, changed: CampaignSnapshot | null): CampaignSnapshot {
-    if (changed === null || changed.state === rounded.state) return rounded;
-    return patched(TRUST_CHANGE_PATCH) ? changed : rounded;
+  #latest(fromRound: CampaignSnapshot, fromChange: CampaignSnapshot | null): CampaignSnapshot {
+    if (fromChange === null || fromChange.state === fromRound.state) return fromRound;
+    return patched(TRUST_CHANGE_PATCH) ? fromChange : fromRound;
   }
 
-  async #lookLater(look: CampaignSnapshot): Promise<CampaignSnapshot> {
-    await this.#rest(look);
-    return this.#requests.length > 0 ? look : this.#lookAgain('what became of the replays under way');
+  async #checkLater(snapshot: CampaignSnapshot): Promise<CampaignSnapshot> {
+    await this.#waitForReplays(snapshot);
+    return this.#requests.length > 0 ? snapshot : this.#refresh('check the replays in progress');
   }
 
-  async #lookAgain(summary: string): Promise<CampaignSnapshot> {
-    return this.#learn(await campaignActivities(summary).lookAtCampaign(this.#input()), false);
+  async #refresh(summary: string): Promise<CampaignSnapshot> {
+    return this.#record(await campaignActivities(summary).readCampaignSnapshot(this.#input()), false);
   }
 
-  /** The timer's only use is its summary. */
-  async #waitForPerson(look: CampaignSnapshot): Promise<CampaignSnapshot> {
+  /** The timer exists only for its summary. */
+  async #waitForRequest(snapshot: CampaignSnapshot): Promise<CampaignSnapshot> {
     await condition(() => this.#requests.length > 0, LONG_WAIT, {
-      summary: this.#story.waitingSummary(look),
+      summary: this.#display.waitingSummary(snapshot),
     });
-    return look;
+    return snapshot;
   }
 
-  async #rest(look: CampaignSnapshot): Promise<void> {
-    const ms = Math.min(FIRST_REST_MS * 2 ** Math.max(0, this.#quiet - 1), LONGEST_REST_MS);
-    await condition(() => this.#requests.length > 0, ms, { summary: this.#story.restSummary(look) });
+  async #waitForReplays(snapshot: CampaignSnapshot): Promise<void> {
+    const ms = Math.min(MIN_WAIT_MS * 2 ** Math.max(0, this.#idleRounds - 1), MAX_WAIT_MS);
+    await condition(() => this.#requests.length > 0, ms, {
+      summary: this.#display.inFlightSummary(snapshot),
+    });
   }
 
   #input(): CampaignInput {
     return { campaignId: this.#campaignId, ...origin() };
   }
 
-  async #carryOut({ change, note }: Request): Promise<CampaignSnapshot> {
+  async #handleRequest({ change, note }: Request): Promise<CampaignSnapshot> {
     const problem = undecodable(note);
     if (problem !== null) {
-      this.#story.refused(change, `the argument ${problem}`);
-      return this.#lookAgain('how the campaign stands');
+      this.#display.refused(change, `the argument ${problem}`);
+      return this.#refresh('read the campaign state');
     }
     return this.#change({ change, ...(note !== undefined && { request: note }) });
   }
 
-  async #change(what: Omit<CampaignChangeInput, 'campaignId' | 'inbox'>): Promise<CampaignSnapshot> {
-    const activities = campaignChanges(this.#story.changeSummary(what));
-    const { look, problem } = await activities.changeCampaign({ ...this.#input(), ...what });
-    this.#story.refused(what.change, problem);
-    return this.#learn(look, true);
+  async #change(change: Omit<CampaignChangeInput, 'campaignId' | 'inbox'>): Promise<CampaignSnapshot> {
+    const activities = campaignChangeActivities(this.#display.changeSummary(change));
+    const { look: snapshot, problem } = await activities.changeCampaign({ ...this.#input(), ...change });
+    this.#display.refused(change.change, problem);
+    return this.#record(snapshot, true);
   }
 
-  #learn(look: CampaignSnapshot, changed: boolean): CampaignSnapshot {
-    this.#quiet = changed || this.#hasNews(look) ? 0 : this.#quiet + 1;
-    this.look = look;
-    this.#story.tell(look);
-    return look;
+  #record(snapshot: CampaignSnapshot, changed: boolean): CampaignSnapshot {
+    this.#idleRounds = changed || this.#hasProgress(snapshot) ? 0 : this.#idleRounds + 1;
+    this.snapshot = snapshot;
+    this.#display.show(snapshot);
+    return snapshot;
   }
 
-  #hasNews(look: CampaignSnapshot): boolean {
-    if (!this.look) return true;
-    return settledOf(look) !== settledOf(this.look) || look.inFlight !== this.look.inFlight;
+  #hasProgress(snapshot: CampaignSnapshot): boolean {
+    if (!this.snapshot) return true;
+    return countSettled(snapshot) !== countSettled(this.snapshot) || snapshot.inFlight !== this.snapshot.inFlight;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Signals and queries. What a signal brings comes from outside; the activities check it.
+ * Signals and queries. The arguments of signals come from outside; the activities validate them.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import {
 } from '../src/core/protocol.ts';
 import type { DiscardRequest, OperatorNote, ReplayRequest, StatusReport } from '../src/core/protocol.ts';
 
-/** Of `handleCommand`. */
+/** Handled by `handleCommand`. */
 export const replaySignal = defineSignal<[ReplayRequest?]>(REPLAY_SIGNAL);
 export const discardSignal = defineSignal<[DiscardRequest?]>(DISCARD_SIGNAL);
 export const statusQuery = defineQuery<StatusReport>(STATUS_QUERY);
 
-/** Of `replayCampaign`. */
+/** Handled by `replayCampaign`. */
 export const pauseSignal = defineSignal<[OperatorNote?]>(PAUSE_SIGNAL);
 export const resumeSignal = defineSignal<[OperatorNote?]>(RESUME_SIGNAL);
 export const abortSignal = defineSignal<[OperatorNote?]>(ABORT_SIGNAL);

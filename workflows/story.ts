@@ -1,6 +1,6 @@
 /**
- * What a person sees of a command in Temporal: summaries on the timeline, current details, search attributes and the
- * `status` query. On the happy path nothing of it costs an event.
+ * What people see of a command in Temporal: summaries on the timeline, current details, search attributes and the `status`
+ * query. On the happy path, none of this costs an event.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { DiscardRequest, EntryStatus, StatusReport } from '../src/core/prot
 import { SEARCH_ATTRIBUTES } from '../src/core/protocol.ts';
 import { NO_COMMAND, shellWord } from '../src/core/shell.ts';
 import { cutText } from '../src/core/text.ts';
-import type { Death, Setback } from './failure.ts';
+import type { DeadOutcome, RetryOutcome } from './failure.ts';
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 const KEYS = {
@@ -21,10 +21,10 @@ const KEYS = {
   correlationId: keyword(SEARCH_ATTRIBUTES.correlationId),
   failureGroup: keyword(SEARCH_ATTRIBUTES.failureGroup),
 };
-/** Of a Keyword in Postgres's visibility store. */
+/** The limit of a Keyword in Temporal's visibility store on Postgres. */
 const MAX_KEYWORD_LENGTH = 255;
 
-export class Story {
+export class CommandDisplay {
   readonly #messageId: string;
   #commandType: string | null;
   #status: EntryStatus = 'Pending';
@@ -34,7 +34,7 @@ export class Story {
   #nextRetryAt: string | null = null;
   #failureGroup: string | null = null;
   #refusals = { count: 0, problem: '' };
-  /** The last facts, once something went wrong. */
+  /** The latest facts; null until something goes wrong. */
   #facts: CommandFacts | null = null;
 
   constructor(messageId: string, envelope: unknown) {
@@ -62,8 +62,8 @@ export class Story {
     return this.#commandType ? summaryLine(`${short(this.#commandType)}: ${which}`) : which;
   }
 
-  retrySummary({ facts, failure }: Setback): string {
-    if (!facts || !failure) return 'attempt, as soon as it can be made';
+  retrySummary({ facts, failure }: RetryOutcome): string {
+    if (!facts || !failure) return 'waiting until an attempt can start';
     const next = failure.retryCount + 1;
     const attempts =
       next < facts.maximumAttempts ? `attempts ${next} to ${facts.maximumAttempts}` : `attempt ${next}`;
@@ -73,7 +73,7 @@ export class Story {
   campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {
     const attempts = maximumAttempts === 1 ? 'attempt 1' : `attempts 1 to ${maximumAttempts}`;
     return summaryLine(
-      `${short(commandType)}: ${attempts} of replay ${this.#generation}, by a campaign; gives way to others`,
+      `${short(commandType)}: ${attempts} of replay ${this.#generation}, for a campaign (low priority)`,
     );
   }
 
@@ -82,66 +82,66 @@ export class Story {
   }
 
   longRunning(facts: CommandFacts): void {
-    this.#learn(facts);
+    this.#update(facts);
     this.#status = 'Processing';
   }
 
-  failed({ facts, failure, nextRetryAt, problem }: Setback): void {
+  failed({ facts, failure, nextRetryAt, problem }: RetryOutcome): void {
     this.#status = 'Failed';
     this.#nextRetryAt = nextRetryAt;
     if (!facts || !failure) {
       const why = problem ?? 'the worker could not reach Postgres';
       setCurrentDetails(
-        `The command could not be tried yet:\n\n${block(why)}\n\nIt is tried again by itself.`,
+        `The command could not be attempted yet:\n\n${block(why)}\n\nIt is retried automatically.`,
       );
       return;
     }
-    this.#learn(facts);
+    this.#update(facts);
     this.#retryCount = failure.retryCount;
     this.#error = `${failure.type}: ${failure.message}`;
-    this.#tag();
+    this.#setSearchAttributes();
     setCurrentDetails(
       [
-        `**Failed** ${count(failure.retryCount, 'time')}: ${inlineText(facts.commandType)}. This may pass by itself:`,
+        `**Failed** ${count(failure.retryCount, 'time')}: ${inlineText(facts.commandType)}. The failure may be temporary:`,
         block(this.#error),
-        `It is tried again by itself, ${facts.maximumAttempts} attempts in all. The pending activity \`retry\` shows ` +
-          'the last failure and the time of the next attempt; nothing needs to be done.',
+        `It is retried automatically, with up to ${facts.maximumAttempts} attempts in total. The pending activity \`retry\` ` +
+          'shows the last failure and the time of the next attempt. No action is needed.',
       ].join('\n\n'),
     );
   }
 
-  died({ facts, failure, failureGroup, reason }: Death): void {
-    this.#learn(facts);
+  deadLettered({ facts, failure, failureGroup, reason }: DeadOutcome): void {
+    this.#update(facts);
     this.#status = 'DeadLetter';
     this.#retryCount = failure.retryCount;
     this.#error = `${failure.type}: ${failure.message}`;
     this.#nextRetryAt = null;
     this.#failureGroup = failureGroup;
-    this.#tag();
-    setCurrentDetails(this.#deathNotice(reason).join('\n\n'));
+    this.#setSearchAttributes();
+    setCurrentDetails(this.#deadLetterDetails(reason).join('\n\n'));
   }
 
-  /** On the timeline, as long as the dead letter is open. */
-  waitingSummary({ facts, failure }: Death): string {
+  /** Shown on the timeline while the dead letter is open. */
+  waitingSummary({ facts, failure }: DeadOutcome): string {
     const refused = this.#refusals.count > 0 ? 'the last request was refused; ' : '';
     return summaryLine(
-      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waits for replay or discard`,
+      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waiting for replay or discard`,
     );
   }
 
-  rejected({ reason }: Death, kind: 'replay' | 'discard', problem: string): void {
+  rejected({ reason }: DeadOutcome, kind: 'replay' | 'discard', problem: string): void {
     this.#refusals = { count: this.#refusals.count + 1, problem };
-    const notice = this.#deathNotice(reason);
-    setCurrentDetails([`The last **${kind}** was refused:`, block(problem), ...notice].join('\n\n'));
+    const details = this.#deadLetterDetails(reason);
+    setCurrentDetails([`The last **${kind}** was refused:`, block(problem), ...details].join('\n\n'));
   }
 
   replayed(): void {
     this.#generation += 1;
     this.#status = 'Pending';
     this.#retryCount = 0;
-    this.#tag();
+    this.#setSearchAttributes();
     setCurrentDetails(
-      `Replay ${this.#generation}: the command gets new attempts. The dead letter said:\n\n${block(this.#error ?? '')}`,
+      `Replay ${this.#generation}: the command gets new attempts. The failure before the replay was:\n\n${block(this.#error ?? '')}`,
     );
   }
 
@@ -158,57 +158,57 @@ export class Story {
   completed(): void {
     this.#status = 'Completed';
     this.#nextRetryAt = null;
-    // Nothing was tagged or told where nothing went wrong.
+    // If nothing went wrong, search attributes and details are still unset.
     if (!this.#facts) return;
-    this.#tag();
+    this.#setSearchAttributes();
     const after =
       this.#generation > 0
         ? `replay ${this.#generation}`
-        : `${count(this.#retryCount, 'failed attempt')} or more`;
-    setCurrentDetails(`Completed, after ${after}.`);
+        : `at least ${count(this.#retryCount, 'failed attempt')}`;
+    setCurrentDetails(`Completed after ${after}.`);
   }
 
-  /** What became of it was known before its workflow began. */
-  completedBefore(at: string): void {
+  /** The command had completed before its workflow started. */
+  completedEarlier(at: string): void {
     this.#status = 'Completed';
     setCurrentDetails(
-      `Completed at its first attempt, at ${at}, before this workflow began: it is the record of a command that is ` +
-        '`express`, and had nothing left to do.',
+      `Completed at ${at}, on the first attempt, before this workflow started. This workflow is only the record of an ` +
+        '`express` command and ran nothing.',
     );
   }
 
-  #learn(facts: CommandFacts): void {
+  #update(facts: CommandFacts): void {
     this.#facts = facts;
     this.#commandType = facts.commandType;
     this.#generation = facts.generation;
   }
 
-  #deathNotice(reason: string): string[] {
+  #deadLetterDetails(reason: string): string[] {
     const why =
       reason === 'exhausted'
-        ? `All ${this.#facts?.maximumAttempts} attempts failed; the last one with:`
-        : 'Trying again by itself cannot help:';
+        ? `All ${this.#facts?.maximumAttempts} attempts failed, the last one with:`
+        : 'It is not retried automatically:';
     return [
       `**Dead letter**: ${inlineText(this.#commandType ?? '')}. ${why}`,
       block(this.#error ?? ''),
-      'Nothing happens until a person acts: after the cause is fixed, replay it, or discard it.',
-      ...this.#whatToType(),
+      'Nothing happens until someone acts: fix the cause and replay it, or discard it.',
+      ...this.#commandsToRun(),
     ];
   }
 
-  #whatToType(): string[] {
+  #commandsToRun(): string[] {
     const id = shellWord(this.#messageId);
     if (id === null) return [`${sentence(NO_COMMAND)}.`];
     const signal = (name: string) => `\`temporal workflow signal --workflow-id ${id} --name ${name}\``;
     return [
       `To replay it: ${signal('replay')}`,
       `To discard it: ${signal('discard')}`,
-      `All attempts, with stacks: \`inbox show ${id}\``,
+      `All attempts, with stack traces: \`inbox show ${id}\``,
     ];
   }
 
-  /** An upsert is an event and a visibility write, and fails the workflow task where the attribute is not registered. */
-  #tag(): void {
+  /** An upsert costs an event and a visibility write. An attribute that is not registered would fail the workflow task. */
+  #setSearchAttributes(): void {
     if (!this.#facts) return;
     const { commandType, correlationId, searchAttributes, usableSearchAttributes } = this.#facts;
     const usable = usableSearchAttributes ?? (searchAttributes ? Object.values(SEARCH_ATTRIBUTES) : []);
@@ -226,7 +226,7 @@ function keywordText(text: string): string {
   return cutText(text, MAX_KEYWORD_LENGTH);
 }
 
-/** Summaries are one line of at most some hundred bytes. */
+/** Summaries are one line of at most a few hundred bytes. */
 function short(text: string): string {
   return text.length > 80 ? `${cutText(text, 79)}…` : text;
 }

@@ -1,31 +1,32 @@
 /**
- * DBOS Transact: a workflow for each command, with its state in Postgres.
+ * DBOS Transact: one workflow per command, with its state in Postgres.
  *
- * Its own package for `pg` transactions does not fit this version, so the step does by hand what it does: its transaction
- * also marks the command as handled, and DBOS writes its checkpoint, and the end of the workflow, after that.
+ * DBOS's own package for `pg` transactions does not support this version, so the step does the same manually: its
+ * transaction also marks the command as handled. Afterward, DBOS writes the step's checkpoint and the end of the
+ * workflow.
  *
- * Tuned as in https://docs.dbos.dev/typescript/reference/queues: the queue is polled every 5 ms, not every second.
+ * Tuned as in https://docs.dbos.dev/typescript/reference/queues: the queue is polled every 5 ms instead of every second.
  *
- * `step=none` leaves out the step, and so its checkpoint: quicker, and right as well, since the transaction has its own
- * mark; but not as its documentation has it, which wants every effect in a step.
+ * `step=none` omits the step and therefore its checkpoint. This is faster and still correct, because the transaction
+ * marks the command itself. However, DBOS's documentation requires every effect to be in a step.
  *
  * @module
  */
 import { DBOS, DBOSClient } from '@dbos-inc/dbos-sdk';
-import type { Job, Running, Surroundings, System } from '../system.ts';
+import type { Job, RunningSystem, SystemContext, System } from '../system.ts';
 import { applyOnce, connect } from './job.ts';
 
 const QUEUE = 'jobs';
 const WORKFLOW = 'add';
 const VERSION = '1';
 const POLLING_MS = 5;
-/** More of them only wait for the two cores. */
+/** More connections would only wait for the two cores. */
 const CONNECTIONS = 8;
 const SENDERS = 4;
 
-async function open({ databaseUrl, inFlight, settings, done }: Surroundings): Promise<Running> {
+async function open({ databaseUrl, inFlight, settings, done }: SystemContext): Promise<RunningSystem> {
   const pool = connect(databaseUrl, Math.min(inFlight, CONNECTIONS));
-  // Its tables are in a schema of their own.
+  // DBOS's tables are in their own schema.
   const systemDatabaseUrl = databaseUrl;
   DBOS.setConfig({
     name: 'bench',
@@ -46,7 +47,7 @@ async function open({ databaseUrl, inFlight, settings, done }: Surroundings): Pr
     { name: WORKFLOW },
   );
   await DBOS.launch();
-  // Sends without a queue being there: it is registered, and polled, from `work` on.
+  // The client can send before the queue exists. `work` registers the queue, and polling starts then.
   const client = await DBOSClient.create({
     systemDatabaseUrl,
     systemDatabasePoolSize: SENDERS,

@@ -1,7 +1,8 @@
 /**
  * Graphile Worker: jobs are rows, which are deleted when they are done.
  *
- * Its job is completed after the transaction of the task, in a batch, so the transaction marks the command as handled.
+ * Graphile Worker completes jobs in batches, after the task's transaction, so the transaction itself marks the command as
+ * handled.
  *
  * Tuned as in https://worker.graphile.org/docs/performance: a local queue, and completions in batches after 25 ms.
  *
@@ -9,18 +10,18 @@
  */
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import type { Runner } from 'graphile-worker';
-import type { Job, Running, Surroundings, System } from '../system.ts';
+import type { Job, RunningSystem, SystemContext, System } from '../system.ts';
 import { applyOnce, connect } from './job.ts';
 
 const TASK = 'add';
-/** More than this many at once do not pay on two cores; 32 stall. */
+/** A higher concurrency is not faster on two cores, and 32 stalls. */
 const CONCURRENT_JOBS = 8;
 const LOCAL_QUEUE = 64;
 const BATCH_MS = 25;
-/** Each sends a NOTIFY, and their commits wait for each other: more connections only wait more. */
+/** Each send includes a NOTIFY, which serializes the commits. More connections would only wait longer. */
 const SENDERS = 8;
 
-async function open({ databaseUrl, inFlight, done }: Surroundings): Promise<Running> {
+async function open({ databaseUrl, inFlight, done }: SystemContext): Promise<RunningSystem> {
   const pool = connect(databaseUrl, CONCURRENT_JOBS * 2);
   const senders = connect(databaseUrl, Math.min(inFlight, SENDERS));
   const logger = new Logger(() => () => {});
@@ -30,8 +31,8 @@ async function open({ databaseUrl, inFlight, done }: Surroundings): Promise<Runn
 
   return {
     async send(job) {
-      // Where the key is there already, in whatever state, nothing is changed. A job that was done and deleted runs
-      // again; `applyOnce` finds that it has nothing to do.
+      // If a job with this key exists in any state, nothing changes. A job that was done and deleted runs again, but
+      // `applyOnce` then has no effect.
       await utils.addJob(TASK, job, { jobKey: job.id, jobKeyMode: 'unsafe_dedupe' });
     },
     async work() {

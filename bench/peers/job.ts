@@ -1,7 +1,7 @@
 /**
- * The job, the same for all peers: what a command does, in one transaction of Postgres.
+ * The job, which is the same for all peers: the effects of a command, in one Postgres transaction.
  *
- * Statements are prepared once for each connection, which none of the peers forbids.
+ * Statements are prepared once per connection. All peers allow this.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { ADD_TO_ACCOUNT, MARK_HANDLED, WRITE_EVENT } from '../tables.ts';
 
 export function connect(databaseUrl: string, connections: number): Pool {
   const pool = new Pool({ connectionString: databaseUrl, max: connections });
-  // An idle connection that breaks would end the process if nobody listened.
+  // Without a listener, an idle connection that breaks would end the process.
   pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 }
 
-/** Commits once `work` has resolved, and takes everything back when it rejects. */
+/** Commits when `work` resolves and rolls back when it rejects. */
 export async function inTransaction(pool: Pool, work: (tx: PoolClient) => Promise<void>): Promise<void> {
   const tx = await pool.connect();
   let broken = false;
@@ -35,15 +35,13 @@ export async function inTransaction(pool: Pool, work: (tx: PoolClient) => Promis
   }
 }
 
-/** The effects of a command. */
+/** Writes the effects of a command. */
 export async function apply(tx: PoolClient, { id, account, amount }: Job): Promise<void> {
   await tx.query({ name: 'add', text: ADD_TO_ACCOUNT, values: [account, amount] });
   await tx.query({ name: 'event', text: WRITE_EVENT, values: [String(account), { amount }, id] });
 }
 
-/**
- * For systems whose own mark comes after the transaction: they may run a job again, and then this has no effect.
- */
+/** For systems that mark a job as done after its transaction. They may run a job twice; the second run has no effect. */
 export async function applyOnce(pool: Pool, job: Job): Promise<void> {
   await inTransaction(pool, async (tx) => {
     const marked = await tx.query({ name: 'mark', text: MARK_HANDLED, values: [job.id] });

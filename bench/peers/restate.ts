@@ -1,11 +1,13 @@
 /**
- * Restate: a server of its own, which calls the handler in this process. A call with an idempotency key is accepted once,
- * as long as its result is kept: a day.
+ * Restate: a separate server that calls the handler in this process. A call with an idempotency key is accepted once
+ * while its result is kept, which is one day.
  *
- * The server knows of the end of a call after its transaction, so the transaction marks the command as handled.
+ * The server learns that a call has finished only after its transaction, so the transaction itself marks the command as
+ * handled.
  *
- * Tuned as in https://docs.restate.dev/references/server-config: one partition. Calls are answered in one piece (not
- * `bidirectional`), since the handler asks the server for nothing in between. Everything is written to disk, as by default.
+ * Tuned as in https://docs.restate.dev/references/server-config: one partition. Each call gets a single response (not
+ * `bidirectional`), because the handler does not call the server in between. All data is written to disk, which is the
+ * default.
  *
  * @module
  */
@@ -18,7 +20,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createEndpointHandler, service } from '@restatedev/restate-sdk';
 import type { Context } from '@restatedev/restate-sdk';
-import type { Job, Running, Surroundings, System } from '../system.ts';
+import type { Job, RunningSystem, SystemContext, System } from '../system.ts';
 import { applyOnce, connect } from './job.ts';
 
 const HOST = '127.0.0.1';
@@ -31,7 +33,7 @@ async function listen(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Ports that were free a moment ago. */
+/** Returns ports that were free when this function checked them. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createTcpServer());
   const ports = await Promise.all(servers.map(listen));
@@ -39,7 +41,7 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** The program itself: npm's own start script would stay as a process in between. */
+/** Returns the path of the server binary. npm's start script would remain as an additional process. */
 function findServer(): string {
   const { resolve } = createRequire(import.meta.resolve('@restatedev/restate-server/package.json'));
   return resolve(`@restatedev/restate-server-${process.platform}-${process.arch}/bin/restate-server`);
@@ -66,8 +68,8 @@ async function startServer(folder: string) {
   const end = () => child.kill('SIGKILL');
   process.once('exit', end);
   const ended = once(child, 'exit');
-  await answers(`http://${HOST}:${admin}/health`);
-  await answers(`http://${HOST}:${ingress}/restate/health`);
+  await waitForAnswer(`http://${HOST}:${admin}/health`);
+  await waitForAnswer(`http://${HOST}:${ingress}/restate/health`);
   return {
     pid: child.pid!,
     ingress: `http://${HOST}:${ingress}`,
@@ -80,11 +82,11 @@ async function startServer(folder: string) {
   };
 }
 
-async function answers(url: string): Promise<void> {
-  for (const giveUp = performance.now() + START_MS; ; await sleep(50)) {
+async function waitForAnswer(url: string): Promise<void> {
+  for (const deadline = performance.now() + START_MS; ; await sleep(50)) {
     const answer = await fetch(url).catch(() => undefined);
     if (answer?.ok) return;
-    if (performance.now() > giveUp) throw new Error(`${url} does not answer`);
+    if (performance.now() > deadline) throw new Error(`${url} did not answer within ${START_MS / 1_000} s`);
   }
 }
 
@@ -95,13 +97,13 @@ async function ask<T>(url: string, body: object): Promise<T> {
   return (await answer.json()) as T;
 }
 
-async function open({ databaseUrl, folder, inFlight, done }: Surroundings): Promise<Running> {
+async function open({ databaseUrl, folder, inFlight, done }: SystemContext): Promise<RunningSystem> {
   const pool = connect(databaseUrl, inFlight);
   const started = Promise.withResolvers<void>();
   const accounts = service({
     name: SERVICE,
     handlers: {
-      // What comes in before `work` has to wait here: the server calls whatever it has a service for.
+      // Calls before `work` must wait here, because the server calls the handler as soon as the service is registered.
       add: async (_context: Context, job: Job) => {
         await started.promise;
         await applyOnce(pool, job);
@@ -109,7 +111,7 @@ async function open({ databaseUrl, folder, inFlight, done }: Surroundings): Prom
       },
     },
   });
-  // Each call would write two lines.
+  // The default logger would write two lines per call.
   const logger = () => {};
   const endpoint = createServer(
     createEndpointHandler({ services: [accounts], logger, bidirectional: false }),

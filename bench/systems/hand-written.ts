@@ -1,6 +1,7 @@
 /**
- * A table written by hand: an insert, then one statement that does it all, dispatched by the sender itself. No retries, no
- * recovery, no dead letters: what Postgres allows, and not a system to compare features with.
+ * A hand-written table: the sender inserts the command and then runs one statement that does the whole job. It has no
+ * retries, no recovery and no dead letters. It shows what Postgres can do; its features are not comparable with the other
+ * systems.
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * temporal-inbox: one of its lanes, sent to by `inbox.send` (A) or started with a Temporal client (B). Settings:
- * `lane` (workflow, express or recorded), `way` (A or B), `until` (record: a recorded command is done once it has its
- * workflow; default: once its handler is), and every setting of a worker under its variable's name.
+ * temporal-inbox in one of its modes. Commands are sent with `inbox.send` (A) or started with a Temporal client (B).
+ * Settings: `lane` (the mode: workflow, express or recorded), `way` (A or B), `until` (`record`: a recorded command
+ * counts as done when it has its workflow; default: when its handler has returned), and each worker setting under the
+ * name of its variable.
  *
  * @module
  */
@@ -17,20 +18,21 @@ import { migrate } from '../../src/store/migrate.ts';
 import { WORKFLOW_TYPE } from '../../src/core/protocol.ts';
 import { installRuntime } from '../../src/temporal/runtime.ts';
 import { createInboxWorker } from '../../src/worker.ts';
-import type { Job, Surroundings, System } from '../system.ts';
+import type { Job, SystemContext, System } from '../system.ts';
 import { ADD_TO_ACCOUNT } from '../tables.ts';
 
 const TYPE = 'AddToAccount';
 const SENT_AT_ONCE = 500;
-/** Prepared, as in the jobs of the other systems. */
+/** A prepared statement, as in the jobs of the other systems. */
 const ADD = { name: 'add', text: ADD_TO_ACCOUNT };
 
 const EXPRESS: Record<string, boolean | 'recorded'> = { express: true, recorded: 'recorded' };
-/** Between two looks at what has its record; the oldest are looked at, more than are in flight at a steady rate. */
-const LOOK_EVERY_MS = 25;
-const LOOKED_AT = 64;
+/** How often to check which commands have their workflow. */
+const CHECK_EVERY_MS = 25;
+/** Each check reads the oldest commands, up to this number, which is more than the number in flight at a steady rate. */
+const CHECKED_AT_ONCE = 64;
 
-const command = (express: boolean | 'recorded', done: Surroundings['done']) =>
+const command = (express: boolean | 'recorded', done: SystemContext['done']) =>
   defineCommand({
     type: TYPE,
     express,
@@ -77,21 +79,21 @@ export const system: System = {
     const inbox = await createInbox({ pool, log });
     const client = new Client({ connection });
     let working: Promise<void> | undefined;
-    const looking = waiting && setInterval(() => void look(waiting), LOOK_EVERY_MS);
-    let isLooking = false;
+    const checkTimer = waiting && setInterval(() => void checkRecorded(waiting), CHECK_EVERY_MS);
+    let isChecking = false;
 
-    async function look(ids: Set<string>): Promise<void> {
-      if (isLooking || ids.size === 0) return;
-      isLooking = true;
+    async function checkRecorded(ids: Set<string>): Promise<void> {
+      if (isChecking || ids.size === 0) return;
+      isChecking = true;
       const sql = `select message_id as id from inbox.entries
                    where message_id = any ($1) and status = 'Completed' and not needs_workflow`;
       const { rows } = await pool.query<{ id: string }>({
         name: 'look',
         text: sql,
-        values: [[...ids].slice(0, LOOKED_AT)],
+        values: [[...ids].slice(0, CHECKED_AT_ONCE)],
       });
       for (const { id } of rows) if (ids.delete(id)) done(id);
-      isLooking = false;
+      isChecking = false;
     }
 
     async function start({ id, account, amount }: Job): Promise<void> {
@@ -116,7 +118,7 @@ export const system: System = {
       },
       async countDone() {
         const { rows } = await pool.query<{ done: number }>(
-          // The ids of this measurement's jobs, so that no count reads what was there before.
+          // Count only the ids of this measurement's jobs, so that the query does not read entries that existed before.
           `select count(*)::integer as done from inbox.entries
            where message_id > $1 || '-' and message_id < $1 || '.' and status = 'Completed' and not needs_workflow`,
           [taskQueue],
@@ -126,7 +128,7 @@ export const system: System = {
       async stop() {
         worker.shutdown();
         await working;
-        if (looking) clearInterval(looking);
+        if (checkTimer) clearInterval(checkTimer);
         await inbox.close();
         await pool.end();
         await connection.close();

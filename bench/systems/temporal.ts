@@ -1,6 +1,7 @@
 /**
- * Temporal without the inbox, by the setting `design`: `floor` is an empty workflow that is started eagerly, the least that
- * one workflow a command can cost; `three` the obvious design, an ordinary start and three ordinary activities.
+ * Temporal without the inbox. The setting `design` selects the workflow: `floor` is an empty workflow with an eager
+ * start, which is the minimum cost of one workflow per command. `three` is the obvious design: an ordinary start and
+ * three ordinary activities.
  *
  * @module
  */
@@ -11,18 +12,18 @@ import type { InjectedSinks } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import { createPool, withTransaction } from '../../src/platform/postgres.ts';
 import { installRuntime } from '../../src/temporal/runtime.ts';
-import type { Job, Surroundings, System } from '../system.ts';
+import type { Job, SystemContext, System } from '../system.ts';
 import { ADD_TO_ACCOUNT, WRITE_EVENT } from '../tables.ts';
 import type { BenchSinks, ThreeActivities } from '../workflows/index.ts';
 
-/** As many as the inbox's worker has by default, and pollers as the SDK sets them. */
+/** The same slots as the inbox's worker by default. The number of pollers is the SDK's default. */
 const SLOTS = {
   maxConcurrentWorkflowTaskExecutions: 114,
   maxConcurrentActivityTaskExecutions: 100,
   maxCachedWorkflows: 1_000,
 };
 
-function activities(pool: Pool, done: Surroundings['done']): ThreeActivities {
+function activities(pool: Pool, done: SystemContext['done']): ThreeActivities {
   return {
     async accept({ id }) {
       await pool.query(`insert into commands (id, status) values ($1, 'Pending') on conflict do nothing`, [
@@ -103,7 +104,7 @@ export const system: System = {
         );
         return rows[0]!.done;
       },
-      async overAt(ids) {
+      async finishedAt(ids) {
         const closed = ids.map(async (id) => {
           const { raw } = await client.workflow.getHandle(id).describe();
           const { seconds, nanos } = raw.workflowExecutionInfo!.closeTime!;

@@ -1,5 +1,5 @@
 /**
- * Workflows to compare with: the least one workflow costs, and what one would write without thinking of cost.
+ * Workflows to compare with: an empty workflow, and the obvious design that does not consider cost.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import type { Sinks } from '@temporalio/workflow';
 import type { Job } from '../system.ts';
 
 export interface BenchSinks extends Sinks {
-  /** Costs no event and no round trip: the worker's own process hears of it. */
+  /** Notifies the worker's process. This costs no event and no round trip. */
   bench: { over(id: string): void };
 }
 
 const { bench } = proxySinks<BenchSinks>();
 
-/** The floor: no workflow is less. */
+/** The floor: the minimum cost of a workflow. */
 export async function empty(): Promise<void> {
   bench.over(workflowInfo().workflowId);
 }
@@ -27,7 +27,7 @@ export interface ThreeActivities {
 
 const { accept, handle, complete } = proxyActivities<ThreeActivities>({ startToCloseTimeout: '10s' });
 
-/** The obvious design: each step an activity. */
+/** The obvious design: one activity for each step. */
 export async function threeActivities(job: Job): Promise<void> {
   await accept(job);
   await handle(job);

@@ -1,14 +1,14 @@
--- Run once by the Postgres image, as superuser, when its volume is empty. One role for each owner, so that neither can
--- read the other's data: Temporal's histories and the inbox share a server here, not a trust boundary.
+-- The Postgres image runs this script once, as superuser, when its volume is empty. Temporal and the inbox share a server
+-- but not a trust boundary, so each has its own role and cannot read the other's data.
 --
--- \getenv instead of a shell script: the passwords never stand on a command line. A missing one leaves its variable
--- unset, the statement is then a syntax error, and the image refuses to start.
+-- \getenv keeps the passwords off any command line, unlike a shell script. If a password is missing, its variable stays
+-- unset, the statement is a syntax error, and the image does not start.
 \getenv temporal_password TEMPORAL_DB_PASSWORD
 \getenv inbox_password INBOX_DB_PASSWORD
 
 create role temporal login password :'temporal_password';
--- createrole: the inbox's migrations make its roles (sender, worker, operator, reader). Since Postgres 16 this gives
--- power over the roles it made itself and no others.
+-- The inbox needs createrole because its migrations create its roles (sender, worker, operator, reader). Since Postgres 16,
+-- createrole allows a role to manage only the roles that it created itself.
 create role inbox login createrole password :'inbox_password';
 
 create database temporal owner temporal;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the namespace, or gives an existing one the retention asked for.
+# Creates the namespace, or sets the retention of an existing one.
 #
 # Environment: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, NAMESPACE_RETENTION (e.g. 72h).
 set -eu
@@ -10,8 +10,8 @@ else
   temporal operator namespace create --namespace "$TEMPORAL_NAMESPACE" --retention "$NAMESPACE_RETENTION"
 fi
 
-# The frontend learns of a new namespace when it next refreshes its cache, up to 10 seconds later; until then every
-# other call says that there is none. Whoever depends on this service must not meet that.
+# The frontend sees a new namespace only after the next refresh of its cache, up to 10 seconds later. Until then, calls
+# fail with "namespace not found". Wait for that here, because other services start when this one has completed.
 tries=0
 until temporal workflow list --namespace "$TEMPORAL_NAMESPACE" --limit 1 >/dev/null 2>&1; do
   tries=$((tries + 1))

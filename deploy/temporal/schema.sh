@@ -1,9 +1,9 @@
 #!/bin/sh
-# Brings Temporal's two databases to the schema of this admin-tools image. Safe to run again: a schema that is already
-# there keeps its version, and only newer steps are applied. The databases themselves are made by
-# deploy/postgres/databases.sql, since the role used here may not create any.
+# Updates Temporal's two databases to the schema version of this admin-tools image. The script can safely run again: an
+# existing schema keeps its version, and only newer steps are applied. deploy/postgres/databases.sql creates the
+# databases, because the role used here is not allowed to.
 #
-# Connection: SQL_PLUGIN, SQL_HOST, SQL_PORT, SQL_USER, SQL_PASSWORD, as temporal-sql-tool reads them.
+# temporal-sql-tool reads the connection from SQL_PLUGIN, SQL_HOST, SQL_PORT, SQL_USER and SQL_PASSWORD.
 set -eu
 
 apply() {

@@ -1,8 +1,9 @@
 /**
- * What an account is and what may happen to it. Pure: a decision takes a state and returns events; it reads no clock,
- * no database and no network, so every rule of the bank can be tested without them.
+ * The state of an account, its events, and the bank's rules. All functions are pure: a decision takes a state and returns
+ * events. It reads no clock, no database and no network, so every rule can be tested without them.
  *
- * Amounts in events are integer cents that a JSON number holds exactly. Balances, which add up without limit, are bigint.
+ * Amounts in events are integer cents, which a JSON number represents exactly. Balances can grow without limit, so they
+ * are bigint.
  *
  * @module
  */
@@ -18,18 +19,18 @@ export interface Account {
   id: string;
   owner: string;
   balanceCents: bigint;
-  /** Number of events so far: the expected version of the next append. */
+  /** Number of events so far. The next append expects the stream to have this version. */
   version: number;
 }
 
-/** The state after the events, or the state itself when there are none. */
+/** Applies the events to the state `before` and returns the new state. Returns `before` if there are no events. */
 export function fold(id: string, before: Account | null, events: readonly AccountEvent[]): Account | null {
   return events.reduce<Account | null>((account, event) => apply(id, account, event), before);
 }
 
 function apply(id: string, account: Account | null, event: AccountEvent): Account {
   if (event.type === 'AccountOpened') {
-    if (account) throw corrupt(id, account.version + 1, 'opens an account that is open');
+    if (account) throw corrupt(id, account.version + 1, 'opens an account that is already open');
     return { id, owner: event.data.owner, balanceCents: 0n, version: 1 };
   }
   if (!account) throw corrupt(id, 1, `is ${event.type}, not AccountOpened`);
@@ -46,7 +47,7 @@ function balanceChange(event: Exclude<AccountEvent, { type: 'AccountOpened' }>):
 }
 
 function corrupt(id: string, version: number, problem: string): Error {
-  return new Error(`stream ${JSON.stringify(id)} makes no sense: event ${version} ${problem}`);
+  return new Error(`stream ${JSON.stringify(id)} is inconsistent: event ${version} ${problem}`);
 }
 
 export interface Opening {
@@ -62,7 +63,7 @@ export function open(existing: Account | null, { id, owner, openingBalanceCents 
   return [opened, { type: 'FundsDeposited', data: { amountCents: openingBalanceCents } }];
 }
 
-/** Money from outside: the only event that makes the sum of all balances grow. */
+/** Adds money from outside the bank. Only this event increases the sum of all balances. */
 export function deposit(amountCents: number): AccountEvent[] {
   return [{ type: 'FundsDeposited', data: { amountCents } }];
 }

@@ -1,5 +1,5 @@
 /**
- * The bank's commands, as `inbox worker dist/examples/bank/commands.js` takes them.
+ * The bank's commands, in the form that `inbox worker dist/examples/bank/commands.js` expects.
  *
  * @module
  */

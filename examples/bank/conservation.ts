@@ -1,6 +1,6 @@
 /**
- * What must be true of the bank at any moment, also while transfers run: each check is one statement, so it sees one
- * snapshot, and it returns the rows that are wrong.
+ * Invariants of the bank that hold at any moment, even while transfers run. Each check is one statement, so it sees one
+ * snapshot. The check returns the rows that violate the invariant.
  *
  * @module
  */
@@ -8,22 +8,22 @@ import type { Pool } from 'pg';
 
 export interface Conservation {
   accounts: number;
-  /** What all accounts hold together. */
+  /** Sum of all balances. */
   balanceCents: bigint;
-  /** What came in from outside. */
+  /** Sum of all deposits from outside. */
   depositedCents: bigint;
-  /** Empty when the bank is right; else one sentence for each thing that is wrong. */
+  /** One sentence for each violation. Empty if there are none. */
   problems: string[];
 }
 
-/** Transfers move money; only deposits make it. */
+/** Transfers only move money, so the sum of all balances must equal the sum of all deposits. */
 const TOTALS = `
   select (select count(*) from bank.accounts)::integer as accounts,
          (select coalesce(sum(balance_cents), 0) from bank.accounts)::text as balance,
          (select coalesce(sum((data ->> 'amountCents')::bigint), 0) from bank.events
           where type = 'FundsDeposited')::text as deposited`;
 
-/** The read model says what the events say. A full join, so that an account without events shows, and the reverse. */
+/** The read model must match the events. The full join also finds accounts without events and events without an account. */
 const READ_MODEL = `
   with folded as (
     select stream_id as id,
@@ -47,8 +47,8 @@ const READ_MODEL = `
   order by 1`;
 
 /**
- * A Completed transfer took effect exactly once, on both sides and in full; one that is not Completed not at all.
- * Again a full join: events of a message that the inbox does not know are wrong too.
+ * A Completed transfer must have taken effect exactly once, in both accounts and with the full amount. A transfer that is
+ * not Completed must have no effect. The full join also finds events of messages that the inbox does not know.
  */
 const TRANSFERS = `
   with effects as (

@@ -6,8 +6,8 @@ import { accountId, retry } from './payload.ts';
 import { findAccount } from './read-model.ts';
 
 /**
- * Opens an account. A second command for the same id is a dead letter; two at once are settled by the event store's
- * key: the slower one is tried again, and then finds the account.
+ * Opens an account. A second command for the same account becomes a dead letter. If two commands run at the same time,
+ * the event store's primary key rejects the slower one; its retry then finds the account.
  */
 export const createAccount = defineCommand({
   type: 'CreateAccount',

@@ -1,5 +1,5 @@
 /**
- * `npm start`: the bank on embedded servers, or on those that DATABASE_URL and TEMPORAL_ADDRESS name.
+ * `npm start`: runs the bank on embedded servers, or on the servers that DATABASE_URL and TEMPORAL_ADDRESS name.
  *
  * @module
  */
@@ -16,13 +16,13 @@ import { startServers } from '../../src/dev/servers.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { migrate } from '../../src/store/migrate.ts';
 import { registerSearchAttributes } from '../../src/temporal/search-attributes.ts';
-import { hideSecrets } from '../../src/platform/secrets.ts';
+import { maskSecrets } from '../../src/platform/secrets.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import * as commands from './commands.ts';
 import { main } from './main.ts';
 import type { RunningWorker, Servers } from './main.ts';
 
-const say = (line: string) => void process.stderr.write(`${hideSecrets(line)}\n`);
+const printLine = (line: string) => void process.stderr.write(`${maskSecrets(line)}\n`);
 
 await main({
   startServers: startDemoServers,
@@ -31,15 +31,17 @@ await main({
   argv: process.argv.slice(2),
 }).catch((error: unknown) => {
   const interrupted = error instanceof Error && error.message === 'interrupted';
-  if (!interrupted) say(error instanceof Error ? `${error.message}\n${error.stack}` : String(error));
+  if (!interrupted) printLine(error instanceof Error ? `${error.message}\n${error.stack}` : String(error));
   process.exitCode = 1;
 });
 
 async function startDemoServers(): Promise<Servers> {
   const persistentDir = demoDir();
-  const servers = await startServers({ persistentDir, usualPorts: true, log: say });
+  const servers = await startServers({ persistentDir, usualPorts: true, log: printLine });
   const environmentFile = await writeEnvironmentFile(persistentDir, servers);
-  say(`Postgres and Temporal are up${servers.uiUrl ? `; the Web UI is at ${servers.uiUrl}` : ''}.`);
+  printLine(
+    `Postgres and Temporal are running${servers.uiUrl ? `; Temporal's Web UI is at ${servers.uiUrl}` : ''}.`,
+  );
   return { ...servers, environment: [sourceCommand(environmentFile)] };
 }
 
@@ -53,7 +55,7 @@ async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<R
   await migrate(pool);
   const connection = await Connection.connect(connectionOptions);
   await registerSearchAttributes(connection, namespace);
-  // Ctrl-C is the demo's to hear: it stops the worker before the servers.
+  // The demo handles Ctrl-C itself, because it must stop the worker before the servers.
   installRuntime({ shutdownSignals: [] });
   const native = await NativeConnection.connect(connectionOptions);
   const worker = await createInboxWorker({
@@ -61,11 +63,11 @@ async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<R
     databaseUrl,
     connection: native,
     namespace,
-    // What fails is in the summary; a line for each would bury the progress.
+    // The summary lists the failures. A log line for each failure would hide the progress display.
     log: createLog('error', () => {}),
   });
   const running = worker.run();
-  running.catch((error: unknown) => say(messageOf(error)));
+  running.catch((error: unknown) => printLine(messageOf(error)));
   return {
     pool,
     client: new Client({ connection, namespace }),

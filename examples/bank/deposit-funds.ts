@@ -5,7 +5,7 @@ import { record } from './ledger.ts';
 import { accountId, amountCents, retry } from './payload.ts';
 import { lockAccounts } from './read-model.ts';
 
-/** Adds money from outside: what a person does about `InsufficientFunds` before the replay. */
+/** Adds money from outside the bank. An operator sends it to fix `InsufficientFunds` before replaying the dead letter. */
 export const depositFunds = defineCommand({
   type: 'DepositFunds',
   schema: z.object({ accountId, amountCents }),

@@ -1,5 +1,5 @@
 /**
- * What the demo reads from the inbox's own tables. Anybody may read them; only the inbox writes them.
+ * Reads the demo's entries from the inbox's own tables. Applications may read these tables but must not write to them.
  *
  * @module
  */
@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { EntryStatus } from '../../src/core/protocol.ts';
 
-/** Completed and DeadLetter are the two ends of an entry; everything else goes on by itself. */
-export function hasEnded(status: EntryStatus): boolean {
+/** Completed and DeadLetter are final. The inbox processes entries in all other states automatically. */
+export function isFinal(status: EntryStatus): boolean {
   return status === 'Completed' || status === 'DeadLetter';
 }
 
-/** The status of each of these messages that has an entry. */
+/** Returns the status of each of these messages. Messages without an entry are missing from the result. */
 export async function readStatuses(
   pool: Pool,
   messageIds: readonly string[],
@@ -30,7 +30,7 @@ export interface EntryState {
   error: string | null;
 }
 
-/** Polls until the entry exists and is as wanted. Throws when it takes longer than 60 s. */
+/** Polls until the entry exists and satisfies the predicate. Throws after 60 s. */
 export async function waitForEntry(
   pool: Pool,
   messageId: string,
@@ -47,7 +47,7 @@ export async function waitForEntry(
     if (entry && isWanted(entry)) return entry;
     if (Date.now() > deadline) {
       throw new Error(
-        `waited 60 s for ${messageId}, which is ${entry?.status ?? 'not in the inbox'}; is a worker running?`,
+        `waited 60 s for ${messageId}, which is ${entry?.status ?? 'not in the inbox'}; check that a worker is running`,
       );
     }
     await sleep(50, undefined, signal ? { signal } : {});

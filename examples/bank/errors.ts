@@ -1,6 +1,6 @@
 /**
- * How the bank's commands fail. The first three are dead letters at once, because time does not heal them; the others
- * are tried again.
+ * The errors of the bank's commands. The first three become dead letters immediately, because a retry cannot help. The
+ * others are transient and are retried.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export class InsufficientFunds extends UnrecoverableError {
     readonly balanceCents: bigint,
     readonly neededCents: number,
   ) {
-    // As text: a balance may have more digits than a JSON number keeps.
+    // Amounts are text, because a balance may have more digits than a JSON number can represent.
     super('InsufficientFunds', {
       account: accountId,
       balanceCents: String(balanceCents),
@@ -38,20 +38,21 @@ export class TransferDeclined extends UnrecoverableError {
 }
 
 /**
- * Transient on purpose. Workflows have no order between them: a transfer may run before the `CreateAccount` that was
- * sent ahead of it, and a moment later the account is there. One that never appears uses up the attempts.
+ * This error is transient on purpose. Workflows run in no particular order, so a transfer may run before the
+ * `CreateAccount` that was sent earlier, and the account exists a moment later. If it never appears, the command fails
+ * when its attempts are used up.
  */
 export class AccountNotFound extends Error {
   override readonly name = 'AccountNotFound';
 
   constructor(readonly accountId: string) {
     super(
-      `there is no account ${JSON.stringify(accountId)} yet; send its CreateAccount, then replay this command`,
+      `account ${JSON.stringify(accountId)} does not exist yet; send its CreateAccount, then replay this command`,
     );
   }
 }
 
-/** Somebody else holds the lock of one of these accounts. */
+/** Another transaction holds the lock on one of these accounts. */
 export class AccountBusy extends Error {
   override readonly name = 'AccountBusy';
 
@@ -59,11 +60,11 @@ export class AccountBusy extends Error {
     readonly accountIds: readonly string[],
     cause: unknown,
   ) {
-    super(`another transaction holds ${accountIds.join(' or ')}`, { cause });
+    super(`another transaction holds the lock on account ${accountIds.join(' or ')}`, { cause });
   }
 }
 
-/** Somebody else appended to the stream since it was read, so the decision rests on an old state. */
+/** Another transaction appended to the stream after it was read, so the decision is based on an old state. */
 export class ConcurrencyError extends Error {
   override readonly name = 'ConcurrencyError';
 
@@ -71,11 +72,11 @@ export class ConcurrencyError extends Error {
     readonly streamIds: readonly string[],
     options: { cause?: unknown } = {},
   ) {
-    super(`${streamIds.join(' or ')} is no longer at the version that was read`, options);
+    super(`stream ${streamIds.join(' or ')} has changed since it was read`, options);
   }
 }
 
-/** The fraud check gave no usable answer, and did not say when to come back. */
+/** The fraud check gave no usable answer and no Retry-After header. */
 export class FraudCheckUnavailable extends Error {
   override readonly name = 'FraudCheckUnavailable';
 }

@@ -1,5 +1,5 @@
 /**
- * Streams of events in Postgres. Nothing is ever updated or deleted here.
+ * Event streams in Postgres. Events are never updated or deleted.
  *
  * @module
  */
@@ -10,12 +10,12 @@ import { ConcurrencyError } from './errors.ts';
 
 export interface Append {
   streamId: string;
-  /** The stream's version that the decision was made on; 0 for a new stream. */
+  /** The version of the stream on which the decision is based; 0 for a new stream. */
   expectedVersion: number;
   events: readonly AccountEvent[];
 }
 
-/** All events of a stream, oldest first. */
+/** Returns all events of a stream, oldest first. */
 export async function loadStream(tx: Transaction, streamId: string): Promise<AccountEvent[]> {
   const { rows } = await tx.query<AccountEvent>(
     'select type, data from bank.events where stream_id = $1 order by version',
@@ -25,8 +25,8 @@ export async function loadStream(tx: Transaction, streamId: string): Promise<Acc
 }
 
 /**
- * Appends to several streams in one statement, because each round trip is time in which the accounts stay locked.
- * Throws {@link ConcurrencyError} when a stream has moved on; the transaction is then lost.
+ * Appends to several streams in one statement, because the accounts stay locked during each round trip.
+ * Throws {@link ConcurrencyError} if a stream has changed since the expected version. The transaction is then aborted.
  */
 export async function append(tx: Transaction, messageId: string, appends: readonly Append[]): Promise<void> {
   const rows = appends.flatMap(({ streamId, expectedVersion, events }) =>

@@ -1,5 +1,5 @@
 /**
- * Sends commands through Temporal's own client, as any program could that knows nothing of this package.
+ * Sends commands with Temporal's own client. Any program can do this without depending on this package.
  *
  * @module
  */
@@ -8,45 +8,45 @@ import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/c
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { type EntryStatus, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../../src/core/protocol.ts';
-import { hasEnded, readStatuses } from './entries.ts';
+import { isFinal, readStatuses } from './entries.ts';
 import type { FeedCommand } from './purchases.ts';
 
 export interface Sender {
   client: Client;
   taskQueue: string;
-  /** Whether the namespace has the inbox's search attributes; an unknown one would fail the start. */
+  /** True if the namespace has the inbox's search attributes. A start with an unknown search attribute would fail. */
   searchAttributes: boolean;
 }
 
 export interface FeedProgress {
   total: number;
-  /** Sent now, or known from before. */
+  /** Commands sent by this run or an earlier one. */
   sent: number;
   duplicates: number;
   completed: number;
   deadLetters: number;
-  /** Failed once or more, and waiting for the next try. */
+  /** Commands that have failed at least once and wait for their next attempt. */
   waiting: number;
 }
 
 export interface FeedOptions extends Sender {
   pool: Pool;
-  /** How many commands may be in the worker's hands at once. */
+  /** Maximum number of commands in progress at the same time. */
   concurrency?: number;
   onProgress?: (progress: FeedProgress) => void;
   signal?: AbortSignal;
 }
 
 /**
- * Every purchase locks the shop's account, so more at once would not be faster, only tried again more often: on a busy
- * two-core machine 16 met no held lock in 300 purchases, 32 between 8 and 51.
+ * Every purchase locks the shop's account, so a higher concurrency only causes more retries. In 300 purchases on a busy
+ * two-core machine, no purchase failed on a held lock with 16 in progress, and 8 to 51 did with 32.
  */
 const DEFAULT_CONCURRENCY = 24;
 const POLL_MS = 50;
-/** Longer than the bank's longest wait between two attempts (5 s) by far. */
+/** Much longer than the bank's longest delay between two attempts (5 s). */
 const STALLED_AFTER_MS = 60_000;
 
-/** `duplicate` when the message_id was used before. */
+/** Returns `duplicate` if the message_id was used before. */
 export async function send(sender: Sender, command: FeedCommand): Promise<'accepted' | 'duplicate'> {
   const { commandType, correlationId } = command.envelope;
   const attributes = new TypedSearchAttributes([
@@ -57,7 +57,7 @@ export async function send(sender: Sender, command: FeedCommand): Promise<'accep
     await sender.client.workflow.start(WORKFLOW_TYPE, {
       taskQueue: sender.taskQueue,
       workflowId: command.messageId,
-      // Temporal remembers a closed workflow for as long as the namespace keeps it; after that, Postgres still does.
+      // Temporal rejects duplicates only during the namespace's retention. After that, the entry in Postgres still does.
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       args: [command.envelope],
       staticSummary: commandType,
@@ -71,8 +71,9 @@ export async function send(sender: Sender, command: FeedCommand): Promise<'accep
 }
 
 /**
- * Sends the commands in their order, a limited number at a time, and returns when each of them is Completed or a dead
- * letter. A command that waits for its next try leaves its place to another: a slow one holds nobody up.
+ * Sends the commands in order, with a limited number in progress, and returns when each of them is Completed or a dead
+ * letter. A command that waits for its next attempt does not count as in progress, so a slow command does not delay the
+ * others.
  */
 export async function feed(commands: readonly FeedCommand[], options: FeedOptions): Promise<FeedProgress> {
   const { pool, concurrency = DEFAULT_CONCURRENCY, signal } = options;
@@ -84,19 +85,19 @@ export async function feed(commands: readonly FeedCommand[], options: FeedOption
   const tally = new Tally(commands.length, known);
   for (;;) {
     signal?.throwIfAborted();
-    const batch = unsent.splice(0, Math.max(0, concurrency - tally.busy));
+    const batch = unsent.splice(0, Math.max(0, concurrency - tally.inProgress));
     await Promise.all(
       batch.map(async (command) => tally.sent(command.messageId, await send(options, command))),
     );
-    tally.update(await readStatuses(pool, tally.unended));
+    tally.update(await readStatuses(pool, tally.unfinished));
     options.onProgress?.(tally.progress());
-    if (unsent.length === 0 && tally.unended.length === 0) return tally.progress();
+    if (unsent.length === 0 && tally.unfinished.length === 0) return tally.progress();
     tally.throwIfStalled(options.taskQueue);
     await sleep(POLL_MS);
   }
 }
 
-/** Where each command is, as far as the demo knows. */
+/** Tracks the last known status of each command. */
 class Tally {
   readonly #statuses = new Map<string, EntryStatus>();
   #duplicates = 0;
@@ -110,12 +111,12 @@ class Tally {
     for (const [messageId, status] of known) this.#statuses.set(messageId, status);
   }
 
-  get unended(): string[] {
-    return [...this.#statuses].filter(([, status]) => !hasEnded(status)).map(([messageId]) => messageId);
+  get unfinished(): string[] {
+    return [...this.#statuses].filter(([, status]) => !isFinal(status)).map(([messageId]) => messageId);
   }
 
-  /** Commands that a worker has, or will have as soon as it can. */
-  get busy(): number {
+  /** Number of commands that are running or waiting for a worker. */
+  get inProgress(): number {
     return this.#count('Pending') + this.#count('Processing');
   }
 
@@ -137,8 +138,8 @@ class Tally {
   throwIfStalled(taskQueue: string): void {
     if (Date.now() - this.#lastChange < STALLED_AFTER_MS) return;
     throw new Error(
-      `no command has moved for ${STALLED_AFTER_MS / 1_000} s, ${this.unended.slice(0, 3).join(', ')} among them; ` +
-        `see whether a worker polls the task queue ${JSON.stringify(taskQueue)}: temporal task-queue describe`,
+      `no command has changed its status for ${STALLED_AFTER_MS / 1_000} s, including ${this.unfinished.slice(0, 3).join(', ')}; ` +
+        `check that a worker polls the task queue ${JSON.stringify(taskQueue)}: temporal task-queue describe`,
     );
   }
 

@@ -1,8 +1,8 @@
 /**
- * Asks the fraud check about a transfer, over HTTP.
+ * Calls the fraud check for a transfer, over HTTP.
  *
- * The question carries the transfer's id, so that being asked again after a retry costs the other side nothing: a
- * handler may run more than once, only its database effects happen once.
+ * A handler may run more than once; only its database effects happen exactly once. The request therefore carries the
+ * transfer's id, so that the fraud check can recognize a repeated request.
  *
  * @module
  */
@@ -18,14 +18,14 @@ export interface FraudQuestion {
   amountCents: number;
 }
 
-/** Well below the attempt's own 10 s: a service that hangs must not hold the attempt's connection that long. */
+/** Well below the attempt's timeout of 10 s, so that a service that hangs does not hold the attempt's connection. */
 const TIMEOUT_MS = 3_000;
 
 const answerSchema = z.object({ decision: z.enum(['approve', 'decline']) });
 
 /**
- * Returns when the transfer may go on. Throws {@link TransferDeclined} when it may not, and a transient error when
- * there is no answer. Without the environment variable FRAUD_CHECK_URL every transfer may go on.
+ * Returns if the transfer is approved. Throws {@link TransferDeclined} if it is declined, and a transient error if there
+ * is no usable answer. Without the environment variable FRAUD_CHECK_URL, every transfer is approved.
  */
 export async function checkForFraud(
   question: FraudQuestion,
@@ -33,16 +33,16 @@ export async function checkForFraud(
 ): Promise<void> {
   const url = process.env['FRAUD_CHECK_URL'];
   if (!url) {
-    context.log.debug('FRAUD_CHECK_URL is not set: transfer goes on unchecked');
+    context.log.debug('FRAUD_CHECK_URL is not set: the transfer is not checked for fraud');
     return;
   }
-  const response = await ask(url, question, context.signal);
+  const response = await requestCheck(url, question, context.signal);
   if (!response.ok) throw await unavailable(response);
   const { decision } = await readAnswer(response);
   if (decision === 'decline') throw new TransferDeclined(question.transferId);
 }
 
-async function ask(url: string, question: FraudQuestion, signal: AbortSignal): Promise<Response> {
+async function requestCheck(url: string, question: FraudQuestion, signal: AbortSignal): Promise<Response> {
   try {
     return await fetch(url, {
       method: 'POST',
@@ -58,7 +58,7 @@ async function ask(url: string, question: FraudQuestion, signal: AbortSignal): P
 }
 
 async function unavailable(response: Response): Promise<Error> {
-  // An unread body keeps its connection from being used again.
+  // A connection with an unread response body cannot be reused.
   await response.body?.cancel();
   const message = `the fraud check answered ${response.status}`;
   const delayMs = parseRetryAfter(response.headers.get('retry-after'), Date.now());
@@ -69,12 +69,12 @@ async function readAnswer(response: Response): Promise<z.output<typeof answerSch
   try {
     return answerSchema.parse(await response.json());
   } catch (error) {
-    throw new FraudCheckUnavailable('the fraud check gave an answer that is not one', { cause: error });
+    throw new FraudCheckUnavailable('the fraud check gave an invalid answer', { cause: error });
   }
 }
 
 /**
- * Milliseconds to wait: the header holds seconds or a date. Null without it, or when it is neither.
+ * Returns the delay in milliseconds, or null if the header is missing or invalid. The header contains seconds or a date.
  *
  * Source: RFC 9110, section 10.2.3.
  */

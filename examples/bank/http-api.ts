@@ -1,8 +1,9 @@
 /**
- * An HTTP API whose clients may repeat themselves: POST /transfers with an Idempotency-Key, GET /transfers/<key>.
+ * An HTTP API whose clients can safely repeat a request: POST /transfers with an Idempotency-Key, and GET /transfers/<key>.
  *
- * It accepts; a worker transfers. So the answer is 202, and says where to look. Who may ask is out of scope: with more
- * than one client, put the client's id into the message_id, or one could use up and read the other's keys.
+ * The API only accepts a transfer; a worker executes it. The answer is therefore 202, with a Location header for the
+ * status. Authentication is out of scope. With more than one client, make the client's id part of the message_id.
+ * Otherwise one client could read another client's transfers or use up its keys.
  *
  * @module
  */
@@ -25,14 +26,14 @@ export interface HttpApiOptions {
   log: CommandLog;
 }
 
-/** Long enough for a failover to be over, short enough that nobody gives up. */
+/** Long enough for a failover to complete, short enough that a client keeps waiting. */
 const RETRY_AFTER_SECONDS = 2;
 
 export function createHttpApi(options: HttpApiOptions): RequestListener {
   return (request, response) => {
     route(options, request, response).catch((error: unknown) => {
       const problem = problemOf(error);
-      // The name alone: a message may repeat what the client sent.
+      // The log prints the error's class and code but not its message, because a message may repeat what the client sent.
       if (problem.status >= 500)
         options.log.error(`answered ${problem.status}`, { error, cause: causeOf(error) });
       replyProblem(response, problem);
@@ -47,20 +48,21 @@ async function route(
 ): Promise<void> {
   const path = (request.url ?? '').replace(/\?.*$/s, '');
   if (path === '/transfers') {
-    allow(request, 'POST');
+    requireMethod(request, 'POST');
     return postTransfer(options, request, response);
   }
   const key = keyOfPath(path);
-  if (key === null)
-    throw notFound(`there is nothing at ${path}; transfers are asked for with POST /transfers`);
-  allow(request, 'GET', 'HEAD');
+  if (key === null) throw notFound(`${path} does not exist; use POST /transfers to request a transfer`);
+  requireMethod(request, 'GET', 'HEAD');
   return getTransfer(options, key, response);
 }
 
-function allow(request: IncomingMessage, ...methods: string[]): void {
+function requireMethod(request: IncomingMessage, ...methods: string[]): void {
   if (methods.includes(request.method ?? '')) return;
   const allowed = methods.join(', ');
-  throw new Problem(405, 'method-not-allowed', `only ${allowed} here`, { headers: { allow: allowed } });
+  throw new Problem(405, 'method-not-allowed', `allowed methods: ${allowed}`, {
+    headers: { allow: allowed },
+  });
 }
 
 async function postTransfer(
@@ -79,7 +81,7 @@ async function postTransfer(
 
 async function getTransfer({ inbox }: HttpApiOptions, key: string, response: ServerResponse): Promise<void> {
   const entry = await findTransfer(inbox, key);
-  if (!entry) throw notFound('no transfer was asked for with this key');
+  if (!entry) throw notFound('no transfer was requested with this key');
   reply(response, 200, describe(key, entry));
 }
 
@@ -87,7 +89,7 @@ function notFound(detail: string): Problem {
   return new Problem(404, 'not-found', detail);
 }
 
-/** Of a failure its type only: its message may say what is in another's account. */
+/** Describes a failure only by its type, because its message may reveal another customer's balance. */
 function describe(key: string, entry: Entry): JsonObject {
   return {
     key,
@@ -106,14 +108,14 @@ function problemOf(error: unknown): Problem {
     return new Problem(
       422,
       'idempotency-key-reused',
-      'this Idempotency-Key was used for another transfer, which stands as it is; a new transfer needs a new key',
+      'this Idempotency-Key was used for a different transfer, which is unchanged; use a new key for a new transfer',
     );
   }
   if (error instanceof KeyUsedUpError) {
     return new Problem(
       422,
       'idempotency-key-used-up',
-      'this Idempotency-Key was used long ago, and what became of it is no longer kept; a new transfer needs a new key',
+      'this Idempotency-Key was used long ago, and the status of its transfer is no longer stored; use a new key for a new transfer',
     );
   }
   if (error instanceof InvalidMessageError) {
@@ -124,10 +126,14 @@ function problemOf(error: unknown): Problem {
   const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) };
   if (error instanceof BankUnavailableError) {
     const detail =
-      'the bank cannot tell now whether it took this; send it again with the same Idempotency-Key';
+      'the bank does not know whether it accepted this request; send it again with the same Idempotency-Key';
     return new Problem(503, 'unavailable', detail, { headers });
   }
-  return new Problem(500, 'internal', 'this is our fault, and was logged; the same key may be sent again');
+  return new Problem(
+    500,
+    'internal',
+    'internal error, logged by the bank; you can send the request again with the same key',
+  );
 }
 
 function causeOf(error: unknown): unknown {

@@ -1,5 +1,5 @@
 /**
- * Listens, and ends in good order.
+ * Starts the HTTP server and stops it gracefully.
  *
  * @module
  */
@@ -12,30 +12,30 @@ import { createHttpApi } from './http-api.ts';
 import type { HttpApiOptions } from './http-api.ts';
 
 export interface HttpServer {
-  /** Without a slash at its end. */
+  /** The base URL, without a trailing slash. */
   url: string;
-  /** Takes no more connections; what is under way gets its answer, within the limit. The pool stays open. */
+  /** Accepts no new connections and answers pending requests within the limit. The pool stays open. */
   stop(limitMs?: number): Promise<void>;
 }
 
 export interface HttpServerOptions extends Pick<HttpApiOptions, 'pool' | 'log'> {
-  /** Default: a free one. */
+  /** Default: a free port. */
   port?: number;
 }
 
-/** For one whole request to arrive. */
+/** How long a complete request may take to arrive. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const DEFAULT_STOP_LIMIT_MS = 10_000;
 
-/** On loopback only: nobody is asked who they are. The database must have the inbox's schema and the bank's. */
+/** Listens on loopback only, because the API has no authentication. Requires the inbox's schema and the bank's schema. */
 export async function startHttpServer({ pool, log, port = 0 }: HttpServerOptions): Promise<HttpServer> {
   const inbox = await createInbox({ pool, log });
   const api = createHttpApi({ pool, inbox, log });
-  const underWay = new Set<ServerResponse>();
+  const pendingResponses = new Set<ServerResponse>();
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    underWay.add(response);
-    response.on('close', () => underWay.delete(response));
-    // Of a connection that was between answer and idle when stop() looked: it would go on for as long as it is used.
+    pendingResponses.add(response);
+    response.on('close', () => pendingResponses.delete(response));
+    // stop() misses a connection that has just answered and is not idle yet. It would stay open while the client uses it.
     if (!server.listening) response.setHeader('connection', 'close');
     api(request, response);
   });
@@ -46,8 +46,9 @@ export async function startHttpServer({ pool, log, port = 0 }: HttpServerOptions
     async stop(limitMs = DEFAULT_STOP_LIMIT_MS) {
       const closed = once(server, 'close');
       server.close();
-      // Idle connections are closed now, these with their answer: else a client's next request would meet nobody.
-      for (const response of underWay) if (!response.headersSent) response.setHeader('connection', 'close');
+      // close() ended idle connections. Pending ones end with their response, so that no client sends another request.
+      for (const response of pendingResponses)
+        if (!response.headersSent) response.setHeader('connection', 'close');
       const timer = setTimeout(() => server.closeAllConnections(), limitMs);
       await closed;
       clearTimeout(timer);

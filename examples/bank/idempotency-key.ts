@@ -1,5 +1,5 @@
 /**
- * The `Idempotency-Key` header, and what becomes of it: a message_id and a path.
+ * The `Idempotency-Key` header, and the message_id and path derived from it.
  *
  * Source: draft-ietf-httpapi-idempotency-key-header-07.
  *
@@ -7,16 +7,16 @@
  */
 import { Problem } from './problem.ts';
 
-/** Keeps the API's keys apart from the message_ids of other senders. */
+/** Separates the API's keys from the message_ids of other senders. */
 const PREFIX = 'transfer-';
-/** A message_id has 200 bytes; a key is ASCII, so its characters are bytes. */
+/** A message_id has at most 200 bytes. A key is ASCII, so each character is one byte. */
 export const MAX_KEY_LENGTH = 200 - PREFIX.length;
 
-/** The draft's form, a string of RFC 8941 with `\"` and `\\` inside. */
+/** The format in the draft: an RFC 8941 string with the escapes `\"` and `\\`. */
 const QUOTED = /^"((?:[^"\\]|\\["\\])*)"$/;
 
 /**
- * The key, without the quotes that the draft asks for and half of all clients leave out: `"k"` and `k` are one key.
+ * Returns the key without quotes. The draft requires quotes, but many clients omit them, so `"k"` and `k` are the same key.
  *
  * @throws Problem
  */
@@ -25,7 +25,7 @@ export function parseKey(header: string | undefined): string {
     throw new Problem(
       400,
       'idempotency-key-missing',
-      'POST /transfers needs an Idempotency-Key header: a new UUID for each transfer, the same one for each repeat of it',
+      'POST /transfers needs an Idempotency-Key header: a new UUID for each transfer, and the same UUID when repeating a request',
     );
   }
   const quoted = header.startsWith('"');
@@ -34,13 +34,16 @@ export function parseKey(header: string | undefined): string {
     throw new Problem(
       400,
       'idempotency-key-invalid',
-      `the Idempotency-Key must be one key of 1 to ${MAX_KEY_LENGTH} visible ASCII characters, such as a UUID`,
+      `the Idempotency-Key must be a single key of 1 to ${MAX_KEY_LENGTH} visible ASCII characters, such as a UUID`,
     );
   }
   return key;
 }
 
-/** Two equal headers come as `k, k`: the space shows. A path of dots is another path before it gets here. */
+/**
+ * Rejects a repeated header, which arrives as `k, k` and therefore contains a space. Rejects `.` and `..`, because clients
+ * resolve them as path segments before they send the request.
+ */
 function isUsable(key: string): boolean {
   return /^[!-~]+$/.test(key) && key.length <= MAX_KEY_LENGTH && key !== '.' && key !== '..';
 }
@@ -49,19 +52,19 @@ export function messageIdOf(key: string): string {
   return `${PREFIX}${key}`;
 }
 
-/** Of a transfer: the `Location` of its status. */
+/** Returns the path of a transfer's status, for the `Location` header. */
 export function pathOf(key: string): string {
   return `/transfers/${encodeURIComponent(key)}`;
 }
 
-/** Back from {@link pathOf}; null where it is the path of no transfer. */
+/** The inverse of {@link pathOf}. Returns null if the path does not belong to a transfer. */
 export function keyOfPath(path: string): string | null {
   const segment = /^\/transfers\/([^/]+)$/.exec(path)?.[1];
   try {
     const key = decodeURIComponent(segment ?? '');
     return isUsable(key) ? key : null;
   } catch {
-    // A percent sign that begins no character.
+    // The percent-encoding is invalid.
     return null;
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Writes what was decided: the events, and the read model that follows from them.
+ * Writes a decision: its events, and the read model that results from them.
  *
  * @module
  */
@@ -45,7 +45,6 @@ export async function record(
 
 function after(id: string, before: Account | null, events: readonly AccountEvent[]): Account {
   const account = fold(id, before, events);
-  if (!account)
-    throw new Error(`no events for the account ${JSON.stringify(id)}: there is nothing to record`);
+  if (!account) throw new Error(`cannot record account ${JSON.stringify(id)}: it has no events`);
   return account;
 }

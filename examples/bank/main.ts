@@ -1,5 +1,6 @@
 /**
- * What the demo needs around it: servers, a worker, and an orderly end. demo.ts says which.
+ * Starts everything that the demo needs (servers, fraud check, worker), runs it, and stops everything. demo.ts passes the
+ * servers and the worker in.
  *
  * @module
  */
@@ -15,33 +16,33 @@ export interface Servers {
   databaseUrl: string;
   temporalAddress: string;
   uiUrl: string | null;
-  /** Lines for a shell that reach these servers. */
+  /** Shell commands that configure a terminal for these servers. */
   environment: readonly string[];
   stop(): Promise<void>;
 }
 
-/** A worker that polls, and the connections to talk to it. */
+/** A running worker with a database pool and a Temporal client. */
 export interface RunningWorker extends Sender {
   pool: Pool;
   stop(): Promise<void>;
 }
 
-export interface Parts {
+export interface Dependencies {
   startServers: () => Promise<Servers>;
-  /** Migrates the inbox, then starts a worker with commands.ts. Called with FRAUD_CHECK_URL set. */
+  /** Migrates the inbox and starts a worker with the commands of commands.ts. FRAUD_CHECK_URL is already set. */
   startWorker: (servers: Servers) => Promise<RunningWorker>;
   out: Output;
   argv: readonly string[];
 }
 
-/** Resolves when all has stopped: at once after the summary without a terminal, with one after Ctrl-C. */
-export async function main({ startServers, startWorker, out, argv }: Parts): Promise<void> {
+/** Resolves when everything has stopped. On a terminal, the servers keep running after the summary until Ctrl-C. */
+export async function main({ startServers, startWorker, out, argv }: Dependencies): Promise<void> {
   const all = parseArguments(argv);
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort(new Error('interrupted'));
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
 
-  // What was started last is stopped first: the worker still needs the servers to end well.
+  // Stop in reverse order: the worker needs the servers for a graceful shutdown.
   const stops: (() => Promise<void>)[] = [];
   try {
     const servers = await startServers();
@@ -64,7 +65,9 @@ export async function main({ startServers, startWorker, out, argv }: Parts): Pro
       signal,
     });
     if (out.isTTY && !signal.aborted) {
-      out.write('\nServers and worker stay up for you to look around; Ctrl-C ends them.\n');
+      out.write(
+        '\nThe servers and the worker keep running so that you can explore them. Press Ctrl-C to stop.\n',
+      );
       await once(signal, 'abort');
     }
   } finally {
@@ -76,7 +79,9 @@ export async function main({ startServers, startWorker, out, argv }: Parts): Pro
 function parseArguments(argv: readonly string[]): boolean {
   const unknown = argv.find((argument) => argument !== '--all');
   if (unknown !== undefined) {
-    throw new Error(`unknown argument ${JSON.stringify(unknown)}; the only one is --all, for all purchases`);
+    throw new Error(
+      `unknown argument ${JSON.stringify(unknown)}; the only argument is --all, which sends all purchases`,
+    );
   }
   return argv.includes('--all');
 }

@@ -1,5 +1,5 @@
 /**
- * The bank's own tables, in the database that DATABASE_URL names: for deployments, where the demo does not make them.
+ * Creates the bank's own tables in the database of DATABASE_URL, for deployments without the demo.
  *
  * @module
  */

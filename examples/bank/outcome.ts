@@ -1,5 +1,5 @@
 /**
- * What became of a set of commands, counted from the inbox's tables.
+ * Counts the outcomes of a set of commands from the inbox's tables.
  *
  * @module
  */
@@ -18,19 +18,19 @@ export interface OpenDeadLetter {
 
 export interface Outcome {
   completed: number;
-  /** Commands that failed transiently once or more, however they ended. */
+  /** Commands with at least one transient failure, regardless of their final status. */
   retried: number;
-  /** Their failed attempts by type, the most frequent first. */
+  /** The failed attempts of these commands by type, most frequent first. */
   transientFailures: FailureCount[];
-  /** Open ones by type, the most frequent first. */
+  /** Open dead letters by type, most frequent first. */
   deadLetters: FailureCount[];
-  /** Dead letters that a person had tried again. */
+  /** Dead letters that were replayed. */
   replayed: number;
-  /** One to show: the first that ran out of money, else any. Null when none is open. */
+  /** An open dead letter to show: the first with `InsufficientFunds`, otherwise any. Null if none is open. */
   example: OpenDeadLetter | null;
 }
 
-/** `messageIds` in the order in which they were sent. */
+/** Expects `messageIds` in the order in which they were sent. */
 export async function readOutcome(pool: Pool, messageIds: readonly string[]): Promise<Outcome> {
   const counts = await pool.query<{ completed: number; retried: number; replayed: number }>(
     `select

@@ -1,5 +1,5 @@
 /**
- * What the bank's commands have in common.
+ * Schemas and retry options shared by the bank's commands.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import type { RetryOptions } from '../../src/core/retry-policy.ts';
 
 export const accountId = z.string().min(1).max(100);
 
-/** Integer cents: fractions of a dollar do not add up in floating point. */
+/** Integer cents, because floating-point fractions of a dollar do not add up exactly. */
 export const amountCents = z.int().positive();
 
 /**
- * Quick, because what is transient here passes within milliseconds (a lock, an account that is being opened) or says
- * itself when to come back (the fraud check). Eight attempts take 16 s.
+ * The intervals are short, because transient failures either disappear within milliseconds (a lock, an account that is being
+ * opened) or specify their own delay (the fraud check). The delays between eight attempts add up to 16 s.
  */
 export const retry: RetryOptions = {
   maximumAttempts: 8,

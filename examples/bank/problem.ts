@@ -1,5 +1,5 @@
 /**
- * Answers of an HTTP API: JSON, and `application/problem+json` where something is wrong.
+ * Responses of an HTTP API: JSON, and `application/problem+json` for errors.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { ServerResponse } from 'node:http';
 import type { JsonObject } from '../../src/core/json.ts';
 
 /**
- * What is wrong, for the client: by its type for programs, by its detail for people.
+ * An error response for the client. Programs read its type; people read its detail.
  *
  * Source: RFC 9457. The types are tags (RFC 4151): names, not addresses.
  */
@@ -19,8 +19,8 @@ export class Problem extends Error {
     readonly status: number,
     readonly code: string,
     detail: string,
-    /** Headers and further members of the body. */
-    readonly more: { headers?: Record<string, string>; members?: JsonObject } = {},
+    /** Additional headers and body members. */
+    readonly extras: { headers?: Record<string, string>; members?: JsonObject } = {},
   ) {
     super(detail);
   }
@@ -31,7 +31,7 @@ export class Problem extends Error {
       title: STATUS_CODES[this.status] ?? 'Error',
       status: this.status,
       detail: this.message,
-      ...this.more.members,
+      ...this.extras.members,
     };
   }
 }
@@ -39,7 +39,7 @@ export class Problem extends Error {
 export function replyProblem(response: ServerResponse, problem: Problem): void {
   reply(response, problem.status, problem.body, {
     'content-type': 'application/problem+json',
-    ...problem.more.headers,
+    ...problem.extras.headers,
   });
 }
 
@@ -51,7 +51,7 @@ export function reply(
 ): void {
   const all = {
     'content-type': 'application/json',
-    // A status changes by itself, and nobody between may keep it.
+    // A transfer's status changes over time, so intermediaries must not cache it.
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
     ...headers,

@@ -1,5 +1,5 @@
 /**
- * Shows how far the feed is: a bar on a terminal, a line every two seconds elsewhere.
+ * Shows the progress of the feed: a bar on a terminal, otherwise a line every two seconds.
  *
  * @module
  */
@@ -52,7 +52,7 @@ function showLines(out: Output): ProgressDisplay {
       last = progress;
       if (Date.now() - shownAt >= LINE_EVERY_MS) show(progress);
     },
-    // The end is always shown, however short the run was.
+    // Always show the final state, however short the run was.
     stop: () => last && show(last),
   };
 }

@@ -10,19 +10,24 @@ import { sourceFile } from './source-file.ts';
 export const SHOP = 'shop';
 
 /**
- * What every customer starts with: 600 dollars. In the order of the file, 2 of the first 111 customers then run out of
- * money, in 9 of the first 300 purchases; in the whole file 53 of 2,357 customers do, in 420 of 6,919 purchases.
+ * Every customer starts with 600 dollars. If the purchases run in file order, 2 of the first 111 customers run out of
+ * money, in 9 of the first 300 purchases. In the whole file, 53 of 2,357 customers run out of money, in 420 of 6,919
+ * purchases.
  */
 export const OPENING_BALANCE_CENTS = 60_000;
 
-/** How many purchases the demo sends unless it is told to send all. */
-export const SOME_PURCHASES = 300;
+/** How many purchases the demo sends without `--all`. */
+export const DEFAULT_PURCHASES = 300;
 
-/** Purchases sent together. With 24 commands in flight, a few of 300 purchases overtake their account; one by one, 137 did. */
-const PORTION = 40;
+/**
+ * Number of purchases in a batch. A batch first opens the accounts of its new customers. With 24 commands in progress, a
+ * few of 300 purchases run before their account exists; when each account was opened directly before its first purchase,
+ * 137 did.
+ */
+const BATCH_SIZE = 40;
 
 export interface Purchase {
-  /** Line in the file, from 1. */
+  /** Line number in the file, starting at 1. */
   line: number;
   /** The customer's number in the complete data set, five digits. */
   customer: string;
@@ -32,7 +37,7 @@ export interface Purchase {
   amountCents: number;
 }
 
-/** A command that is ready to be sent: the same purchase always has the same message_id. */
+/** A command that is ready to send. The same purchase always has the same message_id. */
 export interface FeedCommand {
   messageId: string;
   envelope: Envelope;
@@ -44,7 +49,7 @@ export async function readPurchases(): Promise<Purchase[]> {
   return parsePurchases(await readFile(sourceFile('data/CDNOW_sample.txt'), 'utf8'));
 }
 
-/** Throws SyntaxError with the number of the first line that is not a purchase: money is not guessed at. */
+/** Throws SyntaxError with the number of the first invalid line, because amounts of money must not be guessed. */
 export function parsePurchases(text: string): Purchase[] {
   const lines = text.split(/\r?\n/);
   if (lines.at(-1) === '') lines.pop();
@@ -69,31 +74,31 @@ function parseLine(text: string, line: number): Purchase {
 
 function isDay(day: string): boolean {
   const time = Date.parse(`${day}T00:00:00Z`);
-  // JavaScript reads 31 June as 1 July.
+  // JavaScript parses June 31 as July 1.
   return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day);
 }
 
 /**
- * The shop's account, then portion by portion: the accounts of the customers who are new, and what was bought.
+ * Yields the command for the shop's account, then for each batch the accounts of new customers and the purchases.
  *
- * So an account is sent ahead of its purchases, but not so far ahead that it must be there: as in real life, now and then
- * a purchase comes too early and finds no account.
+ * Each account is sent before its purchases, but not so early that it always exists in time. As in production, a purchase
+ * sometimes runs too early and finds no account.
  *
- * A purchase of 0.00 is sent like any other. To the bank it is a transfer of nothing, which the schema of
- * `TransferFunds` refuses: a dead letter with the reason `InvalidPayload` says so to a person, while leaving the line out
- * here would lose it silently.
+ * A purchase of 0.00 is sent like any other. The schema of `TransferFunds` rejects a transfer of 0, so the purchase
+ * becomes a dead letter with the error `InvalidPayload`, which people can see. Skipping the line here would lose it
+ * silently.
  */
 export function* commandsFor(purchases: readonly Purchase[]): Generator<FeedCommand> {
   yield openAccount(SHOP, 'CDNOW', 0);
   const customers = new Set<string>();
-  for (let start = 0; start < purchases.length; start += PORTION) {
-    const portion = purchases.slice(start, start + PORTION);
-    for (const { customer } of portion) {
+  for (let start = 0; start < purchases.length; start += BATCH_SIZE) {
+    const batch = purchases.slice(start, start + BATCH_SIZE);
+    for (const { customer } of batch) {
       if (customers.has(customer)) continue;
       customers.add(customer);
       yield openAccount(customer, `Customer ${customer}`, OPENING_BALANCE_CENTS);
     }
-    yield* portion.map(payShop);
+    yield* batch.map(payShop);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * `bank.accounts`: what the events add up to, kept in the same transaction.
+ * The read model `bank.accounts`: the current state of each account, written in the transaction that appends the events.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { AccountBusy, AccountNotFound, ConcurrencyError } from './errors.ts';
 interface AccountRow {
   id: string;
   owner: string;
-  /** pg hands out bigint as text, which loses nothing. */
+  /** pg returns bigint as text, which preserves all digits. */
   balance_cents: string;
   version: number;
 }
 
-/** Reads an account without locking it, or null. */
+/** Reads an account without locking it. Returns null if it does not exist. */
 export async function findAccount(tx: Transaction, id: string): Promise<Account | null> {
   const { rows } = await tx.query<AccountRow>(
     'select id, owner, balance_cents, version from bank.accounts where id = $1',
@@ -26,8 +26,8 @@ export async function findAccount(tx: Transaction, id: string): Promise<Account 
 }
 
 /**
- * Locks the accounts until the transaction ends; the result finds each by its id.
- * Throws {@link AccountBusy} after 250 ms of waiting, {@link AccountNotFound} for the first that is not there.
+ * Locks the accounts until the transaction ends. Returns a function that returns an account by its id.
+ * Throws {@link AccountBusy} after waiting 250 ms for a lock, and {@link AccountNotFound} for the first missing account.
  */
 export async function lockAccounts(
   tx: Transaction,
@@ -60,7 +60,7 @@ function toAccount(row: AccountRow): Account {
   return { id: row.id, owner: row.owner, balanceCents: BigInt(row.balance_cents), version: row.version };
 }
 
-/** Runs after the events were appended, whose key has already refused a second account of this id. */
+/** Must run after the events were appended. Their primary key has then already rejected a second account with this id. */
 export async function insertAccount(tx: Transaction, account: Account): Promise<void> {
   await tx.query('insert into bank.accounts (id, owner, balance_cents, version) values ($1, $2, $3, $4)', [
     account.id,
@@ -75,7 +75,7 @@ export interface AccountChange {
   after: Account;
 }
 
-/** Updates by version too: whoever forgot to lock is told, and overwrites nothing. */
+/** Also compares the version, so a caller that did not lock the accounts gets an error and overwrites nothing. */
 export async function updateAccounts(tx: Transaction, changes: readonly AccountChange[]): Promise<void> {
   const { rowCount } = await tx.query(
     `update bank.accounts as account

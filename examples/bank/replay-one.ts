@@ -1,11 +1,11 @@
 /**
- * What a person does about a dead letter: find out why, remove the cause, replay.
+ * Handles a dead letter the way an operator does: find the cause, fix it, replay the command.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import { REPLAY_SIGNAL, type ReplayRequest, WORKFLOW_TYPE } from '../../src/core/protocol.ts';
-import { hasEnded, waitForEntry } from './entries.ts';
+import { isFinal, waitForEntry } from './entries.ts';
 import { send, type Sender } from './feed.ts';
 import type { FeedCommand } from './purchases.ts';
 
@@ -19,41 +19,41 @@ interface Shortage {
 
 export interface ReplayOptions extends Sender {
   pool: Pool;
-  /** The commands of this demo, in the order in which they were sent. */
+  /** The message_ids of this demo's commands, in the order in which they were sent. */
   messageIds: readonly string[];
-  /** Gets a sentence for each step. */
-  tell: (sentence: string) => void;
+  /** Called with one sentence for each step. */
+  print: (sentence: string) => void;
   signal?: AbortSignal;
 }
 
 /**
- * Replays the first transfer that ran out of money, and returns its message_id. Returns null where an earlier run has
- * done so, or no transfer ran out of money: a second run must change nothing.
+ * Replays the first transfer that failed with `InsufficientFunds` and returns its message_id. Returns null if no transfer
+ * failed this way or an earlier run has already replayed one, because a second run of the demo must change nothing.
  */
 export async function replayOne(options: ReplayOptions): Promise<string | null> {
-  const { pool, messageIds, tell, signal } = options;
+  const { pool, messageIds, print, signal } = options;
   if (await wasReplayedBefore(pool, messageIds)) return null;
   const shortage = await findShortage(pool, messageIds);
   if (!shortage) return null;
   const { messageId, accountId, amountCents } = shortage;
-  tell(`${messageId} is a dead letter: account ${accountId} has less than ${dollars(amountCents)} dollars.`);
+  print(`${messageId} is a dead letter: account ${accountId} has less than ${dollars(amountCents)} dollars.`);
 
   const topUp = topUpFor(shortage);
   await send(options, topUp);
-  const deposited = await waitForEntry(pool, topUp.messageId, (entry) => hasEnded(entry.status), signal);
+  const deposited = await waitForEntry(pool, topUp.messageId, (entry) => isFinal(entry.status), signal);
   if (deposited.status !== 'Completed') throw new Error(`${topUp.messageId} failed: ${deposited.error}`);
-  tell(`Topped up: ${topUp.messageId} has put ${dollars(amountCents)} dollars into it.`);
+  print(`Topped up: ${topUp.messageId} deposited ${dollars(amountCents)} dollars.`);
 
   const { generation } = await waitForEntry(pool, messageId, () => true, signal);
   await requestReplay(options, messageId);
   const replayed = await waitForEntry(
     pool,
     messageId,
-    (entry) => entry.generation > generation && hasEnded(entry.status),
+    (entry) => entry.generation > generation && isFinal(entry.status),
     signal,
   );
   if (replayed.status !== 'Completed') throw new Error(`${messageId} failed again: ${replayed.error}`);
-  tell(`Replayed: ${messageId} is Completed.`);
+  print(`Replayed: ${messageId} is Completed.`);
   return messageId;
 }
 
@@ -78,7 +78,10 @@ async function findShortage(pool: Pool, messageIds: readonly string[]): Promise<
   return rows[0] ?? null;
 }
 
-/** The whole amount, not what is missing: the id must stand for one payload, whatever the balance is at a second try. */
+/**
+ * Deposits the full amount, not the difference, because the message_id must always have the same payload, even if the
+ * balance is different when the command is sent again.
+ */
 function topUpFor({ messageId, accountId, amountCents }: Shortage): FeedCommand {
   return {
     messageId: `${messageId}-top-up`,
@@ -91,7 +94,7 @@ function topUpFor({ messageId, accountId, amountCents }: Shortage): FeedCommand 
   };
 }
 
-/** With start, because a dead letter can be replayed even when its workflow was terminated or has expired. */
+/** Uses signalWithStart, because the workflow of a dead letter may have been terminated or is no longer retained. */
 async function requestReplay({ client, taskQueue }: Sender, messageId: string): Promise<void> {
   const request: ReplayRequest = { actor: ACTOR, reason: 'account topped up' };
   await client.workflow.signalWithStart(WORKFLOW_TYPE, {

@@ -1,5 +1,5 @@
 /**
- * The body of a request, checked before anything else sees it.
+ * Reads and validates the body of a request.
  *
  * @module
  */
@@ -11,8 +11,8 @@ import { transferFunds } from './transfer-funds.ts';
 export const MAX_BODY_BYTES = 10_000;
 
 /**
- * The command's own schema, so that what could only become a dead letter is refused here. Strict: whoever sends a
- * `currency` must not believe that it was heard.
+ * The command's own schema rejects bodies that would only become dead letters. It is strict, so that a client that sends an
+ * unsupported member, such as `currency`, gets an error instead of being ignored.
  */
 const body = transferFunds.schema.strict();
 
@@ -44,8 +44,8 @@ function checkContentType({ headers }: IncomingMessage): void {
 }
 
 /**
- * What is too long is read on and thrown away, until the server's request timeout: whoever still sends would get a
- * reset connection instead of the answer.
+ * Keeps reading a body that is too long and discards it, until the server's request timeout. Otherwise a client that is
+ * still sending would get a connection reset instead of the response.
  */
 function readBytes(request: IncomingMessage): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -54,10 +54,10 @@ function readBytes(request: IncomingMessage): Promise<Buffer> {
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size <= MAX_BODY_BYTES) chunks.push(chunk);
-      else reject(new Problem(413, 'too-large', `the body may have ${MAX_BODY_BYTES} bytes`));
+      else reject(new Problem(413, 'too-large', `the body must not exceed ${MAX_BODY_BYTES} bytes`));
     });
     request.on('end', () => resolve(Buffer.concat(chunks)));
-    request.on('error', () => reject(new Problem(400, 'incomplete', 'the body ended too early')));
+    request.on('error', () => reject(new Problem(400, 'incomplete', 'the body is incomplete')));
   });
 }
 
@@ -65,6 +65,6 @@ function parseJson(bytes: Buffer): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
   } catch {
-    throw new Problem(400, 'invalid-json', 'the body is no JSON in UTF-8');
+    throw new Problem(400, 'invalid-json', 'the body is not valid JSON in UTF-8');
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The demo itself, given a database, a Temporal client and a worker that already runs.
+ * The demo itself. It needs a database, a Temporal client and a running worker.
  *
  * @module
  */
@@ -8,27 +8,27 @@ import { checkConservation } from './conservation.ts';
 import { feed, type Sender } from './feed.ts';
 import { readOutcome } from './outcome.ts';
 import { type Output, showProgress } from './progress.ts';
-import { commandsFor, readPurchases, SOME_PURCHASES } from './purchases.ts';
+import { commandsFor, readPurchases, DEFAULT_PURCHASES } from './purchases.ts';
 import { replayOne } from './replay-one.ts';
-import { type NextSteps, type Summary, summarise } from './summary.ts';
+import { type NextSteps, type Summary, summarize } from './summary.ts';
 
 export interface DemoOptions extends Sender, NextSteps {
   pool: Pool;
   out: Output;
-  /** All purchases of the file instead of the first 300. */
+  /** True: send all purchases in the file. False: send the first 300. */
   all: boolean;
   signal?: AbortSignal;
 }
 
-/** Returns what it has told. The bank's schema must be there, and a worker with the bank's commands must be running. */
+/** Returns the printed summary. Requires the bank's schema and a running worker with the bank's commands. */
 export async function runDemo(options: DemoOptions): Promise<Summary> {
   const { pool, out, all } = options;
   const purchases = await readPurchases();
-  const commands = [...commandsFor(all ? purchases : purchases.slice(0, SOME_PURCHASES))];
+  const commands = [...commandsFor(all ? purchases : purchases.slice(0, DEFAULT_PURCHASES))];
   const messageIds = commands.map((command) => command.messageId);
 
   out.write(
-    `Sending ${commands.length} commands: accounts, and what CDNOW's customers bought from 1997 on.\n`,
+    `Sending ${commands.length} commands: new accounts, and purchases by CDNOW's customers since 1997.\n`,
   );
   const startedAt = performance.now();
   const display = showProgress(out, commands.length);
@@ -39,7 +39,7 @@ export async function runDemo(options: DemoOptions): Promise<Summary> {
   const replayed = await replayOne({
     ...options,
     messageIds,
-    tell: (sentence) => out.write(`${sentence}\n`),
+    print: (sentence) => out.write(`${sentence}\n`),
   });
   if (replayed) out.write('\n');
 
@@ -52,6 +52,6 @@ export async function runDemo(options: DemoOptions): Promise<Summary> {
     conservation: await checkConservation(pool),
     next: options,
   };
-  out.write(summarise(summary));
+  out.write(summarize(summary));
   return summary;
 }

@@ -1,5 +1,5 @@
 /**
- * Creates the bank's tables; does nothing where they exist.
+ * Creates the bank's tables if they do not exist.
  *
  * @module
  */
@@ -8,6 +8,6 @@ import type { Pool } from 'pg';
 import { sourceFile } from './source-file.ts';
 
 export async function createBankSchema(pool: Pool): Promise<void> {
-  // Without parameters, pg sends the whole text at once and Postgres runs it as one transaction.
+  // Without parameters, pg sends the whole script at once, and Postgres runs it as one transaction.
   await pool.query(await readFile(sourceFile('schema.sql'), 'utf8'));
 }

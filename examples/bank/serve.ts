@@ -1,5 +1,6 @@
 /**
- * `node dist/examples/bank/serve.js`: the HTTP API on DATABASE_URL, on PORT or a free one, until SIGTERM or Ctrl-C.
+ * `node dist/examples/bank/serve.js`: runs the HTTP API until SIGTERM or Ctrl-C. It uses the database of DATABASE_URL and
+ * listens on PORT, or on a free port if PORT is not set.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { createLog } from '../../src/platform/log.ts';
 import { startHttpServer } from './http-server.ts';
 import { createBankSchema } from './schema.ts';
 
-/** Ends a wait for a lock or a network that went silent, so that the client gets its 503. */
+/** Ends a statement that waits for a lock or for a dead network connection, so that the client gets a 503. */
 const STATEMENT_TIMEOUT_MS = 5_000;
 
 const log = createLog();
@@ -28,7 +29,7 @@ async function serve(): Promise<void> {
     applicationName: 'bank http api',
     settings: {
       statement_timeout: String(STATEMENT_TIMEOUT_MS),
-      // Of a process that vanished in the middle: its locks are let go.
+      // If a process disappears in the middle of a transaction, Postgres releases its locks after this time.
       idle_in_transaction_session_timeout: '10000',
     },
     queryTimeoutMs: STATEMENT_TIMEOUT_MS + 1_000,
@@ -36,10 +37,10 @@ async function serve(): Promise<void> {
   try {
     await createBankSchema(pool);
     const server = await startHttpServer({ pool, log, port });
-    const told = new AbortController();
-    process.once('SIGTERM', () => told.abort()).once('SIGINT', () => told.abort());
+    const shutdown = new AbortController();
+    process.once('SIGTERM', () => shutdown.abort()).once('SIGINT', () => shutdown.abort());
     log.info('listening', { url: server.url });
-    await once(told.signal, 'abort');
+    await once(shutdown.signal, 'abort');
     await server.stop();
     log.info('stopped');
   } finally {
@@ -51,5 +52,5 @@ function readPort(text: string | undefined): number {
   if (text === undefined || text === '') return 0;
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  throw new Error(`PORT (${JSON.stringify(text)}) is no port; leave it out for a free one`);
+  throw new Error(`PORT (${JSON.stringify(text)}) is not a valid port; leave it unset to use a free port`);
 }

@@ -1,6 +1,6 @@
 /**
- * Finds the files that are not code. The compiler leaves them where they are: this runs in dist/examples/bank, they
- * are in examples/bank.
+ * Finds files that are not code. The compiler does not copy them, so they are in examples/bank while this code runs in
+ * dist/examples/bank.
  *
  * @module
  */

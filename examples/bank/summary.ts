@@ -1,5 +1,5 @@
 /**
- * The demo's last words. Pure, so that they can be tested.
+ * The summary at the end of the demo. The functions are pure, so that they can be tested.
  *
  * @module
  */
@@ -8,11 +8,12 @@ import type { Conservation } from './conservation.ts';
 import type { FailureCount, Outcome } from './outcome.ts';
 
 export interface Summary {
-  /** How many commands this run sent, and how many of them were known before. */
+  /** Commands sent by this run or an earlier one. */
   sent: number;
+  /** Commands that an earlier run had already sent. */
   duplicates: number;
   seconds: number;
-  /** The dead letter that this run replayed. */
+  /** The message_id of the dead letter that this run replayed. */
   replayed: string | null;
   outcome: Outcome;
   conservation: Conservation;
@@ -23,13 +24,13 @@ export interface NextSteps {
   uiUrl: string | null;
   temporalAddress: string;
   taskQueue: string;
-  /** Lines to type first, such as `export DATABASE_URL=…`. */
+  /** Commands to run first, such as `export DATABASE_URL=…`. */
   environment: readonly string[];
-  /** Without them, Temporal cannot list by status. */
+  /** True if the namespace has the inbox's search attributes. Without them, Temporal cannot list workflows by status. */
   searchAttributes: boolean;
 }
 
-export function summarise(summary: Summary): string {
+export function summarize(summary: Summary): string {
   return [
     describeSending(summary),
     '',
@@ -37,7 +38,7 @@ export function summarise(summary: Summary): string {
     '',
     ...describeMoney(summary.conservation),
     '',
-    `Web UI  ${summary.next.uiUrl ?? 'of the server that TEMPORAL_ADDRESS names'}`,
+    `Web UI  ${summary.next.uiUrl ?? 'see the Temporal server that TEMPORAL_ADDRESS names'}`,
     '',
     ...describeNextSteps(summary),
     '',
@@ -46,7 +47,7 @@ export function summarise(summary: Summary): string {
 
 function describeSending({ sent, duplicates, seconds, replayed }: Summary): string {
   if (duplicates === sent && replayed === null) {
-    return `Nothing changed: all ${number(sent)} commands were duplicates, known from an earlier run.`;
+    return `Nothing changed: all ${number(sent)} commands were duplicates from an earlier run.`;
   }
   const known = duplicates === 0 ? '' : `, ${number(duplicates)} of them duplicates from an earlier run`;
   return `${number(sent)} commands sent in ${seconds.toFixed(1)} s${known}.`;
@@ -70,7 +71,7 @@ function row(label: string, count: number, why: readonly FailureCount[] = []): s
 function describeMoney({ accounts, balanceCents, problems }: Conservation): string[] {
   if (problems.length === 0) {
     return [
-      `Money conserved: ${number(accounts)} accounts hold ${dollars(balanceCents)} dollars, exactly what was deposited.`,
+      `Money conserved: ${number(accounts)} accounts hold ${dollars(balanceCents)} dollars, exactly the amount deposited.`,
     ];
   }
   return ['MONEY IS NOT CONSERVED:', ...problems.slice(0, 10).map((problem) => `  ${problem}`)];
@@ -89,10 +90,10 @@ function describeNextSteps({ next, outcome }: Summary): string[] {
     lines.push(`temporal workflow signal ${at} --workflow-id ${messageId} --name ${REPLAY_SIGNAL}`);
     lines.push(`npx inbox show ${messageId}`);
   }
-  return ['Type next:', ...lines.map((line) => `  ${line}`)];
+  return ['Next steps:', ...lines.map((line) => `  ${line}`)];
 }
 
-/** A purchase's message_id is `cdnow-<customer>-<line>`, and the customer's number is the account. */
+/** A purchase's message_id is `cdnow-<customer>-<line>`, and the customer's number is the account id. */
 function topUpLine(next: NextSteps, messageId: string): string {
   const accountId = messageId.split('-')[1] ?? '';
   const input = JSON.stringify({ commandType: 'DepositFunds', payload: { accountId, amountCents: 100_000 } });

@@ -9,15 +9,15 @@ import { lockAccounts } from './read-model.ts';
 /**
  * Moves money from one account to another.
  *
- * Half the customers of a shop may pay it at once, so its account is locked by every transfer. What keeps them from
- * getting in each other's way: the slow part, HTTP, comes before the locks; after them there are only two statements
- * and the commit; and whoever still waits longer than 250 ms gives way and is tried again.
+ * Many customers may pay the shop at the same time, and every payment locks the shop's account. Three measures keep the
+ * lock short: the slow HTTP call runs before the locks are taken, only two statements and the commit run while they are
+ * held, and a transfer that waits longer than 250 ms for a lock fails and is retried.
  */
 export const transferFunds = defineCommand({
   type: 'TransferFunds',
   schema: z
     .object({ from: accountId, to: accountId, amountCents })
-    .refine(({ from, to }) => from !== to, { path: ['to'], message: 'is the account that pays' }),
+    .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must differ from the paying account' }),
   retry,
   async handle({ messageId, payload, tx, emit, signal, log }) {
     await checkForFraud({ transferId: messageId, ...payload }, { signal, log });

@@ -1,5 +1,5 @@
 /**
- * The heart of the HTTP API: one transaction that writes the API's own table and sends the command.
+ * The transaction of the HTTP API, which writes the API's own table and sends the command.
  *
  * @module
  */
@@ -15,25 +15,26 @@ import { transferFunds } from './transfer-funds.ts';
 
 export type Transfer = output<typeof transferFunds.schema>;
 
-/** The inbox no longer has the entry of this key, but the bank remembers that the key was used. */
+/** The inbox has pruned the entry of this key, but the bank's own table shows that the key was used. */
 export class KeyUsedUpError extends Error {
   override readonly name = 'KeyUsedUpError';
 }
 
-/** Postgres cannot be worked with now. What was asked may have happened: a repeat with the same key finds out. */
+/** Postgres is unavailable. The request may have been accepted; repeating it with the same key finds out. */
 export class BankUnavailableError extends Error {
   override readonly name = 'BankUnavailableError';
 }
 
 /**
- * Asks for a transfer, once for each key. Of repeats at the same time all but one wait in `send` for the first one's
- * COMMIT, and are then duplicates; if it rolls back, one of them takes its place.
+ * Requests a transfer, once for each key. If several requests with the same key arrive at the same time, all but the
+ * first wait in `send` for the first one's COMMIT and are then duplicates. If the first one rolls back, one of the others
+ * takes its place.
  *
  * @throws IdempotencyConflictError, KeyUsedUpError, BankUnavailableError
  */
 export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer: Transfer): Promise<Sent> {
   const message = { messageId: messageIdOf(key), type: transferFunds.type, payload: transfer };
-  return retryWhenDatabaseUnavailable(
+  return mapDatabaseErrors(
     withTransaction(pool, async (tx) => {
       const sent = await inbox.send(message, { tx });
       const { rowCount } = await tx.query(
@@ -41,33 +42,36 @@ export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer:
          values ($1, $2, $3, $4) on conflict do nothing`,
         [key, transfer.from, transfer.to, transfer.amountCents],
       );
-      // Pruned from the inbox: sending it again would transfer the money again.
+      // The inbox has pruned the entry. Sending the command again would transfer the money again.
       if (sent.answer === 'accepted' && rowCount === 0) throw new KeyUsedUpError();
       return sent;
     }),
   );
 }
 
-/** Null for a key that nobody has used. */
+/** Returns null if no transfer was requested with this key. */
 export async function findTransfer(inbox: Inbox, key: string): Promise<Entry | null> {
-  const entry = await retryWhenDatabaseUnavailable(inbox.status(messageIdOf(key)));
+  const entry = await mapDatabaseErrors(inbox.status(messageIdOf(key)));
   return entry?.commandType === transferFunds.type ? entry : null;
 }
 
 /**
- * Classes of SQLSTATE that pass by themselves: connection, rollback by Postgres, resources, locks, shutdown.
+ * SQLSTATE classes of transient errors: connection, rollback by Postgres, resources, locks, shutdown.
  * Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
-const PASSING = new Set(['08', '40', '53', '55', '57']);
+const TRANSIENT_CLASSES = new Set(['08', '40', '53', '55', '57']);
 
-/** An error without a SQLSTATE is one of the connection, of which pg has many: refused, reset, ended, timed out. */
-async function retryWhenDatabaseUnavailable<T>(work: Promise<T>): Promise<T> {
+/**
+ * Turns transient database errors into {@link BankUnavailableError}. An error without a SQLSTATE is a connection error,
+ * of which pg has many: refused, reset, ended, timed out.
+ */
+async function mapDatabaseErrors<T>(work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
     if (error instanceof InboxError || error instanceof KeyUsedUpError) throw error;
     const state = sqlState(error);
-    if (state !== null && !PASSING.has(state.slice(0, 2))) throw error;
-    throw new BankUnavailableError('Postgres could not be worked with', { cause: error });
+    if (state !== null && !TRANSIENT_CLASSES.has(state.slice(0, 2))) throw error;
+    throw new BankUnavailableError('Postgres is unavailable', { cause: error });
   }
 }

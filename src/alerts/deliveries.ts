@@ -1,5 +1,5 @@
 /**
- * How alerts leave this worker.
+ * The channels over which this worker delivers alerts.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { WebhookSettings } from './webhook-settings.ts';
 
 const HOOK_TIMEOUT_MS = 30_000;
 
-/** Empty where nobody is to be told. */
+/** Empty if neither a hook nor a webhook is configured. */
 export function createDeliveries(
   hook: DeadLetterHook | undefined,
   webhook: WebhookSettings | null,
@@ -23,16 +23,16 @@ export function createDeliveries(
 
 function callHook(hook: DeadLetterHook): Deliver {
   return async (alert, signal) => {
-    const late = new AbortController();
+    const timeout = new AbortController();
     let timer: NodeJS.Timeout | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
+    const timedOut = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
-        late.abort();
+        timeout.abort();
         reject(new AlertRefusedError(`did not return within ${HOOK_TIMEOUT_MS / 1_000} s`));
       }, HOOK_TIMEOUT_MS);
     });
     try {
-      await Promise.race([hook(alert, { signal: AbortSignal.any([signal, late.signal]) }), tooLate]);
+      await Promise.race([hook(alert, { signal: AbortSignal.any([signal, timeout.signal]) }), timedOut]);
     } finally {
       clearTimeout(timer);
     }

@@ -1,9 +1,11 @@
 /**
- * Gathers dead letters into alerts, and starts a workflow for each: the first of a failure group at once, further ones
- * together when the window of that group is over. Runs in every worker that can tell somebody; a lock in Postgres lets
- * them take turns, so that two do not make two alerts of one group.
+ * Gathers dead letters into alerts and starts a workflow for each alert. The first dead letter of a failure group is
+ * announced immediately; later ones are gathered into one alert when the group's window is over. Runs in every worker that
+ * has an alert channel. A lock in Postgres lets only one worker gather at a time, so that two workers don't create two
+ * alerts for one group.
  *
- * An alert whose workflow was never started, or was lost, is found by its lease, and started again by its ID.
+ * If an alert's workflow was never started or was lost, the alert's lease expires and the workflow is started again by its
+ * ID.
  *
  * @module
  */
@@ -20,7 +22,7 @@ import {
   hasUnalerted,
   releaseAlerts,
   takeAlertsToStart,
-  tryTurnToGather,
+  tryLockForGathering,
 } from '../store/alerts.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
@@ -28,9 +30,9 @@ import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
 
 export interface AlertLoopOptions extends WorkflowOwner {
   pool: Pool;
-  /** Whom this worker can tell. */
+  /** The channels that this worker can deliver to. */
   channels: readonly AlertChannel[];
-  /** Since a group's last alert. */
+  /** The minimum time between two alerts of one failure group. */
   windowMs: number;
   log: CommandLog;
 }
@@ -40,12 +42,12 @@ export interface AlertLoop {
   stop(): void;
 }
 
-/** So soon is a first dead letter told. */
+/** How quickly the first dead letter of a group is announced. */
 const INTERVAL_MS = 1_000;
-/** Started in one round. */
+/** The most workflows started in one round. */
 const BATCH = 50;
 
-/** Without anybody to tell there is nothing to do: dead letters stay unalerted until somebody is. */
+/** Without a channel the loop does nothing: dead letters stay unalerted until a worker with a channel runs. */
 export function createAlertLoop(options: AlertLoopOptions): AlertLoop {
   return options.channels.length === 0 ? { run: async () => {}, stop() {} } : new GatheringLoop(options);
 }
@@ -63,8 +65,8 @@ class GatheringLoop implements AlertLoop {
 
   async run(): Promise<void> {
     while (!this.#stopped) {
-      const isMore = await this.#round();
-      if (!isMore) await this.#wakeup.wait(INTERVAL_MS);
+      const hasMore = await this.#round();
+      if (!hasMore) await this.#wakeup.wait(INTERVAL_MS);
     }
   }
 
@@ -81,17 +83,17 @@ class GatheringLoop implements AlertLoop {
       const allStarted = await this.#startAll(alerts);
       return allStarted && (gathered === GATHER_LIMIT || alerts.length === BATCH);
     } catch (error) {
-      log.warn('alerts could not be gathered from Postgres; trying again', { error });
+      log.warn('could not gather alerts from Postgres; retrying', { error });
       return false;
     }
   }
 
   async #gather(): Promise<number> {
     const { pool, windowMs, channels } = this.#options;
-    // Nearly always the answer is no, and costs one look into an empty index.
+    // Almost always false, and then it costs one lookup in an empty index.
     if (!(await hasUnalerted(pool))) return 0;
     return withTransaction(pool, async (tx) =>
-      (await tryTurnToGather(tx)) ? gatherAlerts(tx, { windowMs, channels }) : 0,
+      (await tryLockForGathering(tx)) ? gatherAlerts(tx, { windowMs, channels }) : 0,
     );
   }
 
@@ -104,11 +106,11 @@ class GatheringLoop implements AlertLoop {
           await startAlertWorkflow(this.#options, alert);
           await crashPoint('alert-after-start', alert.messageIds[0] ?? '');
         } catch (error) {
-          // Its lease runs out, and it is tried again.
+          // The alert's lease expires, then its workflow is started again.
           if (this.#taken.report(error)) return;
           failed.push(alert.id);
           if (failed.length === 1) {
-            this.#options.log.warn('workflows of alerts could not be started; trying again', { error });
+            this.#options.log.warn('could not start workflows for alerts; retrying', { error });
           }
         }
       }),

@@ -8,14 +8,14 @@ import { AlertRefusedError } from '../core/alert.ts';
 import type { DeadLetterAlert, Deliver } from '../core/alert.ts';
 import type { WebhookSettings } from './webhook-settings.ts';
 
-/** From the first look-up of the name to the status of the answer. */
+/** The time limit from the DNS lookup to the status of the response. */
 const TIMEOUT_MS = 10_000;
 const GONE = 410;
 
-/** Of what is posted: its `type`, by which receivers tell events apart. */
+/** The `type` of the posted event, by which receivers tell event types apart. */
 export const ALERT_EVENT_TYPE = 'inbox.dead_letter';
 
-/** @throws AlertRefusedError for everything but a 2xx in time */
+/** @throws AlertRefusedError unless the receiver answers with 2xx in time */
 export function createWebhook({ url, secrets }: WebhookSettings): Deliver {
   const signers = secrets.map((secret) => new Webhook(secret));
   const { target, authorization } = readTarget(url);
@@ -27,7 +27,7 @@ export function createWebhook({ url, secrets }: WebhookSettings): Deliver {
       'user-agent': 'temporal-inbox',
       'webhook-id': alert.alertId,
       'webhook-timestamp': String(Math.floor(now.getTime() / 1_000)),
-      // Signed with each, so that a receiver may know the old secret or the new one.
+      // Signed with every secret, so that a receiver can verify with either the old or the new one during a rotation.
       'webhook-signature': signers.map((signer) => signer.sign(alert.alertId, now, body)).join(' '),
       ...authorization,
     });
@@ -35,12 +35,12 @@ export function createWebhook({ url, secrets }: WebhookSettings): Deliver {
   };
 }
 
-/** The same text at every try, so that only the time and the signature differ. */
+/** The same text in every attempt, so that only the timestamp and the signature differ. */
 function bodyOf({ createdAt, ...data }: DeadLetterAlert): string {
   return JSON.stringify({ type: ALERT_EVENT_TYPE, timestamp: createdAt, data });
 }
 
-/** fetch refuses a URL with a password in it, and would say the whole of it in its error. */
+/** Moves the credentials to a header: `fetch` refuses a URL that contains a password and repeats the URL in its error. */
 function readTarget(url: string): { target: URL; authorization: Record<string, string> } {
   const target = new URL(url);
   const { username, password } = target;
@@ -56,7 +56,7 @@ interface Refusal {
   retryAfter: string | null;
 }
 
-/** Null: it was taken. */
+/** @returns null if the receiver accepted the alert */
 async function post(
   target: URL,
   signal: AbortSignal,
@@ -69,21 +69,22 @@ async function post(
       method: 'POST',
       headers,
       body,
-      // A redirect could lead anywhere, also into the network of the worker.
+      // A redirect could lead anywhere, including the worker's internal network.
       redirect: 'manual',
       signal: AbortSignal.any([signal, timeout]),
     });
-    // Whatever the answer holds, it is not read: neither its size nor its slowness is our problem.
+    // The body is not read, so that a large or slow one cannot hurt the worker.
     await response.body?.cancel().catch(() => {});
     return response.ok ? null : { status: response.status, retryAfter: response.headers.get('retry-after') };
   } catch (error) {
-    if (timeout.aborted) throw new AlertRefusedError(`no answer within ${TIMEOUT_MS / 1_000} s`);
-    if (signal.aborted) throw new AlertRefusedError('cut short by the end of this worker, or of this try');
+    if (timeout.aborted) throw new AlertRefusedError(`did not answer within ${TIMEOUT_MS / 1_000} s`);
+    if (signal.aborted)
+      throw new AlertRefusedError('was interrupted: the worker is shutting down, or the attempt timed out');
     throw new AlertRefusedError(`could not be reached: ${codeOf(error)}`);
   }
 }
 
-/** `ECONNREFUSED`, `ENOTFOUND`, `CERT_HAS_EXPIRED` …; the message might repeat the URL. */
+/** A code such as `ECONNREFUSED`, `ENOTFOUND` or `CERT_HAS_EXPIRED`. The error's message might repeat the URL. */
 function codeOf(error: unknown): string {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const code = (cause as { code?: unknown } | null)?.code;
@@ -95,13 +96,13 @@ function refused({ status, retryAfter }: Refusal): AlertRefusedError {
   const problem = `answered ${status}`;
   if (status >= 300 && status < 400) {
     return new AlertRefusedError(
-      `${problem}; redirects are not followed: set INBOX_ALERT_URL to where it leads`,
+      `${problem}; redirects are not followed: set INBOX_ALERT_URL to the final URL`,
     );
   }
   return new AlertRefusedError(problem, delayOf(retryAfter), status === GONE);
 }
 
-/** Seconds or a date, as HTTP has it; null where it says neither. */
+/** Parses `Retry-After`, which is a number of seconds or a date. Null if it is neither, or not in the future. */
 function delayOf(retryAfter: string | null): number | null {
   if (retryAfter === null) return null;
   const delayMs = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1_000 : Date.parse(retryAfter) - Date.now();

@@ -1,5 +1,5 @@
 /**
- * What ends an attempt before it is done: its timeout, a cancelled workflow, a worker that shuts down.
+ * Ends an attempt early: at its timeout, when its workflow is cancelled, or when the worker shuts down.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { inboxFailure } from './failure-report.ts';
 import { FAILURE } from '../core/protocol.ts';
 import { ReportedFailure } from './handler-transaction.ts';
 
-/** The attempt was ended by no fault of its command: it uses up no try. */
+/** The attempt ended through no fault of its command, and does not count as a failed attempt. */
 export class AttemptInterruptedError extends Error {
   override readonly name = 'AttemptInterruptedError';
 }
@@ -21,8 +21,8 @@ export class AttemptLimit {
   cancelRequested = false;
 
   /**
-   * @param timeoutMs - of the attempt, which begins now; 0 for none yet
-   * @param context - null for an attempt that Temporal knows nothing of
+   * @param timeoutMs - the timeout of the attempt, which starts now; 0 if it has not started yet
+   * @param context - null for an attempt that no activity runs
    */
   constructor(timeoutMs: number, context: Context | null, shutdown: AbortSignal) {
     this.#context = context;
@@ -38,19 +38,21 @@ export class AttemptLimit {
     return this.#controller.signal;
   }
 
-  /** It has to have begun within this time: until then it waits for Postgres. */
+  /** Limits how long the attempt waits for Postgres before it starts. */
   beginWithin(limitMs: number): void {
-    const message = `Postgres did not let the attempt begin within ${limitMs} ms`;
+    const message = `the attempt did not start: Postgres did not lock its entry within ${limitMs} ms`;
     this.#start(limitMs, () => new AttemptInterruptedError(message));
   }
 
-  /** It has begun: from now on its own time runs. */
+  /** The attempt has started; its timeout runs from now on. */
   begin(timeoutMs: number): void {
     const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
     this.#start(timeoutMs, () => new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
   }
 
-  /** The attempt is over, its handler perhaps not: one that was overtaken would never learn of it. */
+  /**
+   * Aborts the signal of an attempt that is over, because its handler may still be running and has no other way to notice.
+   */
   abandon(reason: unknown): void {
     this.#controller.abort(reason);
   }
@@ -67,13 +69,13 @@ export class AttemptLimit {
   }
 
   readonly #onShutdown = (): void => {
-    const message = 'the worker shut down before the attempt was done; its transaction was rolled back';
+    const message = 'the worker shut down before the attempt finished; its transaction was rolled back';
     this.#controller.abort(new AttemptInterruptedError(message));
   };
 
   /**
-   * Temporal also cancels what it has given up on or paused. Those attempts go on: they may still commit, and the
-   * fence keeps them apart from a successor.
+   * Temporal also cancels activities that it has timed out or paused. Their attempts keep running: they may still commit,
+   * and the fence keeps them apart from a successor.
    */
   readonly #onCancellation = (): void => {
     const details = this.#context?.cancellationDetails;
@@ -86,7 +88,7 @@ export class AttemptLimit {
   };
 }
 
-/** The work's outcome, or the signal's reason if that comes first; the work is then left to end by itself. */
+/** Settles like `work`, or rejects with the signal's reason if that comes first. It does not stop the work itself. */
 export function aborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason as Error);

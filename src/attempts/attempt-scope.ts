@@ -1,6 +1,6 @@
 /**
- * What a handler started and did not wait for. Errors that nobody handles are found by the asynchronous context in which
- * they arose, so that they fail the attempt they belong to and nothing else.
+ * Tracks what a handler started without awaiting it. An unhandled error is assigned to an attempt by the asynchronous
+ * context in which it arose, so that it fails that attempt and nothing else.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { ReportedFailure } from './handler-transaction.ts';
 
 const scopes = new AsyncLocalStorage<AttemptScope>();
 
-/** The attempt whose handler started what runs now, also after the attempt has ended. */
+/** The scope of the attempt whose handler started the code that runs now, even if the attempt has ended. */
 export function currentScope(): AttemptScope | undefined {
   return scopes.getStore();
 }
@@ -27,7 +27,7 @@ export class AttemptScope {
   #failure: { error: unknown } | null = null;
   #open = true;
 
-  /** `log`: its lines name the message. */
+  /** @param log - must add the message_id to its lines */
   constructor(messageId: string, log: CommandLog) {
     this.messageId = messageId;
     this.#log = log;
@@ -42,38 +42,38 @@ export class AttemptScope {
   /**
    * Runs the handler.
    *
-   * @throws what the handler throws; else the first failure that it caught or left behind; else ReportedFailure where it
-   *   returned before something that it started had ended
+   * @throws the handler's error; otherwise the first error that it caught or never awaited; otherwise ReportedFailure if the
+   *   handler returned before something that it started had finished
    */
   async run<T>(handle: () => Promise<T> | T): Promise<T> {
     try {
       const result = await Promise.race([scopes.run(this, async () => handle()), this.#failed]);
       const forgotten = [...this.#pending];
       const outcomes = await Promise.race([Promise.allSettled(this.#pending.keys()), this.#failed]);
-      // Node reports rejections that nobody handles before its next turn.
+      // Node reports unhandled rejections before the next turn of its event loop.
       await setImmediate();
       this.throwIfFailed();
-      if (forgotten.length > 0) throw forgottenAwait(forgotten, outcomes);
+      if (forgotten.length > 0) throw forgottenAwaitFailure(forgotten, outcomes);
       return result;
     } catch (error) {
-      throw this.#decide(error);
+      throw this.#errorToThrow(error);
     } finally {
       this.close();
     }
   }
 
-  /** From now on nothing that the handler left behind can change the attempt. */
+  /** From now on, nothing that the handler left running can change the attempt's outcome. */
   close(): void {
     this.#open = false;
   }
 
-  /** The attempt must not end well before this has ended. `label` names the call, such as `tx.query`. */
+  /** The attempt fails if the handler returns before this work has finished. `label` names the call, such as `tx.query`. */
   track(label: string, work: Promise<unknown>): void {
     this.#pending.set(work, label);
     work.finally(() => this.#pending.delete(work)).catch(() => {});
   }
 
-  /** The attempt fails with the error when its handler returns, whether or not the handler catches it. */
+  /** The attempt fails with this error when its handler returns, even if the handler catches the error. */
   note(error: unknown): void {
     this.#failure ??= { error };
   }
@@ -82,19 +82,19 @@ export class AttemptScope {
     if (this.#failure) throw this.#failure.error;
   }
 
-  /** An error that nobody handles: the attempt fails at once; one that has ended only has it logged. */
-  stray(error: unknown, what: string): void {
+  /** Handles an error that nothing caught: fails the attempt at once, or only logs the error if the attempt has ended. */
+  reportStray(error: unknown, what: string): void {
     if (this.#open) {
       this.note(new Error(what, { cause: error }));
       this.#reject(this.#failure!.error);
     } else {
       const { type } = reportFailure(error);
-      this.#log.error(`${what}, after its attempt had ended`, { errorType: type });
+      this.#log.error(`${what}, after its attempt ended`, { errorType: type });
     }
   }
 
-  /** An error that the handler throws may hide the refusal that led to it, which no further attempt can change. */
-  #decide(thrown: unknown): unknown {
+  /** The handler may throw a retryable error because of an earlier final one. The final one wins, as retries cannot help. */
+  #errorToThrow(thrown: unknown): unknown {
     if (!this.#failure || this.#failure.error === thrown) return thrown;
     return isFinal(this.#failure.error) && !isFinal(thrown) ? this.#failure.error : thrown;
   }
@@ -104,7 +104,7 @@ function isFinal(error: unknown): boolean {
   return !(error instanceof ReportedFailure ? error.report : reportFailure(error)).retryable;
 }
 
-function forgottenAwait(
+function forgottenAwaitFailure(
   forgotten: readonly [Promise<unknown>, string][],
   outcomes: readonly PromiseSettledResult<unknown>[],
 ): ReportedFailure {
@@ -113,9 +113,9 @@ function forgottenAwait(
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed) {
     const { message } = reportFailure(failed.reason);
-    const problem = `${labels} failed after the handler had returned without awaiting it: ${message}. ${remedy}`;
+    const problem = `${labels} failed after the handler returned without awaiting it: ${message}. ${remedy}`;
     return new ReportedFailure(inboxFailure(FAILURE.transactionAborted, problem, true));
   }
-  const problem = `the handler returned while ${labels} had not ended; everything was rolled back. ${remedy}`;
+  const problem = `the handler returned before ${labels} finished; everything was rolled back. ${remedy}`;
   return new ReportedFailure(inboxFailure(FAILURE.forgottenAwait, problem, true));
 }

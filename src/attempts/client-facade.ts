@@ -1,5 +1,5 @@
 /**
- * What looks like a client of `pg` and can do nothing but `query`.
+ * An object that looks like a `pg` client but can only `query`.
  *
  * @module
  */
@@ -7,9 +7,9 @@ import type { Transaction } from '../commands/define-command.ts';
 import { InboxError } from '../core/errors.ts';
 
 /**
- * Drizzle and Knex need no more than `query`, Kysely `release` as well. Where an ORM wants a pool, `connect` answers with
- * the client itself. An object with `query` as its only property cannot be broken by what an ORM calls beside it; what
- * inherits from a real client can.
+ * Drizzle and Knex only need `query`; Kysely also needs `release`. For an ORM that wants a pool, `connect` returns the
+ * facade itself. The facade does not inherit from a real client, because an ORM could then do harm by calling its other
+ * methods.
  */
 export function clientFacade(query: (...args: unknown[]) => unknown): Transaction {
   const facade = {
@@ -23,8 +23,9 @@ export function clientFacade(query: (...args: unknown[]) => unknown): Transactio
     addListener: () => facade,
     removeListener: () => facade,
   };
-  // The first thing that `pg` reads of a connection's configuration. Prisma's adapter, for one, takes what is no pool of
-  // its own copy of pg for that, and would open another connection, outside of the transaction.
+  // `password` is the first property that `pg` reads from a connection's configuration. Prisma's adapter, for example,
+  // treats everything as a configuration that is not a pool of its own copy of pg. It would open another connection, outside
+  // of the transaction.
   Object.defineProperty(facade, 'password', {
     get() {
       throw new InboxError(

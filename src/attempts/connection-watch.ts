@@ -1,6 +1,5 @@
 /**
- * What an attempt's connection goes through: whether it was lost, which of Postgres's errors ended the transaction, and which
- * commands ran on it.
+ * Watches an attempt's connection: whether it was lost, which Postgres error ended the transaction, and which commands ran.
  *
  * @module
  */
@@ -11,16 +10,17 @@ import { forgetPrepared } from '../platform/prepared-statements.ts';
 import { endsSession, isDatabaseUnavailable } from '../platform/postgres-errors.ts';
 import { errorChain } from '../platform/error-chain.ts';
 
-/** The server ended the session because the attempt went over a limit of its own (idle, or transaction_timeout). */
+/**
+ * The server ended the session because the attempt exceeded a limit of its own (idle in transaction, transaction_timeout).
+ */
 const OWN_LIMITS = ['25P03', '25P04'];
 
-/** Commands that leave nothing in the session themselves. What functions do that they call is undone after every attempt. */
+/** Commands that leave no session state. State that is left by the functions they call is reset after every attempt. */
 const PLAIN_COMMANDS =
   /^(?:SELECT|INSERT|UPDATE|DELETE|MERGE|COPY|FETCH|MOVE|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|LOCK TABLE|TRUNCATE TABLE)\b/;
 
 /**
- * Only this connection's errors are looked at: a handler that calls another server, and finds it down, has failed like any
- * other.
+ * Considers only errors of this connection: if the handler calls another server and finds it down, that is a failed attempt.
  */
 export class ConnectionWatch {
   readonly #client: PoolClient;
@@ -47,23 +47,23 @@ export class ConnectionWatch {
     this.#client.connection.removeListener('commandComplete', this.#onCommandComplete);
   }
 
-  /** The connection is gone, whatever it was that ended the attempt. */
+  /** Whether the connection was lost, no matter what ended the attempt. */
   get lost(): boolean {
     return this.#lost !== null;
   }
 
   /**
-   * The handler sent more than queries, such as SET, LISTEN or CREATE TEMP TABLE. By what Postgres says it has done, so that no
-   * comment and no ORM can hide it.
+   * Whether the handler sent more than queries, such as SET, LISTEN or CREATE TEMP TABLE. Derived from Postgres's command
+   * tags, so that no comment and no ORM can hide a command.
    */
   get touchedSession(): boolean {
     return this.#touchedSession;
   }
 
   /**
-   * The database error that explains why an attempt failed through no fault of its command; null when there is none.
+   * The database error that made the attempt fail through no fault of its command; null if there is none.
    *
-   * @param thrown - what the attempt ended with
+   * @param thrown - the error that the attempt ended with
    */
   unavailability(thrown: unknown): Error | null {
     if (this.#reachedOwnLimit) return null;
@@ -71,7 +71,7 @@ export class ConnectionWatch {
     const aborted =
       this.#aborted || thrown instanceof RolledBackError || this.#client.getTransactionStatus() === 'E';
     if (aborted && this.#cause && isDatabaseUnavailable(this.#cause)) return this.#cause;
-    // Handlers and ORMs wrap what the driver throws.
+    // Handlers and ORMs wrap the driver's errors.
     const seen = errorChain(thrown).filter((error): error is Error => this.#seen.has(error));
     return seen.find((error) => isDatabaseUnavailable(error)) ?? null;
   }
@@ -86,7 +86,7 @@ export class ConnectionWatch {
 
   readonly #onCommandComplete = ({ text }: { text: string }): void => {
     if (!PLAIN_COMMANDS.test(text)) this.#touchedSession = true;
-    // Our own statements are gone as well.
+    // The inbox's own prepared statements are gone too.
     if (text === 'DEALLOCATE ALL') forgetPrepared(this.#client);
   };
 

@@ -1,5 +1,5 @@
 /**
- * What an attempt works with, whether an activity runs it or the worker itself.
+ * What every attempt needs, whether an activity or the worker itself runs it.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import type { CommandLog } from '../core/command-log.ts';
 
 export interface AttemptDependencies {
   registry: Registry;
-  /** One connection for each attempt that runs. */
+  /** One connection for each running attempt. */
   attempts: Pool;
-  /** Failures, dead letters and what operators do. These writes are durable and never wait for a running attempt. */
+  /** For failures, dead letters and operators' requests. These writes are durable and never wait for a running attempt. */
   records: Pool;
   maxPayloadBytes: number;
   /** This worker's name, as stored in `failures.worker`. */
   worker: string;
   buildId: string | null;
   /**
-   * Aborted when the grace period of a shutdown is over. Temporal notifies ordinary activities of it, but never local
-   * activities, and express attempts are no activities at all.
+   * Aborted when the grace period of a shutdown is over. Temporal notifies ordinary activities of a shutdown, but not local
+   * activities, and express attempts run outside of activities.
    */
   shutdown: AbortSignal;
   log: CommandLog;

@@ -1,5 +1,5 @@
 /**
- * Which error of a chain matters: the one that decides whether to try again, and the one that says what went wrong.
+ * Finds the errors of a chain that matter: the one that decides whether to retry, and the one that says what went wrong.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import {
 } from '../core/errors.ts';
 import { limitBytes } from '../core/text.ts';
 
-/** An error that says itself what is to happen. The same message sent again would be refused again. */
+/** An error that says itself whether to retry. A message that was rejected would be rejected again. */
 export type Decision =
   | UnrecoverableError
   | RetryAfterError
@@ -30,7 +30,7 @@ const DECISIONS = [
   IdempotencyConflictError,
 ] as const;
 
-/** Their causes tell how another execution ended, which decides nothing for this command. */
+/** The causes of these errors say how another execution ended, which decides nothing for this command. */
 const OF_ANOTHER_EXECUTION = new Set([
   'WorkflowFailedError',
   'WorkflowUpdateFailedError',
@@ -40,8 +40,8 @@ const OF_ANOTHER_EXECUTION = new Set([
 ]);
 
 /**
- * The outermost error that decides, however it is wrapped: an ORM's transaction helper that wraps an UnrecoverableError
- * does not make it transient. Of several errors at once (AggregateError) all must be final.
+ * The outermost error that decides whether to retry, however it is wrapped: an UnrecoverableError stays unrecoverable inside
+ * the error of an ORM's transaction helper. An AggregateError only counts as final if all of its errors are final.
  */
 export function decisionIn(chain: readonly object[]): Decision | null {
   for (const error of chain) {
@@ -61,7 +61,7 @@ function isFinal(error: object): boolean {
   return !(error instanceof ApplicationFailure) || error.nonRetryable === true;
 }
 
-/** The deepest error that says something. */
+/** The deepest error that has a message or an informative type. */
 export function rootCause(chain: readonly object[]): object {
   return (
     chain.findLast((error) => messageOfError(error) !== '' || typeOf(error, true) !== 'Error') ?? chain[0]!
@@ -69,8 +69,10 @@ export function rootCause(chain: readonly object[]): object {
 }
 
 /**
- * The kind of error. `isCause`: it was found inside another one, where a system error's code (`ECONNREFUSED`) says more
- * than `Error`. One that is thrown as it is keeps the type that it always had: people filter by it.
+ * The kind of error.
+ *
+ * @param isCause - the error was found inside another one. Then a system error is named by its code (`ECONNREFUSED`), which
+ *   says more than `Error`. An error that was thrown directly keeps its name, because people already filter by it.
  */
 export function typeOf(error: object, isCause: boolean): string {
   const state = sqlStateOf(error);
@@ -78,12 +80,12 @@ export function typeOf(error: object, isCause: boolean): string {
   const code = readText(error, 'code');
   const name = nameOf(error);
   if (name.startsWith('PrismaClient') && /^P\d{4}$/.test(code)) return `Prisma ${code}`;
-  const says = name !== 'Error' && name !== 'AggregateError' && name !== 'Object';
-  if (!isCause || says) return name;
+  const isInformative = name !== 'Error' && name !== 'AggregateError' && name !== 'Object';
+  if (!isCause || isInformative) return name;
   return /^[A-Z][A-Z0-9_]{2,}$/.test(code) ? code : readText(error, 'kind') || 'Error';
 }
 
-/** Many classes set no `name`, so that of the class says more than `Error`. */
+/** Many error classes don't set `name`. The name of the class then says more than `Error`. */
 function nameOf(error: object): string {
   const name = isError(error) ? (safely(() => String(error.name as unknown)) ?? '') : readText(error, 'name');
   if (name && name !== 'Error') return name;
@@ -91,13 +93,13 @@ function nameOf(error: object): string {
   return typeof className === 'string' && className !== '' ? className : 'Error';
 }
 
-/** The stack of an error, followed by those of its causes; without statement parameters in their first lines. */
+/** The stack of an error, followed by the stacks of its causes, without statement parameters in their first lines. */
 export function stackOf(chain: readonly object[]): string | null {
   const stacks = chain.map(ownStack).filter((stack) => stack !== null);
   return stacks.length === 0 ? null : stacks.join('\nCaused by: ');
 }
 
-/** So that those of the causes still have room behind it. */
+/** Limit for each stack of a chain, which leaves room for the stacks of the causes. */
 const MAX_OWN_BYTES = 5_000;
 
 function ownStack(error: object, at: number, chain: readonly object[]): string | null {

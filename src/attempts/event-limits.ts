@@ -1,12 +1,12 @@
 /**
- * How large the parts of an event may be, so that common brokers accept it. Checked when a handler emits it.
+ * Limits for the parts of an event, so that common brokers accept it. Checked when a handler emits the event.
  *
- * | limit | because |
+ * | limit | reason |
  * | --- | --- |
  * | `aggregateType` and `type`: 120 bytes each | `inbox.<aggregateType>.<type>` fits into RabbitMQ's routing key of 255 bytes and NATS's control line of 4 KB, `outbox.event.<aggregateType>` into Kafka's topic name of 249 characters |
- * | `aggregateId`: 255 bytes | a key or header anywhere; SQS and Service Bus group messages by at most 128 characters, so hash it there |
- * | `metadata`: 16 KiB of JSON | JetStream takes 64 KiB of headers, and percent-encoding makes text up to three times as long |
- * | `payload`: 64 KiB less than that of a message, 960 KiB by default | NATS, Kafka and SQS take 1 MiB by default, headers included |
+ * | `aggregateId`: 255 bytes | fits as a key or header of any broker; SQS and Service Bus group messages by at most 128 characters, so hash longer ids there |
+ * | `metadata`: 16 KiB of JSON | JetStream accepts 64 KiB of headers, and percent-encoding makes text up to three times as long |
+ * | `payload`: 64 KiB less than the payload of a message, 960 KiB by default | NATS, Kafka and SQS accept 1 MiB by default, including headers |
  *
  * Sources: https://docs.nats.io/running-a-nats-service/configuration (max_payload, max_control_line),
  * https://www.rabbitmq.com/docs/publishers (shortstr of AMQP 0-9-1), https://kafka.apache.org/documentation/#brokerconfigs_message.max.bytes,
@@ -22,11 +22,11 @@ const MAX_NAME_BYTES = 120;
 const MAX_AGGREGATE_ID_BYTES = 255;
 const MAX_METADATA_BYTES = 16_384;
 const HEADER_BYTES = 65_536;
-/** Of the payload, however small the limit of messages is. */
-const LEAST_PAYLOAD_BYTES = 983_040;
+/** Subtracting the headers never lowers the payload limit below this: a smaller message leaves them enough room anyway. */
+const MIN_PAYLOAD_LIMIT_BYTES = 983_040;
 
 /**
- * Checks that common brokers accept the event, and that it is JSON.
+ * Checks that the event is JSON and that common brokers accept it.
  *
  * @param maxPayloadBytes - the limit for messages
  * @throws InvalidMessageError that names the field
@@ -52,7 +52,7 @@ function checkBytes(field: string, text: string, limit: number): void {
   );
 }
 
-/** Of an event's payload as JSON in UTF-8, where messages have this limit. */
+/** The limit for an event's payload, in bytes of JSON in UTF-8, given the limit for messages. */
 export function maxEventPayloadBytes(maxPayloadBytes: number): number {
-  return Math.min(maxPayloadBytes, Math.max(maxPayloadBytes - HEADER_BYTES, LEAST_PAYLOAD_BYTES));
+  return Math.min(maxPayloadBytes, Math.max(maxPayloadBytes - HEADER_BYTES, MIN_PAYLOAD_LIMIT_BYTES));
 }

@@ -1,5 +1,5 @@
 /**
- * The first attempt of an express command, which no workflow runs.
+ * The first attempt of an express command, which runs without a workflow.
  *
  * @module
  */
@@ -9,26 +9,26 @@ import { acquire } from '../platform/postgres.ts';
 import type { Entry, RecordMark } from '../store/entries.ts';
 import { START_LEASE_MS } from '../store/dispatch.ts';
 import type { AttemptDependencies } from './dependencies.ts';
-import { giveBack } from './undo-claim.ts';
+import { undoClaim } from './undo-claim.ts';
 import { performAttempt, reportOf, tooManyInterruptions } from './run-attempt.ts';
 import type { Completed, Interrupted, NotCompleted } from './run-attempt.ts';
 import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './handler-transaction.ts';
 
 /**
- * handOver: it failed or died, and needs its workflow. settled: another attempt has taken it over, or will, because this one
- * was interrupted.
+ * handOver: the attempt failed or the command became a dead letter, and it needs its workflow now. settled: nothing is left
+ * to do here, because another attempt has taken over, or will because this one was interrupted.
  */
 export type ExpressOutcome = Completed | { kind: 'settled' } | { kind: 'handOver' };
 
 export type ExpressAttempt = (entry: Entry, record?: RecordMark) => Promise<ExpressOutcome>;
 
-/** No hot loop while Postgres has no connection to give. */
+/** How long an interrupted command waits before it is taken again, to avoid a hot loop while no connection is available. */
 const REST_MS = 500;
 
 /**
- * Runs an entry that was claimed. Rejects when Postgres could not be worked with: the entry is then Processing, without an
- * attempt, until the reconciler takes it up.
+ * Runs entries that were claimed. Rejects if the outcome could not be recorded in Postgres: the entry then stays Processing,
+ * without a running attempt, until the reconciler finds it.
  */
 export function createExpressAttempt(dependencies: AttemptDependencies): ExpressAttempt {
   return async (entry, record) => {
@@ -36,7 +36,7 @@ export function createExpressAttempt(dependencies: AttemptDependencies): Express
     if (performed.kind === 'completed') return performed;
     if (performed.kind === 'interrupted') {
       const how = { interrupted: performed.connectionFailed, takenAgoMs: START_LEASE_MS - REST_MS };
-      const givenBack = await giveBack(dependencies, entry, performed.error, how);
+      const givenBack = await undoClaim(dependencies, entry, performed.error, how);
       if (givenBack !== 'refused') return { kind: 'settled' };
       return settleFailure(dependencies, entry, tooManyInterruptions(performed.error));
     }
@@ -67,6 +67,6 @@ async function settleFailure(
   await crashPoint('before-failure-recorded', entry.messageId);
   const recorded = await recordFailure(dependencies, entry, reportOf(error), true);
   await crashPoint('after-failure-recorded', entry.messageId);
-  // Null: the answer to its COMMIT was lost, and it had completed; or it was overtaken.
+  // Null if the command had completed and only the answer to COMMIT was lost, or if another attempt has started since.
   return { kind: recorded ? 'handOver' : 'settled' };
 }

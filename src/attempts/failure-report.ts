@@ -1,5 +1,5 @@
 /**
- * What a thrown value means: is it worth trying again, and how is it written down.
+ * Turns a thrown value into a failure report: whether a retry makes sense, and what to store and show.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { cutParameters, messageOfError } from '../platform/error-text.ts';
 import { RetryAfterError, UnrecoverableError } from '../core/errors.ts';
 import type { FAILURE } from '../core/protocol.ts';
 import { toMilliseconds } from '../core/duration.ts';
-import { hideSecrets } from '../platform/secrets.ts';
+import { maskSecrets } from '../platform/secrets.ts';
 import { cleanText, limitBytes } from '../core/text.ts';
 
 /** A failure as the inbox stores and shows it. */
@@ -25,26 +25,28 @@ export interface FailureReport {
   retryable: boolean;
   /** The delay that the handler asked for, in ms; null means that the retry policy decides. */
   delayMs: number | null;
-  /** What the failure group is made of, where that is not the message: the cause without what was said around it. */
+  /** The text that the failure group is derived from, if not the message: that of the cause, without its wrappers. */
   groupText?: string;
 }
 
 const MAX_ERROR_BYTES = 4_000;
 const MAX_TYPE_BYTES = 200;
 const MAX_STACK_BYTES = 16_000;
-/** UTF-16 code units of a text that are searched for secrets. The text is cut afterwards, because half a secret is not found. */
-const LONGEST_SEARCHED = 65_536;
-/** Of what each wrapper says: the cause must not be lost behind a long statement. */
+/** UTF-16 code units that are searched for secrets. The text is shortened afterwards: half a secret would not be found. */
+const MAX_SEARCHED_CHARACTERS = 65_536;
+/** Limit for each wrapper's message, so that a long statement does not crowd out the cause. */
 const MAX_CONTEXT_BYTES = 500;
 
 /**
- * Reads any thrown value; nothing a handler throws can make this throw. Type, message and failure group come from the
- * deepest cause that says something, so that a wrapper such as an ORM's error does not hide it. An error that decides
- * what happens next (such as {@link UnrecoverableError}) keeps its meaning inside a wrapper.
+ * Reads any thrown value, and never throws itself. Type, message and failure group come from the deepest informative cause,
+ * so that a wrapper such as an ORM's error does not hide it. An error that decides whether to retry (such as
+ * {@link UnrecoverableError}) keeps its meaning inside a wrapper.
  */
 export function reportFailure(thrown: unknown): FailureReport {
-  // A proxy may refuse even to be asked what it is.
-  return safely(() => reportAny(thrown)) ?? report('NotAnError', 'threw what cannot be read', null, true);
+  // With some proxies, even `instanceof` throws.
+  return (
+    safely(() => reportAny(thrown)) ?? report('NotAnError', 'threw a value that cannot be read', null, true)
+  );
 }
 
 function reportAny(thrown: unknown): FailureReport {
@@ -55,17 +57,17 @@ function reportAny(thrown: unknown): FailureReport {
   if (decision) return reportDecision(decision, chain, stack);
   const root = rootCause(chain);
   const outer = chain.slice(0, chain.indexOf(root)).map(messageOfError);
-  const message = `${sayingOf(root)}${reportedAs(outer, messageOfError(root))}`;
+  const message = `${messageWithLooseCause(root)}${wrapperContext(outer, messageOfError(root))}`;
   const failure = report(typeOf(root, root !== thrown), message, stack, true);
   const groupText = groupTextOf(root);
   return groupText === failure.message ? failure : { ...failure, groupText };
 }
 
-/** Unlike the causes it may have, such an error says what is to happen. */
+/** This error says whether to retry, whatever its causes are. */
 function reportDecision(decision: Decision, chain: readonly object[], stack: string | null): FailureReport {
   const own = messageOfError(decision);
   const root = rootCause(chain.slice(chain.indexOf(decision)));
-  const cause = root === decision ? '' : `${typeOf(root, true)}: ${sayingOf(root)}`;
+  const cause = root === decision ? '' : `${typeOf(root, true)}: ${messageWithLooseCause(root)}`;
   const message = [own, cause === '' ? '' : `(cause: ${cause})`].filter(Boolean).join(' ');
   if (decision instanceof RetryAfterError) {
     const failure = { ...report('RetryAfter', message, stack, true), delayMs: retryAfterMs(decision) };
@@ -81,44 +83,46 @@ function reportTyped(
   stack: string | null,
 ): FailureReport {
   if (decision instanceof ApplicationFailure) {
-    const delayMs = usableDelay(safely(() => msOptionalToNumber(decision.nextRetryDelay ?? undefined)));
+    const delayMs = validDelay(safely(() => msOptionalToNumber(decision.nextRetryDelay ?? undefined)));
     return { ...report(decision.type ?? decision.name, message, stack, !decision.nonRetryable), delayMs };
   }
   const type = decision instanceof UnrecoverableError ? decision.type : decision.name;
   return report(type, message, stack, false);
 }
 
-/** The error's message with what its `cause` says if that is no error, but a text or an object with a code. */
-function sayingOf(error: object): string {
+/** The error's message and its `cause`, if that is text or an object with a code instead of an error. */
+function messageWithLooseCause(error: object): string {
   const cause = looseCause(error);
   const text =
     typeof cause === 'string' ? cause : typeof cause === 'object' && cause ? readText(cause, 'code') : '';
   return text === '' ? messageOfError(error) : `${messageOfError(error)} (cause: ${text})`;
 }
 
-/** What dead letters are grouped by: of a violated constraint its name, too, because each is a problem of its own. */
+/**
+ * The text that dead letters are grouped by. It names a violated constraint, because each constraint is a separate problem.
+ */
 function groupTextOf(error: object): string {
   const constraint = sqlStateOf(error) === null ? '' : readText(error, 'constraint');
-  // Partitions of one table have numbers in their names.
-  const text = limitMessage(sayingOf(error));
+  // The partitions of a table differ by the numbers in their names, which are left out.
+  const text = limitMessage(messageWithLooseCause(error));
   return constraint === '' ? text : `${text} in ${constraint.replace(/\d+/g, '')}`;
 }
 
-/** What the wrappers say, outermost first, where they add something. */
-function reportedAs(outer: readonly string[], root: string): string {
+/** The messages of the wrappers, outermost first, if they add something. */
+function wrapperContext(outer: readonly string[], root: string): string {
   const said = outer
     .filter((text, at) => addsTo(root, text) && outer.indexOf(text) === at)
     .map((text) => limitText(text, MAX_CONTEXT_BYTES));
   return said.length === 0 ? '' : ` (reported as: ${said.join(' > ')})`;
 }
 
-/** TypeORM's message, for example, is that of its cause with `error: ` in front. */
+/** TypeORM's message, for example, only repeats that of its cause with `error: ` in front. */
 function addsTo(root: string, text: string): boolean {
   if (root === '' || !text.includes(root)) return text !== '';
   return !/^\w*:?\s*$/.test(text.replace(root, ''));
 }
 
-/** A failure that the inbox itself finds. */
+/** A failure that the inbox itself detects. */
 export function inboxFailure(
   type: (typeof FAILURE)[keyof typeof FAILURE],
   message: string,
@@ -127,12 +131,12 @@ export function inboxFailure(
   return report(type, message, null, retryable);
 }
 
-/** `Type: message`, at most 4 KB: what stands in `entries.error`. */
+/** `Type: message`, at most 4 KB, as stored in `entries.error`. */
 export function errorText({ type, message }: Pick<FailureReport, 'type' | 'message'>): string {
   return limitBytes(message === '' ? type : `${type}: ${message}`, MAX_ERROR_BYTES);
 }
 
-/** Back from {@link errorText} to its parts. */
+/** Splits the result of {@link errorText} into its parts. */
 export function splitErrorText(text: string): Pick<FailureReport, 'type' | 'message' | 'stack'> {
   const end = text.indexOf(': ');
   if (end === -1) return { type: text, message: '', stack: null };
@@ -140,24 +144,24 @@ export function splitErrorText(text: string): Pick<FailureReport, 'type' | 'mess
 }
 
 /**
- * The key that dead letters with the same cause share: `TransferFunds/InsufficientFunds/1f0c…`. What differs from
- * message to message (numbers, ids, quoted text) does not count. At most 255 bytes, for Temporal's search attribute.
+ * The key that dead letters with the same cause share: `TransferFunds/InsufficientFunds/1f0c…`. Text that differs from
+ * message to message (numbers, ids, quoted text) is ignored. At most 255 bytes, the limit of Temporal's search attributes.
  */
 export function failureGroup(
   commandType: string,
   { type, message, groupText = message }: Pick<FailureReport, 'type' | 'message' | 'groupText'>,
 ): string {
-  const cause = createHash('sha256').update(normalise(groupText, type)).digest('hex').slice(0, 8);
+  const cause = createHash('sha256').update(normalize(groupText, type)).digest('hex').slice(0, 8);
   return `${limitBytes(commandType, 120)}/${limitBytes(type, 120)}/${cause}`;
 }
 
-/** `Key (id)=(a b) already exists`, `Failing row contains (1, a b)`: values may contain anything. */
+/** `Key (id)=(a b) already exists`, `Failing row contains (1, a b)`: the values may contain any characters. */
 const KEY_VALUES = /(\([^()]*\))=\(.*\)/gs;
 const FAILING_ROW = /(Failing row contains) \(.*\)/gs;
-/** `invalid input syntax for type integer: "…"`: a value at the end, with quotes of its own. */
+/** `invalid input syntax for type integer: "…"`: the value comes last and may contain quotes. */
 const LAST_VALUE = /: ".*"$/s;
 
-function normalise(message: string, type: string): string {
+function normalize(message: string, type: string): string {
   return (type.startsWith('SQLSTATE ') ? message.replace(LAST_VALUE, ': ?') : cutParameters(message))
     .replace(KEY_VALUES, '$1=?')
     .replace(FAILING_ROW, '$1 ?')
@@ -168,17 +172,17 @@ function normalise(message: string, type: string): string {
     .replace(/\s+/g, ' ');
 }
 
-/** So that type and message fit into {@link errorText}. */
+/** Shortens a message so that it fits into {@link errorText} together with the type. */
 function limitMessage(message: string): string {
   return limitText(message, MAX_ERROR_BYTES - MAX_TYPE_BYTES - 2);
 }
 
-/** Fit to be stored and shown: Temporal gets it too, and libraries repeat the URLs that they were given. */
+/** Makes a text safe to store and to send to Temporal: libraries repeat URLs that they were given, with their passwords. */
 function limitText(text: string, maxBytes: number): string {
-  return limitBytes(cleanText(hideSecrets(text.slice(0, LONGEST_SEARCHED))), maxBytes);
+  return limitBytes(cleanText(maskSecrets(text.slice(0, MAX_SEARCHED_CHARACTERS))), maxBytes);
 }
 
-/** Type and stack are typed as text where they come from, but a handler may be JavaScript. */
+/** Errors declare type and stack as strings, but a handler written in JavaScript may set them to anything. */
 function report(type: unknown, message: string, stack: unknown, retryable: boolean): FailureReport {
   const cleanType = typeof type === 'string' ? limitBytes(cleanText(type), MAX_TYPE_BYTES) : '';
   return {
@@ -191,11 +195,11 @@ function report(type: unknown, message: string, stack: unknown, retryable: boole
 }
 
 function retryAfterMs(error: RetryAfterError): number | null {
-  return usableDelay(safely(() => toMilliseconds(error.delay)));
+  return validDelay(safely(() => toMilliseconds(error.delay)));
 }
 
-/** A delay that is none leaves the choice to the retry policy. */
-function usableDelay(delayMs: number | null | undefined): number | null {
+/** Null for an invalid delay, so that the retry policy decides. */
+function validDelay(delayMs: number | null | undefined): number | null {
   return typeof delayMs === 'number' && Number.isFinite(delayMs) && delayMs >= 0 ? delayMs : null;
 }
 

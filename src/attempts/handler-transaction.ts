@@ -1,5 +1,5 @@
 /**
- * The one transaction of an attempt: row lock, handler, events, Completed, COMMIT.
+ * The transaction of an attempt, as its handler sees it through `tx`.
  *
  * @module
  */
@@ -17,10 +17,10 @@ import { transactionStatement } from './transaction-control.ts';
 import type { TransactionStatement } from './transaction-control.ts';
 import { clientFacade } from './client-facade.ts';
 import { endsTransactionError, NestedTransactions } from './nested-transactions.ts';
-import { answer, isPortal, readQueryCall, refuse } from './query-call.ts';
+import { isPortal, readQueryCall, rejectCall, respond } from './query-call.ts';
 import type { QueryCall } from './query-call.ts';
 
-/** A failure that the inbox found itself, on its way to being recorded. */
+/** A failure that the inbox itself detected, with the report to record. */
 export class ReportedFailure extends Error {
   override readonly name = 'ReportedFailure';
 
@@ -30,32 +30,33 @@ export class ReportedFailure extends Error {
 }
 
 const ENDED_BY_HANDLER =
-  'the handler ended the transaction itself (COMMIT or ROLLBACK through tx); what it committed stays, and a person must look';
+  'the handler ended the transaction itself (COMMIT or ROLLBACK through tx), so its changes may already be committed: ' +
+  'check them before you replay or discard the command';
 
-/** Another attempt has begun since, or the row is settled: this one must leave no trace. */
+/** Another attempt has started since, or the entry is settled: this attempt must not change anything. */
 export class StaleAttemptError extends Error {
   override readonly name = 'StaleAttemptError';
 }
 
-/** As clients do that make row-level security hold: `select set_config('role', 'tenant', true)`. */
+/** Clients that rely on row-level security often run `select set_config('role', 'tenant', true)`. */
 const SET_CONFIG = /\bset_config\b/i;
 
 /**
- * What the handler sees of the connection. It is dead once closed; a rejected query that nobody awaits does not end the
- * process; and the first error is remembered, because a handler that swallows it has lost its transaction. A transaction
- * that is begun through it is a savepoint of the attempt's.
+ * What the handler sees of the connection. Once closed, it rejects every query. A rejected query that nobody awaits does not
+ * end the process. The first error is kept, because a handler that swallows it has still lost its transaction. A BEGIN sent
+ * through it creates a savepoint in the attempt's transaction.
  */
 export class HandlerTransaction {
   readonly facade: Transaction;
   readonly #query: (...args: unknown[]) => unknown;
   readonly #nested = new NestedTransactions();
   readonly #pipelined: boolean;
-  /** Told of each query, so that a forgotten await is noticed. */
+  /** Called with each query, to detect a forgotten await. */
   onQuery: (work: Promise<unknown>) => void = () => {};
   #open = true;
   #callsSetConfig = false;
   #firstError: Error | null = null;
-  /** Set once it tried to end the attempt's transaction, whether or not it caught the refusal. */
+  /** Set once the handler tried to end the attempt's transaction, even if it caught the resulting error. */
   #refusal: Error | null = null;
 
   constructor(client: PoolClient) {
@@ -64,12 +65,12 @@ export class HandlerTransaction {
     this.facade = clientFacade((...args) => this.#run(readQueryCall(args)));
   }
 
-  /** Whether a nested transaction was begun and not ended. */
+  /** Whether a nested transaction is still open. */
   get hasOpenNested(): boolean {
     return this.#nested.depth > 0;
   }
 
-  /** The handler may have taken another role by a query whose command tag is SELECT. */
+  /** The handler may have changed its role with a query whose command tag is SELECT. */
   get callsSetConfig(): boolean {
     return this.#callsSetConfig;
   }
@@ -78,46 +79,46 @@ export class HandlerTransaction {
     this.#open = false;
   }
 
-  /** @throws what the handler was refused: it must not end well, even if it caught that. */
+  /** @throws the error of a refused statement: the attempt must fail even if the handler caught that error. */
   throwIfRefused(): void {
     if (this.#refusal) throw this.#refusal;
   }
 
   #run(call: QueryCall): unknown {
-    if (!this.#open) return refuse(call, new Error('tx was used after its handler had returned'));
+    if (!this.#open) return rejectCall(call, new Error('tx was used after its handler returned'));
     if (call.text !== null && SET_CONFIG.test(call.text)) this.#callsSetConfig = true;
     const statement = call.text === null ? null : transactionStatement(call.text);
     if (call.submittable) return this.#submit(call, statement);
-    if (!statement) return answer(call, this.#watch(this.#query(...call.args) as Promise<unknown>));
+    if (!statement) return respond(call, this.#watch(this.#query(...call.args) as Promise<unknown>));
     try {
       const { text, failed } = this.#nested.replace(statement);
       const result = this.#query(text) as Promise<unknown>;
       result.catch(failed);
-      // Two statements have two results.
+      // A text with two statements has two results.
       const first = result.then((results) => (Array.isArray(results) ? (results[0] as unknown) : results));
-      return answer(call, this.#watch(first));
+      return respond(call, this.#watch(first));
     } catch (error) {
       if (statement.kind !== 'begin') this.#refuse(error as Error);
-      return refuse(call, error as Error);
+      return rejectCall(call, error as Error);
     }
   }
 
   #submit(call: QueryCall, statement: TransactionStatement | null): unknown {
     if (call.text === null || statement) {
-      const what = call.text === null ? 'a query whose text cannot be read' : `${call.text} as an object`;
-      return refuse(call, this.#refuse(endsTransactionError(what)));
+      const what =
+        call.text === null ? 'a query object whose text cannot be read' : `${call.text} as a query object`;
+      return rejectCall(call, this.#refuse(endsTransactionError(what)));
     }
     if (this.#pipelined && isPortal(call.submittable!)) {
-      const problem =
-        'tx sends queries without waiting for the answers before, so cursors and streams do not work on it';
-      return refuse(call, new Error(`${problem}: read with LIMIT, page by page`));
+      const problem = 'tx pipelines its queries, so cursors and streams do not work on it';
+      return rejectCall(call, new Error(`${problem}: read with LIMIT, page by page`));
     }
     return this.#query(...call.args);
   }
 
   #watch(work: Promise<unknown>): Promise<unknown> {
     work.then(
-      // What succeeds shows that the transaction, or its last savepoint, is sound.
+      // A success shows that the transaction, or its last savepoint, is intact.
       () => (this.#firstError = null),
       (error: Error) => (this.#firstError ??= error),
     );
@@ -130,7 +131,7 @@ export class HandlerTransaction {
     return error;
   }
 
-  /** What is behind Postgres's words: the statement that really failed, or a handler that ended the transaction. */
+  /** Replaces a follow-up error of Postgres with its cause: the statement that failed first, or an ended transaction. */
   explain(error: unknown): unknown {
     if (this.#refusal) return this.#refusal;
     if (sqlState(error) === TRANSACTION_ENDED) {
@@ -141,7 +142,7 @@ export class HandlerTransaction {
     return new ReportedFailure(
       inboxFailure(
         FAILURE.transactionAborted,
-        `a statement of the handler had failed, and nothing after it could be kept: ${messageOfError(this.#firstError)}`,
+        `an earlier statement of the handler failed, so everything was rolled back: ${messageOfError(this.#firstError)}`,
         true,
       ),
     );
@@ -149,7 +150,7 @@ export class HandlerTransaction {
 }
 
 /**
- * Opens the transaction and locks the row, in one round trip.
+ * Begins the transaction and locks the entry's row, in one round trip.
  *
  * @throws StaleAttemptError
  */
@@ -162,6 +163,7 @@ export async function beginAttempt(
   const [, locked] = await together(client, () =>
     Promise.all([client.query(beginOf(client)), lockAttempt(client, messageId, attempt, timeoutMs)]),
   );
-  if (!locked) throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current one`);
+  if (!locked)
+    throw new StaleAttemptError(`attempt ${attempt} of ${messageId} is no longer the current attempt`);
   return locked;
 }

@@ -1,5 +1,5 @@
 /**
- * The transactions that a handler, or its ORM, begins inside the attempt's own. Each becomes a savepoint, so that nothing
+ * Transactions that a handler or its ORM begins inside the attempt's transaction. Each becomes a savepoint, so that nothing
  * is committed before the inbox commits everything.
  *
  * @module
@@ -8,15 +8,15 @@ import { UnrecoverableError } from '../core/errors.ts';
 import { FAILURE } from '../core/protocol.ts';
 import type { TransactionStatement } from './transaction-control.ts';
 
-/** What to run instead of a statement that begins or ends a transaction. */
+/** The statement to run instead of one that begins or ends a transaction. */
 export interface Replacement {
   text: string;
-  /** Call it if the statement fails. */
+  /** Must be called if the statement fails. */
   failed: () => void;
 }
 
 export class NestedTransactions {
-  /** Savepoints that are open, outermost first. */
+  /** Names of the open savepoints, outermost first. */
   readonly #open: string[] = [];
   #count = 0;
 
@@ -24,7 +24,7 @@ export class NestedTransactions {
     return this.#open.length;
   }
 
-  /** @throws UnrecoverableError where it would end the attempt's transaction, or asks for what a savepoint cannot do */
+  /** @throws UnrecoverableError if the statement would end the attempt's transaction or needs what a savepoint cannot do */
   replace(statement: TransactionStatement): Replacement {
     switch (statement.kind) {
       case 'begin':
@@ -52,7 +52,7 @@ export class NestedTransactions {
   #end(kind: 'commit' | 'rollback'): Replacement {
     const name = this.#open.pop();
     if (name === undefined) throw endsTransactionError(kind.toUpperCase());
-    // A COMMIT that fails leaves it open: an ORM then rolls back.
+    // If COMMIT fails, the savepoint stays open, because the ORM then rolls back.
     if (kind === 'commit')
       return { text: `release savepoint ${name}`, failed: () => void this.#open.push(name) };
     return { text: `rollback to savepoint ${name}; release savepoint ${name}`, failed: () => {} };
@@ -61,15 +61,15 @@ export class NestedTransactions {
 
 export function endsTransactionError(what: string): UnrecoverableError {
   const message =
-    `the handler sent ${what}, which would end the transaction of its attempt; everything was rolled back. The inbox ` +
-    'commits when the handler returns and rolls back when it throws: remove the statement, or send BEGIN before it, which ' +
-    'makes a savepoint of the two. Each of them must be a query of its own';
+    `the handler sent ${what}, which would end the attempt's transaction; everything was rolled back. The inbox commits ` +
+    'when the handler returns and rolls back when it throws: remove the statement, or send BEGIN before it, so that the ' +
+    'two become a savepoint. Send each of them as a separate query';
   return new UnrecoverableError(FAILURE.transactionEnded, {}, { message });
 }
 
 function unsupported(clause: string): UnrecoverableError {
   const message =
-    `a transaction inside the attempt's own is a savepoint, and a savepoint cannot be ${clause}: begin it without that ` +
-    'clause';
+    `a transaction inside the attempt's transaction is a savepoint, and a savepoint cannot be ${clause}: begin it without ` +
+    'that clause';
   return new UnrecoverableError(FAILURE.unsupportedTransaction, {}, { message });
 }

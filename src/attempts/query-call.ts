@@ -1,6 +1,6 @@
 /**
- * A call of `query` in any of the forms that `pg` takes: text or a config, with values, with a callback, or an object that
- * talks to the connection itself (Query, Cursor, QueryStream).
+ * A call of `query` in any form that `pg` accepts: text or a config, with values, with a callback, or an object that talks
+ * to the connection itself (Query, Cursor, QueryStream).
  *
  * @module
  */
@@ -9,12 +9,12 @@ import { Query } from 'pg';
 type Callback = (error: Error | null, result?: unknown) => void;
 
 export interface QueryCall {
-  /** Null where it cannot be read. */
+  /** Null if it cannot be read. */
   text: string | null;
-  /** Set for an object with a `submit` of its own. */
+  /** Set for an object with its own `submit` method. */
   submittable: Submittable | null;
   callback: Callback | null;
-  /** The same call without its callback. */
+  /** The arguments to pass on. They don't include `callback`. */
   args: unknown[];
 }
 
@@ -48,36 +48,36 @@ export function readQueryCall([first, ...rest]: unknown[]): QueryCall {
       args: [first, ...rest],
     };
   }
-  const own = typeof config.callback === 'function' ? (config.callback as Callback) : null;
-  const plain = own === null ? first : { ...first, callback: undefined };
+  const configCallback = typeof config.callback === 'function' ? (config.callback as Callback) : null;
+  const withoutCallback = configCallback === null ? first : { ...first, callback: undefined };
   return {
     text,
     submittable: null,
-    callback: callback ?? own,
-    args: [plain, ...values],
+    callback: callback ?? configCallback,
+    args: [withoutCallback, ...values],
   };
 }
 
-/** A cursor or stream, whose rows are read in several steps. */
+/** Whether this is a cursor or stream, whose rows are read in several steps. */
 export function isPortal(submittable: Submittable): boolean {
   return !(submittable instanceof Query);
 }
 
-/** Answers the call with an error, in the form in which it was made. */
-export function refuse(call: QueryCall, error: Error): unknown {
+/** Fails the call in the way its form requires: through the object, the callback or the promise. */
+export function rejectCall(call: QueryCall, error: Error): unknown {
   if (call.submittable) {
     const { submittable } = call;
     process.nextTick(() => submittable.handleError?.(error, null));
     return submittable;
   }
-  return answer(call, Promise.reject(error));
+  return respond(call, Promise.reject(error));
 }
 
-/** The promise, or nothing and a callback later. A rejection that nobody awaits does not end the process. */
-export function answer({ callback }: QueryCall, result: Promise<unknown>): unknown {
+/** Returns the promise or, for a call with a callback, calls that later. An unawaited rejection does not end the process. */
+export function respond({ callback }: QueryCall, result: Promise<unknown>): unknown {
   result.catch(() => {});
   if (!callback) return result;
-  // Outside of the promise: what the callback throws is an exception, as in pg.
+  // Called outside of the promise, so that an error thrown by the callback is an uncaught exception, as in pg.
   result.then(
     (value) => process.nextTick(callback, null, value),
     (error: Error) => process.nextTick(callback, error),

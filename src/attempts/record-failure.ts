@@ -11,10 +11,10 @@ import type { FailedAttempt } from '../store/failures.ts';
 import { recordDeadLetter, recordTransientFailure } from '../store/failures.ts';
 import type { AttemptDependencies } from './dependencies.ts';
 
-/** A handler may ask for any delay; beyond 30 days it is a mistake, and Temporal's timers have limits, too. */
+/** A handler can ask for any delay, but more than 30 days is a mistake, and Temporal's timers have limits too. */
 const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
-/** What was written: the entry's new state, and when the next attempt is due or why there is none. */
+/** What was recorded: the entry's new state, and when the next attempt is due or why there is none. */
 export type RecordedFailure =
   | { kind: 'retry'; entry: Entry; delayMs: number }
   | { kind: 'dead'; entry: Entry; failureGroup: string; reason: 'unrecoverable' | 'exhausted' };
@@ -22,9 +22,9 @@ export type RecordedFailure =
 /**
  * Records the failure and decides whether the command is retried or becomes a dead letter.
  *
- * @returns null if the attempt is stale; nothing was written then
+ * @param handOver - the attempt had no workflow: mark its entry as needing one
  *
- * @param handOver - the attempt had no workflow, and its entry is marked as needing one
+ * @returns null if the attempt is stale; then nothing was written
  */
 export async function recordFailure(
   dependencies: AttemptDependencies,
@@ -44,7 +44,7 @@ export async function recordFailure(
     handOver,
   );
   if (!failed) return null;
-  dependencies.log.warn('attempt failed, will be tried again', { ...subject(entry, report), delayMs });
+  dependencies.log.warn('attempt failed and will be retried', { ...logFields(entry, report), delayMs });
   return { kind: 'retry', entry: failed, delayMs };
 }
 
@@ -60,12 +60,12 @@ async function recordDeath(
   const failed = describe(dependencies, entry, report);
   const dead = await recordDeadLetter(dependencies.records, failed, death, handOver);
   if (!dead) return null;
-  dependencies.log.error('command is a dead letter', { ...subject(entry, report), reason });
+  dependencies.log.error('command is a dead letter', { ...logFields(entry, report), reason });
   return { kind: 'dead', entry: dead, failureGroup: group, reason };
 }
 
-/** For the log: never the message of the error, which may repeat what was in the payload. */
-function subject(entry: Entry, report: FailureReport) {
+/** Fields for the log. The error's message is left out, because it may contain parts of the payload. */
+function logFields(entry: Entry, report: FailureReport) {
   const { messageId, commandType, attempt } = entry;
   return { messageId, commandType, attempt, errorType: report.type };
 }

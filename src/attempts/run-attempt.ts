@@ -1,6 +1,6 @@
 /**
- * A claimed attempt's one transaction, from BEGIN to COMMIT or to its end without a trace. Knows nothing of Temporal's
- * activities: a first attempt of an express command is run by none.
+ * Runs a claimed attempt in one transaction, from BEGIN to COMMIT or rollback. Works with or without a Temporal activity,
+ * because the worker itself runs the first attempt of an express command.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Context } from '@temporalio/activity';
 import type { PoolClient } from 'pg';
 import { crashPoint } from '../platform/crash-points.ts';
 import { cut } from '../platform/connection.ts';
-import { carriedOf } from '../platform/connection-state.ts';
+import { poolerSettingsOf } from '../platform/connection-state.ts';
 import { commit, together } from '../platform/postgres.ts';
 import { messageOf } from '../platform/error-message.ts';
 import { inboxFailure, reportFailure } from './failure-report.ts';
@@ -38,33 +38,36 @@ export interface Completed {
   result: Json;
 }
 
-/** Nothing of the attempt is left in Postgres, unless only the answer to its COMMIT was lost. */
+/** The attempt left nothing in Postgres, unless it did commit and only the answer to COMMIT was lost. */
 export interface NotCompleted {
   kind: 'failed';
   error: unknown;
-  /** A person cancelled the workflow: that is no failure of the attempt. */
+  /** The workflow was cancelled. This does not count as a failure of the attempt. */
   cancelled: boolean;
 }
 
-/** It uses up no try: Postgres was not available to it, or its worker shuts down. What is left of it is as with `failed`. */
+/**
+ * Postgres was unavailable, or the worker is shutting down. This does not count as a failed attempt. As with `failed`, the
+ * attempt left nothing in Postgres.
+ */
 export interface Interrupted {
   kind: 'interrupted';
   error: unknown;
-  /** It had begun, and lost its connection: that may be the handler's own doing. */
+  /** The connection was lost after the attempt had started. The handler itself may have caused this. */
   connectionFailed: boolean;
 }
 
-/** How long an attempt waits for the answer to its row lock: until then it has not begun. */
+/** How long to wait for the answer to the row lock. The attempt has not started before that answer. */
 const BEGIN_LIMIT_MS = 10_000;
 
 /**
- * Runs it, and gives the connection back.
+ * Runs the attempt and releases the connection.
  *
- * The attempt begins, and its timeout runs, when the answer to the row lock has arrived. What fails before that is Postgres or
- * the way to it.
+ * The attempt starts, and its timeout begins to run, when Postgres has answered the row lock. If something fails before
+ * that, the cause is Postgres or the network, not the command.
  *
- * @param context - of the activity that runs it; null where none does
- * @param record - whether its workflow is still to be started once it completes
+ * @param context - of the activity that runs the attempt; null if no activity does
+ * @param record - for a command whose workflow is started only after it completes: how to mark the entry until then
  */
 export async function performAttempt(
   dependencies: AttemptDependencies,
@@ -76,13 +79,13 @@ export async function performAttempt(
   const command = dependencies.registry.get(entry.commandType);
   const limit = new AttemptLimit(0, context, dependencies.shutdown);
   limit.beginWithin(Math.max(command?.timeoutMs ?? 0, BEGIN_LIMIT_MS));
-  const run: Run = { limit, watch: new ConnectionWatch(client), locked: null };
+  const run: RunningAttempt = { limit, watch: new ConnectionWatch(client), locked: null };
   let broken: Error | true | undefined;
   try {
     if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));
-    return await perform(dependencies, command, entry, client, run, record);
+    return await runInTransaction(dependencies, command, entry, client, run, record);
   } catch (error) {
-    const outcome = judge(run, command, error);
+    const outcome = classifyError(run, command, error);
     broken = await endTransaction(dependencies, client, run);
     limit.abandon(outcome.error);
     return outcome;
@@ -93,16 +96,16 @@ export async function performAttempt(
   }
 }
 
-/** An attempt on its way. */
-interface Run {
+/** The state of an attempt that is running. */
+interface RunningAttempt {
   limit: AttemptLimit;
   watch: ConnectionWatch;
-  /** Null until it has begun. */
+  /** Null until the attempt has started. */
   locked: LockedAttempt | null;
 }
 
-function judge(
-  { limit, watch, locked }: Run,
+function classifyError(
+  { limit, watch, locked }: RunningAttempt,
   command: RegisteredCommand | undefined,
   error: unknown,
 ): NotCompleted | Interrupted {
@@ -116,25 +119,25 @@ function judge(
   return cause ? { ...interrupted, error: cause, connectionFailed: true } : failed;
 }
 
-/** What is written down of an attempt that failed. */
+/** Returns the failure to record for an attempt that ended with this error. */
 export function reportOf(error: unknown): FailureReport {
   return error instanceof ReportedFailure ? error.report : reportFailure(error);
 }
 
-/** What is written down when an attempt was interrupted once too often for that to be chance. */
+/** The failure to record when too many attempts of a command lost their connection for this to be chance. */
 export function tooManyInterruptions(error: unknown): ReportedFailure {
   const message =
-    `${messageOf(error)}; ${MAX_INTERRUPTIONS} earlier attempts lost their connection to Postgres as well, ` +
-    'so look whether the handler breaks it';
+    `${messageOf(error)}; ${MAX_INTERRUPTIONS} earlier attempts also lost their connection to Postgres: ` +
+    'check whether the handler breaks the connection';
   return new ReportedFailure(inboxFailure(FAILURE.connectionLost, message, true));
 }
 
-async function perform(
+async function runInTransaction(
   dependencies: AttemptDependencies,
   command: RegisteredCommand,
   entry: Entry,
   client: PoolClient,
-  run: Run,
+  run: RunningAttempt,
   record: RecordMark | undefined,
 ): Promise<Completed> {
   const { messageId, attempt } = entry;
@@ -145,15 +148,15 @@ async function perform(
     const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
     const transaction = new HandlerTransaction(client);
     const handle = async () => {
-      // What nothing takes back must not begin for an attempt that is stale.
+      // External effects cannot be rolled back, so a stale attempt must not start them.
       if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
       const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
       return runHandler(command, entry, transaction, limit.signal, log, dependencies);
     };
     try {
-      // The handler's first statement is on its way behind the lock, not after its answer. Where the attempt turns out to be
-      // stale, what it did is rolled back like everything that the fence turns away.
+      // To save a round trip, the handler sends its first statement without waiting for the answer to the lock. If the
+      // attempt is stale, everything the handler did is rolled back.
       const handling = handle();
       handling.catch(() => {});
       const locked = await locking;
@@ -177,54 +180,55 @@ async function perform(
 }
 
 /**
- * One round trip. What completes fails where it must not be committed, and then COMMIT is a ROLLBACK. What the handler has left in
- * the session ends with its transaction.
+ * Marks the entry as Completed, commits, and resets the session, all in one round trip. If the entry must not be completed,
+ * completeEntry fails, and Postgres then treats COMMIT as ROLLBACK.
  */
 async function complete(
   client: PoolClient,
-  { watch }: Run,
+  { watch }: RunningAttempt,
   { timeoutMs }: RegisteredCommand,
   done: Parameters<typeof completeEntry>[1],
   mayHaveRole: boolean,
 ): Promise<void> {
   const everything = watch.touchedSession;
-  const carried = carriedOf(client);
+  const carried = poolerSettingsOf(client);
   const reset = resetSession({ everything, carried });
   const answers = await together(client, () =>
     Promise.allSettled([
       ...(everything || mayHaveRole ? [client.query(resumeOwnRole(timeoutMs))] : []),
       completeEntry(client, done),
-      // Behind a pooler it has to be one message: the next one may reach another server.
+      // Behind a pooler, COMMIT and reset must be one message: the next message may reach another server connection.
       ...(carried === null
         ? [commit(client), client.query(reset), ...(everything ? [] : [releaseSessionLocks(client)])]
         : [commit(client, reset)]),
     ]),
   );
-  // The first is the cause; COMMIT only says that there is one.
-  const refused = answers.find((answer) => answer.status === 'rejected');
-  if (refused) throw refused.reason;
+  // The first rejection is the cause; that of COMMIT is only a consequence.
+  const rejected = answers.find((answer) => answer.status === 'rejected');
+  if (rejected) throw rejected.reason;
   if (everything) forgetPrepared(client);
 }
 
 /**
- * Rolls back. An attempt that was cut off may still have a statement under way, and its lock would make everyone wait: its
- * connection is destroyed, and its transaction ended. So is a connection on which no attempt could begin.
+ * Rolls back. If the attempt was aborted, one of its statements may still be running, and its row lock would block other
+ * attempts: then the connection is destroyed and the transaction terminated. A connection on which the attempt could not
+ * start is destroyed too.
  */
 async function endTransaction(
   { records }: AttemptDependencies,
   client: PoolClient,
-  { limit, watch, locked }: Run,
+  { limit, watch, locked }: RunningAttempt,
 ): Promise<Error | true | undefined> {
   if (limit.signal.aborted || watch.lost || !locked) {
     cut(client);
-    // Where this fails Postgres is away, and the lock goes with its transaction.
+    // If this fails, Postgres is unavailable, and the lock ends with the transaction.
     if (locked) await terminateTransaction(records, locked.pid, locked.xid).catch(() => {});
     return true;
   }
-  const carried = carriedOf(client);
+  const carried = poolerSettingsOf(client);
   const reset = resetSession({ everything: true, carried });
   forgetPrepared(client);
-  // As with COMMIT: behind a pooler it has to be one message.
+  // As with COMMIT, this must be one message behind a pooler.
   const statements = carried === null ? ['rollback', reset] : [`rollback; ${reset}`];
   return together(client, () => Promise.all(statements.map((text) => client.query(text)))).then(
     () => undefined,

@@ -1,5 +1,5 @@
 /**
- * Runs a command's handler: payload in, result and events out, each checked.
+ * Runs a command's handler, and checks its payload, result and events.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import type { HandlerTransaction } from './handler-transaction.ts';
 
 export interface HandlerLimits {
   maxPayloadBytes: number;
-  /** Told of each command that the handler sends. */
+  /** Called with each command that the handler sends. */
   onSend?: (message: Message) => void;
 }
 
@@ -32,8 +32,8 @@ export interface Handled {
 }
 
 /**
- * @throws ReportedFailure for a payload that fails the schema, and for events and results that are not JSON; else what
- *   the handler throws, or what it caught or left behind where that must not be lost.
+ * @throws ReportedFailure for a payload that does not match the schema, and for events and results that are not JSON;
+ *   otherwise the error that the handler threw, or one that it caught or never awaited but that must fail the attempt
  */
 export async function runHandler(
   command: RegisteredCommand,
@@ -71,7 +71,7 @@ export async function runHandler(
     tx,
     emit(event) {
       try {
-        if (!scope.isOpen) throw new Error('emit was called after its handler had returned');
+        if (!scope.isOpen) throw new Error('emit was called after its handler returned');
         events.push(storedEvent(event, limits));
       } catch (error) {
         scope.note(error);
@@ -92,18 +92,18 @@ export async function runHandler(
     return command.definition.handle({ ...context, payload });
   });
   transaction.throwIfRefused();
-  if (transaction.hasOpenNested) throw leftOpen();
+  if (transaction.hasOpenNested) throw openTransactionFailure();
   return { result: storedResult(result, limits), events };
 }
 
-function leftOpen(): ReportedFailure {
+function openTransactionFailure(): ReportedFailure {
   const problem =
-    'the handler returned while a transaction that it had begun inside its own was open; everything was rolled back. ' +
-    'Await it, and end it with COMMIT or ROLLBACK';
+    'the handler returned while a nested transaction was still open; everything was rolled back. ' +
+    'Await that transaction, and end it with COMMIT or ROLLBACK';
   return new ReportedFailure(inboxFailure(FAILURE.forgottenAwait, problem, true));
 }
 
-/** @throws ReportedFailure, unrecoverable, that names each field at fault and never the value in it. */
+/** @throws ReportedFailure (unrecoverable) that names each invalid field, but never its value */
 export async function parsePayload(command: RegisteredCommand, payload: Json): Promise<unknown> {
   const parsed = await command.definition.schema.safeParseAsync(payload);
   if (parsed.success) return parsed.data;
@@ -118,7 +118,7 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
     new ReportedFailure(inboxFailure(FAILURE.invalidEvent, `emit(${event?.type}): ${problem}`, false));
   for (const field of ['aggregateType', 'aggregateId', 'type'] as const) {
     if (typeof event?.[field] !== 'string' || event[field] === '')
-      throw invalid(`${field} must be text, and not empty`);
+      throw invalid(`${field} must be non-empty text`);
   }
   const { aggregateType, aggregateId, type, payload, metadata = {} } = event;
   const stored = { aggregatetype: aggregateType, aggregateid: aggregateId, type, payload, metadata };
@@ -128,11 +128,11 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
     if (error instanceof InvalidMessageError) throw invalid(error.message);
     throw error;
   }
-  // As it is now: the handler may go on to change the object it gave.
+  // A copy, because the handler may change the object later.
   return structuredClone(stored);
 }
 
-/** Undefined is null: JSON has no other word for it. */
+/** Undefined is stored as null, because JSON has no undefined. */
 function storedResult(result: unknown, limits: HandlerLimits): Json {
   try {
     return checkJson(result ?? null, 'result', limits.maxPayloadBytes);

@@ -1,6 +1,6 @@
 /**
- * Keeps the process alive when a handler leaves something behind that fails: a promise that nobody awaits, or a callback
- * that throws. Errors that are not a handler's are treated exactly as without the inbox.
+ * Keeps the process alive when something that a handler started fails unnoticed: a promise that nobody awaits is rejected,
+ * or a callback throws. Errors from other code have the same effect as without the inbox.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { currentScope } from './attempt-scope.ts';
 
 let watching = false;
 
-/** Idempotent. From the first attempt on, for as long as the process lives: a promise may reject at any time. */
+/** Idempotent. Stays active from the first attempt until the process ends, because a promise may be rejected at any time. */
 export function watchStrayErrors(): void {
   if (watching) return;
   watching = true;
@@ -19,32 +19,32 @@ export function watchStrayErrors(): void {
 function onUnhandledRejection(reason: unknown): void {
   const scope = currentScope();
   if (scope) {
-    scope.stray(reason, 'the handler left a promise behind that was rejected');
+    scope.reportStray(reason, 'a promise that the handler did not await was rejected');
     return;
   }
-  // Another listener handles it; or Node warns, ignores it or has thrown it already, as its flag says.
+  // Another listener handles the rejection; or Node warns about it, ignores it or has already thrown it, as its flag says.
   if (process.listenerCount('unhandledRejection') > 1 || rejectionsMode() !== 'throw') return;
-  // Without a listener Node throws it.
+  // Without any listener, Node would throw the reason.
   throw reason instanceof Error
     ? reason
-    : new Error(`a promise was rejected with ${typeof reason}, and nothing handled it`, { cause: reason });
+    : new Error(`unhandled promise rejection with a value of type ${typeof reason}`, { cause: reason });
 }
 
 function onUncaughtException(error: unknown): void {
   const scope = currentScope();
   if (scope) {
-    scope.stray(error, 'a callback that the handler left behind threw');
+    scope.reportStray(error, 'a callback that the handler started threw');
     return;
   }
   if (process.listenerCount('uncaughtException') > 1) return;
-  // Without a listener Node prints it and exits with code 1.
+  // Without any listener, Node prints the error and exits with code 1.
   process.off('uncaughtException', onUncaughtException);
   process.nextTick(() => {
     throw error;
   });
 }
 
-/** Of `--unhandled-rejections`. */
+/** The value of Node's `--unhandled-rejections` flag. */
 function rejectionsMode(): string {
   const flags = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(/\s+/)].join(' ');
   return /--unhandled-rejections[= ]([\w-]+)/.exec(flags)?.[1] ?? 'throw';

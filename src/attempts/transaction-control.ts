@@ -1,21 +1,21 @@
 /**
- * Reads SQL as far as it takes to see whether a statement in it begins or ends a transaction.
+ * Reads just enough SQL to tell whether one of its statements begins or ends a transaction.
  *
  * @module
  */
 
-/** What does not begin a word: spaces, comments, quoted text, signs. Sticky, so that a long text is read once. */
+/** White space and line comments. Like the other patterns it is sticky, so that a long text is read only once. */
 const SPACE = /(?:\s|--[^\n\r]*)+/y;
 const DOLLAR_QUOTE = /\$(?:[a-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/iy;
 const WORD = /[a-z_\u0080-\uffff][\w$\u0080-\uffff]*/iy;
 
-/** A COMMIT that is the end of a nested transaction, and so on, each as the only statement of its text. */
+/** A statement that begins or ends a nested transaction, if it is the only statement of its text; otherwise `ending`. */
 export type TransactionStatement =
-  /** `unsupported`: what it asks for and a savepoint cannot be, such as `serializable`. */
+  /** `unsupported`: the clauses that a savepoint cannot provide, such as `serializable`; null if there are none. */
   | { kind: 'begin'; unsupported: string | null }
   | { kind: 'commit' }
   | { kind: 'rollback' }
-  /** It would end the transaction, whatever was begun before. */
+  /** Would end the attempt's transaction, even inside a nested one. */
   | { kind: 'ending'; what: string };
 
 /** Enough for BEGIN with every clause. */
@@ -26,21 +26,21 @@ const ENDING =
 const BEGIN = /^(?:begin(?: work| transaction)?|start transaction)(?= |$)/;
 const COMMIT = /^(?:commit|end)(?: work| transaction)?(?: and no chain)?$/;
 const ROLLBACK = /^(?:rollback|abort)(?: work| transaction)?(?: and no chain)?$/;
-/** What the attempt's transaction is anyway. In Postgres READ UNCOMMITTED is READ COMMITTED. */
-const HONORED = / isolation level read (?:un)?committed| read write| (?:not )?deferrable/g;
+/** Clauses that the attempt's transaction satisfies anyway. In Postgres READ UNCOMMITTED is READ COMMITTED. */
+const SATISFIED_CLAUSES = / isolation level read (?:un)?committed| read write| (?:not )?deferrable/g;
 
 /**
- * Whether one of the statements in the text is COMMIT, END, ROLLBACK (but TO a savepoint), ABORT or PREPARE TRANSACTION. The
- * END of a function's BEGIN ATOMIC is taken for one, too.
+ * Whether one of the statements in the text is COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT or PREPARE
+ * TRANSACTION. Also true for the END of a function body that starts with BEGIN ATOMIC.
  */
 export function endsTransaction(sql: string): boolean {
-  return beginnings(sql).some((words) => ENDING.test(words));
+  return leadingWords(sql).some((words) => ENDING.test(words));
 }
 
-/** How the text begins or ends a transaction; null where it does neither, as nearly every text. */
+/** How the text begins or ends a transaction; null if it does neither, like nearly every text. */
 export function transactionStatement(sql: string): TransactionStatement | null {
   if (!/begin|start|commit|end|rollback|abort|prepare/i.test(sql)) return null;
-  const statements = beginnings(sql);
+  const statements = leadingWords(sql);
   const found = statements.find((words) => ENDING.test(words) || BEGIN.test(words));
   if (found === undefined) return null;
   const what = found.toUpperCase().slice(0, 60);
@@ -48,21 +48,21 @@ export function transactionStatement(sql: string): TransactionStatement | null {
   if (COMMIT.test(found)) return { kind: 'commit' };
   if (ROLLBACK.test(found)) return { kind: 'rollback' };
   if (!BEGIN.test(found)) return { kind: 'ending', what };
-  const clauses = found.replace(BEGIN, '').replace(HONORED, '').trim();
+  const clauses = found.replace(BEGIN, '').replace(SATISFIED_CLAUSES, '').trim();
   return { kind: 'begin', unsupported: clauses === '' ? null : clauses.replace(/^isolation level /, '') };
 }
 
-/** The first words of each statement, in lower case and with single spaces. */
-function beginnings(sql: string): string[] {
+/** The first words of each statement, in lower case and separated by single spaces. */
+function leadingWords(sql: string): string[] {
   const found: string[] = [];
   let words: string[] = [];
-  let begun = false;
-  let inBeginning = true;
+  let isStarted = false;
+  let isLeading = true;
   const endStatement = () => {
-    if (begun) found.push(words.join(' '));
+    if (isStarted) found.push(words.join(' '));
     words = [];
-    begun = false;
-    inBeginning = true;
+    isStarted = false;
+    isLeading = true;
   };
   for (let at = 0; at < sql.length;) {
     const space = match(SPACE, sql, at);
@@ -74,14 +74,14 @@ function beginnings(sql: string): string[] {
       endStatement();
       at += 1;
     } else {
-      begun = true;
+      isStarted = true;
       const word = /^e'/i.test(sql.slice(at, at + 2)) ? null : match(WORD, sql, at);
       if (word === null) {
-        // The clauses of BEGIN may have commas between them.
-        if (sql[at] !== ',') inBeginning = false;
-        at = afterSign(sql, at);
+        // The clauses of BEGIN may be separated by commas.
+        if (sql[at] !== ',') isLeading = false;
+        at = afterToken(sql, at);
       } else {
-        if (inBeginning && words.length < MAX_WORDS) words.push(word.toLowerCase());
+        if (isLeading && words.length < MAX_WORDS) words.push(word.toLowerCase());
         at += word.length;
       }
     }
@@ -95,7 +95,7 @@ function match(pattern: RegExp, sql: string, at: number): string | null {
   return pattern.exec(sql)?.[0] ?? null;
 }
 
-/** Postgres's comments may have comments in them. */
+/** Skips a block comment. In Postgres, block comments can be nested. */
 function afterComment(sql: string, from: number): number {
   let depth = 0;
   for (let at = from; at < sql.length; at += 1) {
@@ -109,23 +109,23 @@ function afterComment(sql: string, from: number): number {
   return sql.length;
 }
 
-/** A quoted text as a whole, or one character. A quote that is doubled in a text begins the next one, which is as well. */
-function afterSign(sql: string, at: number): number {
+/** Skips a quoted text or one character. A doubled quote ends one text and begins the next, which gives the same result. */
+function afterToken(sql: string, at: number): number {
   const sign = sql[at]!;
-  if (sign === "'" || sign === '"') return after(sql, sign, at + 1);
+  if (sign === "'" || sign === '"') return afterQuote(sql, sign, at + 1);
   if (sign === '$') {
     const quote = match(DOLLAR_QUOTE, sql, at);
-    return quote === null ? at + 1 : after(sql, quote, at + quote.length);
+    return quote === null ? at + 1 : afterQuote(sql, quote, at + quote.length);
   }
   return sign.toLowerCase() === 'e' ? afterEscaped(sql, at + 2) : at + 1;
 }
 
-function after(sql: string, quote: string, from: number): number {
+function afterQuote(sql: string, quote: string, from: number): number {
   const end = sql.indexOf(quote, from);
   return end === -1 ? sql.length : end + quote.length;
 }
 
-/** Of `E'…'`, where a backslash takes the meaning from the quote after it. */
+/** Skips the rest of `E'…'`, where a backslash escapes the quote after it. */
 function afterEscaped(sql: string, from: number): number {
   for (let at = from; at < sql.length; at += 1) {
     if (sql[at] === '\\') at += 1;

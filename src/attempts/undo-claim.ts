@@ -1,61 +1,64 @@
 /**
- * Attempts that use up no try: their claims are undone, also when Postgres comes back only later.
+ * Undoes the claims of interrupted attempts, so that they don't count as failed attempts. Retries until Postgres answers.
  *
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { errorFields } from '../platform/postgres-errors.ts';
-import { giveBackAttempt } from '../store/entries.ts';
+import { undoAttemptClaim } from '../store/entries.ts';
 import type { Entry, GiveBack } from '../store/entries.ts';
 import type { AttemptDependencies } from './dependencies.ts';
 
-/** How long an attempt waits for its claim to be undone; after that it goes on in the background. */
+/** How long to wait for a claim to be undone. After that, the retries continue in the background. */
 const WAIT_MS = 5_000;
 const FIRST_RETRY_MS = 50;
 const LONGEST_RETRY_MS = 500;
 
-/** Claims that are still to be undone, by message_id. Where this process dies first, they count as lost with their worker. */
-const underWay = new WeakMap<Pool, Map<string, Promise<boolean>>>();
+/** Claims that are being undone, by message_id. If this process dies first, their attempts are recorded as WorkerLost. */
+const undosInProgress = new WeakMap<Pool, Map<string, Promise<boolean>>>();
 
-/** done: the entry waits again. refused: the attempt is not the current one, or was interrupted too often. later: no answer yet. */
+/**
+ * done: the entry waits again. refused: the attempt is no longer the current one, or its command was interrupted too often.
+ * later: Postgres has not answered yet.
+ */
 export type GivenBack = 'done' | 'refused' | 'later';
 
-/** Undoes the claim, and tries again until Postgres answers. */
-export async function giveBack(
+/** Undoes the claim. Retries until Postgres answers. */
+export async function undoClaim(
   dependencies: Pick<AttemptDependencies, 'records' | 'log'>,
   { messageId, commandType, attempt }: Entry,
   reason: unknown,
   how: GiveBack,
 ): Promise<GivenBack> {
   const { records, log } = dependencies;
-  const claims = underWay.get(records) ?? new Map<string, Promise<boolean>>();
-  underWay.set(records, claims);
-  const undoing = untilAnswered(records, () => giveBackAttempt(records, messageId, attempt, how)).finally(
-    () => claims.delete(messageId),
+  const claims = undosInProgress.get(records) ?? new Map<string, Promise<boolean>>();
+  undosInProgress.set(records, claims);
+  const undo = untilAnswered(records, () => undoAttemptClaim(records, messageId, attempt, how)).finally(() =>
+    claims.delete(messageId),
   );
-  undoing.catch(() => {});
-  claims.set(messageId, undoing);
-  const answer = await withinWait(undoing);
+  undo.catch(() => {});
+  claims.set(messageId, undo);
+  const answer = await withinWait(undo);
   if (answer !== false) {
     const fields = { messageId, commandType, attempt, ...errorFields(reason) };
-    log.warn('attempt was interrupted, uses up no try and will be repeated', fields);
+    log.warn('attempt was interrupted; it does not count as a failed attempt and will be repeated', fields);
   }
   if (answer === null) return 'later';
   return answer ? 'done' : 'refused';
 }
 
-/** Before a message is claimed again in this process. */
-export async function claimsUndone(records: Pool, messageId: string): Promise<void> {
-  const undoing = underWay.get(records)?.get(messageId);
-  if (undoing) await withinWait(undoing);
+/** Waits for an undo in progress. Call this before a message is claimed again in this process. */
+export async function waitForUndo(records: Pool, messageId: string): Promise<void> {
+  const undo = undosInProgress.get(records)?.get(messageId);
+  if (undo) await withinWait(undo);
 }
 
-/** Ends with the pool: a worker that shuts down cannot wait for Postgres. */
-async function untilAnswered<T>(pool: Pool, ask: () => Promise<T>): Promise<T> {
+/** Stops when the pool ends: a worker that shuts down cannot wait for Postgres. */
+async function untilAnswered<T>(pool: Pool, operation: () => Promise<T>): Promise<T> {
   for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(delayMs * 2, LONGEST_RETRY_MS)) {
     try {
-      return await ask();
+      return await operation();
     } catch (error) {
       if (pool.ending) throw error;
       await sleep(delayMs, undefined, { ref: false });
@@ -63,12 +66,12 @@ async function untilAnswered<T>(pool: Pool, ask: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Null when there is no answer in time. */
-async function withinWait(undoing: Promise<boolean>): Promise<boolean | null> {
+/** Null if Postgres does not answer in time. */
+async function withinWait(undo: Promise<boolean>): Promise<boolean | null> {
   const stop = new AbortController();
   const late = sleep(WAIT_MS, null, { signal: stop.signal }).catch(() => null);
   try {
-    return await Promise.race([undoing.catch(() => null), late]);
+    return await Promise.race([undo.catch(() => null), late]);
   } finally {
     stop.abort();
   }

@@ -1,5 +1,5 @@
 /**
- * All commands of `inbox`.
+ * The commands of `inbox`.
  *
  * @module
  */
@@ -25,20 +25,22 @@ import { addStats } from './commands/stats.ts';
 import { addWorker } from './commands/worker.ts';
 import { complain, isJson } from './shared/output.ts';
 
-/** Reports wrong usage by throwing commander's CommanderError. */
+/** The program throws Commander's CommanderError for wrong usage. */
 export function createProgram(): Command {
   const { version } = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string };
   const program = new Command('inbox')
     .description(
-      'A command inbox on Temporal and Postgres. Every command takes --help, and --json for programs.',
+      'Run and operate a command inbox on Postgres and Temporal. Every command has --help, and --json for JSON output.',
     )
-    .version(version)
+    .helpOption('-h, --help', 'Show help for this command')
+    .helpCommand('help [command]', 'Show help for a command')
+    .version(version, '-V, --version', 'Show the version')
     .exitOverride();
   program.configureOutput({
     outputError: (text) =>
       complain(text.trimEnd(), { error: { name: 'UsageError', message: usageMessage(text) } }),
   });
-  if (!isJson()) program.showHelpAfterError('(--help shows how it is used)');
+  if (!isJson()) program.showHelpAfterError('(add --help for usage)');
   for (const add of [
     addDev,
     addMigrate,
@@ -66,11 +68,14 @@ export function createProgram(): Command {
   return program;
 }
 
-/** To every command that does something. */
+/** Adds `--json` to every command that has no subcommands. */
 function addJson(command: Command): void {
   command.commands.forEach(addJson);
   if (command.commands.length > 0 || command.options.some(({ long }) => long === '--json')) return;
-  command.option('--json', 'print JSON on stdout, and messages as JSON on stderr');
+  command.option(
+    '--json',
+    'Print the result as JSON on stdout, and messages as JSON on stderr (default: text)',
+  );
 }
 
 function addExamples(command: Command, path: string[] = []): void {

@@ -1,10 +1,10 @@
 /**
- * One command of `inbox`, from its arguments to its exit code.
+ * Runs one `inbox` command, from its arguments to its exit code.
  *
  * @module
  */
 import { CommanderError } from 'commander';
-import { hideSecrets } from '../platform/secrets.ts';
+import { maskSecrets } from '../platform/secrets.ts';
 import { describeError } from './shared/describe-error.ts';
 import { complain, printable, useJson } from './shared/output.ts';
 import { createProgram } from './program.ts';
@@ -12,22 +12,22 @@ import { finishOutput, writeError } from './shared/stdio.ts';
 
 const USAGE_EXIT_CODE = 2;
 
-/** Before the options are read, for what is wrong with them. */
+/** Read before the options are parsed, so that errors in the options are JSON too. */
 function isJsonWanted(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   return argv.slice(2, end === -1 ? undefined : end).includes('--json');
 }
 
 /**
- * Runs the command that `process.argv` names, and waits until its output is written.
+ * Runs the command in `process.argv`, and waits until its output is written.
  *
- * @returns the exit code: 0 done, 1 failed, 2 wrong usage; that of its last worker for a supervisor
+ * @returns the exit code: 0 done, 1 failed, 2 wrong usage; a supervisor returns the exit code of its last worker
  */
 export async function runCommandLine(): Promise<number> {
   const code = await run();
   const problem = await finishOutput();
   if (problem === null) return code;
-  writeError(`inbox: the output could not be written (${problem}); what the command did is done\n`);
+  writeError(`inbox: the output could not be written (${problem}); changes that the command made are kept\n`);
   return 1;
 }
 
@@ -35,7 +35,7 @@ async function run(): Promise<number> {
   useJson(isJsonWanted(process.argv));
   try {
     await createProgram().parseAsync();
-    // A supervisor's is that of its last worker.
+    // A supervisor has set the exit code of its last worker.
     return Number(process.exitCode ?? 0);
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE_EXIT_CODE;
@@ -45,8 +45,8 @@ async function run(): Promise<number> {
 }
 
 function fail(error: unknown): void {
-  // Before invisible characters are escaped: a secret could have some.
-  const message = hideSecrets(describeError(error));
+  // Hide secrets before escaping invisible characters: a secret may contain some, and would no longer match.
+  const message = maskSecrets(describeError(error));
   const name = error instanceof Error ? error.name : 'Error';
   const lines = message.split('\n').map((line) => printable(line));
   complain(`inbox: ${lines.join('\n')}`, { error: { name, message } });

@@ -1,5 +1,5 @@
 /**
- * What a command is to the people who write one.
+ * The definition of a command, as its author writes it.
  *
  * @module
  */
@@ -12,18 +12,18 @@ import type { RetryOptions } from '../core/retry-policy.ts';
 import type { Message, Sent } from './message.ts';
 
 /**
- * The one transaction of an attempt: a `pg` client without the calls that would end the transaction or the connection.
- * It is dead after the handler returned.
+ * The one transaction of an attempt: a `pg` client without the calls that would end the transaction or the connection. It
+ * cannot be used after the handler has returned.
  *
- * BEGIN makes a savepoint, and the COMMIT or ROLLBACK after it releases it or rolls back to it, so that the transactions of
- * an ORM are nested in that of the attempt. A COMMIT or ROLLBACK without a BEGIN is rejected, and the command becomes a dead
- * letter (`TransactionEnded`).
+ * BEGIN creates a savepoint, and the following COMMIT or ROLLBACK releases it or rolls back to it. In this way an ORM's
+ * transactions are nested in the attempt's transaction. A COMMIT or ROLLBACK without a BEGIN is rejected, and the command
+ * becomes a dead letter (`TransactionEnded`).
  *
- * Drizzle, Kysely and Knex work on it: docs/commands.md shows how.
+ * Drizzle, Kysely and Knex work on it: docs/handlers.md shows how.
  */
 export type Transaction = Pick<ClientBase, 'query'>;
 
-/** A fact, in the past tense, that leaves through `inbox.outbox` when the transaction commits. */
+/** A fact, in the past tense. It is published through `inbox.outbox` after the transaction has committed. */
 export interface OutboxEvent {
   aggregateType: string;
   aggregateId: string;
@@ -43,20 +43,25 @@ export interface HandlerContext<Payload> {
   receivedAt: Date;
   /** 1 for the first attempt since the command was received or last replayed. */
   attempt: number;
-  /** How often the command was replayed. */
+  /** How many times the command was replayed. */
   generation: number;
   tx: Transaction;
   /**
-   * Adds an event to the outbox, in the order of the calls. Throws when it is not JSON: a dead letter at once, also where
-   * the handler catches that. What a nested transaction emits stays when only that one is rolled back.
+   * Adds an event to the outbox, in call order. Throws if the event is not valid JSON: the command then becomes a dead
+   * letter at once, even if the handler catches the error. Events emitted in a nested transaction remain if only that one is
+   * rolled back.
    */
   emit: (event: OutboxEvent) => void;
-  /** Aborted when the attempt fails, times out, is overtaken or cancelled, or its worker shuts down for good. */
+  /**
+   * Aborted when the attempt fails, times out, is overtaken or canceled, or when the worker's shutdown grace time has
+   * passed.
+   */
   signal: AbortSignal;
   /**
-   * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Its correlationId
-   * is that of this command (its message_id where it has none) and its causationId this command's message_id, unless
-   * the message says otherwise. If it fails, the attempt fails, also where the handler catches that or does not await it.
+   * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Unless the message
+   * says otherwise, its correlationId is that of this command (or its message_id, if it has none), and its causationId is
+   * this command's message_id. If the send fails, the attempt fails, even if the handler catches the error or does not await
+   * it.
    */
   send: (message: Message) => Promise<Sent>;
   log: CommandLog;
@@ -67,37 +72,37 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
   type: string;
   schema: Schema;
   retry?: RetryOptions;
-  /** How long one attempt may take. Default 10 s; at most 1 minute unless `longRunning`. */
+  /** Time limit of one attempt. Default 10 s; at most 1 minute unless `longRunning`. */
   timeout?: Duration;
   /**
-   * Skip the local activity: the attempt runs as an ordinary activity that heartbeats, so it may take hours, hears of
-   * a cancellation through `signal`, and its worker's death is noticed within seconds.
+   * Skips the local activity: the attempt runs as an ordinary activity that heartbeats. It may take hours, its `signal` is
+   * aborted when the workflow is canceled, and the death of its worker is noticed within seconds.
    */
   longRunning?: boolean;
   /**
-   * For commands that come by `send`: the worker runs the first attempt straight from the table, with the same
-   * guarantees, and only a command that does not complete at once gets its workflow. Many times faster; a command that
-   * went well leaves no trace in Temporal's Web UI. Not together with `longRunning`.
+   * For commands that come through `send`: the worker runs the first attempt straight from the table, with the same
+   * guarantees. Only a command that does not complete in its first attempt gets a workflow. This is many times faster, but a
+   * command that succeeds leaves no trace in Temporal's Web UI. Cannot be combined with `longRunning`.
    *
-   * `'recorded'`: the same, and each command that went well gets its workflow afterwards, which says what came of it and ends
-   * at once. The handler waits for nothing of Temporal, the Web UI has every command, and one costs little more than an
+   * `'recorded'`: the same, but each command that succeeds gets a workflow afterwards, which shows the result and ends at
+   * once. The handler does not wait for Temporal, the Web UI shows every command, and a command costs little more than an
    * empty workflow.
    */
   express?: boolean | 'recorded';
   /**
-   * external: it does more than its transaction takes back, such as calling another service that acts. Then a dry run
-   * refuses it, and the handler begins only once its row is known to be locked. Default `database`.
+   * external: the handler does something that a rollback cannot undo, such as a call to another service that acts on it. A
+   * dry run refuses the command, and its handler starts only after the row is known to be locked. Default `database`.
    */
   effects?: 'database' | 'external';
   /**
-   * Any error is transient and tried again, except {@link UnrecoverableError}, a non-retryable Temporal
+   * Every error counts as transient and is retried, except {@link UnrecoverableError}, a non-retryable Temporal
    * `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
    */
   handle(context: HandlerContext<output<Schema>>): Promise<Result> | Result;
 }
 
 /**
- * Declares a command. Settings are checked when a worker or an inbox takes it into its registry.
+ * Declares a command. Its settings are checked when a worker or an inbox registers it.
  *
  * @example
  * export const openAccount = defineCommand({

@@ -1,5 +1,5 @@
 /**
- * The border: what may become an entry. The same rules for every way in.
+ * Validates incoming messages. The same rules apply to every way in.
  *
  * @module
  */
@@ -34,10 +34,10 @@ function messageIdProblem(messageId: unknown): string | null {
 }
 
 /**
- * Turns whatever a sender gave into an entry.
+ * Turns a sender's input into an entry.
  *
- * @param maxPayloadBytes - limit of the payload, as Postgres stores it
- * @throws InvalidMessageError naming the field and what is wrong with it
+ * @param maxPayloadBytes - size limit of the payload, as Postgres stores it
+ * @throws InvalidMessageError naming the field and its problem
  */
 export function parseEnvelope(messageId: unknown, input: unknown, maxPayloadBytes: number): NewEntry {
   const id = checkMessageId(messageId);
@@ -63,9 +63,9 @@ interface CheckedEnvelope {
 }
 
 /**
- * Checks that a value is JSON that Postgres and JavaScript hold without loss, and not too large.
+ * Checks that a value is JSON that Postgres and JavaScript can hold without loss, and that it is not too large.
  *
- * @param maxBytes - limit of its size as Postgres stores it, as text of a jsonb
+ * @param maxBytes - size limit, in bytes of the jsonb's text
  * @throws InvalidMessageError
  */
 export function checkJson(value: unknown, field: string, maxBytes: number): Json {
@@ -85,7 +85,7 @@ function sizeOf(value: unknown, field: string, maxBytes: number): number {
   try {
     return storedBytes(value, maxBytes);
   } catch (error) {
-    // Longer than a string can be.
+    // The JSON text exceeds the maximum length of a string.
     if (error instanceof RangeError)
       throw new InvalidMessageError(field, `is too large; the limit is ${maxBytes} bytes`);
     throw error;

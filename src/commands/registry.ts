@@ -1,5 +1,5 @@
 /**
- * The commands a worker knows, with every setting checked and resolved once, at start.
+ * The commands that a worker knows. All settings are checked and resolved once, at startup.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import type { RetryOptions, RetryPolicy } from '../core/retry-policy.ts';
 import { DEFAULT_RETRY_POLICY } from '../core/retry-policy.ts';
 
 export const DEFAULT_TIMEOUT_MS = 10_000;
-/** A first attempt is a local activity and holds a slot for workflow tasks; more than this is `longRunning`. */
+/** A first attempt is a local activity and occupies a workflow-task slot. Longer attempts must be `longRunning`. */
 export const MAX_SHORT_TIMEOUT_MS = 60_000;
 const DEFAULT_LONG_TIMEOUT_MS = 3_600_000;
 
@@ -24,7 +24,7 @@ export interface RegisteredCommand {
   readonly timeoutMs: number;
   readonly longRunning: boolean;
   readonly express: boolean;
-  /** Express, and its workflow is started once it is Completed. */
+  /** An express command that gets a workflow once it is Completed. */
   readonly recorded: boolean;
   readonly effects: 'database' | 'external';
 }
@@ -32,7 +32,7 @@ export interface RegisteredCommand {
 export type Registry = ReadonlyMap<string, RegisteredCommand>;
 
 /**
- * @throws InvalidCommandError for a type declared twice, and for settings that make no sense.
+ * @throws InvalidCommandError if a type is declared twice or a setting is invalid
  */
 export function createRegistry(commands: readonly CommandDefinition[]): Registry {
   const registry = new Map<string, RegisteredCommand>();
@@ -44,7 +44,7 @@ export function createRegistry(commands: readonly CommandDefinition[]): Registry
   return registry;
 }
 
-/** Whether a module's export is a command: people export other things beside them. */
+/** Whether an export of a module is a command, because modules export other things, too. */
 export function isCommandDefinition(value: unknown): value is CommandDefinition {
   const { type, schema, handle } = (value ?? {}) as Partial<CommandDefinition>;
   return typeof type === 'string' && typeof handle === 'function' && typeof schema?.safeParse === 'function';
@@ -67,7 +67,7 @@ function register(definition: CommandDefinition): RegisteredCommand {
   if (longRunning && express) {
     throw new InvalidCommandError(
       type,
-      'is express or longRunning: a long attempt needs its workflow from the start',
+      'cannot be both express and longRunning: a long-running command needs its workflow from the start',
     );
   }
   return {
@@ -82,7 +82,7 @@ function register(definition: CommandDefinition): RegisteredCommand {
   };
 }
 
-const duration = z.union([z.number(), z.string()], 'takes milliseconds or text such as 10s');
+const duration = z.union([z.number(), z.string()], 'must be a number of milliseconds or text such as 10s');
 const settings = z.object({
   type: z
     .string()
@@ -90,21 +90,21 @@ const settings = z.object({
     .refine((value) => !isLongerThan(value, 200), 'is longer than 200 characters')
     .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
   timeout: duration.optional(),
-  longRunning: z.boolean('is true or false').optional(),
-  express: z.union([z.boolean(), z.literal('recorded')], "is true, false or 'recorded'").optional(),
-  effects: z.enum(['database', 'external'], 'is database or external').optional(),
+  longRunning: z.boolean('must be true or false').optional(),
+  express: z.union([z.boolean(), z.literal('recorded')], "must be true, false or 'recorded'").optional(),
+  effects: z.enum(['database', 'external'], 'must be database or external').optional(),
   retry: z
     .strictObject({
       maximumAttempts: z
-        .int('is a whole number')
-        .min(1, 'is at least 1')
-        .max(10_000, 'is at most 10000')
+        .int('must be a whole number')
+        .min(1, 'must be at least 1')
+        .max(10_000, 'must be at most 10000')
         .optional(),
       initialInterval: duration.optional(),
       backoffCoefficient: z
-        .number('is a number')
-        .min(1, 'is at least 1')
-        .max(100, 'is at most 100')
+        .number('must be a number')
+        .min(1, 'must be at least 1')
+        .max(100, 'must be at most 100')
         .optional(),
       maximumInterval: duration.optional(),
     })
@@ -137,7 +137,7 @@ function resolveTimeout(type: string, timeout: Duration | undefined, longRunning
   if (timeoutMs > MAX_SHORT_TIMEOUT_MS && !longRunning) {
     throw new InvalidCommandError(
       type,
-      `timeout: over ${MAX_SHORT_TIMEOUT_MS / 1000} s needs longRunning: true (a first attempt holds a workflow-task slot)`,
+      `timeout: more than ${MAX_SHORT_TIMEOUT_MS / 1000} s requires longRunning: true, because a first attempt occupies a workflow-task slot`,
     );
   }
   return timeoutMs;
@@ -146,14 +146,14 @@ function resolveTimeout(type: string, timeout: Duration | undefined, longRunning
 /** JavaScript's timers and Postgres's timeouts count milliseconds in 31 bits. */
 const MAX_DURATION_MS = 24 * 24 * 3_600_000;
 
-/** Milliseconds, from 1 to 24 days, or undefined where nothing is set. */
+/** Milliseconds, from 1 ms to 24 days, or undefined if the setting is not set. */
 function milliseconds(type: string, setting: string, value: Duration | undefined): number | undefined {
   if (value === undefined) return undefined;
   const ms = toMilliseconds(value);
   if (ms === null || ms < 1 || ms > MAX_DURATION_MS) {
     throw new InvalidCommandError(
       type,
-      `${setting}: ${JSON.stringify(value)} is no duration between 1 ms and 24 days, such as 500, '10s' or '5 minutes'`,
+      `${setting}: ${JSON.stringify(value)} is not a duration between 1 ms and 24 days, such as 500, '10s' or '5 minutes'`,
     );
   }
   return ms;

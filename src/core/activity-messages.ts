@@ -1,6 +1,6 @@
 /**
- * What the activities tell the workflow. These shapes are in the histories of open workflows: fields may be added,
- * never changed.
+ * What activities return to workflows. The histories of open workflows contain these shapes: you may add fields, but never
+ * change them.
  *
  * @module
  */
@@ -8,65 +8,65 @@ import type { CampaignSnapshot } from './campaign.ts';
 import type { Json } from './json.ts';
 import type { CampaignArgument, DiscardRequest, OperatorNote, ReplayRequest } from './protocol.ts';
 
-/** What came of a command that completed without a workflow. */
+/** The outcome of a command that completed without a workflow. */
 export interface CommandRecord {
-  /** When it was completed, ISO 8601. */
+  /** When the command completed, ISO 8601. */
   at: string;
   result: Json;
 }
 
-/** What the workflow must know of a command; it cannot read the registry itself. */
+/** What the workflow needs to know about a command, because it cannot read the registry itself. */
 export interface CommandFacts {
   commandType: string;
   correlationId: string | null;
   generation: number;
-  /** Limit of one attempt. */
+  /** Time limit of one attempt. */
   timeoutMs: number;
   maximumAttempts: number;
   initialIntervalMs: number;
   backoffCoefficient: number;
   maximumIntervalMs: number;
-  /** Whether the namespace has all of the inbox's search attributes: an unknown one would fail the workflow task. */
+  /** Whether the namespace has all of the inbox's search attributes: an unregistered one would fail the workflow task. */
   searchAttributes: boolean;
-  /** Those that it has. Older releases did not say. */
+  /** The registered ones. Earlier releases did not send this field. */
   usableSearchAttributes?: string[];
 }
 
-/** In the input of every activity that a workflow with an inbox in its memo calls. */
+/** Part of the input of every activity called by a workflow whose memo names its inbox. */
 export interface Origin {
-  /** The id of the inbox that the workflow belongs to. Only that inbox's workers may run the activity. */
+  /** The id of the inbox that the workflow belongs to. Only workers of that inbox may run the activity. */
   inbox?: string;
 }
 
 export interface AttemptInput extends Origin {
-  /** The workflow's argument, where it is not known to be in Postgres already. Not checked yet. */
+  /** The workflow's argument, unless it is known to be in Postgres already. Not validated yet. */
   envelope?: unknown;
-  /** Why the argument must be refused although it looks right: a number in it was changed when it was read. */
+  /** Why the argument must be refused although it looks valid: parsing changed a number in it. */
   problem?: string;
   /**
-   * first: the local activity. retry: the ordinary activity after a transient failure; its own first try only carries
-   * that failure over, so that the Web UI shows it with the time of the next attempt. longRunning: ordinary at once.
+   * first: the local activity. retry: the ordinary activity after a transient failure. Its own first try only repeats that
+   * failure so that the Web UI shows it with the time of the next attempt. longRunning: an ordinary activity from the start.
    */
   lane: 'first' | 'retry' | 'longRunning';
-  /** Missing before the first failed attempt has reported it, and in workflows of earlier releases. */
+  /** Missing until the first failed attempt has reported it, and in workflows of earlier releases. */
   commandType?: string;
 }
 
 export type AttemptOutcome =
   | { kind: 'completed'; result: Json }
-  /** Nothing was started: the command is declared long-running. */
+  /** No attempt was started, because the command is declared long-running. */
   | { kind: 'longRunning'; facts: CommandFacts };
 
-/** First of the details of every failure that an attempt throws on purpose. */
+/** The first element in the details of every failure that an attempt throws on purpose. */
 export type AttemptFailure =
-  | { outcome: 'retry'; facts: CommandFacts; failure: FailureNews; nextRetryAt: string }
-  | { outcome: 'dead'; facts: CommandFacts; failure: FailureNews; failureGroup: string; reason: string }
-  /** Not this time, and not by the command's fault: no attempt was used up. */
+  | { outcome: 'retry'; facts: CommandFacts; failure: FailureSummary; nextRetryAt: string }
+  | { outcome: 'dead'; facts: CommandFacts; failure: FailureSummary; failureGroup: string; reason: string }
+  /** The attempt could not run, through no fault of the command: it does not count as an attempt. */
   | { outcome: 'unavailable' }
-  /** There is nothing to try: the envelope is invalid or in conflict, or the dead letter was discarded. */
+  /** An attempt is pointless: the envelope is invalid or conflicts with the stored one, or the dead letter was discarded. */
   | { outcome: 'refused' };
 
-export interface FailureNews {
+export interface FailureSummary {
   type: string;
   message: string;
   /** Failed attempts since the command was received or last replayed. */
@@ -75,7 +75,7 @@ export interface FailureNews {
 
 export interface ReplayInput extends Origin {
   request: ReplayRequest;
-  /** Why the request must be refused although it looks right: see {@link AttemptInput}. */
+  /** Why the request must be refused although it looks valid: see {@link AttemptInput}. */
   problem?: string;
 }
 
@@ -84,26 +84,26 @@ export interface DiscardInput extends Origin {
 }
 
 export type OperatorOutcome =
-  /** The facts, for a campaign's replay: those of the dead letter are as old as it is. */
+  /** A campaign's replay needs the current facts: those of the dead letter may be out of date. */
   | { kind: 'done'; facts?: CommandFacts }
-  /** The request makes no sense, for example its payload fails the schema; nothing was changed. */
+  /** The request is invalid, for example its payload fails the schema. Nothing was changed. */
   | { kind: 'rejected'; problem: string }
-  /** No dead letter is open: somebody else has replayed it, or discarded it. */
+  /** There is no open dead letter: someone else has replayed or discarded it. */
   | { kind: 'nothingOpen'; resolution: 'replayed' | 'discarded' | null; facts?: CommandFacts }
-  /** The dead letter that was meant is resolved; the one that is open now came after it. */
+  /** The requested dead letter is resolved; the open one is newer. */
   | { kind: 'superseded' };
 
 export interface CampaignInput extends CampaignArgument, Origin {}
 
 export interface CampaignChangeInput extends CampaignInput {
-  /** stop: because too many failed. */
+  /** stop: because too many replays failed. */
   change: 'pause' | 'resume' | 'abort' | 'stop' | 'finish';
-  /** Who asks for it, and why. Not checked: it comes with a signal. */
+  /** Who asked for it, and why. Not validated, because it comes from a signal. */
   request?: OperatorNote;
 }
 
 export interface CampaignAnswer {
   look: CampaignSnapshot;
-  /** Why the request was refused; null when it was not. */
+  /** Why the request was refused, or null if it was not. */
   problem: string | null;
 }

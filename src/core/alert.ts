@@ -1,44 +1,44 @@
 /**
- * What people are told when commands die.
+ * Alerts about dead letters.
  *
  * @module
  */
 
-/** Whom an alert is brought to: the hook in code, and the webhook. As in `inbox.alerts.waiting`. */
+/** How alerts are delivered: by the hook in code, and by the webhook. The same values as in `inbox.alerts.waiting`. */
 export const ALERT_CHANNELS = ['hook', 'webhook'] as const;
 export type AlertChannel = (typeof ALERT_CHANNELS)[number];
 
 /**
- * Replaces the failure group, command type and error type in an alert for several groups: see `MAX_ALERTS_PER_WINDOW`. No
- * failure group has this name, because all of them contain a slash.
+ * Replaces the failure group, command type and error type in an alert about several groups: see `MAX_ALERTS_PER_WINDOW`.
+ * No failure group can have this name, because every group name contains a slash.
  */
 export const OTHER_GROUPS = '(other groups)';
 
 /**
- * Dead letters of one failure group, or of several ({@link OTHER_GROUPS}). Without payloads and without the messages of errors,
- * which may repeat them: `inbox show` has both for those who may see them.
+ * Dead letters of one failure group, or of several ({@link OTHER_GROUPS}). It contains no payloads, and no error messages,
+ * which may repeat a payload. `inbox show` displays both to people who may see them.
  */
 export interface DeadLetterAlert {
-  /** The same whenever this alert is repeated: what to drop repeats by. */
+  /** The same each time this alert is delivered: use it to drop duplicates. */
   alertId: string;
-  /** What dead letters with the same cause share. */
+  /** Identifies the dead letters that have the same cause. */
   failureGroup: string;
   commandType: string;
   errorType: string;
-  /** Dead letters in this alert. */
+  /** Number of dead letters in this alert. */
   count: number;
   firstDeadAt: Date;
   lastDeadAt: Date;
   createdAt: Date;
-  /** The message ids of the first few. */
+  /** The message ids of the first few dead letters. */
   messageIds: string[];
 }
 
 /**
- * Told of dead letters once they are committed, at least once for each alert. What it throws, and an answer that takes
- * longer than 30 s, is tried again.
+ * Called with dead letters after they are committed, at least once for each alert. The call is retried if the hook throws or
+ * takes longer than 30 s.
  *
- * @param context - `signal` is aborted when its time is over, or the worker shuts down
+ * @param context - `signal` is aborted when the time limit has passed or the worker shuts down
  * @example
  * onDeadLetter: async ({ alertId, count, failureGroup }) => page({ dedupKey: alertId, text: `${count} × ${failureGroup}` })
  */
@@ -47,21 +47,21 @@ export type DeadLetterHook = (
   context: { signal: AbortSignal },
 ) => Promise<void> | void;
 
-/** Brings an alert to one channel; that it returns is the receiver's word that it has the alert. */
+/** Delivers an alert to one channel. It resolves when the receiver has confirmed that it has the alert. */
 export type Deliver = (alert: DeadLetterAlert, signal: AbortSignal) => Promise<void>;
 
-/** The channels that this worker can reach. */
+/** The channels that this worker can deliver to. */
 export type AlertDeliveries = ReadonlyMap<AlertChannel, Deliver>;
 
-/** An alert that a channel did not take. Its message is logged and given to Temporal: no secrets, nothing foreign. */
+/** A channel did not accept an alert. The message is logged and sent to Temporal: no secrets, nothing the receiver wrote. */
 export class AlertRefusedError extends Error {
   override readonly name = 'AlertRefusedError';
 
   constructor(
     readonly problem: string,
-    /** What the receiver asked for. */
+    /** The delay that the receiver asked for. */
     readonly retryAfterMs: number | null = null,
-    /** Trying again makes no sense: the receiver said so. */
+    /** True if the receiver said that retrying is pointless. */
     readonly final = false,
   ) {
     super(problem);

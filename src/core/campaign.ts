@@ -1,43 +1,43 @@
 /**
- * What a campaign does next, and how it is told: decisions without a clock, a server or a database. The workflow makes
- * them in the sandbox, its activity between two replays.
+ * Decides a campaign's next step and formats its progress, without a clock, a server or a database. The workflow calls this
+ * in Temporal's sandbox; its activity calls it between two replays.
  *
  * @module
  */
 import type { CampaignState } from './protocol.ts';
 
-/** How a campaign goes about its set. */
+/** How a campaign works through its dead letters. */
 export interface CampaignPlan {
-  /** So many are replayed and settled before the others; 0 for none. */
+  /** How many replays must settle before the others start; 0 for no canary. */
   canary: number;
-  /** Replays a second at most. */
+  /** Maximum replays per second. */
   rate: number;
-  /** Replays under way at most. */
+  /** Maximum replays in progress at the same time. */
   concurrency: number;
-  /** The share of failures, 0 to 1, above which the campaign stops by itself. */
+  /** The share of failures, from 0 to 1, above which the campaign stops automatically. */
   stopAbove: number;
 }
 
-/** How far it has come. */
+/** A campaign's progress, in numbers of messages. */
 export interface CampaignFigures {
   total: number;
   completed: number;
-  /** Died again. */
+  /** Became dead letters again. */
   failed: number;
-  /** Resolved by somebody else before the campaign came to them. */
+  /** Resolved by someone else before the campaign reached them. */
   skipped: number;
-  /** Asked for and not settled. */
+  /** Requested and not settled yet. */
   inFlight: number;
-  /** Of those in flight: failed, and being tried again by themselves. */
+  /** Those in flight that have failed and are being retried. */
   retrying: number;
 }
 
-/** What the failure share is taken of: since the campaign began, or was resumed. */
-export interface Judgement {
-  /** Completed or failed, the latest {@link JUDGED_AT_MOST} or the canary. */
+/** The replays that the failure share is computed from: those since the campaign started or was resumed. */
+export interface JudgedReplays {
+  /** Completed or failed: the latest {@link JUDGED_AT_MOST}, or the canary. */
   settled: number;
   failed: number;
-  /** In flight, and to be judged once settled. */
+  /** In flight; they count as soon as they are settled. */
   inFlight: number;
 }
 
@@ -47,46 +47,46 @@ export interface CampaignSnapshot extends CampaignPlan, CampaignFigures {
   stateReason: string | null;
   actor: string;
   reason: string | null;
-  judged: Judgement;
+  judged: JudgedReplays;
 }
 
 export type CampaignStep =
-  /** At most so many more, as fast as the rate lets. */
+  /** Request at most this many more replays, as fast as the rate allows. */
   | { kind: 'ask'; limit: number }
-  /** For what is in flight. */
+  /** Wait for the replays in flight. */
   | { kind: 'wait' }
-  /** Too many failed. */
+  /** Too many replays failed. */
   | { kind: 'stop' }
   | { kind: 'finish' };
 
-/** The share is that of the latest so many, so that a fix which breaks late is noticed as soon as one that is broken. */
+/** Only the latest replays count, so that a fix that breaks late is noticed as quickly as one that never worked. */
 export const JUDGED_AT_MOST = 100;
-/** Below this, and after the canary, one failure more or less says nothing. */
+/** After the canary, a campaign is judged once this many replays have settled. With fewer, a single failure says little. */
 const JUDGED_AT_LEAST = 10;
 
 /**
  * The next step of a Running campaign.
  *
- * The canary is judged when all of it is settled. Skipped items are not of it: they tell nothing of the fix, so others are
- * replayed in their place.
+ * The canary is judged when all of it is settled. Skipped items do not count toward the canary because they say nothing
+ * about the fix; other items are replayed instead.
  */
-export function nextStep(look: CampaignSnapshot): CampaignStep {
-  const { canary, concurrency, inFlight, judged } = look;
-  const left = itemsLeft(look);
-  if (left === 0) return { kind: inFlight === 0 ? 'finish' : 'wait' };
-  if (isJudged(look) && judged.failed > look.stopAbove * judged.settled) return { kind: 'stop' };
-  const room = Math.min(left, concurrency - inFlight);
-  const limit = isCanary(look) ? Math.min(room, canary - judged.settled - judged.inFlight) : room;
+export function nextStep(snapshot: CampaignSnapshot): CampaignStep {
+  const { canary, concurrency, inFlight, judged } = snapshot;
+  const remaining = countRemaining(snapshot);
+  if (remaining === 0) return { kind: inFlight === 0 ? 'finish' : 'wait' };
+  if (isJudged(snapshot) && judged.failed > snapshot.stopAbove * judged.settled) return { kind: 'stop' };
+  const capacity = Math.min(remaining, concurrency - inFlight);
+  const limit = isCanary(snapshot) ? Math.min(capacity, canary - judged.settled - judged.inFlight) : capacity;
   return limit > 0 ? { kind: 'ask', limit } : { kind: 'wait' };
 }
 
-export function settledOf({ completed, failed, skipped }: CampaignFigures): number {
+export function countSettled({ completed, failed, skipped }: CampaignFigures): number {
   return completed + failed + skipped;
 }
 
-/** Neither settled nor in flight. */
-export function itemsLeft(figures: CampaignFigures): number {
-  return figures.total - settledOf(figures) - figures.inFlight;
+/** Items that are neither settled nor in flight. */
+export function countRemaining(figures: CampaignFigures): number {
+  return figures.total - countSettled(figures) - figures.inFlight;
 }
 
 export function isCanary({ canary, judged }: Pick<CampaignSnapshot, 'canary' | 'judged'>): boolean {
@@ -97,14 +97,14 @@ function isJudged({ canary, judged: { settled } }: CampaignSnapshot): boolean {
   return (settled > 0 && settled === canary) || settled >= Math.max(canary, JUDGED_AT_LEAST);
 }
 
-/** How many replays in how long a time, so that no second has more than the rate and none has them all at once. */
+/** How many replays to request per time window, so that they are spread out and no second exceeds the rate. */
 export function pace(rate: number): { count: number; windowMs: number } {
   const count = Math.max(1, Math.ceil(rate / 5));
   return { count, windowMs: (count / rate) * 1_000 };
 }
 
-/** `3 of 20 failed (15 %)`, of what is judged. */
-export function failureShare({ settled, failed }: Pick<Judgement, 'settled' | 'failed'>): string {
+/** `3 of 20 failed (15 %)`, for the replays that are judged. */
+export function failureShare({ settled, failed }: Pick<JudgedReplays, 'settled' | 'failed'>): string {
   return settled === 0 ? 'none settled yet' : `${failed} of ${settled} failed (${percent(failed / settled)})`;
 }
 
@@ -112,27 +112,27 @@ export function percent(share: number): string {
   return `${Math.round(share * 1_000) / 10} %`;
 }
 
-/** `1,204 of 2,000 settled: 1,190 completed, 4 failed, 10 skipped; 8 under way, 2 of them being tried again`. */
-export function figuresText(figures: CampaignFigures): string {
+/** `1,204 of 2,000 settled: 1,190 completed, 4 failed, 10 skipped; 8 in progress, 2 of them being retried`. */
+export function progressText(figures: CampaignFigures): string {
   const { total, completed, failed, skipped, inFlight, retrying } = figures;
-  const settled = settledOf(figures);
+  const settled = countSettled(figures);
   const parts = [`${grouped(completed)} completed`, `${grouped(failed)} failed`];
   if (skipped > 0) parts.push(`${grouped(skipped)} skipped`);
-  const underWay =
+  const inProgress =
     inFlight === 0
       ? ''
-      : `; ${inFlight} under way${retrying > 0 ? `, ${retrying} of them being tried again` : ''}`;
-  return `${grouped(settled)} of ${grouped(total)} settled: ${parts.join(', ')}${underWay}`;
+      : `; ${inFlight} in progress${retrying > 0 ? `, ${retrying} of them being retried` : ''}`;
+  return `${grouped(settled)} of ${grouped(total)} settled: ${parts.join(', ')}${inProgress}`;
 }
 
 /** `████████░░░░ 67 %` */
 export function bar(figures: CampaignFigures, width = 24): string {
-  const share = settledOf(figures) / figures.total;
+  const share = countSettled(figures) / figures.total;
   const full = Math.floor(share * width);
   return `${'█'.repeat(full)}${'░'.repeat(width - full)} ${Math.floor(share * 100)} %`;
 }
 
-/** Not toLocaleString: a sandbox's locale is nobody's. */
+/** Not toLocaleString: the locale of Temporal's sandbox is undefined. */
 export function grouped(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');
 }

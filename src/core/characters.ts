@@ -1,5 +1,5 @@
 /**
- * Lengths of text as Postgres counts them.
+ * Measures text in the units that Postgres uses.
  *
  * @module
  */

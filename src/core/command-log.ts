@@ -1,9 +1,9 @@
 /**
- * Where a handler and the inbox write their log lines.
+ * The log that handlers and the inbox write to.
  *
  * @module
  */
-/** Lines carry the message's id and type; payloads do not belong in them. */
+/** Log lines carry the message's id and type. Don't log payloads. */
 export interface CommandLog {
   debug(message: string, fields?: Record<string, unknown>): void;
   info(message: string, fields?: Record<string, unknown>): void;

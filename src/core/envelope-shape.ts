@@ -1,6 +1,6 @@
 /**
- * What an envelope must look like to become an entry, apart from its size in Postgres. Also for workflows, which must not let
- * anything else reach an activity.
+ * Checks whether an envelope can become an entry, except for its size in Postgres. Workflows use this check, too: they must
+ * not pass an invalid envelope to an activity.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import { findJsonProblem } from './json.ts';
 const MAX_TYPE_LENGTH = 200;
 const MAX_TRACE_ID_LENGTH = 255;
 
-/** A field and what is wrong with it, such as `payload.items[3]` and `is NaN, which JSON cannot hold`. */
+/** A field and its problem, such as `payload.items[3]` and `is NaN, which JSON cannot hold`. */
 export interface FieldProblem {
   field: string;
   problem: string;
 }
 
-/** The first thing that is wrong with `{commandType, payload, correlationId?, causationId?, metadata?}`; null when nothing is. */
+/** The first problem with `{commandType, payload, correlationId?, causationId?, metadata?}`, or null if there is none. */
 export function envelopeProblem(input: unknown): FieldProblem | null {
   if (input === undefined) return { field: 'the argument', problem: 'is missing' };
   if (!isObject(input))
@@ -27,7 +27,7 @@ export function envelopeProblem(input: unknown): FieldProblem | null {
     (payload === undefined ? { field: 'payload', problem: 'is missing' } : null) ??
     traceIdProblem('correlationId', correlationId) ??
     traceIdProblem('causationId', causationId) ??
-    // Keys of any name, __proto__ too: metadata is kept as it came.
+    // Any key is allowed, including __proto__: metadata is stored unchanged.
     (metadata === undefined || metadata === null || isObject(metadata)
       ? null
       : { field: 'metadata', problem: 'must be an object' }) ??
@@ -36,7 +36,7 @@ export function envelopeProblem(input: unknown): FieldProblem | null {
   );
 }
 
-/** Why a value cannot be text of 1 to `limit` characters on one line; null when it can. */
+/** Why a value is not text of 1 to `limit` characters on one line, or null if it is. */
 function textProblem(field: string, value: unknown, limit: number): FieldProblem | null {
   if (value === undefined) return { field, problem: 'is missing' };
   if (typeof value !== 'string') return { field, problem: 'must be text' };

@@ -1,18 +1,19 @@
 /**
- * The errors that people throw into the inbox and get out of it. Each carries its data as readonly fields.
+ * The errors that handlers and publishers throw to the inbox, and those that the inbox throws to its callers. Each carries
+ * its data in readonly fields.
  *
  * @module
  */
 import type { Duration } from './duration.ts';
 import type { Json, JsonObject } from './json.ts';
 
-/** Base of the errors this package throws at its callers. */
+/** Base class of the errors that this package throws to its callers. */
 export class InboxError extends Error {
   override readonly name: string = 'InboxError';
 }
 
 /**
- * Thrown by a handler: trying again cannot help, a person must. The command becomes a dead letter at once.
+ * Thrown by a handler when a retry cannot help and someone has to fix the cause. The command becomes a dead letter at once.
  *
  * @example
  * throw new UnrecoverableError('InsufficientFunds', { account: 'a' });
@@ -21,9 +22,9 @@ export class UnrecoverableError extends Error {
   override readonly name = 'UnrecoverableError';
 
   constructor(
-    /** The kind of failure, which dead letters are grouped by: short, and without data. */
+    /** The kind of failure: short, and without data, because dead letters are grouped by it. */
     readonly type: string,
-    /** What a person needs to understand it. It is stored and shown, so no secrets. */
+    /** What someone needs to understand the failure. It is stored and shown, so no secrets. */
     readonly details: JsonObject = {},
     options: { message?: string; cause?: unknown } = {},
   ) {
@@ -32,22 +33,22 @@ export class UnrecoverableError extends Error {
 }
 
 /**
- * Thrown by a handler: try again, but not before this delay. Counts as a failed attempt like any other. More than 30 days
- * are 30 days; a delay that is negative or no duration leaves the choice to the retry policy.
+ * Thrown by a handler to ask for a retry after at least this delay. It counts as a failed attempt like any other. Delays
+ * over 30 days are shortened to 30 days. If the delay is negative or not a duration, the retry policy sets the delay.
  */
 export class RetryAfterError extends Error {
   override readonly name = 'RetryAfterError';
 
   constructor(
     readonly delay: Duration,
-    message = 'asked to be tried again later',
+    message = 'the handler asked for a later retry',
     options: { cause?: unknown } = {},
   ) {
     super(message, { cause: options.cause });
   }
 }
 
-/** The message_id is known with another command type or payload. The first one is left as it was. */
+/** The message_id was accepted before with another command type or payload. The first message is unchanged. */
 export class IdempotencyConflictError extends InboxError {
   override readonly name = 'IdempotencyConflictError';
 
@@ -60,14 +61,14 @@ export class IdempotencyConflictError extends InboxError {
 }
 
 /**
- * Another transaction has stored one of these message ids and has not ended, so that nobody can tell yet whether the message is
- * a duplicate. Nothing was stored; in a transaction of the caller's, roll it back. Sending it again later helps.
+ * Another open transaction has stored one of these message ids, so it is not known yet whether the message is a duplicate.
+ * Nothing was stored. If you sent the message in a transaction of your own, roll it back. Send the message again later.
  */
 export class MessageLockedError extends InboxError {
   override readonly name = 'MessageLockedError';
 
   constructor(
-    /** The messages that were sent by the same call; one of them is held. */
+    /** The messages sent by this call; at least one of them is locked. */
     readonly messageIds: readonly string[],
     /** How long the send waited, in ms. */
     readonly waitedMs: number,
@@ -79,18 +80,18 @@ export class MessageLockedError extends InboxError {
         ? `message ${JSON.stringify(first)}`
         : `one of ${messageIds.length} messages (${JSON.stringify(first)}, …)`;
     super(
-      `${which} is held by another transaction that has not ended after ${waitedMs} ms; nothing was stored, send it again later`,
+      `${which} is locked by another transaction, which did not end within ${waitedMs} ms; nothing was stored. Send it again later`,
       options,
     );
   }
 }
 
-/** The input cannot become an entry; nothing was stored. */
+/** The message is invalid. Nothing was stored. */
 export class InvalidMessageError extends InboxError {
   override readonly name = 'InvalidMessageError';
 
   constructor(
-    /** The field at fault, such as `messageId` or `payload.items[3]`. */
+    /** The invalid field, such as `messageId` or `payload.items[3]`. */
     readonly field: string,
     readonly problem: string,
   ) {
@@ -98,7 +99,7 @@ export class InvalidMessageError extends InboxError {
   }
 }
 
-/** A command's settings make no sense; found when the worker starts. */
+/** A command's settings are invalid. Thrown when the worker starts. */
 export class InvalidCommandError extends InboxError {
   override readonly name = 'InvalidCommandError';
 
@@ -115,11 +116,11 @@ export class UnknownMessageError extends InboxError {
   override readonly name = 'UnknownMessageError';
 
   constructor(readonly messageId: string) {
-    super(`no entry has the message_id ${JSON.stringify(messageId)}; \`inbox list\` shows those there are`);
+    super(`no entry has the message_id ${JSON.stringify(messageId)}; \`inbox list\` shows the existing ones`);
   }
 }
 
-/** The entry is not in a state in which this can be done; nothing was changed. */
+/** The entry's status does not allow the requested action. Nothing was changed. */
 export class NotADeadLetterError extends InboxError {
   override readonly name = 'NotADeadLetterError';
 
@@ -132,7 +133,7 @@ export class NotADeadLetterError extends InboxError {
   }
 }
 
-/** The command that a result was waited for is a dead letter: no result comes until a person acts. */
+/** The command became a dead letter while its result was awaited. There is no result until someone replays it. */
 export class DeadLetterError extends InboxError {
   override readonly name = 'DeadLetterError';
 
@@ -141,55 +142,59 @@ export class DeadLetterError extends InboxError {
     /** The last failure, as `Type: message`. */
     readonly error: string,
   ) {
-    super(`message ${JSON.stringify(messageId)} is a dead letter (${error}); it waits for replay or discard`);
+    super(`message ${JSON.stringify(messageId)} is a dead letter (${error}); replay it or discard it`);
   }
 }
 
-/** The wait for a result ended. The command goes on; the same message_id asks for its result again. */
+/**
+ * The wait for a result ended. The command is still processed; execute it again with the same message_id to get the result.
+ */
 export class ResultTimeoutError extends InboxError {
   override readonly name = 'ResultTimeoutError';
 
   constructor(
     readonly messageId: string,
-    /** False: Postgres had not answered the send yet, so the command may or may not be there. */
+    /** False if Postgres had not confirmed the send yet: the command may or may not have been stored. */
     readonly accepted = true,
   ) {
     super(
       `message ${JSON.stringify(messageId)} has no result yet; ` +
-        (accepted ? 'it was accepted and goes on. ' : 'Postgres has not confirmed that it was accepted. ') +
-        'Execute it again under the same message_id to wait for longer',
+        (accepted
+          ? 'it was accepted and will be processed. '
+          : 'Postgres has not confirmed that it was accepted. ') +
+        'Execute it again with the same message_id to keep waiting',
     );
   }
 }
 
-/** {@link Inbox.close} was called. What was accepted goes on without this process. */
+/** {@link Inbox.close} was called. Workers still process the commands that were accepted. */
 export class InboxClosedError extends InboxError {
   override readonly name = 'InboxClosedError';
 
   constructor(
-    /** The message whose result was waited for; null for a call after the close. */
+    /** The message whose result was awaited, or null if the call came after the close. */
     readonly messageId: string | null = null,
   ) {
     super(
       messageId === null
         ? 'the inbox is closed; create another one with createInbox'
         : `the inbox was closed before message ${JSON.stringify(messageId)} had a result. ` +
-            'Execute it again under the same message_id to get it',
+            'Execute it again with the same message_id to get the result',
     );
   }
 }
 
-/** A send cannot be part of the transaction that it was given; nothing was stored. */
+/** The message cannot be sent in the given transaction. Nothing was stored. */
 export class UnusableTransactionError extends InboxError {
   override readonly name = 'UnusableTransactionError';
 }
 
-/** A worker was asked to run for a second time, or after its end. */
+/** `run` was called twice, or after the worker had ended. */
 export class WorkerEndedError extends InboxError {
   override readonly name = 'WorkerEndedError';
 }
 
-/** The worker refused what an operator asked for, for example a payload that fails the schema; nothing was changed. */
+/** The worker refused an operator's request, for example because a payload fails the schema. Nothing was changed. */
 export class RequestRefusedError extends InboxError {
   override readonly name = 'RequestRefusedError';
 
@@ -201,33 +206,34 @@ export class RequestRefusedError extends InboxError {
   }
 }
 
-const TAKEN_REMEDY = 'terminate that workflow or let it finish; the inbox then starts its own by itself';
+const TAKEN_REMEDY =
+  'terminate that workflow or let it finish; the inbox then starts its own workflow automatically';
 
 /**
- * Another workflow of the namespace uses the workflow ID that a command, a campaign or an alert needs. It is never signaled;
- * once it has ended, the inbox starts its own by itself.
+ * Another workflow in the namespace uses the workflow ID that a command, a campaign or an alert needs. The inbox never
+ * signals that workflow. When it has ended, the inbox starts its own workflow automatically.
  */
 export class WorkflowIdTakenError extends InboxError {
   override readonly name = 'WorkflowIdTakenError';
 
   constructor(
     readonly workflowId: string,
-    /** Of the workflow that uses it. */
+    /** The type of the workflow that uses the ID, like the two fields below. */
     readonly workflowType: string,
     readonly taskQueue: string,
     readonly runId: string,
-    /** The id of the other inbox that started it; null when no inbox did. */
+    /** The id of the other inbox that started the workflow, or null if no inbox did. */
     readonly inbox: string | null,
   ) {
     const whose = inbox === null ? '' : ` of another inbox (${inbox})`;
     const problem =
       `another workflow${whose} uses the workflow ID ${JSON.stringify(workflowId)}: type ${workflowType}, task queue ` +
       `${taskQueue}, run ${runId}`;
-    super(`${problem}; nothing was asked of it. To get on: ${TAKEN_REMEDY}`);
+    super(`${problem}; that workflow was not signaled. To continue: ${TAKEN_REMEDY}`);
     this.problem = problem;
   }
 
-  /** Whose workflow it is. */
+  /** Which workflow uses the ID. */
   readonly problem: string;
   readonly remedy = TAKEN_REMEDY;
 }
@@ -237,11 +243,13 @@ export class UnknownCampaignError extends InboxError {
   override readonly name = 'UnknownCampaignError';
 
   constructor(readonly campaignId: string) {
-    super(`no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists those there are`);
+    super(
+      `no campaign has the id ${JSON.stringify(campaignId)}; \`inbox campaigns\` lists the existing ones`,
+    );
   }
 }
 
-/** No event with this id is in the state that the request needs. */
+/** No event with this id is in the state that the request requires. */
 export class UnknownEventError extends InboxError {
   override readonly name = 'UnknownEventError';
 
@@ -253,37 +261,39 @@ export class UnknownEventError extends InboxError {
   }
 }
 
-/** The campaign cannot be made, or is not in a state in which this can be done. */
+/** The campaign cannot be created, or its state does not allow the requested action. */
 export class CampaignError extends InboxError {
   override readonly name = 'CampaignError';
 
   constructor(
-    /** Null where there is none yet. */
+    /** Null if the campaign was not created. */
     readonly campaignId: string | null,
     readonly problem: string,
   ) {
-    super(campaignId === null ? `no campaign: ${problem}` : `campaign ${campaignId} ${problem}`);
+    super(
+      campaignId === null ? `the campaign was not created: ${problem}` : `campaign ${campaignId} ${problem}`,
+    );
   }
 }
 
-/** What a publisher knows about the events of a batch that failed. */
+/** What a publisher knows about the events of a failed batch. */
 export interface PublishErrorOptions {
   cause?: unknown;
   /**
-   * Ids of events that the broker rejects, each for its own sake, with the reason. Their aggregates are parked. Every other
-   * event counts as published, except later events of these aggregates, which must not have been sent; give `published` where
-   * that is not so.
+   * Ids of events that the broker rejected individually, with the reason. The relay parks their aggregates. All other events
+   * count as published, except later events of the same aggregates, which must not have been sent. If that is not the case,
+   * set `published`.
    */
   rejected?: readonly { id: string; problem: string }[];
-  /** Ids of the events that the broker has stored. The others come again. */
+  /** Ids of the events that the broker has stored. The relay publishes all others again. */
   published?: readonly string[];
-  /** The broker cannot be reached, or takes nothing at all: the relay backs off as a whole and parks nothing. */
+  /** The broker is unreachable or accepts no events: the relay backs off and parks nothing. */
   unavailable?: boolean;
 }
 
 /**
- * Thrown by a publisher: the broker did not store all events. Its message is logged and stored, unlike that of other errors,
- * so it must say what to do and must not contain what the events carry.
+ * Thrown by a publisher when the broker did not store all events. Unlike the messages of other errors, this one is logged
+ * and stored: it must say what to do, and must not contain data from the events.
  *
  * @example
  * throw new PublishError('1 of 200 events was rejected', { rejected: [{ id: event.id, problem: 'larger than 1 MB' }] });
@@ -291,7 +301,10 @@ export interface PublishErrorOptions {
 export class PublishError extends InboxError {
   override readonly name = 'PublishError';
   readonly rejected: readonly { id: string; problem: string }[];
-  /** Null: all that is not rejected or behind a rejected event; nothing if none is rejected. */
+  /**
+   * Null if not set. Then all events count as published that are neither rejected nor behind a rejected event; if none is
+   * rejected, no event counts as published.
+   */
   readonly published: readonly string[] | null;
   readonly unavailable: boolean;
 
@@ -303,22 +316,22 @@ export class PublishError extends InboxError {
   }
 }
 
-/** The database's schema does not fit this version of the package. */
+/** The database schema does not match this version of the package. */
 export class SchemaError extends InboxError {
   override readonly name = 'SchemaError';
 }
 
-/** A migration did not get its locks in time; the message names the sessions that hold them. Nothing of it was applied. */
+/** A migration did not get its locks in time. The message names the sessions that hold them. Nothing of it was applied. */
 export class MigrationBlockedError extends InboxError {
   override readonly name = 'MigrationBlockedError';
 }
 
-/** A setting is missing or wrong; the message names each one and what it takes. */
+/** Settings are missing or invalid. The message names each one and the values it accepts. */
 export class ConfigurationError extends InboxError {
   override readonly name = 'ConfigurationError';
 }
 
-/** Nobody answers at an address. It may be wrong; or the server is away, and comes back by itself. */
+/** A server did not answer. The address may be wrong, or the server may be down for a while. */
 export class UnreachableError extends InboxError {
   override readonly name = 'UnreachableError';
 }

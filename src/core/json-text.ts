@@ -1,23 +1,23 @@
 /**
- * JSON as text, for ways in that read it: JSON.parse changes numbers silently that a double does not hold exactly, and
- * makes Infinity of 1e400. Pure code, so that workflows can use it.
+ * Checks the numbers in JSON text. JSON.parse silently changes numbers that a double cannot hold exactly, and turns 1e400
+ * into Infinity. This module imports nothing, so workflows can use it.
  *
  * @module
  */
 
-/** Nearly every text has neither an exponent nor a run of 16 digits, so its numbers need no look. */
+/** Almost all texts contain neither an exponent nor a run of 16 digits, so their numbers need no check. */
 const MAY_BE_INEXACT = /\d[eE]|[\d.]{16}/;
 
 const NUMBER_CHARACTERS = '0123456789+-.eE';
 
-/** Postgres refuses numbers with more digits after the point. */
+/** Postgres refuses numbers with more decimal places. */
 const MAX_DECIMALS = 16_383;
 
 /**
  * Finds the first number that JSON.parse would change: `1e400`, `1e-400`, `0.12345678901234567891`.
  *
  * @param text - valid JSON
- * @returns the problem, in words; or null
+ * @returns the problem as a phrase, or null
  */
 export function findInexactNumber(text: string): string | null {
   if (!MAY_BE_INEXACT.test(text)) return null;
@@ -29,7 +29,7 @@ export function findInexactNumber(text: string): string | null {
   return null;
 }
 
-/** A loop and no regular expression, which could run out of stack on a long string. */
+/** A loop instead of a regular expression, which could overflow the stack on a long string. */
 function* numbersIn(text: string): Generator<string> {
   let at = 0;
   while (at < text.length) {
@@ -47,14 +47,14 @@ function* numbersIn(text: string): Generator<string> {
   }
 }
 
-/** The place after the closing quote. */
+/** The index after the closing quote. */
 function endOfString(text: string, start: number): number {
   let at = start + 1;
   while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1;
   return at + 1;
 }
 
-/** Whether a number as JSON is the same number once JavaScript has read it and written it again. */
+/** Whether a JSON number has the same value after JavaScript has read and written it. */
 function isExact(digits: string): boolean {
   const value = Math.abs(Number(digits));
   if (!Number.isFinite(value)) return false;
@@ -63,7 +63,7 @@ function isExact(digits: string): boolean {
   return decimals <= MAX_DECIMALS && number.digits === written.digits && number.exponent === written.exponent;
 }
 
-/** A number as digits without zeros at either end, times a power of ten. */
+/** A number as digits without leading or trailing zeros, times a power of ten. */
 function readDecimal(text: string): { digits: string; exponent: number; decimals: number } {
   const [mantissa = '', power = '0'] = text.slice(text.startsWith('-') ? 1 : 0).split(/e/i);
   const [whole = '', fraction = ''] = mantissa.split('.');

@@ -1,6 +1,6 @@
 /**
- * JSON as the inbox keeps it: what Postgres's jsonb and JavaScript both hold without loss. inbox.message_problem has the same
- * rules in SQL.
+ * JSON that both Postgres's jsonb and JavaScript can hold without loss. inbox.message_problem implements the same rules in
+ * SQL.
  *
  * @module
  */
@@ -9,18 +9,18 @@ export interface JsonObject {
   [key: string]: Json;
 }
 
-/** Deeper values are refused: jsonb and recursive readers run out of stack at some thousands of levels. */
+/** Deeper values are refused: jsonb and recursive parsers overflow their stack at a few thousand levels. */
 export const MAX_JSON_DEPTH = 200;
 
-/** Where in a value something is wrong, and what: `payload.items[3].amount: is NaN`. */
+/** The location and description of a problem in a value: `payload.items[3].amount: is NaN`. */
 export interface JsonProblem {
   path: string;
   problem: string;
 }
 
 /**
- * Finds the first part of a value that JSON, jsonb or a JavaScript number cannot hold, or null when the value is fine.
- * Properties that are undefined are ignored, as JSON.stringify does; everything else that it would change silently
+ * Finds the first part of a value that JSON, jsonb or a JavaScript number cannot hold. Returns null if there is none.
+ * Properties that are undefined are ignored, as in JSON.stringify. Everything else that JSON.stringify would change silently
  * (NaN, Date, Map, functions …) is a problem.
  */
 export function findJsonProblem(value: unknown, path: string): JsonProblem | null {
@@ -30,7 +30,7 @@ export function findJsonProblem(value: unknown, path: string): JsonProblem | nul
 
 const MAX_PATH_LENGTH = 300;
 
-/** Keys come from outside too, and Temporal's history takes neither a megabyte of one nor half a character. */
+/** Keys come from outside, too. Temporal's history accepts neither a megabyte-long key nor half a character. */
 function readable(path: string): string {
   const short = path.length > MAX_PATH_LENGTH ? `${path.slice(0, MAX_PATH_LENGTH - 1)}…` : path;
   return short.replaceAll('\u0000', '\ufffd').toWellFormed();
@@ -89,7 +89,7 @@ function checkItems(
 ): JsonProblem | null {
   const replaced = checkToJson(items, path);
   if (replaced) return replaced;
-  // By index: a hole in an array is undefined here, and forEach would step over it.
+  // By index: a hole in an array is undefined here, but forEach would skip it.
   for (let index = 0; index < items.length; index += 1) {
     const problem = check(items[index], `${path}[${index}]`, depth + 1, above);
     if (problem) return problem;
@@ -115,26 +115,26 @@ function checkProperties(value: object, path: string, depth: number, above: Set<
 
 function checkToJson(value: { toJSON?: unknown }, path: string): JsonProblem | null {
   if (typeof value.toJSON !== 'function') return null;
-  return { path, problem: 'has a method toJSON, which would put another value in its place' };
+  return { path, problem: 'has a method toJSON, which would replace it with another value' };
 }
 
-/** By its prototype: an object may have any property `constructor` of its own, or none at all. */
+/** Reads the name from the prototype, because an object may have an own property named `constructor`, or none at all. */
 function className(value: object): string {
   const { constructor } = Object.getPrototypeOf(value) as { constructor?: { name?: unknown } };
   return typeof constructor?.name === 'string' && constructor.name ? constructor.name : 'class instance';
 }
 
 /**
- * The size of a value as Postgres stores it, in bytes of its jsonb's text: with a space after each colon and comma, and
- * without exponents. `5e-324` has 326 bytes there.
+ * The size of a value in Postgres: the bytes of its jsonb as text, which has a space after each colon and comma, and no
+ * exponents. `5e-324` takes 326 bytes there.
  *
- * @param value - one without a problem: see {@link findJsonProblem}
- * @returns the exact size if it is near or above `limit`; otherwise that of the JSON text, which is smaller
+ * @param value - a value without a problem: see {@link findJsonProblem}
+ * @returns the exact size if it is near or above `limit`; otherwise the size of the JSON text, which is smaller
  */
 export function storedBytes(value: unknown, limit: number): number {
   const text = JSON.stringify(value);
   const bytes = Buffer.byteLength(text);
-  // There are at most half as many separators as there are bytes. Exponents may also be part of a string.
+  // There are at most half as many separators as bytes. An `e-` may also be part of a string.
   if (bytes * 1.5 <= limit && !text.includes('e-')) return bytes;
   return bytes + addedByJsonb(value);
 }
@@ -148,7 +148,7 @@ function addedByJsonb(value: unknown): number {
   return parts.reduce<number>((sum, part) => sum + addedByJsonb(part), commas + colons);
 }
 
-/** `-1.5e-7` is `-0.00000015` in jsonb. Numbers that JavaScript writes with a positive exponent are refused. */
+/** `-1.5e-7` is `-0.00000015` in jsonb. Numbers that JavaScript writes with a positive exponent have been refused before. */
 function addedToNumber(value: number): number {
   const text = String(Math.abs(value));
   const [digits = '', exponent] = text.split('e-');

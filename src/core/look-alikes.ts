@@ -1,16 +1,17 @@
 /**
- * Letters that look like Latin ones: `оrder-1` with a Cyrillic о is not the id `order-1`, and a reader cannot tell.
+ * Finds letters that look like Latin ones: `оrder-1` with a Cyrillic о is not the id `order-1`, but readers cannot see the
+ * difference.
  *
- * A letter of another alphabet counts as a look-alike where it can deceive: in a word that has Latin letters too, or in a text
- * whose letters of that alphabet all look Latin. Sentences in Russian or Greek stay readable.
+ * A letter of another alphabet counts as a look-alike only where it can deceive: in a word that also has Latin letters, or
+ * in a text whose letters of that alphabet all look Latin. Sentences in Russian or Greek stay readable.
  *
- * Source of the letters: confusables.txt of Unicode Technical Standard 39, the lines whose target is one ASCII character. It is
- * not all of them: scripts that are hardly in use, and marks that change a letter only a little, are not covered.
+ * The letters come from confusables.txt of Unicode Technical Standard 39, from the lines whose target is one ASCII
+ * character. The list is incomplete: rarely used scripts, and marks that change a letter only slightly, are not covered.
  *
  * @module
  */
 
-/** Letters of other alphabets whose usual shape is that of a Latin letter. Accents are ignored: `ё` counts as `е`. */
+/** Letters of other alphabets that usually look like a Latin letter. Accents are ignored: `ё` counts as `е`. */
 const ALPHABETS = [
   { letter: /\p{Script=Cyrillic}/gu, alike: new Set('АВЕЅІЈКМНОРСТУХҮӀԌԚԜЗаеѕіјорсухһӏԁԛԝүѵѡ') },
   { letter: /\p{Script=Greek}/gu, alike: new Set('ΑΒΕΖΗΙΚΜΝΟΡΤΥΧϹϳϜͿανορυγικϲ') },
@@ -21,7 +22,7 @@ const WORD = /[\p{L}\p{M}\p{N}_]+/gu;
 const LATIN = /\p{Script=Latin}/u;
 
 /**
- * Characters that look like an ASCII character, or like two of them, anywhere: mathematical alphabets, letter-like symbols, Roman
+ * Characters that look like one or two ASCII characters in any context: mathematical alphabets, letter-like symbols, Roman
  * numerals, small capitals, ligatures, Lisu letters; hyphens, slashes, dots and colons that no keyboard types.
  */
 const DISGUISED =
@@ -29,13 +30,13 @@ const DISGUISED =
 
 const CJK = '\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Hangul}\\u3000-\\u303f';
 const FULL_WIDTH = '\\uff10-\\uff19\\uff21-\\uff3a\\uff41-\\uff5a\\u3000';
-/** Part of Chinese, Japanese and Korean text. */
+/** Full-width characters inside Chinese, Japanese or Korean text. */
 const IN_CJK = new RegExp(`(?<=[${CJK}])[${FULL_WIDTH}]+|[${FULL_WIDTH}]+(?=[${CJK}])`, 'gu');
 const ALL_FULL_WIDTH = new RegExp(`[${FULL_WIDTH}]`, 'gu');
 
 /** Spaces that look like U+0020. */
 const SPACE = /[\u00a0\u1680\u2000-\u200a\u202f\u205f]/gu;
-/** Spaces that belong to the writing of French and of numbers: `Erreur :`, `1 234 €`, `5:30 PM`. */
+/** Spaces that French typography and formatted numbers require: `Erreur :`, `1 234 €`, `5:30 PM`. */
 const TYPOGRAPHIC =
   /(?<=[«\d])[\u00a0\u202f](?=[\d%\p{Sc}]|[AP]M)|(?<=«)[\u00a0\u202f]|[\u00a0\u202f](?=[:;!?»%\p{Sc}])/gu;
 
@@ -45,13 +46,13 @@ const positionsOf = (text: string, pattern: RegExp) =>
 /** The positions of look-alikes in a text, in UTF-16 code units. */
 export function findLookAlikes(text: string): Set<number> {
   const found = new Set<number>();
-  const honest = new Set([...positionsOf(text, IN_CJK), ...positionsOf(text, TYPOGRAPHIC)]);
+  const legitimate = new Set([...positionsOf(text, IN_CJK), ...positionsOf(text, TYPOGRAPHIC)]);
   for (const at of [...positionsOf(text, ALL_FULL_WIDTH), ...positionsOf(text, SPACE)])
-    if (!honest.has(at)) found.add(at);
+    if (!legitimate.has(at)) found.add(at);
   let index = 0;
   for (const one of text) {
-    // Some characters are another one by definition, such as the Kelvin sign, which is a K.
-    if (DISGUISED.test(one) || isAnother(one)) found.add(index);
+    // Unicode defines some characters as equal to another one: the Kelvin sign is a K.
+    if (DISGUISED.test(one) || equalsAnotherCharacter(one)) found.add(index);
     index += one.length;
   }
   for (const { letter, alike } of ALPHABETS) {
@@ -67,7 +68,7 @@ export function findLookAlikes(text: string): Set<number> {
   return found;
 }
 
-function isAnother(one: string): boolean {
+function equalsAnotherCharacter(one: string): boolean {
   const composed = one.normalize('NFC');
   return composed !== one && Array.from(composed).length === 1;
 }

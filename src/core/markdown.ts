@@ -1,26 +1,26 @@
 /**
- * Texts from outside in Markdown, as Temporal's Web UI renders the details and summaries of a workflow: they must show
- * themselves, and neither link to anything nor load anything.
+ * Escapes untrusted text for Markdown, as Temporal's Web UI renders it in the details and summaries of a workflow. The text
+ * must be shown literally; it must not create links or load anything.
  *
  * @module
  */
 import { makeVisible } from './text.ts';
 
 /**
- * Characters that have a meaning in CommonMark, or in gomarkdown with the extensions that Temporal's Web UI turns on: it makes
- * links of addresses, and typographic dashes and dots. No other characters are escaped, because some versions of the Web UI
- * show summaries as plain text, backslashes included.
+ * Characters with a meaning in CommonMark, or in gomarkdown with the extensions that Temporal's Web UI enables, which turn
+ * addresses into links and replace dashes and dots with typographic ones. Only these are escaped, because some versions of
+ * the Web UI show summaries as plain text, including the backslashes.
  */
 const MARKUP = new RegExp(
   [
     /[\\`*[\]<~{}]/u,
-    // Within a word an underscore is ordinary.
+    // Inside a word, an underscore has no meaning.
     /(?<![\p{L}\p{N}])_|_(?![\p{L}\p{N}])/u,
     /&(?=[#\w])/u,
     /(?<=https?|ftp|mailto|xmpp|file):/u,
     /(?<=www)\./u,
     /(?<=-)-|(?<=\.)\./u,
-    // At the beginning, where lists, headings, quotes and tables begin.
+    // At the start, where lists, headings, quotes and tables begin.
     /^[-+:=#>|]/u,
     /(?<=^\d+)[.)]/u,
   ]
@@ -29,12 +29,12 @@ const MARKUP = new RegExp(
   'giu',
 );
 
-/** On one line, in a sentence or at its beginning. */
+/** Text on one line, inside a sentence or at its start. */
 export function inlineText(text: string): string {
   return makeVisible(onOneLine(text)).replace(MARKUP, (sign) => `\\${sign}`);
 }
 
-/** A code block, with the lines of the text as they are. */
+/** A code block with the unchanged lines of the text. */
 export function codeBlock(text: string): string {
   const lines = text
     .split(/\r\n|[\n\r]/)
@@ -50,24 +50,26 @@ function onOneLine(text: string): string {
   return text.replace(/[\t\n\r ]+/g, ' ').trim();
 }
 
-/** The Web UI puts the workflow's own values in the place of `{workflowId}` and its like, before it reads the Markdown. */
+/**
+ * Before it parses the Markdown, the Web UI replaces `{workflowId}` and similar placeholders with the workflow's own values.
+ */
 function withoutPlaceholders(text: string): string {
   return text.replaceAll(/\{(?=\w+\})/g, String.raw`\u007b`);
 }
 
 /**
- * Temporal refuses a summary whose encoded payload is longer than 400 bytes (`limit.userMetadataSummarySize`); the payload's own
- * metadata takes some 30 of them.
+ * Temporal refuses summaries whose encoded payload is longer than 400 bytes (`limit.userMetadataSummarySize`). About 30 of
+ * these bytes are the payload's own metadata.
  */
 const MAX_SUMMARY_BYTES = 340;
 
-/** The longest text that could fit into a summary, in characters. */
-const MOST_CHARACTERS = 400;
+/** The longest text that can fit into a summary, in characters. */
+const MAX_CHARACTERS = 400;
 
-/** A summary: one line of Markdown that shows the text as it is, cut with `…` where Temporal would refuse it. */
+/** A summary: one line of Markdown that shows the text literally. Text that is too long for Temporal is cut with `…`. */
 export function summaryLine(text: string): string {
   const characters = Array.from(text);
-  let kept = Math.min(characters.length, MOST_CHARACTERS);
+  let kept = Math.min(characters.length, MAX_CHARACTERS);
   for (;;) {
     const isCut = kept < characters.length;
     const line = inlineText(characters.slice(0, kept).join('') + (isCut ? '…' : ''));

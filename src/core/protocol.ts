@@ -1,6 +1,6 @@
 /**
- * Every name that Temporal, operators and other programs rely on, in one place. Nothing here may change while a
- * workflow that uses it can still be open, and dead letters stay open for months.
+ * All names that Temporal, operators and other programs depend on. A name must not change while a workflow that uses it may
+ * be open, and dead letters stay open for months.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import type { Json, JsonObject } from './json.ts';
 export const WORKFLOW_TYPE = 'handleCommand';
 export const DEFAULT_TASK_QUEUE = 'inbox';
 
-/** Brings one alert to its receivers; the argument is the alert's id, which is also in the workflow ID. */
+/** Delivers one alert. The argument is the alert's id, which is also part of the workflow ID. */
 export const ALERT_WORKFLOW_TYPE = 'deliverAlert';
 export const alertWorkflowId = (alertId: string): string => `inbox-alert:${alertId}`;
 
-/** Memo field of every workflow that the inbox starts: the id of its database, from `inbox.identity`. */
+/** Memo field of every workflow that the inbox starts: the database's id from `inbox.identity`. */
 export const INBOX_MEMO = 'inbox';
 
 export const REPLAY_SIGNAL = 'replay';
 export const DISCARD_SIGNAL = 'discard';
 export const STATUS_QUERY = 'status';
 
-/** A bulk replay. Its one argument is {@link CampaignArgument}; all else is in `inbox.campaigns`. */
+/** A bulk replay. Its only argument is {@link CampaignArgument}; everything else is in `inbox.campaigns`. */
 export const CAMPAIGN_WORKFLOW_TYPE = 'replayCampaign';
 export const PAUSE_SIGNAL = 'pause';
 export const RESUME_SIGNAL = 'resume';
@@ -32,12 +32,12 @@ export function campaignWorkflowId(campaignId: string): string {
   return `inbox-campaign:${campaignId}`;
 }
 
-/** Of Temporal's priorities the last one: whatever else waits for a worker goes before a campaign. */
+/** Temporal's lowest priority: all other work in the task queue goes before a campaign. */
 export const CAMPAIGN_PRIORITY = { priorityKey: 5 };
-/** Temporal's own default: what an operator does to a campaign must not wait behind that campaign. */
+/** Temporal's default priority: an operator's request to a campaign must not wait behind that campaign. */
 export const ORDINARY_PRIORITY = { priorityKey: 3 };
 
-/** Search attributes, all of type Keyword. The inbox works without them. */
+/** Search attributes, all of type Keyword. The inbox also works without them. */
 export const SEARCH_ATTRIBUTES = {
   status: 'InboxStatus',
   commandType: 'CommandType',
@@ -49,7 +49,7 @@ export const SEARCH_ATTRIBUTES = {
 export const STATUSES = ['Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter'] as const;
 export type EntryStatus = (typeof STATUSES)[number];
 
-/** The one argument of a `handleCommand` that is started by a Temporal client. */
+/** The only argument of a `handleCommand` workflow that a Temporal client starts. */
 export interface Envelope {
   commandType: string;
   payload: Json;
@@ -59,8 +59,8 @@ export interface Envelope {
 }
 
 /**
- * The one argument of a `handleCommand` that is started for an entry which is Completed already: it has nothing to do but to
- * say so.
+ * The only argument of a `handleCommand` workflow that is started for an entry that is already Completed. The workflow only
+ * records the result.
  */
 export interface CompletedEnvelope {
   commandType: string;
@@ -71,7 +71,7 @@ export interface CompletedEnvelope {
   };
 }
 
-/** Who asks for an operator's action, and why. Both are kept in `inbox.audit`. */
+/** Who requests an operator's action, and why. Both are stored in `inbox.audit`. */
 export interface OperatorNote {
   actor?: string;
   reason?: string;
@@ -79,14 +79,14 @@ export interface OperatorNote {
 
 /** Argument of the `discard` signal. */
 export interface DiscardRequest extends OperatorNote {
-  /** Only this dead letter is meant: one that the message died of later is left alone. */
+  /** Applies to this dead letter only: a later dead letter of the same message is not affected. */
   deadLetterId?: string;
 }
 
-/** Argument of the `replay` signal; a payload replaces the entry's after it passed the command's schema. */
+/** Argument of the `replay` signal. A payload replaces the entry's payload if it passes the command's schema. */
 export interface ReplayRequest extends DiscardRequest {
   payload?: Json;
-  /** The id of the campaign that asks: its replays give way to everything else. */
+  /** The id of the campaign that requests the replay. Such replays have the lowest priority. */
   campaign?: string;
 }
 
@@ -98,7 +98,7 @@ export interface CampaignArgument {
 export const CAMPAIGN_STATES = ['Running', 'Paused', 'Aborted', 'Finished'] as const;
 export type CampaignState = (typeof CAMPAIGN_STATES)[number];
 
-/** Answer of the `status` query: what this workflow knows. Postgres is the truth, this is a view of it. */
+/** Answer of the `status` query: what this workflow knows. Postgres is the source of truth, and this answer may be older. */
 export interface StatusReport {
   messageId: string;
   commandType: string | null;
@@ -106,16 +106,16 @@ export interface StatusReport {
   generation: number;
   /** Failed attempts since the command was received or last replayed. */
   retryCount: number;
-  /** The last failure as `Type: message`, null where there was none. */
+  /** The last failure as `Type: message`, or null if there was none. */
   error: string | null;
   /** ISO 8601, set while the status is Failed. */
   nextRetryAt: string | null;
   failureGroup: string | null;
-  /** Operators' requests that were refused, and why the last one was. */
+  /** The number of refused operator requests, and the reason for the last refusal. */
   refusals: { count: number; problem: string };
 }
 
-/** Types of the failures that the inbox itself raises; people search for them, so they are part of the contract. */
+/** Types of the failures that the inbox itself raises. People search for them, so they are part of the public contract. */
 export const FAILURE = {
   invalidEnvelope: 'InvalidEnvelope',
   idempotencyConflict: 'IdempotencyConflict',

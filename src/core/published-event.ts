@@ -1,15 +1,15 @@
 /**
- * What takes events out of the outbox, and what it gets.
+ * The interface of a publisher, and the events that it receives.
  *
  * @module
  */
 import type { Json, JsonObject } from './json.ts';
 
-/** An event that has been committed. */
+/** An event from a committed transaction. */
 export interface PublishedEvent {
-  /** A uuid; the same whenever the event is published again, so consumers can tell repeats. */
+  /** A uuid. It stays the same when the event is published again, so consumers can detect duplicates. */
   id: string;
-  /** Grows from event to event of one aggregate; has gaps, and says nothing about two aggregates. */
+  /** Increases from event to event of one aggregate, with gaps. Positions of different aggregates cannot be compared. */
   position: number;
   aggregateType: string;
   aggregateId: string;
@@ -18,22 +18,22 @@ export interface PublishedEvent {
   metadata: JsonObject;
   /** The command that emitted it. */
   messageId: string;
-  /** The command's; null where it had none, or where its entry has been pruned. */
+  /** The command's correlation id; null if it had none, or if its entry has been pruned. */
   correlationId: string | null;
   createdAt: Date;
 }
 
 /**
- * Resolves when the broker has stored every event, in this order as far as events of one aggregate are concerned. It must
- * end when the signal is aborted. It may be called while an earlier call has not returned, for events of other aggregates:
- * that is how the relay tries rejected events again without delaying the rest.
+ * Publishes events. Resolves when the broker has stored all of them; the events of one aggregate must be stored in this
+ * order. It must stop when the signal is aborted. The relay may call it again before an earlier call has returned, for
+ * events of other aggregates: it retries rejected events this way without delaying the rest.
  *
- * When it throws a `PublishError` that says which events were rejected or published, the relay goes by that. Any other error
- * makes it publish smaller batches, down to single events, to find the one at fault.
+ * If it throws a `PublishError` that names the rejected or published events, the relay uses that information. After any
+ * other error, the relay publishes smaller batches, down to single events, to find the event that causes the error.
  */
 export type Publish = (events: readonly PublishedEvent[], signal: AbortSignal) => Promise<void>;
 
-/** What the module given to `inbox worker --publish` exports as its default, unless it is the function alone. */
+/** The default export of the module given to `inbox worker --publish`. The module may export the function alone instead. */
 export interface Publisher {
   publish: Publish;
   /** Called once, after the last batch. */

@@ -1,18 +1,18 @@
 /**
- * When a transient failure is tried again.
+ * When transient failures are retried.
  *
  * @module
  */
 import type { Duration } from './duration.ts';
 
 export interface RetryOptions {
-  /** Attempts in all, the first included, before the command becomes a dead letter. Default 10. */
+  /** Number of attempts, including the first, before the command becomes a dead letter. Default 10. */
   maximumAttempts?: number;
-  /** Delay after the first failure, less up to a quarter at random. Default 1 s. */
+  /** Delay after the first failure, minus up to a quarter at random. Default 1 s. */
   initialInterval?: Duration;
-  /** Each further delay is this many times the one before. Default 2. */
+  /** Factor by which each further delay is longer than the previous one. Default 2. */
   backoffCoefficient?: number;
-  /** No delay is longer. Default 5 minutes. */
+  /** Upper limit of the delay. Default 5 minutes. */
   maximumInterval?: Duration;
 }
 
@@ -32,7 +32,7 @@ export const DEFAULT_RETRY_POLICY: RetryPolicy = {
 };
 
 /**
- * Milliseconds to wait after the given number of failed attempts (1 or more): the same formula that Temporal applies.
+ * Milliseconds to wait after the given number of failed attempts (1 or more). This is the formula that Temporal uses.
  *
  * Source: https://docs.temporal.io/encyclopedia/retry-policies
  */
@@ -46,9 +46,9 @@ const JITTER = 0.25;
 
 /**
  * Milliseconds until a command's next attempt: {@link backoffDelayMs}, shortened by up to a quarter at random. Thousands of
- * commands that failed together then do not come back together. The row and Temporal are given the same result.
+ * commands that failed together are then not retried together. The row and Temporal get the same result.
  *
- * @param random - from 0 to below 1, like `Math.random`
+ * @param random - returns a number from 0 to below 1, like `Math.random`
  */
 export function retryDelayMs(
   policy: RetryPolicy,
@@ -58,7 +58,7 @@ export function retryDelayMs(
   return Math.round(backoffDelayMs(policy, failedAttempts) * (1 - JITTER * random()));
 }
 
-/** Whether the given number of failed attempts uses the policy up. */
+/** Whether the given number of failed attempts exhausts the policy. */
 export function isExhausted(policy: RetryPolicy, failedAttempts: number): boolean {
   return failedAttempts >= policy.maximumAttempts;
 }

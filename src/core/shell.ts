@@ -1,23 +1,23 @@
 /**
- * Command lines that people copy into a POSIX shell.
+ * Command lines that people paste into a POSIX shell.
  *
  * @module
  */
 import { makeVisible } from './text.ts';
 
-/** Words that mean themselves in every shell. */
+/** Words that need no quotes in any shell. */
 const PLAIN = /^[A-Za-z0-9_.:@/+,%][A-Za-z0-9_.:@/+=,%-]*$/;
 const LETTERS_AND_ASCII = /^[\u0020-\u007e\p{L}\p{M}\p{N}]*$/u;
-/** Temporal's Web UI puts the workflow's own values in the place of `{workflowId}` and its like. */
+/** Temporal's Web UI replaces `{workflowId}` and similar placeholders with the workflow's own values. */
 const PLACEHOLDER = /\{\w+\}/;
 /** The Web UI shows several spaces as one. */
 const LOST_SPACE = /^ | {2}| $/;
 
 /**
- * The text as one word of a POSIX shell: as it is, or in single quotes. Null for unusual texts, which people had better not
- * paste: those that begin with a hyphen and could be read as an option, and those with control characters, line breaks, two
- * spaces in a row, invisible characters, look-alikes, symbols beyond ASCII, placeholders such as `{workflowId}`, or backticks,
- * which would end the code span of a Markdown text.
+ * The text as one word of a POSIX shell, in single quotes if necessary. Null for unusual texts that nobody should paste:
+ * those that start with a hyphen and could be read as an option, and those that contain control characters, line breaks, two
+ * spaces in a row, invisible characters, look-alikes, symbols beyond ASCII, placeholders such as `{workflowId}`, or
+ * backticks, which would end the code span in Markdown.
  */
 export function shellWord(text: string): string | null {
   if (PLAIN.test(text)) return text;
@@ -32,13 +32,13 @@ export function shellWord(text: string): string | null {
   return isUnusual ? null : quoteForShell(text);
 }
 
-/** One word of a POSIX shell, whatever is in the text. */
+/** Any text as one word of a POSIX shell. */
 export function quoteForShell(text: string): string {
   return `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /**
- * A command line with texts from outside in it; null when one of them is unusual.
+ * A command line that contains untrusted texts. Null if one of them is unusual.
  *
  * @example
  * shellCommand`inbox show ${messageId}`
@@ -49,6 +49,6 @@ export function shellCommand(parts: TemplateStringsArray, ...values: readonly st
   return parts.map((part, index) => part + (words[index] ?? '')).join('');
 }
 
-/** In the place of a command that is not printed. */
+/** Shown instead of a command that cannot be printed. */
 export const NO_COMMAND =
-  'no command is printed, because the id has characters that a shell or a reader could take for something else';
+  'no command is printed, because a shell or a reader could misread characters in the id';

@@ -1,6 +1,6 @@
 /**
- * How another terminal reaches the embedded servers, without their password on the screen, and finds the
- * `temporal` command.
+ * A file with which another terminal can reach the embedded servers and find the `temporal` command. The password is not
+ * shown on the screen.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { makeOwnFolder } from './process/folders.ts';
 import type { Servers } from './servers.ts';
 
 /**
- * Writes `env` into the folder, readable by its owner alone. {@link sourceCommand} takes it over.
+ * Writes the file `env` into the folder, readable only by its owner. {@link sourceCommand} returns a command to load it.
  *
- * @returns its absolute path
- * @throws NotOursError when another user can change what is in the folder
+ * @returns the absolute path of the file
+ * @throws NotOursError when another user can change the content of the folder
  */
 export async function writeEnvironmentFile(folder: string, servers: Servers): Promise<string> {
   const path = resolve(folder, 'env');
@@ -32,12 +32,12 @@ export async function writeEnvironmentFile(folder: string, servers: Servers): Pr
   return path;
 }
 
-/** The line to type into a POSIX shell that takes over the settings in this file. */
+/** Returns the command that loads the settings of this file into a POSIX shell. */
 export function sourceCommand(path: string): string {
   return `. ${quoteForShell(path)}`;
 }
 
-/** In one step: a reader sees the old file or the new one. A symbolic link is replaced, not followed. */
+/** Replaces the file atomically: a reader sees the old file or the new one. A symbolic link is replaced, not followed. */
 async function replaceFile(path: string, text: string): Promise<void> {
   const unfinished = join(dirname(path), `.env-${process.pid}-${randomBytes(6).toString('hex')}`);
   try {

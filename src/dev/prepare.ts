@@ -1,15 +1,15 @@
 /**
- * Run by `scripts/setup.mjs`: makes sure that the embedded servers can start, so that what takes minutes is done, and
- * what is missing is said, before the demo or the tests begin.
+ * `scripts/setup.mjs` runs this before the demo and the tests. It ensures that the embedded servers can start: downloads and
+ * builds that take minutes run here, and anything missing is reported here.
  *
  * @module
  */
-import { hideSecrets } from '../platform/secrets.ts';
+import { maskSecrets } from '../platform/secrets.ts';
 import { findPostgresBinaries } from './postgres/binaries.ts';
 import { findPostgresUser } from './postgres/user.ts';
 import { findTemporalBinary } from './temporal/binary.ts';
 
-const log = (line: string) => void process.stderr.write(`${hideSecrets(line)}\n`);
+const log = (line: string) => void process.stderr.write(`${maskSecrets(line)}\n`);
 
 try {
   if (!process.env['DATABASE_URL']?.trim()) await findPostgresBinaries(await findPostgresUser(), log);

@@ -1,6 +1,6 @@
 /**
- * The Postgres and Temporal that `inbox dev`, the demo and the tests use: those that DATABASE_URL and TEMPORAL_ADDRESS
- * name, and embedded ones where they are not set.
+ * The Postgres and Temporal servers for `inbox dev`, the demo and the tests. DATABASE_URL and TEMPORAL_ADDRESS select
+ * existing servers; an embedded server is started for each variable that is not set.
  *
  * @module
  */
@@ -17,39 +17,40 @@ import { startTemporalServer, type TemporalServer } from './temporal/server.ts';
 export { defaultDevDir } from './process/folders.ts';
 
 export interface ServersOptions {
-  /** Where the embedded servers keep their data, such as `defaultDevDir()`. Without it nothing is kept. */
+  /** Where the embedded servers keep their data, such as `defaultDevDir()`. Default: nothing is kept. */
   persistentDir?: string;
-  /** Use the ports that people expect, where they are free. Default: free ones. */
+  /** Use the well-known ports if they are free. Default: any free ports. */
   usualPorts?: boolean;
   /** Settings of the embedded Postgres, such as `{ max_connections: '1000' }`. */
   postgresSettings?: Record<string, string>;
   log?: Log;
-  /** DATABASE_URL, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE are read from it. Default process.env. */
+  /** The source of DATABASE_URL, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE. Default process.env. */
   env?: NodeJS.ProcessEnv;
 }
 
 export interface Servers {
   databaseUrl: string;
   temporalAddress: string;
-  /** Of the embedded Temporal's Web UI. */
+  /** The Web UI of the embedded Temporal server. Null for an existing server. */
   uiUrl: string | null;
-  /** Only where it is ours. */
+  /** Set only for an embedded server. */
   postgres?: PostgresServer;
+  /** Set only for an embedded server. */
   temporal?: TemporalServer;
-  /** Stops what was started here, and nothing else. */
+  /** Stops only the servers that were started here. */
   stop(): Promise<void>;
 }
 
 const TEMPORAL_PORT = 7233;
 const TEMPORAL_UI_PORT = 8233;
-/** Always the same, so that a client's settings stay right; not 5432, where people expect their own Postgres. */
+/** A fixed port, so that a client's settings stay valid. It is not 5432, where people expect their own Postgres. */
 const POSTGRES_PORT = 54329;
 
 /**
- * Foreign servers are neither checked nor altered: `inbox setup` does that.
+ * Starts the embedded servers that are needed. Existing servers are neither checked nor changed; `inbox setup` does that.
  *
- * @throws ConfigurationError when DATABASE_URL or TEMPORAL_ADDRESS is set to something else than an address; NotOursError when
- *   another user can change what is in the folder; Error when a server does not start
+ * @throws ConfigurationError when DATABASE_URL or TEMPORAL_ADDRESS is not a valid address; NotOursError when another user
+ *   can change the content of the folder; Error when a server does not start
  */
 export async function startServers(options: ServersOptions = {}): Promise<Servers> {
   const env = options.env ?? process.env;

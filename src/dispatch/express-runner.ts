@@ -1,5 +1,6 @@
 /**
- * First attempts of express commands in this process: how many run, and what becomes of those that did not complete.
+ * Runs the first attempts of express commands in this process, limits how many run at once, and starts the workflows of
+ * those that did not complete.
  *
  * @module
  */
@@ -18,14 +19,14 @@ import { TypeSlots } from './type-slots.ts';
 import type { Capacity } from './type-slots.ts';
 
 export interface ExpressLaneOptions extends Starter {
-  /** The types of the commands that are express. */
+  /** The types of all express commands. */
   types: readonly string[];
-  /** First attempts at the same time. */
+  /** How many first attempts may run at once. */
   slots: number;
-  /** Of these, the ones whose workflow is started once they are Completed. */
+  /** The express types whose workflow is started once a command is Completed. */
   recordedTypes: readonly string[];
   recorder: Recorder;
-  /** Runs a claimed entry; `handOver` when it needs a workflow now. */
+  /** Runs a claimed entry. `handOver` means that it needs a workflow now. */
   attempt: (
     entry: Entry,
     record?: RecordMark,
@@ -34,7 +35,7 @@ export interface ExpressLaneOptions extends Starter {
   log: CommandLog;
 }
 
-export class ExpressLane {
+export class ExpressRunner {
   readonly types: readonly string[];
   readonly slots: TypeSlots;
   readonly #options: ExpressLaneOptions;
@@ -51,26 +52,31 @@ export class ExpressLane {
   }
 
   /**
-   * How many entries to claim now. When nearly all slots are in use, only types without a slot get room: a claim after each
+   * How many entries to claim now. When nearly all slots are in use, only types without a slot may claim: a claim after each
    * attempt would cost as much as the attempt.
    */
   capacity(): Capacity {
-    const room = this.slots.capacity();
-    if (!this.isNearlyFull) return room;
-    return { total: this.slots.free || 1, of: (type) => (this.slots.heldBy(type) > 0 ? 0 : room.of(type)) };
+    const capacity = this.slots.capacity();
+    if (!this.isNearlyFull) return capacity;
+    return {
+      total: this.slots.free || 1,
+      of: (type) => (this.slots.heldBy(type) > 0 ? 0 : capacity.of(type)),
+    };
   }
 
   get isNearlyFull(): boolean {
-    return this.slots.open < this.slots.few;
+    return this.slots.open < this.slots.keptFromSenders;
   }
 
-  /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
+  /**
+   * Reserves a slot for a command that this process is sending. Null if the command must wait in the table like any other.
+   */
   reserve(type: string): ReservedSlot | null {
     if (this.#closed || !this.types.includes(type) || !this.slots.tryTakeForSender(type)) return null;
     let settle!: () => void;
     const reserved = new Promise<void>((resolve) => (settle = resolve));
     this.#reserved.add(reserved);
-    const end = () => {
+    const endReservation = () => {
       if (!this.#reserved.delete(reserved)) return;
       this.slots.release(type);
       settle();
@@ -79,9 +85,9 @@ export class ExpressLane {
       taken: 'claimed',
       run: (entry) => {
         this.run(entry);
-        end();
+        endReservation();
       },
-      release: end,
+      release: endReservation,
     };
   }
 
@@ -94,7 +100,7 @@ export class ExpressLane {
     this.#running.add(attempt);
   }
 
-  /** Takes no more, and waits for those that run. */
+  /** Reserves no more slots, and waits for the running attempts. */
   async drain(): Promise<void> {
     this.#closed = true;
     while (this.#reserved.size + this.#running.size > 0) {
@@ -108,10 +114,10 @@ export class ExpressLane {
     try {
       if ((await this.#attempt(entry)) === 'handOver') await this.#handOver(entry);
     } catch (error) {
-      // The reconciler starts its workflow once the ID is free.
+      // The reconciler starts its workflow once the workflow ID is free.
       if (this.#taken.report(error)) return;
       const problem =
-        'an express attempt was cut off; its command is taken up again, by the reconciler within half a minute';
+        'an express attempt was interrupted; the reconciler finds its command within half a minute and continues it';
       log.warn(problem, { messageId, commandType, error });
     }
   }
@@ -119,15 +125,15 @@ export class ExpressLane {
   async #attempt(entry: Entry): Promise<'completed' | 'settled' | 'handOver'> {
     const { attempt, recorder, recordedTypes } = this.#options;
     if (!recordedTypes.includes(entry.commandType)) return (await attempt(entry)).kind;
-    const place = recorder.reserve();
+    const reservation = recorder.reserve();
     try {
-      const ended = await attempt(entry, place ? 'leased' : 'unrecorded');
+      const ended = await attempt(entry, reservation ? 'leased' : 'unrecorded');
       if (ended.kind !== 'completed') return ended.kind;
-      if (place) place.use({ ...entry, processedAt: new Date(), result: ended.result });
+      if (reservation) reservation.record({ ...entry, processedAt: new Date(), result: ended.result });
       else recorder.markUnrecorded();
       return ended.kind;
     } finally {
-      place?.release();
+      reservation?.release();
     }
   }
 

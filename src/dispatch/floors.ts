@@ -1,77 +1,78 @@
 /**
- * Where a scan for work starts. A row that is taken leaves a dead index entry behind, and while a session holds a snapshot
- * open, no vacuum removes it: a scan that always started at the oldest end would walk over everything that was ever taken.
- * So each scan of a command type starts at its floor, a time below which everything visible was taken before.
+ * Decides where a scan for work starts. Every row that a scan takes leaves a dead index entry behind, and vacuum cannot
+ * remove the dead entry while a session holds a snapshot open. A scan that always started at the oldest entry would walk
+ * over everything that was ever taken. So each scan of a command type starts at the type's floor: a time such that all
+ * visible rows before it were taken already.
  *
- * A transaction that commits late inserts rows below the floor. A full look, without floors, finds them. It may be expensive
- * while dead entries pile up, so it runs as often as a small share of the time allows.
+ * A transaction that commits late can insert rows below the floor. A full scan, which has no floors, finds them. Full scans
+ * can be expensive while dead entries pile up, so they may only use a small share of the time.
  *
  * @module
  */
 import type { TypeShare } from '../store/dispatch.ts';
 
-/** A row that a look has taken. */
+/** A row that a scan has taken. */
 export interface TakenRow {
   commandType: string;
-  /** The time that its index is ordered by, in seconds since 1970. */
+  /** The time that the scan's index is ordered by, in seconds since 1970. */
   at: number;
 }
 
 /**
- * How far below its floor a look starts. A wide look finds the rows of every transaction that took half a second or less. On a
- * busy inbox, where looks follow each other at once, most are narrow, because each look passes everything that was taken
+ * How far below the floor a scan starts. A wide scan finds the rows of every transaction that took at most half a second. On
+ * a busy inbox, where one scan follows another, most scans are narrow, because each walks over everything that was taken
  * within its margin.
  */
 const WIDE_MARGIN_S = 0.6;
 const NARROW_MARGIN_S = 0.05;
-const WIDE_LOOK_EVERY_MS = 100;
-/** A full look is repeated after 50 times its duration, so that it costs at most 2 % of the time. */
-const FULL_LOOK_FACTOR = 50;
-/** The same where something hints at a late commit: 10 % of the time. */
+const WIDE_SCAN_INTERVAL_MS = 100;
+/** A full scan is repeated after 50 times its duration, so that full scans use at most 2 % of the time. */
+const FULL_SCAN_FACTOR = 50;
+/** The same factor when something hints at a late commit: at most 10 % of the time. */
 const HINTED_FACTOR = 10;
 const HINTED_MINIMUM_MS = 100;
 
-export interface FullLookLimits {
+export interface FullScanLimits {
   minimumMs: number;
   maximumMs: number;
 }
 
 interface Floor {
-  /** Seconds since 1970: everything visible below was taken before. */
+  /** Seconds since 1970. All visible rows before this time were taken already. */
   at: number;
-  /** The last look took rows, so the next look follows at once. */
+  /** The last scan took rows, so the next scan follows immediately. */
   busy: boolean;
 }
 
 export class Floors {
   readonly #floors = new Map<string, Floor>();
-  /** When each type was last asked for with the wide margin, in ms. */
-  readonly #wideLooks = new Map<string, number>();
-  /** Types of which the last look found as many rows as it asked for, so that there may be more. */
+  /** When each type was last scanned with the wide margin, in ms. */
+  readonly #wideScans = new Map<string, number>();
+  /** Types for which the last scan found as many rows as it asked for, so that there may be more. */
   readonly #backlog = new Set<string>();
-  readonly #limits: FullLookLimits;
-  /** The end and the duration of the last full look for each type, in ms. */
-  readonly #fullLooks = new Map<string, { endedMs: number; durationMs: number }>();
-  /** For each list of types, the one that is asked for first. */
+  readonly #limits: FullScanLimits;
+  /** The end and the duration of the last full scan of each type, in ms. */
+  readonly #fullScans = new Map<string, { endedMs: number; durationMs: number }>();
+  /** For each list of types, the index of the type that is scanned first. */
   readonly #first = new WeakMap<readonly string[], number>();
 
-  constructor(limits: FullLookLimits) {
+  constructor(limits: FullScanLimits) {
     this.#limits = limits;
   }
 
   /**
-   * Returns whether it is time to look for this type without a floor.
+   * Returns whether it is time to scan this type without a floor.
    *
-   * @param nowMs - by the monotonic clock that {@link fullLookEnded} gets
-   * @param hinted - something was committed that a look with floors did not find
+   * @param nowMs - from the same monotonic clock as the times for {@link noteFullScans}
+   * @param hinted - something was committed that a scan with floors did not find
    */
-  isFullLookDue(type: string, nowMs: number, hinted = false): boolean {
+  isFullScanDue(type: string, nowMs: number, hinted = false): boolean {
     const { minimumMs, maximumMs } = this.#limits;
-    const last = this.#fullLooks.get(type);
+    const last = this.#fullScans.get(type);
     if (!last) return true;
     const pauseMs = hinted
       ? clamp(last.durationMs * HINTED_FACTOR, HINTED_MINIMUM_MS, maximumMs)
-      : clamp(last.durationMs * FULL_LOOK_FACTOR, minimumMs, maximumMs);
+      : clamp(last.durationMs * FULL_SCAN_FACTOR, minimumMs, maximumMs);
     return nowMs >= last.endedMs + pauseMs;
   }
 
@@ -80,43 +81,44 @@ export class Floors {
   }
 
   /**
-   * Divides `room` rows among the types: types with a backlog share what is left when every other type got one row. The
-   * sum never exceeds `room`. With more types than rows, they take turns.
+   * Divides `limit` rows among the types: every type gets one row, and the types with a backlog share the rest. If no type
+   * has a backlog, all types share the rest. The sum never exceeds `limit`. If there are more types than rows, they take
+   * turns.
    *
-   * @param isFull - returns whether to ask for the type without its floor
-   * @param nowMs - by the monotonic clock
-   * @param roomOf - returns the most rows to ask for of the type; a type with 0 is left out
+   * @param isFull - returns whether to scan the type without its floor
+   * @param nowMs - from the monotonic clock
+   * @param limitOf - returns the maximum number of rows for the type; a type with 0 is left out
    */
-  ask(
+  planScan(
     types: readonly string[],
-    room: number,
+    limit: number,
     isFull: (type: string) => boolean,
     nowMs: number,
-    roomOf: (type: string) => number = () => room,
+    limitOf: (type: string) => number = () => limit,
   ): TypeShare[] {
-    if (room <= 0) return [];
-    const asked = this.#inTurn(types, room, roomOf);
+    if (limit <= 0) return [];
+    const asked = this.#takeTurns(types, limit, limitOf);
     const waiting = asked.filter((type) => this.#backlog.has(type)).length;
-    const rest = room - asked.length;
+    const rest = limit - asked.length;
     const extra = Math.floor(rest / Math.max(1, waiting > 0 ? waiting : asked.length));
     return asked.map((type) => ({
       type,
       floor: isFull(type) ? Number.NEGATIVE_INFINITY : this.#startOf(type, nowMs),
-      most: Math.min(roomOf(type), 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra)),
+      most: Math.min(limitOf(type), 1 + (waiting > 0 && !this.#backlog.has(type) ? 0 : extra)),
     }));
   }
 
-  /** The number of looks that ask for every type once when each look may return `room` rows. */
-  looksForAll(types: readonly string[], room: number): number {
-    return room <= 0 ? 0 : Math.ceil(types.length / room);
+  /** The number of scans after which every type was included once, if each scan may return `limit` rows. */
+  scansForAll(types: readonly string[], limit: number): number {
+    return limit <= 0 ? 0 : Math.ceil(types.length / limit);
   }
 
   /**
-   * Notes what a look found.
+   * Records what a scan found.
    *
-   * @param upTo - the time up to which the look has seen everything, in seconds since 1970 by the database's clock
+   * @param upTo - the time up to which the scan has seen everything, in seconds since 1970 by the database's clock
    */
-  looked(asked: readonly TypeShare[], taken: readonly TakenRow[], upTo: number): void {
+  noteScan(asked: readonly TypeShare[], taken: readonly TakenRow[], upTo: number): void {
     const found = new Map<string, { count: number; newest: number }>();
     for (const { commandType, at } of taken) {
       const { count = 0, newest = at } = found.get(commandType) ?? {};
@@ -131,36 +133,36 @@ export class Floors {
     }
   }
 
-  /** Notes when those of the types that were asked for without a floor had their full look. */
-  fullLookEnded(asked: readonly TypeShare[], beganMs: number, endedMs: number): void {
+  /** Records a full scan for each of these types that was scanned without a floor. */
+  noteFullScans(asked: readonly TypeShare[], beganMs: number, endedMs: number): void {
     for (const { type, floor } of asked) {
       if (floor === Number.NEGATIVE_INFINITY)
-        this.#fullLooks.set(type, { endedMs, durationMs: endedMs - beganMs });
+        this.#fullScans.set(type, { endedMs, durationMs: endedMs - beganMs });
     }
   }
 
-  /** The next look has no floors: rows that were taken have been given back. */
+  /** Removes all floors for the next scan, because rows that were taken have been given back. */
   reset(): void {
     this.#floors.clear();
-    this.#wideLooks.clear();
-    this.#fullLooks.clear();
+    this.#wideScans.clear();
+    this.#fullScans.clear();
   }
 
   #startOf(type: string, nowMs: number): number {
     const floor = this.#floors.get(type);
     if (floor === undefined) return Number.NEGATIVE_INFINITY;
-    const lastWideMs = this.#wideLooks.get(type) ?? Number.NEGATIVE_INFINITY;
-    if (floor.busy && nowMs < lastWideMs + WIDE_LOOK_EVERY_MS) return floor.at - NARROW_MARGIN_S;
-    this.#wideLooks.set(type, nowMs);
+    const lastWideMs = this.#wideScans.get(type) ?? Number.NEGATIVE_INFINITY;
+    if (floor.busy && nowMs < lastWideMs + WIDE_SCAN_INTERVAL_MS) return floor.at - NARROW_MARGIN_S;
+    this.#wideScans.set(type, nowMs);
     return floor.at - WIDE_MARGIN_S;
   }
 
-  #inTurn(types: readonly string[], room: number, roomOf: (type: string) => number): readonly string[] {
-    const open = types.filter((type) => roomOf(type) > 0);
-    if (open.length <= room) return open;
+  #takeTurns(types: readonly string[], limit: number, limitOf: (type: string) => number): readonly string[] {
+    const open = types.filter((type) => limitOf(type) > 0);
+    if (open.length <= limit) return open;
     const first = (this.#first.get(types) ?? 0) % open.length;
-    this.#first.set(types, first + room);
-    return [...open, ...open].slice(first, first + room);
+    this.#first.set(types, first + limit);
+    return [...open, ...open].slice(first, first + limit);
   }
 }
 

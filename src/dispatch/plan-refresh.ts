@@ -1,7 +1,7 @@
 /**
- * The plans of a worker's statements are kept by its connections: to plan the statements of an express command anew costs as
- * much as to run them. But a plan made for a small table reads all of it, and would go on to do so while the table grows.
- * So all plans are made anew once the table is not small any more.
+ * A worker's connections keep the query plans of their statements, because planning the statements of an express command
+ * costs as much as running them. But a plan made for a small table reads the whole table, and would still do so after the
+ * table has grown. So all statements are planned again once the table is no longer small.
  *
  * @module
  */
@@ -9,18 +9,18 @@ import type { Pool } from 'pg';
 import { isPreparedOn, prepareOn } from '../platform/prepared-statements.ts';
 import { entriesAreMany } from '../store/dispatch.ts';
 
-const LOOK_EVERY_MS = 1_000;
+const CHECK_INTERVAL_MS = 1_000;
 
-/** Looks until the table is large. Returns how to end it. */
-export function keepPlans(pools: readonly Pool[], db: Pool): () => void {
+/** Checks the size of the table until it is large. Returns a function that ends the checks. */
+export function replanOnGrowth(pools: readonly Pool[], db: Pool): () => void {
   for (const pool of pools) prepareOn(pool, 'small');
-  const timer = setInterval(() => void look(), LOOK_EVERY_MS).unref();
-  const look = async () => {
-    // Where Postgres is away, the next look finds out.
+  const timer = setInterval(() => void checkSize(), CHECK_INTERVAL_MS).unref();
+  const checkSize = async () => {
+    // If Postgres is unavailable, the next check tries again.
     if (!(await entriesAreMany(db).catch(() => false))) return;
     clearInterval(timer);
     for (const pool of pools) if (isPreparedOn(pool)) prepareOn(pool, 'large');
   };
-  void look();
+  void checkSize();
   return () => clearInterval(timer);
 }

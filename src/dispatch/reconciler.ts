@@ -1,7 +1,8 @@
 /**
- * Mends what was left behind: entries whose time has passed and whose workflow may be gone, because it was terminated,
- * cancelled, deleted or timed out, or because Temporal lost its data. It acts by ID: a start says whether the workflow
- * is there, and is the repair if it is not. Visibility, which may lag and lose, is not asked. The same for campaigns.
+ * Repairs overdue entries whose workflow may be missing, because it was terminated, cancelled, deleted or timed out, or
+ * because Temporal lost its data. Starts the workflow under its ID: if the workflow exists, the start changes nothing; if it
+ * is missing, the start is the repair. Temporal's visibility store is not used, because it can lag or miss workflows.
+ * Campaigns are repaired the same way.
  *
  * @module
  */
@@ -30,24 +31,24 @@ export interface ReconcilerOptions extends Starter {
   types: readonly string[];
   /** Default 5 s. */
   intervalMs?: number;
-  /** Between two looks at campaigns. Default 30 s. */
+  /** Interval between two checks of the campaigns. Default 30 s. */
   campaignsEveryMs?: number;
 }
 
 export interface Reconciler {
   run(): Promise<void>;
   stop(): void;
-  /** Workflows that it found missing and started again, since the process started. */
-  readonly mended: number;
+  /** How many missing workflows it has restarted since the process started. */
+  readonly restarted: number;
 }
 
 const DEFAULT_INTERVAL_MS = 5_000;
-/** They are few, and each look asks Temporal for each that runs. */
+/** Campaigns are few, but each check asks Temporal about every running one. */
 const CAMPAIGNS_EVERY_MS = 30_000;
-/** Of each kind in one round: a table full of overdue entries is worked off without a burst. */
+/** Entries of each kind in one round, so that a table full of overdue entries is processed without a burst. */
 const BATCH = 50;
-/** An entry that was looked after and is overdue again waits for a look without floors. */
-const FULL_LOOK_LIMITS = { minimumMs: DEFAULT_INTERVAL_MS, maximumMs: 60_000 };
+/** A scan without floors finds an entry that was taken before and is overdue again. */
+const FULL_SCAN_LIMITS = { minimumMs: DEFAULT_INTERVAL_MS, maximumMs: 60_000 };
 /** Rows of these kinds are found once their time is this far in the past. */
 const FOUND_AFTER_MS: Record<OverdueKind, number> = {
   processing: OVERDUE_AFTER_MS,
@@ -63,14 +64,14 @@ class OverdueReconciler implements Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #wakeup = new Wakeup();
   readonly #floors: Record<OverdueKind, Floors> = {
-    processing: new Floors(FULL_LOOK_LIMITS),
-    failed: new Floors(FULL_LOOK_LIMITS),
-    handedOver: new Floors(FULL_LOOK_LIMITS),
+    processing: new Floors(FULL_SCAN_LIMITS),
+    failed: new Floors(FULL_SCAN_LIMITS),
+    handedOver: new Floors(FULL_SCAN_LIMITS),
   };
   readonly #taken: TakenIds;
   #stopped = false;
-  #campaignsAt = Number.NEGATIVE_INFINITY;
-  mended = 0;
+  #campaignsCheckedAt = Number.NEGATIVE_INFINITY;
+  restarted = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -79,10 +80,10 @@ class OverdueReconciler implements Reconciler {
 
   async run(): Promise<void> {
     while (!this.#stopped) {
-      let isMore = false;
-      for (const kind of OVERDUE_KINDS) isMore = (await this.#round(kind)) || isMore;
-      await this.#lookAtCampaigns();
-      if (!isMore) await this.#wakeup.wait(this.#options.intervalMs ?? DEFAULT_INTERVAL_MS);
+      let hasMore = false;
+      for (const kind of OVERDUE_KINDS) hasMore = (await this.#round(kind)) || hasMore;
+      await this.#checkCampaigns();
+      if (!hasMore) await this.#wakeup.wait(this.#options.intervalMs ?? DEFAULT_INTERVAL_MS);
     }
   }
 
@@ -91,36 +92,36 @@ class OverdueReconciler implements Reconciler {
     this.#wakeup.wake();
   }
 
-  /** Whether there may be more. */
+  /** Returns whether there may be more overdue entries of this kind. */
   async #round(kind: OverdueKind): Promise<boolean> {
     const { pool, log, types } = this.#options;
     const floors = this.#floors[kind];
     const began = performance.now();
-    const isFull = (type: string) => floors.isFullLookDue(type, began);
-    // At least one row of every type.
-    const shares = floors.ask(types, Math.max(BATCH, types.length), isFull, began);
+    const isFull = (type: string) => floors.isFullScanDue(type, began);
+    // At least one row for every type.
+    const shares = floors.planScan(types, Math.max(BATCH, types.length), isFull, began);
     if (this.#stopped || shares.length === 0) return false;
     try {
       const { rows, lookedAt } = await takeOverdueEntries(pool, kind, shares);
-      floors.fullLookEnded(shares, began, performance.now());
-      floors.looked(shares, rows, lookedAt - FOUND_AFTER_MS[kind] / 1_000);
+      floors.noteFullScans(shares, began, performance.now());
+      floors.noteScan(shares, rows, lookedAt - FOUND_AFTER_MS[kind] / 1_000);
       await this.#startAll(rows);
       return types.some((type) => floors.hasBacklog(type));
     } catch (error) {
-      // Leases run out, and a look without floors finds the entries again.
+      // Their leases expire, and a scan without floors finds the entries again.
       log.warn('the reconciler could not read from Postgres; trying again', { error });
       return false;
     }
   }
 
-  /** One start that fails keeps nothing from the others: its lease runs out, and it is found again. */
+  /** A start that fails does not affect the others: its entry is found again when the lease has expired. */
   async #startAll(entries: readonly EntryToStart[]): Promise<void> {
     if (entries.length === 0) return;
     const { pool, log } = this.#options;
     const outcomes = await Promise.allSettled(
       entries.map((entry) => withinStartLimit(entry.messageId, () => startEntry(this.#options, entry))),
     );
-    const there = entries.filter((_, index) => outcomes[index]!.status === 'fulfilled');
+    const running = entries.filter((_, index) => outcomes[index]!.status === 'fulfilled');
     const failed = outcomes.flatMap((outcome, index) =>
       outcome.status === 'rejected' && !this.#taken.report(outcome.reason)
         ? [{ error: outcome.reason as unknown, ...entries[index]! }]
@@ -136,34 +137,34 @@ class OverdueReconciler implements Reconciler {
     }
     await noteWorkflowsStarted(
       pool,
-      there.map(({ messageId }) => messageId),
+      running.map(({ messageId }) => messageId),
     );
     const restarted = outcomes.filter(
       (outcome) => outcome.status === 'fulfilled' && outcome.value !== 'running',
     );
-    this.mended += restarted.length;
+    this.restarted += restarted.length;
     if (restarted.length > 0)
-      log.warn('workflows of overdue entries were gone and are started again', { count: restarted.length });
+      log.warn('missing workflows of overdue entries were restarted', { count: restarted.length });
   }
 
-  async #lookAtCampaigns(): Promise<void> {
+  async #checkCampaigns(): Promise<void> {
     const { pool, log, campaignsEveryMs = CAMPAIGNS_EVERY_MS } = this.#options;
-    if (this.#stopped || performance.now() < this.#campaignsAt + campaignsEveryMs) return;
-    this.#campaignsAt = performance.now();
+    if (this.#stopped || performance.now() < this.#campaignsCheckedAt + campaignsEveryMs) return;
+    this.#campaignsCheckedAt = performance.now();
     try {
       for (const campaignId of await listRunningCampaigns(pool)) {
-        await this.#mendCampaign(campaignId).catch((error: unknown) => {
+        await this.#restartCampaign(campaignId).catch((error: unknown) => {
           if (!this.#taken.report(error)) throw error;
         });
       }
     } catch (error) {
-      log.warn('the reconciler could not look at campaigns; trying again', { error });
+      log.warn('the reconciler could not check the campaigns; trying again', { error });
     }
   }
 
-  async #mendCampaign(campaignId: string): Promise<void> {
+  async #restartCampaign(campaignId: string): Promise<void> {
     if (!(await withinStartLimit(campaignId, () => startCampaignWorkflow(this.#options, campaignId)))) return;
-    this.mended += 1;
-    this.#options.log.warn('the workflow of a campaign was gone and is started again', { campaignId });
+    this.restarted += 1;
+    this.#options.log.warn('the missing workflow of a campaign was restarted', { campaignId });
   }
 }

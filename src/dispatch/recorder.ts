@@ -1,7 +1,7 @@
 /**
- * Starts the workflows of commands that completed without one: the record of what came of them, for the Web UI and for whoever
- * looks a command up in Temporal. Nothing waits for it; what is owed is noted with the command's COMMIT, so that a record
- * is late while Temporal is away, and never missing.
+ * Starts the workflows of commands that completed without one. Such a workflow is only a record of the result, for the Web
+ * UI and for people who look up a command in Temporal. Nothing waits for the record. The command's COMMIT marks the entry as
+ * unrecorded, so if the worker dies or Temporal is down, the record is late, never lost.
  *
  * @module
  */
@@ -19,39 +19,39 @@ import { Wakeup } from '../platform/interruptible-sleep.ts';
 export interface RecorderOptions extends Starter {
   pool: Pool;
   log: CommandLog;
-  /** Starts at a time: no more than can be eager. */
+  /** How many workflows may be started at once: no more than can be started eagerly. */
   atOnce: number;
-  /** The command types that this worker knows: what it did not run, another task queue may have to record. */
+  /** The command types that this worker knows. Other types may have to be recorded in another task queue. */
   types: readonly string[];
 }
 
-/** Kept for a command whose attempt begins, so that its record needs no look at the table. */
-export interface RecordPlace {
-  /** It is Completed. */
-  use(entry: EntryToRecord): void;
-  /** It is not. */
+/** Made when an attempt starts, so that its command can be recorded without a scan of the table. */
+export interface RecordReservation {
+  /** Records the command, which is Completed. */
+  record(entry: EntryToRecord): void;
+  /** Ends a reservation that was not used. */
   release(): void;
 }
 
-/** What is left behind by others: by a worker that died, and while Temporal was away. */
+/** How often to scan for commands that were not recorded because their worker died or Temporal was down. */
 const SWEEP_INTERVAL_MS = 5_000;
-/** Records whose lease ran out, and commands that were committed late, wait for a look without floors. */
-const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 30_000 };
-/** Places: what runs, what waits, what may come. More than this is in the table until there is room. */
+/** A scan without floors finds records whose lease expired and commands that were committed late. */
+const FULL_SCAN_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 30_000 };
+/** Limit for reservations, waiting records and running starts together. Other commands stay in the table for now. */
 const MOST_HELD = 256;
 const NOTED_TOGETHER = 200;
 
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #wakeup = new Wakeup();
-  readonly #floors = new Floors(FULL_LOOK_LIMITS);
+  readonly #floors = new Floors(FULL_SCAN_LIMITS);
   readonly #running = new Set<Promise<void>>();
   #waiting: EntryToRecord[] = [];
   #reserved = 0;
-  /** Started, and not noted yet. */
+  /** Messages whose workflow was started but not yet noted in Postgres. */
   #started: string[] = [];
   #noting: Promise<void> | null = null;
-  /** Whether the table holds some that nobody is about to start: then others go behind them. */
+  /** Whether unrecorded commands wait in the table. Then new ones must wait there too, behind them. */
   #hasUnrecorded = false;
   readonly #taken: TakenIds;
   #failures = 0;
@@ -63,12 +63,12 @@ export class Recorder {
     this.#taken = new TakenIds(options.log);
   }
 
-  /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
+  /** Runs until {@link stop}, even while Postgres or Temporal is down. */
   async run(): Promise<void> {
     while (!this.#stopped) await this.#turn();
     await Promise.all(this.#running);
     if (this.#noting) await this.#noting;
-    await this.#giveBack();
+    await this.#releaseWaiting();
   }
 
   stop(): void {
@@ -76,8 +76,8 @@ export class Recorder {
     this.#wakeup.wake();
   }
 
-  /** Null: what completes now must be marked as unrecorded. */
-  reserve(): RecordPlace | null {
+  /** Null if a command that starts now must be marked as unrecorded when it completes. */
+  reserve(): RecordReservation | null {
     const held = this.#reserved + this.#waiting.length + this.#running.size;
     if (this.#stopped || this.#hasUnrecorded || this.#failures > 0 || held >= MOST_HELD) return null;
     this.#reserved += 1;
@@ -88,7 +88,7 @@ export class Recorder {
     };
     return {
       release,
-      use: (entry) => {
+      record: (entry) => {
         release();
         this.#waiting.push(entry);
         this.#startNext();
@@ -96,7 +96,7 @@ export class Recorder {
     };
   }
 
-  /** One that had no place is Completed. */
+  /** Must be called when a command without a reservation has completed. */
   markUnrecorded(): void {
     this.#hasUnrecorded = true;
     this.#wakeup.wake();
@@ -104,11 +104,11 @@ export class Recorder {
 
   async #turn(): Promise<void> {
     const { atOnce } = this.#options;
-    const room = atOnce - this.#running.size - this.#waiting.length;
-    // A look for each start that ends would cost as much as the start.
-    if (room < Math.ceil(atOnce / 8)) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
+    const capacity = atOnce - this.#running.size - this.#waiting.length;
+    // A scan after each start would cost as much as the start.
+    if (capacity < Math.ceil(atOnce / 8)) return this.#wakeup.wait(SWEEP_INTERVAL_MS);
     const failures = this.#failures;
-    const taken = await this.#take(room);
+    const taken = await this.#take(capacity);
     if (taken) {
       this.#hasUnrecorded = this.#options.types.some((type) => this.#floors.hasBacklog(type));
       this.#waiting.push(...taken);
@@ -118,29 +118,29 @@ export class Recorder {
     return this.#failures > failures ? this.#backOff() : undefined;
   }
 
-  /** Looks until it finds something or has asked for every type. */
+  /** Repeats the scan until it finds something or has covered every type. */
   async #take(limit: number): Promise<EntryToRecord[] | null> {
     const { types, pool, log } = this.#options;
-    const looksForAll = this.#floors.looksForAll(types, limit);
+    const scansForAll = this.#floors.scansForAll(types, limit);
     try {
-      for (let looks = 1; ; looks += 1) {
+      for (let scans = 1; ; scans += 1) {
         const began = performance.now();
-        const isFull = (type: string) => this.#floors.isFullLookDue(type, began);
-        const shares = this.#floors.ask(types, limit, isFull, began);
-        const look = await takeUnrecordedEntries(pool, shares);
-        this.#floors.fullLookEnded(shares, began, performance.now());
-        this.#floors.looked(shares, look.rows, look.lookedAt);
-        if (look.rows.length === 0 && looks < looksForAll && !this.#stopped) continue;
-        return look.rows;
+        const isFull = (type: string) => this.#floors.isFullScanDue(type, began);
+        const shares = this.#floors.planScan(types, limit, isFull, began);
+        const scan = await takeUnrecordedEntries(pool, shares);
+        this.#floors.noteFullScans(shares, began, performance.now());
+        this.#floors.noteScan(shares, scan.rows, scan.lookedAt);
+        if (scan.rows.length === 0 && scans < scansForAll && !this.#stopped) continue;
+        return scan.rows;
       }
     } catch (error) {
-      log.warn('what is still to be recorded could not be read from Postgres; trying again', { error });
+      log.warn('unrecorded commands could not be read from Postgres; trying again', { error });
       this.#failures += 1;
       return null;
     }
   }
 
-  /** As many as there is room for. */
+  /** Starts as many workflows as may run at once. */
   #startNext(): void {
     const { atOnce } = this.#options;
     while (!this.#paused && !this.#stopped && this.#waiting.length > 0 && this.#running.size < atOnce) {
@@ -153,7 +153,7 @@ export class Recorder {
     }
   }
 
-  /** One that fails keeps its lease, and is found again when that has run out. */
+  /** If the start fails, the entry keeps its lease, and is found again when the lease has expired. */
   async #record(entry: EntryToRecord): Promise<void> {
     const { messageId, commandType } = entry;
     try {
@@ -168,7 +168,7 @@ export class Recorder {
     } catch (error) {
       if (this.#taken.report(error)) return;
       if (this.#failures === 0) {
-        const problem = 'a completed command could not be recorded in Temporal; it is tried again';
+        const problem = 'a completed command could not be recorded in Temporal; trying again';
         this.#options.log.warn(problem, { messageId, commandType, error });
       }
       this.#failures += 1;
@@ -179,7 +179,7 @@ export class Recorder {
     while (this.#started.length > 0) {
       const messageIds = this.#started.splice(0, NOTED_TOGETHER);
       await noteWorkflowsStarted(this.#options.pool, messageIds).catch(() => {
-        // Started again when the lease has run out: Temporal answers then that it is there.
+        // They are started again when the lease has expired, and Temporal then answers that the workflows exist.
       });
     }
   }
@@ -191,11 +191,11 @@ export class Recorder {
     this.#startNext();
   }
 
-  async #giveBack(): Promise<void> {
+  async #releaseWaiting(): Promise<void> {
     const messageIds = this.#waiting.splice(0).map(({ messageId }) => messageId);
     if (messageIds.length === 0) return;
     await releaseUnrecordedEntries(this.#options.pool, messageIds).catch(() => {
-      // Their leases run out by themselves.
+      // Their leases expire.
     });
   }
 }

@@ -1,16 +1,16 @@
 /**
  * Moves committed Pending entries on: starts a workflow for each, or runs the first attempt of an express command. Runs
- * inside the worker process, so that the starts are eager: the first workflow task comes back with the answer and is run
- * at once.
+ * inside the worker process, so that the starts are eager: the first workflow task comes back with the response, and this
+ * process runs it immediately.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import { crashPoint } from '../platform/crash-points.ts';
-import type { ExpressLane } from './express-runner.ts';
+import type { ExpressRunner } from './express-runner.ts';
 import { listen } from '../store/notification-listener.ts';
-import { joinProcess } from '../sending/local-workers.ts';
+import { registerLocalWorker } from '../sending/local-workers.ts';
 import type { ReservedSlot } from '../sending/local-workers.ts';
 import { startEntry, withinStartLimit } from '../temporal/start-workflow.ts';
 import type { Started, Starter } from '../temporal/start-workflow.ts';
@@ -26,40 +26,43 @@ import { Wakeup } from '../platform/interruptible-sleep.ts';
 
 export interface RelayOptions extends Starter {
   pool: Pool;
-  /** For LISTEN; null for the connection settings of the pool. */
+  /** For LISTEN. Null means the connection settings of the pool. */
   directUrl?: string | null | undefined;
   /**
-   * One slot for each first attempt in this process. The relay starts no more workflows than that, because further ones would go
-   * through the task queue: starting a whole burst at once ran at a third of the rate, with seconds of latency.
+   * One slot for each first attempt in this process. The relay starts no more workflows than there are slots, because
+   * further ones would go through the task queue: starting a whole burst at once ran at a third of the rate, with seconds of
+   * latency.
    */
   slots: TypeSlots;
   /** The command types that this worker knows and starts a workflow for. */
   workflowTypes: readonly string[];
-  express: ExpressLane;
-  /** Which database this is: see {@link identifyDatabase}. */
+  express: ExpressRunner;
+  /** Identifies the database: see {@link identifyDatabase}. */
   database: string;
   log: CommandLog;
 }
 
 export interface Relay {
-  /** Works until {@link stop}. Postgres or Temporal being away is no reason to end. */
+  /** Runs until {@link stop}, even while Postgres or Temporal is down. */
   run(): Promise<void>;
   stop(): void;
-  /** The first attempt of a message has begun here. Returns whether the relay took a slot for it, kept until it ends. */
+  /** The first attempt of a message has started here. Returns whether the relay holds a slot for that attempt. */
   attemptBegan(messageId: string): boolean;
   /** The first attempt of a message has ended here: its slot is free. */
   attemptEnded(messageId: string): void;
 }
 
-/** The safety net: NOTIFY is quicker, but a notification can be lost. */
+/** Polling is the safety net. NOTIFY is faster, but a notification can be lost. */
 const SWEEP_INTERVAL_MS = 1_000;
-/** A start that did not come back here, because another worker got it, does not hold its slot for longer. */
+/** If another worker runs the started workflow, no attempt starts here, and the slot is freed after this time. */
 const SLOT_LEASE_MS = 10_000;
 const MAX_BATCH = 200;
-/** The shortest time between two looks while the express lane is nearly full, so that not every attempt that ends causes a look. */
+/**
+ * Minimum time between two scans while the express slots are nearly full, so that not every attempt that ends causes a scan.
+ */
 const NEARLY_FULL_PAUSE_MS = 10;
-/** A row that was committed late waits for a look without floors. */
-const FULL_LOOK_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
+/** A scan without floors finds rows that were committed late. */
+const FULL_SCAN_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
 
 export function createRelay(options: RelayOptions): Relay {
   return new PendingRelay(options);
@@ -69,18 +72,18 @@ class PendingRelay implements Relay {
   readonly #options: RelayOptions;
   readonly #types: readonly string[];
   readonly #wakeup = new Wakeup();
-  readonly #floors = new Floors(FULL_LOOK_LIMITS);
-  /** Something was committed since the last look began. */
+  readonly #floors = new Floors(FULL_SCAN_LIMITS);
+  /** Something was committed since the last scan began. */
   #notified = false;
-  /** Types that have not been asked for since a commit was announced. */
+  /** Types that have not been scanned since a commit was announced. */
   readonly #hinted = new Set<string>();
-  /** Messages whose first attempt is running here, or about to; with the time when their slot is given up. */
-  readonly #holders = new Map<string, { type: string; until: number }>();
-  /** The last look may have left entries in the table, so a slot that becomes free is a reason to look again. */
-  #wantsRoom = false;
-  /** When the last look began, by the monotonic clock. */
-  #lastLook = Number.NEGATIVE_INFINITY;
-  /** Starts of what was sent in this process. */
+  /** Messages whose first attempt runs here or is about to, with the time when their slot is freed. */
+  readonly #slotHolders = new Map<string, { type: string; until: number }>();
+  /** The last scan may have left entries in the table, so a slot that becomes free is a reason to scan again. */
+  #needsSlot = false;
+  /** When the last scan began, by the monotonic clock. */
+  #lastScan = Number.NEGATIVE_INFINITY;
+  /** Running starts of workflows for commands that were sent in this process. */
   readonly #starting = new Set<Promise<void>>();
   readonly #taken: TakenIds;
   #stopped = false;
@@ -91,12 +94,12 @@ class PendingRelay implements Relay {
     this.#taken = new TakenIds(options.log);
     const { express, slots, workflowTypes } = options;
     this.#types = [...express.types, ...workflowTypes];
-    for (const [lane, types] of [
+    for (const [pool, types] of [
       [express.slots, express.types],
       [slots, workflowTypes],
     ] as const) {
       const waiting = () => types.filter((type) => this.#floors.hasBacklog(type));
-      lane.addUser({ waiting, freed: () => this.#freed() });
+      pool.addUser({ waiting, freed: () => this.#onSlotFreed() });
     }
   }
 
@@ -105,7 +108,7 @@ class PendingRelay implements Relay {
     const listener = listen({
       pool,
       directUrl: this.#options.directUrl,
-      meanwhile: `new entries are found by a sweep every ${SWEEP_INTERVAL_MS} ms`,
+      meanwhile: `the relay polls for new entries every ${SWEEP_INTERVAL_MS} ms`,
       channel: PENDING_CHANNEL,
       onWake: () => {
         this.#notified = true;
@@ -114,7 +117,7 @@ class PendingRelay implements Relay {
       log,
     });
     const wake = () => this.#wakeup.wake();
-    const leave = joinProcess(this.#options.database, { wake, reserve: (entry) => this.#reserve(entry) });
+    const leave = registerLocalWorker(this.#options.database, { wake, reserve: (entry) => this.#reserve(entry) });
     try {
       while (!this.#stopped) await this.#turn();
     } finally {
@@ -131,34 +134,35 @@ class PendingRelay implements Relay {
   }
 
   attemptBegan(messageId: string): boolean {
-    const holder = this.#holders.get(messageId);
+    const holder = this.#slotHolders.get(messageId);
     if (holder) holder.until = Number.POSITIVE_INFINITY;
     return holder !== undefined;
   }
 
   attemptEnded(messageId: string): void {
-    this.#leave(messageId);
+    this.#freeSlot(messageId);
   }
 
   async #turn(): Promise<void> {
     const restMs = this.#options.express.isNearlyFull
-      ? this.#lastLook + NEARLY_FULL_PAUSE_MS - performance.now()
+      ? this.#lastScan + NEARLY_FULL_PAUSE_MS - performance.now()
       : 0;
     if (restMs > 0) return this.#wakeup.wait(restMs);
     if (this.#notified) for (const type of this.#types) this.#hinted.add(type);
     this.#notified = false;
-    // A slot that becomes free during this look needs another look.
-    this.#wantsRoom = true;
-    let { asked, taken } = await this.#look(false);
-    // A commit was announced and nothing found: another worker was quicker, or the row was committed late, below its floor.
-    if (taken !== 'failed' && taken.length === 0 && asked.some((type) => this.#isLateLookDue(type))) {
-      const late = await this.#look(true);
+    // A slot that becomes free during this scan is a reason for another scan.
+    this.#needsSlot = true;
+    let { asked, taken } = await this.#scan(false);
+    // A commit was announced, but nothing was found: another worker was faster, or the row was committed late, below its
+    // floor.
+    if (taken !== 'failed' && taken.length === 0 && asked.some((type) => this.#isLateScanDue(type))) {
+      const late = await this.#scan(true);
       taken = late.taken;
       asked = [...asked, ...late.asked];
     }
-    // Types without room keep their hint.
+    // Types that were left out for lack of slots keep their hint.
     for (const type of asked) this.#hinted.delete(type);
-    this.#wantsRoom =
+    this.#needsSlot =
       taken === 'failed' ||
       this.#types.some((type) => !asked.includes(type) || this.#floors.hasBacklog(type));
     if (taken === 'failed') return this.#backOff();
@@ -168,102 +172,108 @@ class PendingRelay implements Relay {
       this.#failures = 0;
       return undefined;
     }
-    await this.#giveBack(failed);
+    await this.#releaseEntries(failed);
     return this.#backOff();
   }
 
-  #freed(): void {
-    if (this.#wantsRoom) this.#wakeup.wake();
+  #onSlotFreed(): void {
+    if (this.#needsSlot) this.#wakeup.wake();
   }
 
-  #isLateLookDue(type: string): boolean {
-    return this.#hinted.has(type) && this.#floors.isFullLookDue(type, performance.now(), true);
+  #isLateScanDue(type: string): boolean {
+    return this.#hinted.has(type) && this.#floors.isFullScanDue(type, performance.now(), true);
   }
 
-  #hold({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
-    if (!this.#holders.has(messageId)) this.#options.slots.take(commandType);
-    this.#setHolder({ messageId, commandType });
+  #takeSlot({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
+    if (!this.#slotHolders.has(messageId)) this.#options.slots.take(commandType);
+    this.#leaseSlot({ messageId, commandType });
   }
 
-  #setHolder({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
-    this.#holders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
+  #leaseSlot({ messageId, commandType }: Pick<EntryToStart, 'messageId' | 'commandType'>): void {
+    this.#slotHolders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
   }
 
-  #leave(messageId: string): void {
-    const holder = this.#holders.get(messageId);
+  #freeSlot(messageId: string): void {
+    const holder = this.#slotHolders.get(messageId);
     if (!holder) return;
-    this.#holders.delete(messageId);
+    this.#slotHolders.delete(messageId);
     this.#options.slots.release(holder.type);
   }
 
-  #endLeases(): void {
+  #endExpiredLeases(): void {
     const now = Date.now();
-    for (const [messageId, { until }] of this.#holders) if (until < now) this.#leave(messageId);
+    for (const [messageId, { until }] of this.#slotHolders) if (until < now) this.#freeSlot(messageId);
   }
 
   /**
-   * Takes as many entries as there is room for, and a slot for each. It reads no rows of a type without room, and repeats the query
-   * until it finds an entry or has asked for every type with room.
+   * Takes as many entries as there are free slots, and a slot for each. Reads no rows of a type without a free slot. Repeats
+   * the query until it finds an entry or has covered every type with a free slot.
    *
-   * @param late - whether to ask without floors for types that may have a late commit, if that is due
+   * @param late - whether to scan types that may have a late commit without floors, if that is due
    */
-  async #look(late: boolean): Promise<{ asked: string[]; taken: Entry[] | 'failed' }> {
+  async #scan(late: boolean): Promise<{ asked: string[]; taken: Entry[] | 'failed' }> {
     const { pool, express, log } = this.#options;
     const asked: string[] = [];
-    this.#endLeases();
-    for (let looks = 1; ; looks += 1) {
+    this.#endExpiredLeases();
+    for (let scans = 1; ; scans += 1) {
       const began = performance.now();
-      this.#lastLook = began;
-      const { shares, looksForAll } = this.#ask(late, began);
+      this.#lastScan = began;
+      const { shares, scansForAll } = this.#planScan(late, began);
       if (shares.length === 0) return { asked, taken: [] };
       asked.push(...shares.map(({ type }) => type));
-      let look: Look<Entry>;
+      let scan: Look<Entry>;
       try {
-        look = await takePendingEntries(pool, shares, express.types);
+        scan = await takePendingEntries(pool, shares, express.types);
       } catch (error) {
         log.warn('the relay could not read from Postgres; trying again', { error });
         return { asked, taken: 'failed' };
       }
-      for (const entry of look.rows) {
+      for (const entry of scan.rows) {
         if (entry.status === 'Processing') express.run(entry);
-        else this.#hold(entry);
+        else this.#takeSlot(entry);
       }
-      const hadBacklog = shares.filter(({ type }) => this.#floors.hasBacklog(type));
-      this.#floors.fullLookEnded(shares, began, performance.now());
-      this.#floors.looked(shares, look.rows, look.lookedAt);
-      // When a backlog has ended, other types may have more room.
-      const backlogEnded = hadBacklog.some(({ type }) => !this.#floors.hasBacklog(type));
-      if (look.rows.length === 0 && (looks < looksForAll || backlogEnded) && !this.#stopped) continue;
-      return { asked, taken: look.rows };
+      const sharesWithBacklog = shares.filter(({ type }) => this.#floors.hasBacklog(type));
+      this.#floors.noteFullScans(shares, began, performance.now());
+      this.#floors.noteScan(shares, scan.rows, scan.lookedAt);
+      // When a backlog has ended, other types may get more slots.
+      const backlogEnded = sharesWithBacklog.some(({ type }) => !this.#floors.hasBacklog(type));
+      if (scan.rows.length === 0 && (scans < scansForAll || backlogEnded) && !this.#stopped) continue;
+      return { asked, taken: scan.rows };
     }
   }
 
-  /** The rows to ask for in one query, and how many such queries it takes to ask for every type. */
-  #ask(late: boolean, now: number): { shares: TypeShare[]; looksForAll: number } {
+  /** The rows to ask for in one query, and the number of such queries that cover every type. */
+  #planScan(late: boolean, now: number): { shares: TypeShare[]; scansForAll: number } {
     const { express, workflowTypes, slots } = this.#options;
     const isFull = (type: string) =>
-      this.#floors.isFullLookDue(type, now) || (late && this.#isLateLookDue(type));
-    const lanes = [
-      { types: express.types, room: express.capacity() },
-      { types: workflowTypes, room: slots.capacity() },
+      this.#floors.isFullScanDue(type, now) || (late && this.#isLateScanDue(type));
+    const groups = [
+      { types: express.types, capacity: express.capacity() },
+      { types: workflowTypes, capacity: slots.capacity() },
     ];
     return {
-      shares: lanes.flatMap(({ types, room }) => this.#floors.ask(types, mostOf(room), isFull, now, room.of)),
-      looksForAll: Math.max(...lanes.map(({ types, room }) => this.#floors.looksForAll(types, mostOf(room)))),
+      shares: groups.flatMap(({ types, capacity }) =>
+        this.#floors.planScan(types, batchSize(capacity), isFull, now, capacity.of),
+      ),
+      scansForAll: Math.max(
+        ...groups.map(({ types, capacity }) => this.#floors.scansForAll(types, batchSize(capacity))),
+      ),
     };
   }
 
-  /** For a command that is just being sent in this process; null: it has to wait in the table like any other. */
+  /**
+   * Reserves a slot for a command that this process is sending. Null if the command must wait in the table like any other.
+   */
   #reserve({ messageId, commandType }: NewEntry): ReservedSlot | null {
     const { express, workflowTypes, slots } = this.#options;
     if (this.#stopped || this.#floors.hasBacklog(commandType)) return null;
     if (express.types.includes(commandType)) return express.reserve(commandType);
     if (!workflowTypes.includes(commandType)) return null;
-    // A message that has a slot is a duplicate of the one that runs.
-    if (this.#failures > 0 || this.#holders.has(messageId)) return null;
-    this.#endLeases();
+    // If the message already has a slot, this is a duplicate of a command that is running.
+    if (this.#failures > 0 || this.#slotHolders.has(messageId)) return null;
+    this.#endExpiredLeases();
     if (!slots.tryTakeForSender(commandType)) return null;
-    this.#setHolder({ messageId, commandType });
+    this.#leaseSlot({ messageId, commandType });
     return {
       taken: 'leased',
       run: (entry) => {
@@ -274,34 +284,34 @@ class PendingRelay implements Relay {
     };
   }
 
-  /** What could not be started is for the next look at the table, which finds out whether Temporal is there. */
+  /** If the start fails, the entry is left to the next scan, which finds out whether Temporal is available. */
   async #startSent(entry: EntryToStart): Promise<void> {
     const failed = await this.#startAll([entry]);
-    if (failed.length > 0) await this.#giveBack(failed);
+    if (failed.length > 0) await this.#releaseEntries(failed);
   }
 
-  async #giveBack(messageIds: readonly string[]): Promise<void> {
+  async #releaseEntries(messageIds: readonly string[]): Promise<void> {
     await releasePendingEntries(this.#options.pool, messageIds).catch(() => {
-      // Their lease runs out by itself.
+      // Their leases expire.
     });
-    // They are below their floors.
+    // The released entries are below their floors.
     this.#floors.reset();
     this.#wakeup.wake();
   }
 
-  /** The message ids whose start failed. */
+  /** Returns the ids of the messages whose start failed. */
   async #startAll(entries: readonly EntryToStart[]): Promise<string[]> {
     const failed: string[] = [];
     await Promise.all(
       entries.map(async (entry) => {
-        // Before the start: its attempt may have ended when the answer comes.
-        this.#hold(entry);
+        // Before the start, because the attempt may already have ended when Temporal's answer arrives.
+        this.#takeSlot(entry);
         try {
           const started = await withinStartLimit(entry.messageId, () => this.#start(entry));
-          if (started === 'running') this.#leave(entry.messageId);
+          if (started === 'running') this.#freeSlot(entry.messageId);
         } catch (error) {
-          this.#leave(entry.messageId);
-          // It keeps its lease and is tried again after that; no other start has to wait for it.
+          this.#freeSlot(entry.messageId);
+          // The entry keeps its lease and is retried after it expires. Other starts don't have to wait.
           if (this.#taken.report(error)) return;
           failed.push(entry.messageId);
           if (failed.length === 1)
@@ -326,6 +336,6 @@ class PendingRelay implements Relay {
   }
 }
 
-function mostOf({ total }: Capacity): number {
+function batchSize({ total }: Capacity): number {
   return Math.min(total, MAX_BATCH);
 }

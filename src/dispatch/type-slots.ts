@@ -13,14 +13,14 @@
 /** The part of the slots that is for types which hold none. */
 const KEPT_FREE = 1 / 8;
 
-/** How many slots there are for the entries that a look may take. */
+/** How many entries a scan may take. */
 export interface Capacity {
   /** For all types together. */
   total: number;
   of: (type: string) => number;
 }
 
-/** Code that hands out the slots. Several can share the same slots, and each must know which types wait in the others. */
+/** Code that hands out slots. Several users can share the same slots, and each must know which types wait in the others. */
 export interface SlotUser {
   /** The types that are known to wait. */
   waiting(): Iterable<string>;
@@ -54,8 +54,8 @@ export class TypeSlots {
     return Math.max(0, this.#size - this.#keptFree - this.#used);
   }
 
-  /** The number of slots that senders in this process leave to commands that come through the table. */
-  get few(): number {
+  /** The number of slots that senders in this process leave free for commands that come through the table. */
+  get keptFromSenders(): number {
     return Math.ceil(this.#size * KEPT_FREE);
   }
 
@@ -78,7 +78,7 @@ export class TypeSlots {
 
   /** Like {@link tryTake}, for a command that is being sent in this process: it leaves the last slots to other commands. */
   tryTakeForSender(type: string): boolean {
-    if (this.heldBy(type) > 0 && this.free <= this.few) return false;
+    if (this.heldBy(type) > 0 && this.free <= this.keptFromSenders) return false;
     return this.tryTake(type);
   }
 
@@ -100,8 +100,8 @@ export class TypeSlots {
     const share = shareAmong(competing.size);
     const starved = [...waiting].filter((type) => this.heldBy(type) < share);
     const of = (type: string): number => {
-      // A look at the table and a sender in this process can take slots at the same time, so more can be held than there are.
-      // Even then a type without a slot gets one.
+      // A scan of the table and a sender in this process can take slots at the same time, so more slots can be held than
+      // there are. Even then a type without a slot gets one.
       if (this.free === 0) return this.heldBy(type) === 0 && this.#held.size <= this.#keptFree ? 1 : 0;
       const held = this.heldBy(type);
       const own = competing.has(type) ? share : shareAmong(competing.size + 1);

@@ -1,6 +1,5 @@
 /**
- * The life of a worker: it runs once at most, ends in good order whatever ends it, and releases what it holds also if it
- * never ran.
+ * The life cycle of a worker: it runs at most once, shuts down cleanly, and releases its resources even if it never ran.
  *
  * @module
  */
@@ -8,7 +7,7 @@ import type { Worker } from '@temporalio/worker';
 import type { CommandLog } from '../core/command-log.ts';
 import { WorkerEndedError } from '../core/errors.ts';
 
-/** Works beside the Temporal worker until it is stopped. */
+/** Runs alongside the Temporal worker until it is stopped. */
 export interface WorkerLoop {
   run(): Promise<void>;
   stop(): void;
@@ -17,13 +16,13 @@ export interface WorkerLoop {
 export interface WorkerParts {
   worker: Worker;
   loops: readonly WorkerLoop[];
-  /** No more commands are to be taken up. */
+  /** Called when a shutdown begins. From then on, no more commands must be taken. */
   shutdownBegun: () => void;
-  /** How long attempts may go on after that, in ms. */
+  /** How long running attempts may continue after that, in ms. */
   graceMs: number;
-  /** Aborted when they may not. */
+  /** Aborted when this grace period is over. */
   cancelAttempts: AbortController;
-  /** Called when it runs; returns what to call at its end. */
+  /** Called when the worker starts to run. Returns the function to call when it ends. */
   started: () => () => void;
   /** Closes the connections. */
   release: () => Promise<void>;
@@ -32,7 +31,7 @@ export interface WorkerParts {
 
 export class WorkerLife {
   readonly #parts: WorkerParts;
-  /** Resolves when everything is released. */
+  /** Resolves when everything is released. Null until the worker runs or is shut down. */
   #end: Promise<void> | null = null;
   #ran = false;
 
@@ -42,9 +41,9 @@ export class WorkerLife {
 
   async run(): Promise<void> {
     if (this.#end) {
-      const problem = this.#ran ? 'run() was called before' : 'it was shut down before it ran';
+      const problem = this.#ran ? 'run() was already called' : 'it was shut down before it ran';
       throw new WorkerEndedError(
-        `this worker cannot run: ${problem}; create another one with createInboxWorker`,
+        `this worker cannot run: ${problem}; create another worker with createInboxWorker`,
       );
     }
     this.#ran = true;
@@ -55,7 +54,7 @@ export class WorkerLife {
 
   shutdown(): void {
     const { worker } = this.#parts;
-    if (!this.#end) this.#end = this.#discard();
+    if (!this.#end) this.#end = this.#endUnstarted();
     else if (worker.getState() === 'RUNNING') worker.shutdown();
   }
 
@@ -70,11 +69,11 @@ export class WorkerLife {
     const stopped = started();
     const failures: unknown[] = [];
     const failed = (error: unknown) => {
-      log.error('a part of the worker failed, so the worker ends', { error });
+      log.error('a part of the worker failed, so the worker shuts down', { error });
       failures.push(error);
       this.shutdown();
     };
-    // Begun here, so that one that throws at once is a failure like any other.
+    // Called in an async function, so that an error that a loop throws synchronously is handled like any other.
     const ends = loops.map(async (loop) => loop.run()).map((running) => running.catch(failed));
     try {
       await worker.run();
@@ -88,8 +87,8 @@ export class WorkerLife {
     if (failures.length > 0) throw failures[0];
   }
 
-  /** A Temporal worker that never ran can only be ended by running it. */
-  async #discard(): Promise<void> {
+  /** Ends a worker that never ran. A Temporal worker can only be ended by running it. */
+  async #endUnstarted(): Promise<void> {
     const { worker, cancelAttempts, release, log } = this.#parts;
     try {
       const running = worker.run();
@@ -97,7 +96,7 @@ export class WorkerLife {
       cancelAttempts.abort();
       await running;
     } catch (error) {
-      log.warn('a worker that never ran could not be ended in good order', { error });
+      log.warn('a worker that never ran could not be shut down cleanly', { error });
     } finally {
       await release();
     }
@@ -105,23 +104,23 @@ export class WorkerLife {
 }
 
 /**
- * Takes up no more commands once a shutdown has begun, and ends first attempts when its grace time is over. Nothing tells
- * a local activity that its worker shuts down: it would run on until the forced end, which leaves the entry Processing and
- * Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime hears of, so the worker's
- * state is looked at.
+ * Reacts to a shutdown: calls `onBegun` when it begins, and aborts the attempts when the grace period is over. Temporal does
+ * not tell a local activity that its worker shuts down, so the activity would run until the forced shutdown, which leaves
+ * the entry Processing and Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime
+ * receives, so the worker's state is polled.
  */
 function watchShutdown(
   worker: Worker,
-  begun: () => void,
+  onBegun: () => void,
   graceMs: number,
-  shutdown: AbortController,
+  cancelAttempts: AbortController,
 ): NodeJS.Timeout {
   let stoppingSince: number | undefined;
-  const look = () => {
+  const checkState = () => {
     if (['INITIALIZED', 'RUNNING'].includes(worker.getState())) return;
-    if (stoppingSince === undefined) begun();
+    if (stoppingSince === undefined) onBegun();
     stoppingSince ??= Date.now();
-    if (Date.now() - stoppingSince >= graceMs) shutdown.abort();
+    if (Date.now() - stoppingSince >= graceMs) cancelAttempts.abort();
   };
-  return setInterval(look, 100).unref();
+  return setInterval(checkState, 100).unref();
 }

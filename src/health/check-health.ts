@@ -1,5 +1,5 @@
 /**
- * Whether everything the inbox stands on is there and well.
+ * Checks everything that the inbox depends on.
  *
  * @module
  */
@@ -13,35 +13,34 @@ import { checkDatabase } from './database.ts';
 import { checkTemporal } from './temporal.ts';
 
 export interface HealthOptions {
-  /** DATABASE_URL, TEMPORAL_ADDRESS and all other settings. Default: those of the process. */
+  /** DATABASE_URL, TEMPORAL_ADDRESS and all other settings. Default: the environment of the process. */
   env?: Record<string, string | undefined>;
-  /** For each question. Default 5 s. */
+  /** The time limit for each check. Default 5 s. */
   timeoutMs?: number;
 }
 
 /**
- * Looks at Postgres, then at Temporal: one of them being down hides nothing of the other. Never throws: what goes wrong is a
- * finding.
+ * Checks Postgres, then Temporal, each even if the other is down. Never throws: errors become findings.
  *
  * @example
- * const sick = (await checkHealth()).filter(({ ok }) => !ok);
+ * const unhealthy = (await checkHealth()).filter(({ ok }) => !ok);
  */
 export async function checkHealth({ env = process.env, timeoutMs = 5_000 }: HealthOptions = {}): Promise<
   Finding[]
 > {
-  // Its check of the pooler must not be disturbed by connections of ours.
+  // Runs before the pool below opens connections, which would disturb the check for a pooler.
   const database = await checkDatabase(env, timeoutMs);
   const pool = openPool(env, timeoutMs);
   try {
     const isUsable = database.some(({ name, ok }) => name === 'schema' && ok);
-    const temporal = await checkTemporal(env, timeoutMs, isUsable ? await canRead(pool) : null);
-    return [...explainLate(database, temporal), ...temporal];
+    const temporal = await checkTemporal(env, timeoutMs, isUsable ? await poolIfUsable(pool) : null);
+    return [...pointToWorkflows(database, temporal), ...temporal];
   } finally {
     await pool?.end();
   }
 }
 
-/** For what concerns both servers. Null when there is no usable DATABASE_URL, which the check of the database says. */
+/** The pool for checks that need both servers. Null if DATABASE_URL is unusable, which the database check reports. */
 function openPool(env: Record<string, string | undefined>, timeoutMs: number): Pool | null {
   try {
     const limits = { connectTimeoutMs: timeoutMs, queryTimeoutMs: timeoutMs };
@@ -57,8 +56,8 @@ function openPool(env: Record<string, string | undefined>, timeoutMs: number): P
   }
 }
 
-/** Null when Postgres does not answer, or has no inbox of this release. */
-async function canRead(pool: Pool | null): Promise<Pool | null> {
+/** Null if Postgres doesn't answer or has no inbox of this release. */
+async function poolIfUsable(pool: Pool | null): Promise<Pool | null> {
   if (pool === null) return null;
   return inboxIdOf(pool).then(
     () => pool,
@@ -68,13 +67,13 @@ async function canRead(pool: Pool | null): Promise<Pool | null> {
 
 const MOVED_BY_WORKFLOWS = ['pending entries', 'failed entries', 'processing entries', 'records'];
 
-/** Starting more workers does not help messages whose workflow is in the way. */
-function explainLate(database: Finding[], temporal: Finding[]): Finding[] {
+/** Replaces remedies such as starting more workers, which don't help messages whose workflow is blocked. */
+function pointToWorkflows(database: Finding[], temporal: Finding[]): Finding[] {
   const workflows = temporal.find(({ name }) => name === 'workflows');
   if (!workflows || workflows.ok) return database;
   return database.map((finding) =>
     finding.ok || !MOVED_BY_WORKFLOWS.includes(finding.name)
       ? finding
-      : { ...finding, remedy: `first what the check \`workflows\` says: ${workflows.remedy}` },
+      : { ...finding, remedy: `first follow the remedy of the check \`workflows\`: ${workflows.remedy}` },
   );
 }

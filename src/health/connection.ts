@@ -1,5 +1,5 @@
 /**
- * The way from here to Postgres, for `inbox doctor`: a pooler in between, and whether notifications arrive.
+ * The connection check of `inbox doctor`: detects a pooler in front of Postgres and checks that notifications arrive.
  *
  * @module
  */
@@ -13,37 +13,37 @@ import { unhealthy, healthy } from './finding.ts';
 import { listen } from '../store/notification-listener.ts';
 import type { Listener } from '../store/notification-listener.ts';
 import { createLog } from '../platform/log.ts';
-import { keepsItsServer } from '../store/notifications.ts';
+import { keepsServerConnection } from '../store/notifications.ts';
 
-type Way = 'direct' | 'session' | 'transaction';
+type Route = 'direct' | 'session' | 'transaction';
 
-const WAYS: Record<Way, string> = {
-  direct: 'DATABASE_URL reaches Postgres without a pooler',
-  session: 'DATABASE_URL leads through a pooler in session mode',
-  transaction: 'DATABASE_URL leads through a pooler in transaction mode',
+const ROUTES: Record<Route, string> = {
+  direct: 'DATABASE_URL connects without a pooler',
+  session: 'DATABASE_URL connects through a pooler in session mode',
+  transaction: 'DATABASE_URL connects through a pooler in transaction mode',
 };
 
-/** LISTEN not working costs only time, but nobody would notice: commands wait for a poll. */
+/** Without LISTEN, commands wait for the next poll. That only costs time, so nobody would notice without this check. */
 export async function checkConnection(pool: Pool, env: Record<string, string | undefined>): Promise<Verdict> {
-  const way = WAYS[await findWay(pool)];
+  const route = ROUTES[await findRoute(pool)];
   const directUrl = readDirectUrl(env);
   const over = directUrl ? ' over INBOX_DIRECT_URL' : '';
   const works = await tryToListen(pool, directUrl);
-  if (works === true) return healthy(`${way}; notifications arrive${over}`);
-  const why = works === false ? 'do not arrive' : `cannot be listened for (${messageOf(works)})`;
-  const todo = directUrl
-    ? 'check that INBOX_DIRECT_URL leads to the same database as DATABASE_URL, and not through a pooler in transaction mode'
-    : 'set INBOX_DIRECT_URL to a URL that reaches this database without a pooler in transaction mode: until then workers and ' +
-      'waiting senders poll';
-  return unhealthy(`${way}; notifications ${why}${over}`, todo);
+  if (works === true) return healthy(`${route}; notifications arrive${over}`);
+  const why = works === false ? 'do not arrive' : `cannot be received (${messageOf(works)})`;
+  const remedy = directUrl
+    ? 'check that INBOX_DIRECT_URL reaches the same database as DATABASE_URL, without a pooler in transaction mode'
+    : 'set INBOX_DIRECT_URL to a URL that reaches this database without a pooler in transaction mode; until then, ' +
+      'workers and waiting senders poll';
+  return unhealthy(`${route}; notifications ${why}${over}`, remedy);
 }
 
-/** Two connections are enough to tell: behind a pooler in transaction mode they take each other's server. */
-async function findWay(pool: Pool): Promise<Way> {
+/** Two connections are enough to tell: behind a pooler in transaction mode they take over each other's server connection. */
+async function findRoute(pool: Pool): Promise<Route> {
   const client = await pool.connect();
   try {
     let pooled = false;
-    const keeps = await keepsItsServer(client, backendOf(client), async (use) => {
+    const keeps = await keepsServerConnection(client, backendOf(client), async (use) => {
       pooled = true;
       const other = await pool.connect();
       try {

@@ -1,5 +1,5 @@
 /**
- * The database's part of `inbox doctor`.
+ * The database checks of `inbox doctor`.
  *
  * @module
  */
@@ -29,17 +29,17 @@ import {
 } from '../store/health.ts';
 import type { ServerFacts, Waiting } from '../store/health.ts';
 
-/** Longer than a worker that is well leaves anything lying. */
+/** Longer than a healthy worker leaves an entry waiting. */
 const LATE_MS = 60_000;
-/** Several times what an attempt that is not long-running may take. */
+/** Several times longer than an attempt may take, unless it is long-running. */
 const LOST_MS = 5 * 60_000;
 
-/** Without a server there is one finding, without the schema there are no entries to look at. */
+/** Skips checks that cannot run: only one finding without a server, no entry checks without the schema. */
 export async function checkDatabase(
   env: Record<string, string | undefined>,
   timeoutMs: number,
 ): Promise<Finding[]> {
-  // The first has the settings that the role and the database give, which are part of the findings.
+  // The first pool keeps the settings of the role and the database, because they are checked too.
   const pools: Pool[] = [];
   const open = (max: number, settings?: PinnedSettings) => {
     const connectionString = readDatabaseUrl(env);
@@ -53,7 +53,7 @@ export async function checkDatabase(
     let facts: ServerFacts | undefined;
     const reachable = await check('database', timeoutMs, UNREACHABLE, async () => {
       facts = await readServerFacts(open(2), Object.keys({ ...RECORD_SETTINGS, ...SEND_SETTINGS }));
-      return healthy(`Postgres ${facts.version} answers`);
+      return healthy(`Postgres ${facts.version} is reachable`);
     });
     const [plain] = pools;
     if (!facts || !plain) return [reachable];
@@ -73,104 +73,111 @@ export async function checkDatabase(
 }
 
 const MIGRATE =
-  'run `inbox migrate`; if a newer release migrated the database and this one cannot work with it, upgrade this package instead';
+  'run `inbox migrate`; if a newer, incompatible release migrated the database, upgrade this package instead';
 const UNREACHABLE =
-  'check the host, port, user, password and database in DATABASE_URL, and that this Postgres runs and lets this host in';
+  'check the host, port, user, password and database in DATABASE_URL, and that Postgres is running and accepts connections ' +
+  'from this host';
 
 function judgeSettings(facts: ServerFacts): Verdict {
   const { encoding, fsync, fullPageWrites, synchronousCommit, replicationRole, overridden, openSchemas } =
     facts;
-  const wrong: [found: string, todo: string][] = [];
+  const wrong: [found: string, remedy: string][] = [];
   if (encoding !== 'UTF8') {
-    const todo =
-      'make a database with encoding UTF8: some message ids and payloads cannot be stored in this one';
-    wrong.push([`server_encoding is ${encoding}`, todo]);
+    const remedy =
+      'create a database with encoding UTF8: this one cannot store some message ids and payloads';
+    wrong.push([`server_encoding is ${encoding}`, remedy]);
   }
   if (fsync !== 'on')
-    wrong.push([`fsync is ${fsync}`, 'set fsync = on: a power cut would break the database']);
+    wrong.push([`fsync is ${fsync}`, 'set fsync = on: otherwise a power failure can corrupt the database']);
   if (fullPageWrites !== 'on') {
     wrong.push([
       `full_page_writes is ${fullPageWrites}`,
-      'set full_page_writes = on: a power cut could tear a page',
+      'set full_page_writes = on: otherwise a power failure can leave a torn page',
     ]);
   }
   if (synchronousCommit === 'off') {
-    const todo =
-      'set synchronous_commit = on for the server, this database and this role: what was answered as accepted or ' +
-      'completed could be lost in a crash (claims turn it off by themselves, where nothing can be lost)';
-    wrong.push(['synchronous_commit is off', todo]);
+    const remedy =
+      'set synchronous_commit = on for the server, this database and this role: otherwise a crash can lose commands ' +
+      'that were reported as accepted or completed (claims turn it off themselves, where nothing can be lost)';
+    wrong.push(['synchronous_commit is off', remedy]);
   }
   if (replicationRole !== 'origin') {
-    const todo =
-      'reset session_replication_role for this role and database: triggers keep the entries sound, and they do not run';
-    wrong.push([`session_replication_role is ${replicationRole}`, todo]);
+    const remedy =
+      'reset session_replication_role for this role and database: the triggers that protect the entries do not run';
+    wrong.push([`session_replication_role is ${replicationRole}`, remedy]);
   }
   for (const schema of openSchemas) {
-    const todo =
-      `revoke create on schema ${schema} from public: there every login could create a function or an operator that the ` +
-      'statements of handlers then use, with the rights of the worker';
-    wrong.push([`every login may create objects in schema ${schema}, which is on the search_path`, todo]);
+    const remedy =
+      `revoke create on schema ${schema} from public: otherwise any login can create a function or an operator there ` +
+      "that the statements of handlers then use with the worker's rights";
+    wrong.push([`every login may create objects in schema ${schema}, which is on the search_path`, remedy]);
   }
   if (wrong.length === 0) {
-    const instead =
-      overridden.length === 0 ? '' : `; the inbox replaces ${overridden.join(', ')} in its own transactions`;
-    return healthy(`UTF8, fsync, full_page_writes and synchronous_commit are on${instead}`);
+    const overrides =
+      overridden.length === 0 ? '' : `; the inbox overrides ${overridden.join(', ')} in its own transactions`;
+    return healthy(`the encoding is UTF8; fsync, full_page_writes and synchronous_commit are on${overrides}`);
   }
-  return unhealthy(wrong.map(([found]) => found).join('; '), wrong.map(([, todo]) => todo).join('; '));
+  return unhealthy(wrong.map(([found]) => found).join('; '), wrong.map(([, remedy]) => remedy).join('; '));
 }
 
 function checkEntries(pool: Pool, timeoutMs: number): Promise<Finding[]> {
-  const look = (name: string, find: () => Promise<Waiting>, none: string, some: string, todo: string) =>
-    check(name, timeoutMs, MAY_READ, async () => {
+  const checkWaiting = (
+    name: string,
+    find: () => Promise<Waiting>,
+    none: string,
+    some: string,
+    remedy: string,
+  ) =>
+    check(name, timeoutMs, NEEDS_READ_ACCESS, async () => {
       const { count, oldestMs, example } = await find();
       if (count === 0) return healthy(none);
-      const which = `${count} ${some}, the first for ${duration(oldestMs ?? 0)}`;
+      const which = `${count} ${some}, the oldest for ${duration(oldestMs ?? 0)}`;
       return unhealthy(
         which,
-        `${todo}; one of them: ${shellCommand`inbox show ${example ?? ''}` ?? JSON.stringify(example)}`,
+        `${remedy}; one of them: ${shellCommand`inbox show ${example ?? ''}` ?? JSON.stringify(example)}`,
       );
     });
   return Promise.all([
-    look(
+    checkWaiting(
       'pending entries',
       () => findStuckPending(pool, LATE_MS),
-      'none waits longer than a minute',
+      'none has waited longer than a minute',
       'Pending for more than a minute',
-      'see that a worker runs and keeps up (INBOX_CONCURRENCY, more workers), and read its log',
+      'check that a worker is running and keeps up (INBOX_CONCURRENCY, more workers), and read its log',
     ),
-    look(
+    checkWaiting(
       'failed entries',
       () => findOverdueFailed(pool, LATE_MS),
-      'none is overdue',
-      'Failed, whose next attempt is overdue by more than a minute',
-      'see that a worker runs, and in the Web UI whether the activity is paused or the workflow was terminated',
+      'no retry is overdue',
+      'Failed with a retry that is overdue by more than a minute',
+      'check that a worker is running; check in the Web UI whether the activity is paused or the workflow was terminated',
     ),
-    look(
+    checkWaiting(
       'processing entries',
       () => findLostAttempts(pool, LOST_MS),
-      'none was left by a worker that died',
-      'Processing for more than 5 minutes, and no attempt holds them',
-      'their workers died: see that a worker runs, and in the Web UI that their workflows do',
+      'none was left behind by a worker that died',
+      'Processing for more than 5 minutes without a running attempt',
+      'their workers died: check that a worker is running and, in the Web UI, that their workflows are running',
     ),
-    look(
+    checkWaiting(
       'records',
       () => findUnrecorded(pool, LATE_MS),
-      'every command that completed has its workflow, or is to have none',
-      'Completed for more than a minute, whose workflow is still to be started as their record',
-      'see that a worker runs and reaches Temporal: nothing is lost, the Web UI is only late',
+      'every completed command that needs a workflow as its record has one',
+      'Completed for more than a minute without the workflow that records them',
+      'check that a worker is running and reaches Temporal: nothing is lost, the Web UI is only behind',
     ),
-    look(
+    checkWaiting(
       'dead letters',
       () => findOpenDeadLetters(pool),
       'none is open',
-      'open, each waiting for a person',
-      '`inbox dead-letters groups` shows their causes: mend one, then `inbox replay --group …`, or `inbox discard`',
+      'open, waiting for someone to act',
+      '`inbox dead-letters groups` shows their causes: fix one, then `inbox replay --group …`, or `inbox discard`',
     ),
-    check('outbox', timeoutMs, MAY_READ, () => checkOutbox(pool)),
-    check('command types', timeoutMs, MAY_READ, () => checkCommandTypes(pool)),
-    check('vacuum', timeoutMs, MAY_READ, () => checkVacuum(pool)),
+    check('outbox', timeoutMs, NEEDS_READ_ACCESS, () => checkOutbox(pool)),
+    check('command types', timeoutMs, NEEDS_READ_ACCESS, () => checkCommandTypes(pool)),
+    check('vacuum', timeoutMs, NEEDS_READ_ACCESS, () => checkVacuum(pool)),
     checkAlerts(pool, timeoutMs),
   ]);
 }
 
-const MAY_READ = 'read as a login in inbox_operator, or as the owner of the schema';
+const NEEDS_READ_ACCESS = 'connect as a login in inbox_operator, or as the owner of the schema';

@@ -1,5 +1,5 @@
 /**
- * One thing that was looked at, and how it was found.
+ * The result of one health check.
  *
  * @module
  */
@@ -10,7 +10,7 @@ export interface Finding {
   ok: boolean;
   /** What was found, in a few words. */
   finding: string;
-  /** Null where all is well. */
+  /** What to do about it. Null if `ok`. */
   remedy: string | null;
 }
 
@@ -19,34 +19,34 @@ export type Verdict = Omit<Finding, 'name'>;
 export const healthy = (finding: string): Verdict => ({ ok: true, finding, remedy: null });
 export const unhealthy = (finding: string, remedy: string): Verdict => ({ ok: false, finding, remedy });
 
-/** Never throws: what goes wrong in a check is its finding, and `remedy` is for that case. */
+/** Runs a check. Never throws: an error becomes the finding, with `remedy`. */
 export async function check(
   name: string,
   timeoutMs: number,
   remedy: string,
-  look: () => Promise<Verdict> | Verdict,
+  run: () => Promise<Verdict> | Verdict,
 ): Promise<Finding> {
   try {
-    return { name, ...(await within(timeoutMs, look)) };
+    return { name, ...(await within(timeoutMs, run)) };
   } catch (error) {
     return { name, ...unhealthy(messageOf(error), remedy) };
   }
 }
 
-/** A server that accepts a connection and says nothing must not keep the other findings back. */
-async function within<T>(timeoutMs: number, look: () => Promise<T> | T): Promise<T> {
+/** Keeps a server that accepts a connection but never answers from delaying the other findings. */
+async function within<T>(timeoutMs: number, run: () => Promise<T> | T): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timedOut = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
   });
   try {
-    return await Promise.race([look(), late]);
+    return await Promise.race([run(), timedOut]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** In one unit, cut: `34 s`, `5 min`, `3 h`, `12 days`. */
+/** Formats a duration in one unit, rounded down: `34 s`, `5 min`, `3 h`, `12 days`. */
 export function duration(ms: number): string {
   const seconds = Math.floor(ms / 1_000);
   if (seconds < 120) return `${seconds} s`;

@@ -1,52 +1,60 @@
 /**
- * The part of `inbox doctor` that looks at the outbox: events that do not leave.
+ * The outbox check of `inbox doctor`: finds events that are not published.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
 import { unhealthy, duration, healthy } from './finding.ts';
-import { findOutboxLag, MOST_WAITING, summarizeParked } from '../store/outbox-lag.ts';
+import { findOutboxLag, MAX_WAITING_COUNTED, summarizeParked } from '../store/outbox-lag.ts';
 import type { OutboxLag, ParkedSummary } from '../store/outbox-lag.ts';
 
-/** Two of the relay's longest waits between tries. */
+/** Twice the relay's longest backoff. */
 const LATE_MS = 60_000;
 
-/** Where no relay has ever published, that is a choice: Debezium reads the outbox and marks nothing, or nobody wants events. */
+/**
+ * If no relay has ever published, that is taken as intended: Debezium reads the outbox without marking events, or no one
+ * needs the events.
+ */
 export async function checkOutbox(db: Queryable): Promise<Verdict> {
   const [lag, parked] = await Promise.all([findOutboxLag(db, LATE_MS), summarizeParked(db)]);
-  const [late, held] = [judgeLag(lag), judgeParked(parked)];
-  if (held === null) return late;
-  if (late.ok) return held;
-  return unhealthy(`${late.finding}; ${held.finding}`, `${late.remedy}; ${held.remedy}`);
+  const [lagVerdict, parkedVerdict] = [judgeLag(lag), judgeParked(parked)];
+  if (parkedVerdict === null) return lagVerdict;
+  if (lagVerdict.ok) return parkedVerdict;
+  return unhealthy(
+    `${lagVerdict.finding}; ${parkedVerdict.finding}`,
+    `${lagVerdict.remedy}; ${parkedVerdict.remedy}`,
+  );
 }
 
 function judgeLag({ count, oldestMs, next, relay, published }: OutboxLag): Verdict {
-  if (count === 0) return healthy('no event waits longer than a minute');
-  const many = count < MOST_WAITING ? `${count}` : `${MOST_WAITING} or more`;
-  const waiting = `${many} unpublished for more than a minute, the first for ${duration(oldestMs ?? 0)}`;
+  if (count === 0) return healthy('no event has waited longer than a minute');
+  const many = count < MAX_WAITING_COUNTED ? `${count}` : `${MAX_WAITING_COUNTED} or more`;
+  const waiting = `${many} unpublished for more than a minute, the oldest for ${duration(oldestMs ?? 0)}`;
   if (relay !== null) {
     return unhealthy(
-      `${waiting}; a relay runs (${relay}), and does not get them out`,
-      `the log of its worker says what the broker answers, and to which event; the next one is ${next}`,
+      `${waiting}; a relay is running (${relay}) but does not publish them`,
+      `the log of its worker shows the broker's error and the event that caused it; the next event is ${next}`,
     );
   }
   if (published) {
     return unhealthy(
-      `${waiting}; no relay runs`,
-      'start a worker with --publish, or createOutboxRelay, wherever it ran before; commands go on meanwhile, and their ' +
+      `${waiting}; no relay is running`,
+      'start a worker with --publish, or createOutboxRelay, where it ran before; until then, commands still run and their ' +
         'events wait',
     );
   }
-  return healthy(`${waiting}; no relay has published any: right where Debezium reads them, or nobody does`);
+  return healthy(
+    `${waiting}; no relay has ever published, which is as intended if Debezium or nothing reads the outbox`,
+  );
 }
 
 function judgeParked({ aggregates, since, eventId }: ParkedSummary): Verdict | null {
   if (aggregates === 0) return null;
   const what = aggregates === 1 ? '1 aggregate is parked' : `${aggregates} aggregates are parked`;
   return unhealthy(
-    `${what}, the first for ${duration(Date.now() - since!.getTime())}: the broker rejects event ${eventId}`,
-    '`inbox outbox list` says why. Fix the cause, such as a limit of the broker, then `inbox outbox release --all`; ' +
-      '`inbox outbox skip <event> --reason …` gives up an event that can never be published',
+    `${what}, the oldest for ${duration(Date.now() - since!.getTime())}: the broker rejects event ${eventId}`,
+    '`inbox outbox list` shows why. Fix the cause, such as a limit of the broker, then run `inbox outbox release --all`; ' +
+      '`inbox outbox skip <event> --reason …` skips an event that can never be published',
   );
 }

@@ -1,19 +1,19 @@
 /**
- * Whether the database's roles are there, for `inbox doctor` and `inbox setup`.
+ * Checks the database roles, for `inbox doctor` and `inbox setup`.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 import type { Verdict } from './finding.ts';
 import { unhealthy, healthy } from './finding.ts';
-import { findRolesLeft, findUnknownLogins } from '../store/roles.ts';
+import { findIncompleteRoles, findUnknownLogins } from '../store/roles.ts';
 
-/** The most logins to name. */
-const MOST_NAMED = 5;
+/** The most logins that the finding names. */
+const MAX_NAMED = 5;
 
-/** What is missing where the user that migrated may not create roles, or the database came from another server. */
+/** Roles or grants are missing if the user who migrated may not create roles, or the database came from another server. */
 export async function checkRoles(db: Queryable): Promise<Verdict> {
-  const { missing, withoutGrants } = await findRolesLeft(db);
+  const { missing, withoutGrants } = await findIncompleteRoles(db);
   const found = [
     ...(missing.length > 0 ? [`missing: ${missing.join(', ')}`] : []),
     ...(withoutGrants.length > 0 ? [`without rights in this database: ${withoutGrants.join(', ')}`] : []),
@@ -29,9 +29,9 @@ export async function checkRoles(db: Queryable): Promise<Verdict> {
 
 async function checkLimits(db: Queryable): Promise<Verdict> {
   const unknown = await findUnknownLogins(db);
-  if (unknown.length === 0) return healthy('sender, worker, operator and reader are there');
+  if (unknown.length === 0) return healthy('sender, worker, operator and reader exist');
   return unhealthy(
-    `inbox.sender_limits limits logins that do not exist: ${unknown.slice(0, MOST_NAMED).join(', ')}`,
-    'correct their names there, or delete the rows: a misspelled login may send everything',
+    `inbox.sender_limits limits logins that do not exist: ${unknown.slice(0, MAX_NAMED).join(', ')}`,
+    'correct their names there, or delete the rows: a login whose name is misspelled there has no limit',
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Temporal's part of `inbox doctor`.
+ * The Temporal checks of `inbox doctor`.
  *
  * @module
  */
@@ -18,27 +18,27 @@ import { shellWord } from '../core/shell.ts';
 import { describeIntruders, findPollers } from '../temporal/task-queue-pollers.ts';
 import { isDenied } from '../temporal/workflow-description.ts';
 
-/** Less, and what went wrong at night is gone before anybody has come to look. */
+/** With a shorter retention, workflows that failed at night are gone before anyone looks in the morning. */
 const SHORTEST_RETENTION_MS = 24 * 3_600_000;
 
 type Environment = Record<string, string | undefined>;
 
 /**
- * Without a server, or without the namespace in it, there is nothing further to ask it.
+ * Stops after the first finding if the server or the namespace is missing.
  *
- * @param pool - the inbox's database, whose workflows are looked at; null when it cannot be worked with
+ * @param pool - the inbox's database, whose workflows are checked; null if the database is unusable
  */
 export async function checkTemporal(
   env: Environment,
   timeoutMs: number,
   pool: Pool | null,
 ): Promise<Finding[]> {
-  // Takes half a second to load.
+  // Imported here because it takes half a second to load.
   const { Client, Connection } = await import('@temporalio/client');
   let connection: Connection | undefined;
   let namespace = '';
   try {
-    // The connection has the time limit, so that what is opened late does not stay open.
+    // The connection has a time limit of its own, so that a connection that opens late does not stay open.
     const reachable = await check('temporal', timeoutMs * 2, UNREACHABLE, async () => {
       const { connectionOptions, namespace: configured } = readTemporal(env);
       namespace = configured;
@@ -53,19 +53,19 @@ export async function checkTemporal(
     });
     const open = connection;
     if (!open || !reachable.ok) return [reachable];
-    const ask = (name: string, remedy: string, look: () => Promise<Verdict>) =>
-      check(name, timeoutMs, remedy, () => open.withDeadline(Date.now() + timeoutMs, look));
-    const found = await ask('namespace', DENIED, () => lookAtNamespace(open, namespace));
+    const checkServer = (name: string, remedy: string, query: () => Promise<Verdict>) =>
+      check(name, timeoutMs, remedy, () => open.withDeadline(Date.now() + timeoutMs, query));
+    const found = await checkServer('namespace', DENIED, () => checkNamespace(open, namespace));
     if (!found.ok) return [reachable, found];
     return [
       reachable,
       found,
       ...(await Promise.all([
-        ask('retention', DENIED, () => lookAtRetention(open, namespace)),
-        ask('search attributes', DENIED, () => lookAtSearchAttributes(open, namespace)),
-        ask('workers', DENIED, async () => {
+        checkServer('retention', DENIED, () => checkRetention(open, namespace)),
+        checkServer('search attributes', DENIED, () => checkSearchAttributes(open, namespace)),
+        checkServer('workers', DENIED, async () => {
           const inbox = pool && (await inboxIdOf(pool));
-          return lookForWorkers(open, namespace, readSettings(env).taskQueue, inbox);
+          return checkWorkers(open, namespace, readSettings(env).taskQueue, inbox);
         }),
         ...(pool
           ? [
@@ -84,52 +84,56 @@ export async function checkTemporal(
 }
 
 const UNREACHABLE =
-  'check TEMPORAL_ADDRESS (host:port of the frontend, without a scheme) and the TLS settings, and that the server runs';
-const DENIED = 'see that this client may ask for it: TEMPORAL_API_KEY, certificate, permissions';
+  'check TEMPORAL_ADDRESS (host:port of the frontend, without a scheme) and the TLS settings, and that the server is running';
+const DENIED = 'check that this client is allowed to read this: TEMPORAL_API_KEY, certificate, permissions';
 
-async function lookAtNamespace(connection: Connection, namespace: string): Promise<Verdict> {
+async function checkNamespace(connection: Connection, namespace: string): Promise<Verdict> {
   try {
     await connection.workflowService.describeNamespace({ namespace });
     return healthy(`${namespace} exists`);
   } catch (error) {
     if (grpcCodeOf(error) !== GRPC.notFound) throw error;
     return unhealthy(
-      `there is no namespace ${namespace}`,
-      `set TEMPORAL_NAMESPACE, or: temporal operator namespace create --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
+      `the namespace ${namespace} does not exist`,
+      `set TEMPORAL_NAMESPACE, or create the namespace: temporal operator namespace create --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h`,
     );
   }
 }
 
-/** Entries, results and duplicates do not depend on it, as Postgres is their memory; an open dead letter's workflow neither. */
-async function lookAtRetention(connection: Connection, namespace: string): Promise<Verdict> {
+/**
+ * Entries, results and duplicate detection don't depend on the retention, because they are in Postgres. The retention
+ * doesn't delete open workflows either, such as those of dead letters.
+ */
+async function checkRetention(connection: Connection, namespace: string): Promise<Verdict> {
   const { config } = await connection.workflowService.describeNamespace({ namespace });
   const keptMs = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * 1_000;
-  if (keptMs >= SHORTEST_RETENTION_MS) return healthy(`ended workflows are kept for ${duration(keptMs)}`);
+  if (keptMs >= SHORTEST_RETENTION_MS) return healthy(`closed workflows are kept for ${duration(keptMs)}`);
   return unhealthy(
-    `ended workflows are gone after ${duration(keptMs)}`,
-    `temporal operator namespace update --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h; until then what ended is so soon no ` +
-      'longer to be seen in the Web UI, result() finds no workflow, and REJECT_DUPLICATE rejects no duplicate. Postgres ' +
-      'forgets nothing: no command runs twice',
+    `closed workflows are deleted after ${duration(keptMs)}`,
+    `temporal operator namespace update --namespace ${shellWord(namespace) ?? '<namespace>'} --retention 72h; until ` +
+      'then, workflows disappear from the Web UI soon after they close, result() no longer finds them, and REJECT_DUPLICATE ' +
+      'does not reject their IDs. Postgres keeps everything: no command runs twice',
   );
 }
 
-async function lookAtSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {
+async function checkSearchAttributes(connection: Connection, namespace: string): Promise<Verdict> {
   try {
     const found = describeProblems(await inspectSearchAttributes(connection, namespace), namespace);
-    if (!found) return healthy('are registered');
-    const meanwhile = 'workers notice within a minute; until then commands cannot be found by these';
+    if (!found) return healthy('all are registered');
+    const meanwhile =
+      'workers notice within a minute; until then, searches by these attributes find no commands';
     return unhealthy(found.problem, `${found.remedy}; ${meanwhile}`);
   } catch (error) {
     if (!isDenied(error)) throw error;
     return unhealthy(
       `could not be listed: ${messageOf(error)}`,
       'let this client list search attributes (the operator service), or register InboxStatus, CommandType, CorrelationId ' +
-        'and FailureGroup as Keyword by other means; workers that cannot list them work without them',
+        'and FailureGroup as Keyword in another way; workers that cannot list search attributes run without them',
     );
   }
 }
 
-async function lookForWorkers(
+async function checkWorkers(
   connection: Connection,
   namespace: string,
   taskQueue: string,
@@ -143,9 +147,9 @@ async function lookForWorkers(
     return healthy(
       `${workflow.length} polled task queue ${taskQueue} in the last 90 s: ${workflow.join(', ')}`,
     );
-  const lacking = [workflow.length === 0 && 'workflow tasks', activity.length === 0 && 'activities'];
+  const missing = [workflow.length === 0 && 'workflow tasks', activity.length === 0 && 'activities'];
   return unhealthy(
-    `nobody takes ${lacking.filter(Boolean).join(' or ')} from task queue ${taskQueue}`,
+    `no worker takes ${missing.filter(Boolean).join(' or ')} from task queue ${taskQueue}`,
     'start `inbox worker <module>` with the same INBOX_TASK_QUEUE, TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE',
   );
 }

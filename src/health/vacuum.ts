@@ -1,5 +1,5 @@
 /**
- * The part of `inbox doctor` that looks at what holds vacuum back: dead rows and index entries pile up behind it.
+ * The vacuum check of `inbox doctor`: finds what holds vacuum back, so that dead rows and index entries pile up.
  *
  * @module
  */
@@ -9,17 +9,19 @@ import { unhealthy, duration, healthy } from './finding.ts';
 import type { VacuumHolder } from '../store/vacuum-holders.ts';
 import { findVacuumHolders } from '../store/vacuum-holders.ts';
 
-/** Longer than any attempt that is not long-running, and than most reports. */
+/** Longer than most reporting queries, and than any attempt that is not long-running. */
 const LONG_MS = 5 * 60_000;
-/** How far behind a replication slot may be, in transactions: some minutes under load. */
+/** How many transactions a replication slot may lag behind: a few minutes under load. */
 const FAR_BEHIND = 1_000_000;
 
-/** @throws what Postgres throws */
+/** @throws any error from Postgres */
 export async function checkVacuum(db: Queryable): Promise<Verdict> {
   const { holders, hidden } = await findVacuumHolders(db, LONG_MS, FAR_BEHIND);
   const [first, ...others] = holders;
   const unseen =
-    hidden === 0 ? '' : ` (${hidden} sessions of other users cannot be seen; pg_read_all_stats shows them)`;
+    hidden === 0
+      ? ''
+      : ` (${hidden} sessions of other users are not visible; the role pg_read_all_stats can see them)`;
   if (!first) return healthy(`no transaction is older than ${duration(LONG_MS)}${unseen}`);
   const more = others.length === 0 ? '' : `, and ${others.length} more`;
   return unhealthy(`vacuum is held back by ${describe(first)}${more}${unseen}`, REMEDIES[first.kind](first));
@@ -32,10 +34,11 @@ function describe({ kind, name, owner, state, ageMs, transactions }: VacuumHolde
 
 const REMEDIES: Record<VacuumHolder['kind'], (holder: VacuumHolder) => string> = {
   session: ({ name }) =>
-    `commands keep going, and dead rows pile up: end that transaction in its program, or: select pg_terminate_backend(${name}). ` +
-    'Set idle_in_transaction_session_timeout for logins that forget theirs',
+    `commands still run, but dead rows pile up: end that transaction in its program, or: select pg_terminate_backend(${name}). ` +
+    'Set idle_in_transaction_session_timeout for logins that leave transactions open',
   'prepared transaction': () =>
     'finish it: COMMIT PREPARED or ROLLBACK PREPARED with the gid in pg_prepared_xacts, as its owner or a superuser',
   'replication slot': () =>
-    'see that its consumer runs and reads; if it is gone for good, drop the slot: select pg_drop_replication_slot(…)',
+    'check that its consumer is running and reads; if the consumer no longer exists, drop the slot: select ' +
+    'pg_drop_replication_slot(…)',
 };

@@ -1,5 +1,5 @@
 /**
- * The part of `inbox doctor` that looks at the workflows of messages which should be moving and are not.
+ * The workflows check of `inbox doctor`: finds what blocks the workflows of late messages.
  *
  * @module
  */
@@ -9,59 +9,62 @@ import { unhealthy, healthy } from './finding.ts';
 import { shellCommand } from '../core/shell.ts';
 import { listLate } from '../store/health.ts';
 import type { LateEntry } from '../store/health.ts';
-import { conditionOf } from '../temporal/workflow-condition.ts';
+import { examineWorkflow } from '../temporal/workflow-condition.ts';
 import type { WorkflowCondition } from '../temporal/workflow-condition.ts';
 import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
 
-/** Each of them costs Temporal a call or two. */
-const MOST_LOOKED_AT = 100;
-const AT_ONCE = 10;
+/** Each message costs one or two calls to Temporal. */
+const MAX_CHECKED = 100;
+const CONCURRENCY = 10;
 
-/** What is told apart, the worst first. A workflow that nothing polls for is the finding of `workers`. */
+/** The reported problems, worst first. The check `workers` reports a task queue without workers. */
 const PROBLEMS = [
   ['taken', 'have a workflow ID that another workflow uses'],
-  ['failing', 'have a workflow whose workflow task fails'],
-  ['wrongInbox', 'have a workflow that workers of another inbox get'],
+  ['failing', 'have a workflow whose workflow task keeps failing'],
+  ['wrongInbox', 'have a workflow whose activities go to workers of another inbox'],
 ] as const satisfies [WorkflowCondition['kind'], string][];
 
-interface Looked extends LateEntry {
+interface CheckedEntry extends LateEntry {
   condition: WorkflowCondition;
 }
 
-/** @throws what Postgres throws, and the client when Temporal cannot be reached or refuses */
+/**
+ * @throws any error from Postgres
+ * @throws what the Temporal client throws if Temporal cannot be reached or refuses the call
+ */
 export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs: number): Promise<Verdict> {
-  const late = await listLate(pool, MOST_LOOKED_AT);
-  if (late.length === 0) return healthy('no message waits for one');
-  const looked: Looked[] = [];
-  for (let from = 0; from < late.length; from += AT_ONCE) {
-    const batch = late.slice(from, from + AT_ONCE);
-    const look = async (entry: LateEntry): Promise<Looked> => ({
+  const late = await listLate(pool, MAX_CHECKED);
+  if (late.length === 0) return healthy('no message is late');
+  const checked: CheckedEntry[] = [];
+  for (let from = 0; from < late.length; from += CONCURRENCY) {
+    const batch = late.slice(from, from + CONCURRENCY);
+    const checkEntry = async (entry: LateEntry): Promise<CheckedEntry> => ({
       ...entry,
-      condition: await conditionOf(owner, entry.messageId, undefined, timeoutMs),
+      condition: await examineWorkflow(owner, entry.messageId, undefined, timeoutMs),
     });
-    looked.push(...(await Promise.all(batch.map(look))));
+    checked.push(...(await Promise.all(batch.map(checkEntry))));
   }
-  const most =
-    late.length === MOST_LOOKED_AT ? `the ${MOST_LOOKED_AT} looked at` : `${late.length} late messages`;
+  const which =
+    late.length === MAX_CHECKED ? `the ${MAX_CHECKED} late messages checked` : `${late.length} late messages`;
   const found = PROBLEMS.flatMap(([kind, what]) => {
-    const those = looked.filter(({ condition }) => condition.kind === kind);
-    return those.length === 0 ? [] : [{ what, count: those.length, example: those[0]! }];
+    const matching = checked.filter(({ condition }) => condition.kind === kind);
+    return matching.length === 0 ? [] : [{ what, count: matching.length, example: matching[0]! }];
   });
-  if (found.length === 0) return healthy(`nothing is in the way of those of ${most}`);
+  if (found.length === 0) return healthy(`nothing blocks the workflows of ${which}`);
   return unhealthy(
     found
       .map(
         ({ what, count, example }) =>
-          `${count} of ${most} ${what}, for example: ${example.condition.finding}`,
+          `${count} of ${which} ${what}, for example: ${example.condition.finding}`,
       )
       .join('; '),
     found
-      .map(({ example }) => `${example.condition.remedy}; ${describeShow(example.messageId)} says more`)
+      .map(({ example }) => `${example.condition.remedy}; ${describeShow(example.messageId)} shows more`)
       .join('; '),
   );
 }
 
-/** For an unusual id, which no command is printed for, the id as JSON. */
+/** For an unusual id that cannot be part of a shell command, shows the id as JSON. */
 function describeShow(messageId: string): string {
   const show = shellCommand`inbox show ${messageId}`;
   return show === null ? `\`inbox show\` of ${JSON.stringify(messageId)}` : `\`${show}\``;

@@ -1,5 +1,5 @@
 /**
- * What operators did, over all messages and campaigns.
+ * Lists what operators did to messages and campaigns.
  *
  * @module
  */
@@ -12,25 +12,25 @@ import type { AuditFilter, AuditTrailLine } from '../store/audit.ts';
 export type { AuditFilter, AuditTrailLine } from '../store/audit.ts';
 
 const text = z
-  .string('is no text')
+  .string('must be text')
   .min(1, 'is empty')
-  .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters');
-const time = z.date('is no date').refine((date) => date.getFullYear() < 10_000, 'is beyond the year 9999');
+  .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'contains control characters');
+const time = z.date('must be a date').refine((date) => date.getFullYear() < 10_000, 'is after the year 9999');
 const filters = z.strictObject({
   actor: text.optional(),
   messageId: text.optional(),
-  campaignId: z.guid('is no uuid').optional(),
+  campaignId: z.guid('must be a UUID').optional(),
   action: text.optional(),
   since: time.optional(),
   until: time.optional(),
-  before: z.int('is no whole number').positive('is below 1').optional(),
-  limit: z.int('is no whole number').min(1, 'is below 1').max(10_000, 'is above 10000'),
+  before: z.int('must be a whole number').positive('is below 1').optional(),
+  limit: z.int('must be a whole number').min(1, 'is below 1').max(10_000, 'is above 10000'),
 });
 
 /**
- * The audit, newest first. The next page: `before` is the id of this one's last line.
+ * Lists the audit, newest first. For the next page, pass the id of the last line as `before`.
  *
- * @throws InvalidMessageError for a filter that makes no sense
+ * @throws InvalidMessageError when a filter is invalid
  * @example
  * const replays = await auditTrail(pool, { action: 'replay', since: new Date('2026-03-01'), limit: 100 });
  */

@@ -1,5 +1,5 @@
 /**
- * Bulk replays: what one would replay, how it is started, looked at and stopped. Looking needs Postgres alone.
+ * Campaigns (bulk replays): preview, start, show, pause, resume and abort. Preview and show only need Postgres.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { messageOf } from '../platform/error-message.ts';
 import { CampaignError, UnknownCampaignError } from '../core/errors.ts';
 import { ABORT_SIGNAL, PAUSE_SIGNAL, RESUME_SIGNAL } from '../core/protocol.ts';
 import type { CampaignState, OperatorNote } from '../core/protocol.ts';
-import { askCampaign, startCampaignWorkflow } from '../temporal/signal-workflow.ts';
+import { signalCampaign, startCampaignWorkflow } from '../temporal/signal-workflow.ts';
 import { listFailedItems } from '../store/campaign-items.ts';
 import type { FailedItem } from '../store/campaign-items.ts';
 import {
@@ -19,7 +19,7 @@ import {
   findCampaign,
   listCampaignAudit,
   listCampaigns as readCampaigns,
-  lookAtCampaign,
+  readCampaignSnapshot,
 } from '../store/campaigns.ts';
 import type { Campaign } from '../store/campaigns.ts';
 import { previewDeadLetters } from '../store/dead-letter-preview.ts';
@@ -34,14 +34,14 @@ export const DEFAULT_PLAN: CampaignPlan = { canary: 5, rate: 20, concurrency: 10
 
 export interface ReplayPreview {
   total: number;
-  /** When the first and the last of them died; null for none. */
+  /** When the first and the last of them became dead letters; null if there are none. */
   oldest: Date | null;
   newest: Date | null;
-  /** By failure group and command type, the most frequent first. */
+  /** By failure group and command type, most frequent first. */
   groups: GroupPreview[];
 }
 
-/** What a campaign with this filter would replay if it were made now. */
+/** Shows what a campaign with this filter would replay if it started now. */
 export async function previewReplay(pool: Pool, filter: DeadLetterFilter): Promise<ReplayPreview> {
   const groups = await previewDeadLetters(pool, filter);
   const times = (pick: (group: GroupPreview) => Date) => groups.map((group) => pick(group).getTime());
@@ -67,10 +67,10 @@ const request = z.object({
 });
 
 /**
- * Freezes the set of open dead letters that the filter finds, and starts their replay.
+ * Creates a campaign for the open dead letters that match the filter now, and starts to replay them.
  *
- * @throws CampaignError when the plan makes no sense, the filter finds nothing, or the workflow could not be started: then the
- *   campaign is there, and a worker that reaches Temporal starts it
+ * @throws CampaignError when the plan is invalid, when no dead letter matches, or when the workflow could not be started. In
+ *   the last case the campaign exists, and a worker that reaches Temporal starts it
  */
 export async function startCampaign(
   operator: Operator,
@@ -82,20 +82,20 @@ export async function startCampaign(
     throw new CampaignError(null, `${issue.path.join('.')}: ${issue.message}; nothing was started`);
   }
   const campaign = await createCampaign(operator.pool, { ...parsed.data, filter });
-  if (!campaign) throw new CampaignError(null, 'no open dead letter fits the filter; nothing was started');
+  if (!campaign) throw new CampaignError(null, 'no open dead letter matches the filter; nothing was started');
   try {
     await startCampaignWorkflow(await ownerOf(operator), campaign.id);
   } catch (error) {
     throw new CampaignError(
       campaign.id,
-      `is made, but its workflow could not be started (${messageOf(error)}): a worker starts it within half a minute, once it ` +
-        `reaches Temporal; \`inbox campaigns abort ${campaign.id}\` gives it up`,
+      `was created, but its workflow could not be started (${messageOf(error)}): a worker starts it within 30 seconds after it ` +
+        `reaches Temporal; \`inbox campaigns abort ${campaign.id}\` ends it`,
     );
   }
   return campaign;
 }
 
-/** Newest first. */
+/** Lists campaigns, newest first. */
 export function listCampaigns(pool: Pool, limit = 20): Promise<Campaign[]> {
   return readCampaigns(pool, limit);
 }
@@ -103,39 +103,39 @@ export function listCampaigns(pool: Pool, limit = 20): Promise<Campaign[]> {
 export interface CampaignStory {
   campaign: Campaign;
   look: CampaignSnapshot;
-  /** What failed last. */
+  /** The latest failures. */
   failures: FailedItem[];
   audit: AuditLine[];
 }
 
 /**
- * All that is known of one campaign.
+ * Shows everything about one campaign.
  *
  * @throws UnknownCampaignError
  */
 export async function showCampaign(pool: Pool, id: string, failureLimit = 10): Promise<CampaignStory> {
-  const [campaign, look, failures, audit] = await Promise.all([
-    existing(pool, id),
-    lookAtCampaign(pool, id),
+  const [campaign, snapshot, failures, audit] = await Promise.all([
+    requireCampaign(pool, id),
+    readCampaignSnapshot(pool, id),
     listFailedItems(pool, id, failureLimit),
     listCampaignAudit(pool, id),
   ]);
-  return { campaign, look: look!, failures, audit };
+  return { campaign, look: snapshot!, failures, audit };
 }
 
 /**
- * How far a campaign is.
+ * Shows the progress of a campaign.
  *
  * @throws UnknownCampaignError
  */
 export async function campaignProgress(pool: Pool, id: string): Promise<CampaignSnapshot> {
-  const look = isUuid(id) ? await lookAtCampaign(pool, id) : null;
-  if (!look) throw new UnknownCampaignError(id);
-  return look;
+  const snapshot = isUuid(id) ? await readCampaignSnapshot(pool, id) : null;
+  if (!snapshot) throw new UnknownCampaignError(id);
+  return snapshot;
 }
 
 /**
- * Nothing more is replayed until it is resumed; what is under way goes on.
+ * Pauses a campaign: it starts no more replays until it is resumed. Running replays continue.
  *
  * @throws UnknownCampaignError, CampaignError
  */
@@ -148,8 +148,8 @@ export function pauseCampaign(
 }
 
 /**
- * Goes on, with a canary as at the beginning, and judges failures from here on. Also starts a campaign again whose workflow is
- * gone.
+ * Resumes a campaign with a new canary; earlier failures no longer count. Also restarts a campaign whose workflow no longer
+ * exists.
  *
  * @throws UnknownCampaignError, CampaignError
  */
@@ -162,7 +162,7 @@ export function resumeCampaign(
 }
 
 /**
- * Ends it for good; what is left stays a dead letter.
+ * Ends a campaign permanently. Dead letters that it has not replayed stay open.
  *
  * @throws UnknownCampaignError, CampaignError
  */
@@ -174,7 +174,7 @@ export function abortCampaign(
   return change(operator, id, ABORT_SIGNAL, note, ['Running', 'Paused'], ['Aborted']);
 }
 
-/** Until Postgres says that the campaign has one of the states, or the time is over. */
+/** Signals the campaign, then waits until Postgres has one of the states `to`, or until the time limit. */
 async function change(
   operator: Operator,
   id: string,
@@ -183,30 +183,30 @@ async function change(
   from: readonly CampaignState[],
   to: readonly CampaignState[],
 ): Promise<ActionAnswer> {
-  const { state } = await existing(operator.pool, id);
+  const { state } = await requireCampaign(operator.pool, id);
   if (!from.includes(state)) throw new CampaignError(id, `is ${state}; nothing was changed`);
-  await askCampaign(await ownerOf(operator), id, signal, note);
+  await signalCampaign(await ownerOf(operator), id, signal, note);
   const deadline = Date.now() + (operator.waitMs ?? 10_000);
   for (;;) {
-    const now = await existing(operator.pool, id);
+    const now = await requireCampaign(operator.pool, id);
     if (to.includes(now.state)) return 'done';
-    if (now.state !== state) throw new CampaignError(id, `is ${now.state} by now; nothing was changed`);
+    if (now.state !== state) throw new CampaignError(id, `is now ${now.state}; nothing was changed`);
     if (Date.now() > deadline) return 'pending';
     await sleep(100);
   }
 }
 
 export interface FollowOptions {
-  onProgress?: (look: CampaignSnapshot) => void;
-  /** Ends the following, not the campaign. */
+  onProgress?: (snapshot: CampaignSnapshot) => void;
+  /** Stops following. The campaign continues. */
   signal?: AbortSignal;
   intervalMs?: number;
 }
 
 /**
- * Looks at a campaign until it is Paused or over. What was under way when it was paused may go on.
+ * Polls a campaign until it is paused or has ended. Replays that were running when it was paused may still continue.
  *
- * @returns how it stood at the last look
+ * @returns the last snapshot
  * @throws UnknownCampaignError
  */
 export async function followCampaign(
@@ -215,16 +215,16 @@ export async function followCampaign(
   options: FollowOptions = {},
 ): Promise<CampaignSnapshot> {
   for (;;) {
-    const look = await campaignProgress(pool, id);
-    options.onProgress?.(look);
-    if (look.state !== 'Running' || options.signal?.aborted) return look;
+    const snapshot = await campaignProgress(pool, id);
+    options.onProgress?.(snapshot);
+    if (snapshot.state !== 'Running' || options.signal?.aborted) return snapshot;
     await sleep(options.intervalMs ?? 250, undefined, {
       ...(options.signal && { signal: options.signal }),
     }).catch(() => {});
   }
 }
 
-async function existing(pool: Pool, id: string): Promise<Campaign> {
+async function requireCampaign(pool: Pool, id: string): Promise<Campaign> {
   const campaign = isUuid(id) ? await findCampaign(pool, id) : null;
   if (!campaign) throw new UnknownCampaignError(id);
   return campaign;

@@ -1,5 +1,5 @@
 /**
- * Gives many dead letters up: each through its own workflow, which has to end with it.
+ * Discards many dead letters. Each discard goes through the message's own workflow, which ends with it.
  *
  * @module
  */
@@ -7,36 +7,36 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DISCARD_SIGNAL } from '../core/protocol.ts';
 import type { OperatorNote } from '../core/protocol.ts';
 import { WorkflowIdTakenError } from '../core/errors.ts';
-import { askCommand } from '../temporal/signal-workflow.ts';
+import { signalCommand } from '../temporal/signal-workflow.ts';
 import type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
 import { countResolutions, listOpenDeadLetters } from '../store/dead-letter-preview.ts';
 import { ownerOf } from './replay-discard.ts';
 import type { Operator } from './replay-discard.ts';
 
 export interface DiscardAllOptions extends OperatorNote {
-  /** At the same time. Default 20. */
+  /** Discards at the same time. Default 20. */
   concurrency?: number;
   onProgress?: (progress: BulkDiscard) => void;
-  /** Ends it after those at hand. */
+  /** Stops after the current batch. */
   signal?: AbortSignal;
 }
 
 export interface BulkDiscard {
   total: number;
   discarded: number;
-  /** Somebody else has replayed them. */
+  /** Replayed by somebody else in the meantime. */
   skipped: number;
-  /** Asked for, and not taken up by a worker when the wait ended. */
+  /** Requested, but not processed by a worker before the wait ended. */
   pending: number;
-  /** Not asked for, because a foreign workflow has the message_id as its workflow ID. */
+  /** Not requested, because a foreign workflow uses the message_id as its workflow ID. */
   taken: number;
-  /** The message_id of one of those. */
+  /** The message_id of one of the `taken` messages. */
   takenExample: string | null;
-  /** Not asked for, because nothing was taken up any more, or it was told to end. */
+  /** Not requested, because no worker processed the previous batch, or because `signal` was aborted. */
   left: number;
 }
 
-/** Those that the filter finds now; what dies later stays. */
+/** Discards the open dead letters that match the filter now. Later ones are not discarded. */
 export async function discardAll(
   operator: Operator,
   filter: DeadLetterFilter,
@@ -59,7 +59,7 @@ export async function discardAll(
     const batch = letters.slice(from, from + concurrency);
     const answers = await Promise.allSettled(
       batch.map(({ id, messageId }) =>
-        askCommand(owner, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
+        signalCommand(owner, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
       ),
     );
     for (const answer of answers) {
@@ -68,24 +68,24 @@ export async function discardAll(
       done.taken += 1;
       done.takenExample ??= answer.reason.workflowId;
     }
-    const asked = batch.filter((_, index) => answers[index]!.status === 'fulfilled');
-    const { discarded, open } = await resolved(
+    const requested = batch.filter((_, index) => answers[index]!.status === 'fulfilled');
+    const { discarded, open } = await waitUntilResolved(
       operator,
-      asked.map(({ id }) => id),
+      requested.map(({ id }) => id),
     );
     done.discarded += discarded;
     done.pending += open;
-    done.skipped += asked.length - discarded - open;
+    done.skipped += requested.length - discarded - open;
     done.left -= batch.length;
     onProgress?.({ ...done });
-    // Nobody works here: asking for more would only pile them up.
-    if (open > 0 && open === asked.length) break;
+    // No worker processed this batch. More requests would only pile up.
+    if (open > 0 && open === requested.length) break;
   }
   return done;
 }
 
-/** Until all of them are, or the wait is over. */
-async function resolved({ pool, waitMs = 10_000 }: Operator, ids: string[]) {
+/** Waits until all of them are resolved, or until the time limit. */
+async function waitUntilResolved({ pool, waitMs = 10_000 }: Operator, ids: string[]) {
   const deadline = Date.now() + waitMs;
   for (;;) {
     const found = await countResolutions(pool, ids);

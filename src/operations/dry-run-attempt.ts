@@ -1,5 +1,5 @@
 /**
- * One attempt of a dry run, from BEGIN to ROLLBACK.
+ * Runs one attempt of a dry run, from BEGIN to ROLLBACK.
  *
  * @module
  */
@@ -20,40 +20,40 @@ import { terminateBackend } from '../store/sessions.ts';
 import { beginDryRun, checkDeferredConstraints, endDryRun, isInDryRun } from '../store/dry-run.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
 
-export interface Trial {
+export interface DryRunAttempt {
   command: RegisteredCommand;
-  /** As a replay would make it. */
+  /** The entry as a replay would see it. */
   entry: Entry;
-  /** Whose connections are read-only outside of the dry run's transaction. */
-  trying: Pool;
-  /** Of another connection, to end that one. */
-  ending: Pool;
+  /** Runs the attempt. Its connections are read-only outside the dry run's transaction. */
+  attempts: Pool;
+  /** A separate connection, to terminate the one that runs the attempt. */
+  control: Pool;
   maxPayloadBytes: number;
   log: CommandLog;
 }
 
-export type Tried =
+export type DryRunOutcome =
   | { outcome: 'completes'; result: Json; events: StoredEvent[]; sends: Message[] }
   | { outcome: 'fails'; failure: DryRunFailure };
 
 export interface DryRunFailure {
   type: string;
   message: string;
-  /** Whether it would be tried again by itself; else it is a dead letter again at once. */
+  /** Whether the failure would be retried automatically. If not, the message is a dead letter again at once. */
   retryable: boolean;
   failureGroup: string;
 }
 
-/** Nothing of it stays, and no lock of it is held afterwards. */
-export async function tryOnce(trial: Trial): Promise<Tried> {
-  const { command, trying, ending } = trial;
-  const client = await trying.connect();
+/** Runs the handler once. Afterwards, none of its changes remain and none of its locks is held. */
+export async function runDryRunAttempt(attempt: DryRunAttempt): Promise<DryRunOutcome> {
+  const { command, attempts, control } = attempt;
+  const client = await attempts.connect();
   const limit = new AttemptLimit(command.timeoutMs, null, new AbortController().signal);
   const run: { backend: number | null } = { backend: null };
   const sends: Message[] = [];
   let broken: Error | boolean = true;
   try {
-    const handled = await aborted(limit.signal, handle(trial, client, limit.signal, run, sends));
+    const handled = await aborted(limit.signal, handle(attempt, client, limit.signal, run, sends));
     return { outcome: 'completes', ...handled, sends };
   } catch (error) {
     const report = error instanceof ReportedFailure ? error.report : reportFailure(error);
@@ -66,15 +66,15 @@ export async function tryOnce(trial: Trial): Promise<Tried> {
         (reason: Error) => reason,
       );
     } else if (run.backend !== null) {
-      // A handler that hangs may have a statement under way, and live commands would wait for its locks until that ends.
-      await terminateBackend(ending, run.backend).catch(() => {});
+      // A statement of the hanging handler may still be running, and live commands would wait for its locks.
+      await terminateBackend(control, run.backend).catch(() => {});
     }
     client.release(broken);
   }
 }
 
 async function handle(
-  { command, entry, maxPayloadBytes, log }: Trial,
+  { command, entry, maxPayloadBytes, log }: DryRunAttempt,
   client: PoolClient,
   signal: AbortSignal,
   run: { backend: number | null },
@@ -97,10 +97,10 @@ async function handle(
   }
 }
 
-/** In case something got past {@link HandlerTransaction}. A transaction that has failed ends with the dry run. */
+/** Whether the handler ended the transaction despite {@link HandlerTransaction}. If the query fails, it has not ended. */
 async function hasEnded(client: PoolClient, messageId: string): Promise<boolean> {
   return isInDryRun(client, messageId).then(
-    (there) => !there,
+    (isInTransaction) => !isInTransaction,
     () => false,
   );
 }

@@ -1,22 +1,22 @@
 /**
- * How many entries are Completed, without counting them. Pure.
+ * Estimates the number of Completed entries from Postgres's statistics. Pure.
  *
  * @module
  */
 import type { EntryStatistics, StatusCount } from '../store/entry-counts.ts';
 
-/** With fewer entries, counting all of them takes no longer than a person notices. */
+/** Up to this many entries, counting all of them is fast enough that nobody notices. */
 const COUNTED_UP_TO = 200_000;
 
-/** Null where there are no statistics, or so few entries that they are counted as quickly. */
+/** Null when there are no statistics, or so few entries that counting them is fast. */
 export function estimateEntries(
   { total, types, shares }: EntryStatistics,
   unfinished: readonly StatusCount[],
 ): StatusCount[] | null {
   if (total === null || total <= COUNTED_UP_TO || types.length === 0) return null;
   const completed = types.map((commandType, index): StatusCount => {
-    const others = unfinished.filter((row) => row.commandType === commandType);
-    const count = total * shares[index]! - others.reduce((sum, row) => sum + row.count, 0);
+    const ofThisType = unfinished.filter((row) => row.commandType === commandType);
+    const count = total * shares[index]! - ofThisType.reduce((sum, row) => sum + row.count, 0);
     return {
       commandType,
       status: 'Completed',
@@ -30,7 +30,7 @@ export function estimateEntries(
   );
 }
 
-/** More would look as if it were known. */
+/** More digits would suggest that the number is exact. */
 const threeDigits = (count: number) => Number(count.toPrecision(3));
 
 const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b));

@@ -1,5 +1,5 @@
 /**
- * What operators do: look, replay, discard. The command line and any console call these; none has logic of its own.
+ * Operations on messages and campaigns: show, replay, discard. The CLI and every console call these functions.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * What operators' signals bring, checked: it comes from outside, and may be anything.
+ * Validates the arguments of operators' signals. Any Temporal client can send them, with any content.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Json } from '../core/json.ts';
 import type { ChangeNote } from '../store/campaigns.ts';
 import type { Replay, Resolution } from '../store/dead-letters.ts';
 
-/** Who acts when a signal does not say; the Web UI and the plain CLI need no argument. */
+/** The actor when a signal names none. Signals from the Web UI and from Temporal's CLI need no argument. */
 export const UNKNOWN_ACTOR = 'temporal-signal';
 
 const text = (limit: number) =>
@@ -17,17 +17,17 @@ const text = (limit: number) =>
     .max(limit, `is longer than ${limit} characters`)
     .refine(
       (value) => !value.includes('\u0000') && value.isWellFormed(),
-      'has characters that cannot be stored',
+      'contains characters that cannot be stored',
     )
     .nullish();
-const id = z.guid('must be a uuid').nullish();
+const id = z.guid('must be a UUID').nullish();
 const NOTE = { actor: text(200), reason: text(2_000) };
-const NO_OBJECT = 'must be an object';
+const NOT_AN_OBJECT = 'must be an object';
 
-const note = z.object(NOTE, NO_OBJECT).nullish();
-const discard = z.object({ ...NOTE, deadLetterId: id }, NO_OBJECT).nullish();
+const note = z.object(NOTE, NOT_AN_OBJECT).nullish();
+const discard = z.object({ ...NOTE, deadLetterId: id }, NOT_AN_OBJECT).nullish();
 const replay = z
-  .object({ ...NOTE, deadLetterId: id, campaign: id, payload: z.unknown().optional() }, NO_OBJECT)
+  .object({ ...NOTE, deadLetterId: id, campaign: id, payload: z.unknown().optional() }, NOT_AN_OBJECT)
   .nullish();
 
 export interface Problem {
@@ -35,24 +35,24 @@ export interface Problem {
 }
 
 export function parseReplay(messageId: string, input: unknown): Omit<Replay, 'changed'> | Problem {
-  const asked = check(replay, input);
-  if ('problem' in asked) return asked;
+  const request = check(replay, input);
+  if ('problem' in request) return request;
   return {
-    ...resolutionOf(messageId, asked.value),
-    payload: asked.value?.payload as Json | undefined,
-    campaign: asked.value?.campaign ?? null,
+    ...resolutionOf(messageId, request.value),
+    payload: request.value?.payload as Json | undefined,
+    campaign: request.value?.campaign ?? null,
   };
 }
 
 export function parseDiscard(messageId: string, input: unknown): Resolution | Problem {
-  const asked = check(discard, input);
-  return 'problem' in asked ? asked : resolutionOf(messageId, asked.value);
+  const request = check(discard, input);
+  return 'problem' in request ? request : resolutionOf(messageId, request.value);
 }
 
-/** Of a request to a campaign: who asks, and why. */
+/** Parses a request to a campaign: who makes it, and why. */
 export function parseNote(input: unknown): ChangeNote | Problem {
-  const asked = check(note, input);
-  return 'problem' in asked ? asked : noteOf(asked.value);
+  const request = check(note, input);
+  return 'problem' in request ? request : noteOf(request.value);
 }
 
 function resolutionOf(messageId: string, value: z.infer<typeof discard>): Resolution {
@@ -63,7 +63,7 @@ function noteOf(value: z.infer<typeof note>): ChangeNote {
   return { actor: value?.actor || UNKNOWN_ACTOR, reason: value?.reason || null };
 }
 
-/** The first thing that is wrong, with the name of its field. */
+/** Returns the value, or the first problem with the name of its field. */
 function check<T>(schema: z.ZodType<T>, input: unknown): { value: T } | Problem {
   const parsed = schema.safeParse(input);
   if (parsed.success) return { value: parsed.data };

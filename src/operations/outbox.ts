@@ -1,5 +1,5 @@
 /**
- * Events that the broker rejects: what they are, and what an operator does about them. Needs Postgres alone.
+ * Lists, releases and skips parked events, which the broker rejects. Only needs Postgres.
  *
  * @module
  */
@@ -18,15 +18,15 @@ const note = z.object({
   reason: z.string().max(2_000).nullable(),
 });
 
-/** Parked events, the ones that have waited longest first. */
+/** Lists parked events, longest parked first. */
 export function parkedEvents(pool: Pool, limit = 100): Promise<ParkedEvent[]> {
   return listParkedEvents(pool, limit);
 }
 
 /**
- * Tries a parked event again now.
+ * Releases a parked event: publishing it is retried now.
  *
- * @throws UnknownEventError when no such event is parked
+ * @throws UnknownEventError when the event is not parked
  */
 export async function releaseEvent(
   pool: Pool,
@@ -38,15 +38,16 @@ export async function releaseEvent(
   if (released.length === 0) throw new UnknownEventError(eventId, 'is not parked');
 }
 
-/** Tries all parked events again now; their ids. */
+/** Releases all parked events, and returns their ids. */
 export function releaseAllEvents(pool: Pool, operatorNote: OperatorNote = {}): Promise<string[]> {
   return releaseParkedEvents(pool, null, check(operatorNote));
 }
 
 /**
- * Gives up a parked event: it is never published, and the aggregate's next event is tried. The audit keeps who did it and why.
+ * Skips a parked event: it is never published, and the next event of its aggregate is tried. The audit records the actor and
+ * the reason.
  *
- * @throws UnknownEventError when no such event is parked; InvalidMessageError without a reason
+ * @throws UnknownEventError when the event is not parked; InvalidMessageError when there is no reason
  */
 export async function skipEvent(
   pool: Pool,
@@ -61,7 +62,7 @@ export async function skipEvent(
   if (!skipped.audited) {
     throw new UnknownEventError(
       eventId,
-      'belongs to a command that is no longer in inbox.entries, so that skipping it could not be audited; nothing was changed',
+      'belongs to a command that is no longer in inbox.entries, so skipping it cannot be audited; nothing was changed',
     );
   }
 }

@@ -1,26 +1,26 @@
 /**
- * What an operator changed in a payload.
+ * Finds what an operator changed in a payload.
  *
  * @module
  */
 import type { Json } from '../core/json.ts';
 import { limitBytes } from '../core/text.ts';
 
-/** `from` or `to` is missing where there was, or is, nothing. */
+/** `from` is missing if the value was added, `to` if it was removed. */
 export interface PayloadChange {
-  /** Such as `items[3].price`; empty for the payload as a whole. Of more than 300 bytes the beginning. */
+  /** Such as `items[3].price`; empty for the whole payload. Cut after 300 bytes. */
   path: string;
   from?: Json;
   to?: Json;
 }
 
-/** More than a person reads; the payloads themselves are in the dead letter and in the entry. */
+/** Nobody reads more. The complete payloads are in the dead letter and in the entry. */
 const MOST_CHANGES = 50;
 const MOST_BYTES = 1_024;
-/** Keys come from outside, and the places are kept in the audit. */
+/** Keys come from outside and can be long, and the paths are stored in the audit. */
 const MOST_PATH_BYTES = 300;
 
-/** Where the two differ, in the order of the old one, at most 50 places; values of more than 1 KB are left out. */
+/** Lists at most 50 differences, in the order of the old payload. Values above 1 KB are replaced by their size. */
 export function payloadDifference(before: Json, after: Json): PayloadChange[] {
   const changes: PayloadChange[] = [];
   compare('', before, after, changes);
@@ -52,7 +52,7 @@ function compare(
   }
 }
 
-/** Keys such as `__proto__` are ordinary. */
+/** Treats `__proto__` like any other key. */
 function own(object: Record<string, Json>, key: string): Json | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * What operators look at: entries, one message's whole story, counts.
+ * Read-only operations: lists of entries and dead letters, one message's history, statistics.
  *
  * @module
  */
@@ -30,7 +30,7 @@ import type { LiveWorker, UnknownType } from '../store/workers.ts';
 import { isUuid } from '../core/text.ts';
 import { estimateEntries } from './estimate.ts';
 import { tellStory } from './timeline.ts';
-import type { Happening } from './timeline.ts';
+import type { TimelineItem } from './timeline.ts';
 
 const DEFAULT_LIMIT = 100;
 
@@ -39,47 +39,47 @@ export interface EntryStory {
   failures: Failure[];
   deadLetters: DeadLetter[];
   audit: AuditLine[];
-  /** What it emitted and is still in the outbox. */
+  /** Events of this message that are still in the outbox. */
   events: EmittedEvent[];
-  /** All of this, in order. */
-  story: Happening[];
-  /** What caused it and what it caused. */
+  /** All of the above as a timeline, oldest first. */
+  story: TimelineItem[];
+  /** Its causes and effects. */
   related: RelatedMessage[];
-  /** Other messages with the same correlation_id. */
+  /** Number of other messages with the same correlation_id. */
   flow: number;
 }
 
 export interface InboxStats {
   entries: StatusCount[];
   openDeadLetters: FailureCount[];
-  /** Of the last 1, 15 and 60 minutes. */
+  /** For the last 1, 15 and 60 minutes. */
   rates: Rates[];
   oldest: Oldest;
   /** The workers seen in the last 30 s. */
   workers: LiveWorker[];
-  /** Open commands of types that none of them knows. */
+  /** Open commands whose type none of these workers handles. */
   unknownTypes: UnknownType[];
-  /** Aggregates of which the broker rejects an event. */
+  /** Aggregates with an event that the broker rejects. */
   parked: ParkedSummary;
 }
 
-/** Entries, newest first. */
+/** Lists entries, newest first. */
 export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
   return listEntries(pool, filter);
 }
 
 /**
- * All that is known of one message.
+ * Shows everything about one message.
  *
  * @throws UnknownMessageError, InvalidMessageError
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
-  const entry = await existing(pool, messageId);
+  const entry = await requireEntry(pool, messageId);
   const [failures, letters, audit, events, related, flow] = await Promise.all([
     listFailures(pool, messageId),
     listDeadLetters(pool, messageId),
     listAudit(pool, messageId),
-    emitted(pool, entry),
+    findEmittedEvents(pool, entry),
     findRelatedMessages(pool, messageId),
     countFlow(pool, messageId, entry.correlationId),
   ]);
@@ -87,36 +87,36 @@ export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   return { ...rows, story: tellStory(rows), related, flow };
 }
 
-/** Nearly all attempts take a moment; only for those that do not is more looked through. */
-async function emitted(pool: Pool, { messageId, processedAt }: Entry): Promise<EmittedEvent[]> {
+/** Finds the events of a message. Searches a short time range first, because nearly all attempts are short. */
+async function findEmittedEvents(pool: Pool, { messageId, processedAt }: Entry): Promise<EmittedEvent[]> {
   if (processedAt === null) return [];
-  const soon = await findEvents(pool, messageId, processedAt, 70_000);
-  return soon.length > 0 ? soon : findEvents(pool, messageId, processedAt, 3_700_000);
+  const recent = await findEvents(pool, messageId, processedAt, 70_000);
+  return recent.length > 0 ? recent : findEvents(pool, messageId, processedAt, 3_700_000);
 }
 
 export interface DeadLetterQuery extends DeadLetterFilter {
-  /** Default `open`: those that wait for a person. */
+  /** Default `open`: not yet replayed or discarded. */
   state?: ResolutionState;
-  /** At most so many. Default 100. */
+  /** Maximum number of results. Default 100. */
   limit?: number;
-  /** The next page: those before the dead letter with this id. */
+  /** For the next page: only dead letters before the one with this id. */
   before?: string;
 }
 
-/** Dead letters by their cause, the most frequent first. */
+/** Counts dead letters by cause, most frequent first. */
 export function failureGroups(pool: Pool, query: DeadLetterQuery = {}): Promise<FailureGroup[]> {
   return findFailureGroups(pool, query, query.state ?? 'open', query.limit ?? DEFAULT_LIMIT);
 }
 
-/** Dead letters, newest first. */
+/** Lists dead letters, newest first. */
 export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<DeadLetter[]> {
   const { state = 'open', limit = DEFAULT_LIMIT, before = null } = query;
   return findDeadLetters(pool, query, state, { before, limit });
 }
 
 /**
- * Every dead letter of a message, oldest first; or the one with this id, which events and alerts name. Where an id is both,
- * it is the message's.
+ * Lists every dead letter of a message, oldest first, or the one dead letter with this id, which events and alerts contain.
+ * If the id matches both, it is the message_id.
  *
  * @throws UnknownMessageError, InvalidMessageError
  */
@@ -129,7 +129,7 @@ export async function deadLettersOf(pool: Pool, id: string): Promise<DeadLetter[
 }
 
 export interface StatsOptions {
-  /** Counts every entry, however many there are. Default: of more than 200,000 the Completed ones are estimated. */
+  /** Counts every entry. By default, Completed ones are estimated when there are more than 200,000 entries. */
   exact?: boolean;
 }
 
@@ -152,11 +152,11 @@ async function countCheaply(pool: Pool): Promise<StatusCount[]> {
 }
 
 /**
- * The entry of a message.
+ * Finds the entry of a message.
  *
  * @throws UnknownMessageError, InvalidMessageError
  */
-export async function existing(pool: Pool, messageId: string): Promise<Entry> {
+export async function requireEntry(pool: Pool, messageId: string): Promise<Entry> {
   const entry = await findEntry(pool, checkMessageId(messageId));
   if (!entry) throw new UnknownMessageError(messageId);
   return entry;

@@ -1,5 +1,5 @@
 /**
- * What operators do to one dead letter: replay it, or give it up.
+ * Replays or discards one dead letter.
  *
  * @module
  */
@@ -12,32 +12,32 @@ import { NotADeadLetterError, RequestRefusedError } from '../core/errors.ts';
 import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY, WORKFLOW_TYPE } from '../core/protocol.ts';
 import type { DiscardRequest, ReplayRequest, StatusReport } from '../core/protocol.ts';
 import { inboxIdOf } from '../store/inbox-id.ts';
-import { askCommand } from '../temporal/signal-workflow.ts';
+import { signalCommand } from '../temporal/signal-workflow.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { findLastDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import { describeWorkflow } from '../temporal/workflow-description.ts';
-import { isOurs, takenBy } from '../temporal/workflow-owner.ts';
+import { isOurs, workflowIdTakenError } from '../temporal/workflow-owner.ts';
 import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
 import { withinLimit } from '../platform/deadline.ts';
-import { conditionOf } from '../temporal/workflow-condition.ts';
-import { existing } from './queries.ts';
+import { examineWorkflow } from '../temporal/workflow-condition.ts';
+import { requireEntry } from './queries.ts';
 
-/** `pending`: the signal is with Temporal, but no worker had taken it up when the wait ended. */
+/** `pending`: the signal was sent to Temporal, but no worker had processed it when the wait ended. */
 export type ActionAnswer = 'done' | 'pending';
 
 export interface Operator {
   pool: Pool;
   client: Client;
   taskQueue: string;
-  /** How long to wait for a worker to take the request up, in ms. Default 10 s. */
+  /** How long to wait for a worker to process the request, in ms. Default 10 s. */
   waitMs?: number;
 }
 
 /**
- * Gives a dead letter new attempts, whatever state its workflow is in: also one that was terminated or deleted.
+ * Replays a dead letter: it gets new attempts. Works in every state of its workflow, even if it was terminated or deleted.
  *
  * @throws UnknownMessageError, NotADeadLetterError; RequestRefusedError when the payload fails the command's schema;
- *   WorkflowIdTakenError when another workflow of the namespace has the message_id as its ID
+ *   WorkflowIdTakenError when another workflow in the namespace uses the message_id as its ID
  */
 export function replay(
   operator: Operator,
@@ -49,7 +49,7 @@ export function replay(
 }
 
 /**
- * Gives a dead letter up: its entry stays DeadLetter, resolved.
+ * Discards a dead letter. Its entry keeps the status DeadLetter and counts as resolved.
  *
  * @throws UnknownMessageError, NotADeadLetterError, WorkflowIdTakenError
  */
@@ -69,43 +69,43 @@ async function act(
 ): Promise<ActionAnswer> {
   const letter = await openDeadLetter(operator.pool, messageId);
   const owner = await ownerOf(operator);
-  await refuseTaken(owner, messageId);
-  const refusedBefore = (await refusals(operator.client, messageId)).count;
-  await askCommand(owner, messageId, signal, request);
-  return resolved(operator, letter, refusedBefore);
+  await refuseIfTaken(owner, messageId);
+  const refusedBefore = (await readRefusals(operator.client, messageId)).count;
+  await signalCommand(owner, messageId, signal, request);
+  return waitUntilResolved(operator, letter, refusedBefore);
 }
 
-/** The operator as the owner of the workflows of this inbox. */
+/** The owner of this inbox's workflows, as the operator's client sees it. */
 export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<WorkflowOwner> {
   return { client, taskQueue, inbox: await inboxIdOf(pool) };
 }
 
 /**
- * Before anything is changed or asked.
+ * Call this before any change or signal.
  *
  * @throws WorkflowIdTakenError when a foreign workflow with this ID is running
  */
-export async function refuseTaken(owner: WorkflowOwner, messageId: string): Promise<void> {
+export async function refuseIfTaken(owner: WorkflowOwner, messageId: string): Promise<void> {
   const { client } = owner;
-  const look = () => describeWorkflow(client, messageId);
-  const found = await withinLimit(`whose workflow ${messageId} is`, look, { client });
-  if (found?.isRunning && !isOurs(found, WORKFLOW_TYPE, owner)) throw takenBy(found);
+  const describe = () => describeWorkflow(client, messageId);
+  const found = await withinLimit(`the description of workflow ${messageId}`, describe, { client });
+  if (found?.isRunning && !isOurs(found, WORKFLOW_TYPE, owner)) throw workflowIdTakenError(found);
 }
 
-/** Why a request was not taken up when the wait for it ended, and what to do. Never rejects. */
+/** Explains why no worker has processed a request yet, and what to do. Never rejects. */
 export async function whyPending(operator: Operator, messageId: string): Promise<string> {
   try {
-    const { kind, finding, remedy } = await conditionOf(await ownerOf(operator), messageId);
-    if (kind === 'none') return 'its workflow has ended in the meantime: look at the message again';
-    if (kind === 'running') return 'workers poll its task queue, and one will take it up';
+    const { kind, finding, remedy } = await examineWorkflow(await ownerOf(operator), messageId);
+    if (kind === 'none') return 'its workflow has ended in the meantime: check the message with `inbox show`';
+    if (kind === 'running') return 'workers poll its task queue, and one of them will process it';
     return remedy === null ? finding : `${finding}: ${remedy}`;
   } catch (error) {
-    return `Temporal could not be asked why (${messageOf(error)})`;
+    return `the reason could not be read from Temporal (${messageOf(error)})`;
   }
 }
 
-/** Until Postgres says that the dead letter is resolved, or the workflow that the request was refused. */
-async function resolved(
+/** Waits until Postgres shows the dead letter as resolved, the workflow refuses the request, or time is up. */
+async function waitUntilResolved(
   operator: Operator,
   letter: DeadLetter,
   refusedBefore: number,
@@ -114,7 +114,7 @@ async function resolved(
   for (;;) {
     const [now, refused] = await Promise.all([
       listDeadLetters(operator.pool, letter.messageId),
-      refusals(operator.client, letter.messageId),
+      readRefusals(operator.client, letter.messageId),
     ]);
     if (now.find(({ id }) => id === letter.id)?.resolution) return 'done';
     if (refused.count > refusedBefore) throw new RequestRefusedError(letter.messageId, refused.problem);
@@ -123,8 +123,8 @@ async function resolved(
   }
 }
 
-/** A workflow that is gone, or has no worker to answer, has refused nothing yet. */
-async function refusals(client: Client, messageId: string): Promise<{ count: number; problem: string }> {
+/** Reads how many requests the workflow has refused. Zero if it no longer exists, or if no worker answers the query. */
+async function readRefusals(client: Client, messageId: string): Promise<{ count: number; problem: string }> {
   const handle = client.workflow.getHandle(messageId);
   const ask = client.withDeadline(Date.now() + 2_000, () => handle.query<StatusReport>(STATUS_QUERY));
   return ask.then(
@@ -135,10 +135,10 @@ async function refusals(client: Client, messageId: string): Promise<{ count: num
 
 /** @throws UnknownMessageError, NotADeadLetterError, InvalidMessageError */
 export async function openDeadLetter(pool: Pool, messageId: string): Promise<DeadLetter> {
-  const entry = await existing(pool, messageId);
+  const entry = await requireEntry(pool, messageId);
   if (entry.status !== 'DeadLetter') {
     const what =
-      entry.status === 'Failed' ? 'is Failed and will be tried again by itself' : `is ${entry.status}`;
+      entry.status === 'Failed' ? 'is Failed and will be retried automatically' : `is ${entry.status}`;
     throw new NotADeadLetterError(messageId, entry.status, `${what}, not a dead letter; nothing was changed`);
   }
   const letter = await findLastDeadLetter(pool, messageId);

@@ -1,5 +1,5 @@
 /**
- * Opens a discarded dead letter again.
+ * Restores a discarded dead letter.
  *
  * @module
  */
@@ -14,52 +14,57 @@ import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts'
 import type { EntryToStart } from '../store/dispatch.ts';
 import { withinLimit } from '../platform/deadline.ts';
 import { describeWorkflow } from '../temporal/workflow-description.ts';
-import { ownerOf, refuseTaken } from './replay-discard.ts';
+import { ownerOf, refuseIfTaken } from './replay-discard.ts';
 import type { ActionAnswer, Operator } from './replay-discard.ts';
-import { existing } from './queries.ts';
+import { requireEntry } from './queries.ts';
 
-/** Who acts when nobody says. */
+/** The actor when none is given. */
 const UNKNOWN_ACTOR = 'operations';
 
 /**
- * As if it had not been discarded: it waits for a person again, and its workflow, which had ended, waits with it. The audit
- * keeps who had discarded it and why.
+ * Opens a discarded dead letter again, so that it can be replayed or discarded. Its workflow, which had ended, is started
+ * again and waits. The audit keeps who discarded it and why.
  *
- * @throws UnknownMessageError, InvalidMessageError; NotADeadLetterError when it is not a discarded one, or its payload was pruned;
- *   WorkflowIdTakenError when another workflow of the namespace has the message_id as its ID; RequestRefusedError for an actor or a reason that cannot be stored; InboxError when it is open again, but no workflow waits with it
+ * @throws UnknownMessageError; InvalidMessageError; NotADeadLetterError when the message is not a discarded dead letter, or
+ *   its payload was pruned; WorkflowIdTakenError when another workflow in the namespace uses the message_id as its ID;
+ *   RequestRefusedError for an actor or a reason that cannot be stored; InboxError when the dead letter is open again, but
+ *   its workflow is not waiting
  */
 export async function restore(
   operator: Operator & Pick<Starter, 'searchAttributes'>,
   messageId: string,
   { actor = UNKNOWN_ACTOR, reason }: OperatorNote = {},
 ): Promise<ActionAnswer> {
-  const entry = await existing(operator.pool, messageId);
+  const entry = await requireEntry(operator.pool, messageId);
   const note = parseNote({ actor: actor || UNKNOWN_ACTOR, reason });
   if ('problem' in note) throw new RequestRefusedError(messageId, note.problem);
   const owner = await ownerOf(operator);
-  await refuseTaken(owner, messageId);
+  await refuseIfTaken(owner, messageId);
   const resolution = { messageId, ...note, deadLetterId: null };
-  if (!(await restoreDeadLetter(operator.pool, resolution))) throw await refusal(operator, messageId);
-  const waits = await untilItWaits({ ...operator, ...owner }, entry).catch((error: unknown) => {
-    throw openAgain(messageId, `could not be started (${messageOf(error)})`);
+  if (!(await restoreDeadLetter(operator.pool, resolution))) throw await explainRefusal(operator, messageId);
+  const isWaiting = await startWaitingWorkflow({ ...operator, ...owner }, entry).catch((error: unknown) => {
+    throw workflowNotWaiting(messageId, `could not be started (${messageOf(error)})`);
   });
-  if (!waits)
-    throw openAgain(messageId, 'that ends with the discard has not ended yet: no worker has taken it up');
+  if (!isWaiting)
+    throw workflowNotWaiting(
+      messageId,
+      'from before the discard has not ended yet: no worker has processed the discard',
+    );
   return 'done';
 }
 
-function openAgain(messageId: string, workflow: string): InboxError {
+function workflowNotWaiting(messageId: string, workflow: string): InboxError {
   return new InboxError(
     `message ${JSON.stringify(messageId)} is an open dead letter again, but its workflow ${workflow}; ` +
-      'a replay or a discard starts it',
+      'a replay or a discard starts a workflow again',
   );
 }
 
 /**
- * Starts its workflow. The one that was discarded may only be about to end, and then there is none: Postgres hears of a discard
- * before Temporal does. False when the wait is over.
+ * Starts the workflow, and returns once it waits for an operator. The discarded workflow may still be running for a moment,
+ * because Postgres records a discard before the workflow ends. Returns false if it is still running at the time limit.
  */
-async function untilItWaits(operator: Operator & Starter, entry: EntryToStart): Promise<boolean> {
+async function startWaitingWorkflow(operator: Operator & Starter, entry: EntryToStart): Promise<boolean> {
   const deadline = Date.now() + (operator.waitMs ?? 10_000);
   for (;;) {
     const start = () => startEntry({ ...operator, eager: false }, entry);
@@ -70,21 +75,24 @@ async function untilItWaits(operator: Operator & Starter, entry: EntryToStart): 
   }
 }
 
-/** Running, and with nothing under way that could end it: an activity and the task that hears of it follow without a gap. */
+/**
+ * Whether the workflow is running without a workflow task or an activity that could end it. There is no gap between the end
+ * of an activity and the workflow task for its result.
+ */
 async function isIdle({ client }: Operator, messageId: string): Promise<boolean> {
-  const look = () => describeWorkflow(client, messageId);
-  const found = await withinLimit(`what workflow ${messageId} does`, look, { client });
+  const describe = () => describeWorkflow(client, messageId);
+  const found = await withinLimit(`the description of workflow ${messageId}`, describe, { client });
   return found !== null && found.isRunning && found.taskAttempt === 0 && found.activities.length === 0;
 }
 
-async function refusal({ pool }: Operator, messageId: string): Promise<NotADeadLetterError> {
-  const { status } = await existing(pool, messageId);
+async function explainRefusal({ pool }: Operator, messageId: string): Promise<NotADeadLetterError> {
+  const { status } = await requireEntry(pool, messageId);
   const letter = await findLastDeadLetter(pool, messageId);
   const what =
     status !== 'DeadLetter'
       ? `is ${status}, not a discarded dead letter`
       : letter?.resolution === 'discarded'
-        ? 'was discarded, and its payload has been pruned since: it cannot run again. Send the command anew'
+        ? 'was discarded, and its payload has been pruned since, so it cannot run again; send the command with a new message_id'
         : 'is an open dead letter';
   return new NotADeadLetterError(messageId, status, `${what}; nothing was changed`);
 }

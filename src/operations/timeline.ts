@@ -1,5 +1,5 @@
 /**
- * What happened to a message, in order. Pure: from the rows to what a person reads.
+ * Builds the timeline of a message from its rows. Pure.
  *
  * @module
  */
@@ -10,13 +10,13 @@ import type { Failure } from '../store/failures.ts';
 import type { EmittedEvent } from '../store/causation.ts';
 import type { AuditLine } from '../store/reports.ts';
 
-export interface Happening {
+export interface TimelineItem {
   at: Date;
   what: 'received' | 'failed' | 'dead letter' | 'completed' | 'event' | (string & {});
   text: string;
 }
 
-export interface StoryRows {
+export interface TimelineRows {
   entry: Entry;
   failures: readonly Failure[];
   deadLetters: readonly DeadLetter[];
@@ -24,16 +24,16 @@ export interface StoryRows {
   events: readonly EmittedEvent[];
 }
 
-/** By time; where times are equal, what is a cause stands before its effect. */
-export function tellStory(rows: StoryRows): Happening[] {
+/** Sorted by time. At the same time, causes come before their effects. */
+export function tellStory(rows: TimelineRows): TimelineItem[] {
   const { entry, failures, deadLetters, audit, events } = rows;
-  const happenings: Happening[] = [
+  const items: TimelineItem[] = [
     { at: entry.receivedAt, what: 'received', text: receivedText(entry) },
     ...failures.map((failure) => ({ at: failure.failedAt, what: 'failed', text: failureText(failure) })),
     ...deadLetters.map((letter) => ({
       at: letter.deadAt,
       what: 'dead letter',
-      text: `${letter.reason === 'exhausted' ? `all ${letter.retryCount} attempts failed` : 'trying again cannot help'}; group ${letter.failureGroup}`,
+      text: `${letter.reason === 'exhausted' ? `all ${letter.retryCount} attempts failed` : 'retrying cannot help'}; group ${letter.failureGroup}`,
     })),
     ...audit.map((line) => ({ at: line.at, what: line.action, text: auditText(line, rows) })),
     ...(entry.processedAt === null
@@ -41,8 +41,8 @@ export function tellStory(rows: StoryRows): Happening[] {
       : [{ at: entry.processedAt, what: 'completed', text: `in attempt ${entry.attempt}` }]),
     ...events.map((event) => ({ at: event.createdAt, what: 'event', text: eventText(event) })),
   ];
-  // The sort is stable: rows of one time stay in the order of above.
-  return happenings.toSorted((a, b) => a.at.getTime() - b.at.getTime());
+  // The sort is stable: rows with the same time keep the order above.
+  return items.toSorted((a, b) => a.at.getTime() - b.at.getTime());
 }
 
 function receivedText({ commandType, causationId, correlationId }: Entry): string {
@@ -53,21 +53,21 @@ function receivedText({ commandType, causationId, correlationId }: Entry): strin
 function failureText({ attempt, error, nextRetryAt, retryable, worker, buildId }: Failure): string {
   const next =
     nextRetryAt !== null
-      ? `again at ${nextRetryAt.toISOString()}`
+      ? `next attempt at ${nextRetryAt.toISOString()}`
       : retryable
-        ? 'the last attempt'
-        : 'not to be tried again';
+        ? 'no attempts left'
+        : 'not retryable';
   const where = worker === null ? '' : ` on ${worker}${buildId === null ? '' : ` (${buildId})`}`;
   return `attempt ${attempt}${where}: ${error}; ${next}`;
 }
 
-function auditText({ actor, reason, details }: AuditLine, { deadLetters, entry }: StoryRows): string {
+function auditText({ actor, reason, details }: AuditLine, { deadLetters, entry }: TimelineRows): string {
   const done = `by ${actor}${reason === null ? '' : `: ${reason}`}`;
   const changed = details['changed'];
   if (!Array.isArray(changed)) return done;
   const letter = deadLetters.find(({ id }) => id === details['deadLetterId']);
   const next = deadLetters.find(({ generation }) => generation === (letter?.generation ?? 0) + 1) ?? entry;
-  // Where retention has taken one of the two payloads, only the places are left.
+  // If retention has deleted one of the two payloads, only the paths are known.
   if (!letter || letter.prunedAt !== null || next.prunedAt !== null) {
     return `${done}; payload changed: ${changed.map((path) => String(path) || 'payload').join(', ')}`;
   }

@@ -1,6 +1,6 @@
 /**
- * Delivers batches to the publisher, and finds out what a failure means: an event that the broker rejects, or a broker that
- * takes nothing.
+ * Delivers batches to the publisher and decides what a failure means: the broker rejects one event, or the broker is down
+ * and accepts nothing.
  *
  * @module
  */
@@ -8,40 +8,40 @@ import { createHash } from 'node:crypto';
 import { PublishError } from '../core/errors.ts';
 import type { PublishedEvent } from '../core/published-event.ts';
 
-/** An event that was not published, and why. */
-export interface Failed {
+/** An event that was not published, with the reason. */
+export interface FailedEvent {
   event: PublishedEvent;
   error: unknown;
 }
 
-/** What one call of the publisher did. */
+/** The result of one call to the publisher. */
 export type CallResult = { ok: true } | { ok: false; error: unknown; timedOut: boolean };
 
-/** Never throws for what the publisher throws. */
+/** Calls the publisher. Returns the publisher's errors in the result instead of throwing them. */
 export type Call = (events: readonly PublishedEvent[]) => Promise<CallResult>;
 
 export interface Outcome {
   published: PublishedEvent[];
-  /** The first rejected event of each aggregate. Later events of these aggregates were not published. */
-  rejected: Failed[];
-  /** The broker seems to be away: back off, and try what is left again. */
-  failure: Failed | null;
+  /** The first rejected event of each aggregate. Later events of the same aggregates were not published. */
+  rejected: FailedEvent[];
+  /** Set when the broker seems to be down: back off, then retry the remaining events. */
+  failure: FailedEvent | null;
 }
 
-/** What a publisher said about the events that it was given. */
+/** What the publisher reported about the events of one call. */
 export interface Verdicts {
   published: PublishedEvent[];
-  rejected: Failed[];
+  rejected: FailedEvent[];
 }
 
-/** Aggregates that are parked without proof that the broker is there, at most. */
-const MOST_UNPROVEN = 3;
-/** Failed runs before that is done. */
+/** The most aggregates that may be parked without proof that the broker is up. */
+const MAX_UNPROVEN = 3;
+/** The number of failed runs before any aggregate is parked without that proof. */
 const RUNS_BEFORE_PARKING = 2;
 
 const keys = new WeakMap<PublishedEvent, string>();
 
-/** Identifies an event's aggregate, however long its id is: a hash, base64. */
+/** Identifies an event's aggregate by a base64 hash, so that the key is short even if the aggregate's id is long. */
 export function aggregateKey(event: PublishedEvent): string {
   let key = keys.get(event);
   if (key === undefined) {
@@ -53,16 +53,17 @@ export function aggregateKey(event: PublishedEvent): string {
 }
 
 /**
- * Events fail alone only when the batch they are in fails and nobody says which of it. A single event that fails is rejected
- * if another one gets through; before that, the broker may be away. So each run without any success tries twice as many
- * aggregates as the one before, and then all of them fail together.
+ * Sends batches. When a batch fails and the publisher doesn't say which event caused it, sends events one at a time. A
+ * single event that fails counts as rejected only if another event gets through; until then, the broker may be down. Each
+ * run without a success probes twice as many aggregates as the run before, then reports the broker as down.
  */
 export class Delivery {
   readonly #call: Call;
-  /** Runs in a row without a success. */
+  /** Consecutive runs without a success. */
   #failures = 0;
+  /** Aggregates parked without proof that the broker is up. */
   #unproven = 0;
-  #away = false;
+  #brokerDown = false;
 
   constructor(call: Call) {
     this.#call = call;
@@ -72,29 +73,29 @@ export class Delivery {
     return this.#failures;
   }
 
-  /** The last run found a broker that takes nothing. */
-  get away(): boolean {
-    return this.#away;
+  /** True if the last run concluded that the broker accepts nothing. */
+  get brokerDown(): boolean {
+    return this.#brokerDown;
   }
 
-  /** An event got through elsewhere. */
-  succeeded(): void {
+  /** Resets the failure count. Also called when a parked event gets through outside a batch. */
+  noteSuccess(): void {
     this.#failures = 0;
     this.#unproven = 0;
   }
 
-  /** How many aggregates the next run tries alone before it calls the broker away. */
-  get probes(): number {
+  /** How many aggregates the next run tries one at a time before it concludes that the broker is down. */
+  get probeLimit(): number {
     return 2 ** (this.#failures + 1);
   }
 
   async deliver(events: readonly PublishedEvent[], stopping: () => boolean): Promise<Outcome> {
     const outcome: Outcome = { published: [], rejected: [], failure: null };
-    const suspects: Failed[] = [];
-    const { probes } = this;
+    const suspects: FailedEvent[] = [];
+    const { probeLimit } = this;
     let queue = [...events];
     let size = this.#failures > 0 ? 1 : queue.length;
-    let grows = true;
+    let mayGrow = true;
     let answered = false;
     while (queue.length > 0 && outcome.failure === null && !stopping()) {
       const group = queue.slice(0, size);
@@ -103,8 +104,8 @@ export class Delivery {
         outcome.published.push(...group);
         queue = queue.slice(group.length);
         answered = true;
-        // After a timeout each further one costs as much: single events until the end of the batch.
-        size = grows ? size * 2 : 1;
+        // Each further timeout would cost just as much time, so after one, send single events until the end of the batch.
+        size = mayGrow ? size * 2 : 1;
         continue;
       }
       const verdicts = verdictsOf(result.error, group);
@@ -112,44 +113,47 @@ export class Delivery {
         answered = true;
         outcome.published.push(...verdicts.published);
         outcome.rejected.push(...verdicts.rejected);
-        queue = without(queue, verdicts);
+        queue = removeResolved(queue, verdicts);
       }
       if (isUnavailable(result.error)) outcome.failure = { event: group[0]!, error: result.error };
       else if (verdicts) continue;
       else if (group.length > 1) {
         size = 1;
-        grows &&= !result.timedOut;
+        mayGrow &&= !result.timedOut;
       } else {
         suspects.push({ event: group[0]!, error: result.error });
-        queue = without(queue, { published: [], rejected: suspects });
-        if (!answered && suspects.length >= probes) outcome.failure = suspects[0]!;
+        queue = removeResolved(queue, { published: [], rejected: suspects });
+        if (!answered && suspects.length >= probeLimit) outcome.failure = suspects[0]!;
       }
     }
     if (!stopping()) this.#conclude(outcome, suspects, answered);
     return outcome;
   }
 
-  #conclude(outcome: Outcome, suspects: Failed[], answered: boolean): void {
+  #conclude(outcome: Outcome, suspects: FailedEvent[], answered: boolean): void {
     if (answered) {
       outcome.rejected.push(...suspects);
-      this.succeeded();
+      this.noteSuccess();
     } else if (outcome.failure === null && this.#mayPark(suspects.length)) {
       outcome.rejected.push(...suspects);
       this.#unproven += suspects.length;
     } else {
       outcome.failure ??= suspects[0]!;
     }
-    this.#away = outcome.failure !== null;
-    if (this.#away) this.#failures += 1;
+    this.#brokerDown = outcome.failure !== null;
+    if (this.#brokerDown) this.#failures += 1;
   }
 
-  /** So few that a broker which is away cannot park much, and an event alone in the outbox does not delay those to come. */
+  /**
+   * Allows parking a few aggregates without proof that the broker is up, so that a rejected event that is alone in the
+   * outbox doesn't delay later events. The limit keeps a broker outage from parking many aggregates.
+   */
   #mayPark(count: number): boolean {
-    return this.#failures >= RUNS_BEFORE_PARKING && this.#unproven + count <= MOST_UNPROVEN;
+    return this.#failures >= RUNS_BEFORE_PARKING && this.#unproven + count <= MAX_UNPROVEN;
   }
 }
 
-/** What the error says about these events; null when it says nothing. */
+/** What the error says about these events; null if it says nothing about them. */
 export function verdictsOf(error: unknown, events: readonly PublishedEvent[]): Verdicts | null {
   if (!(error instanceof PublishError)) return null;
   const problems = new Map(error.rejected.map(({ id, problem }) => [id, problem]));
@@ -160,7 +164,7 @@ export function verdictsOf(error: unknown, events: readonly PublishedEvent[]): V
   for (const event of events) {
     const key = aggregateKey(event);
     const problem = problems.get(event.id);
-    // What a publisher sent in spite of an earlier event's rejection comes again, in order.
+    // If the publisher sent later events of an aggregate despite the rejection, they are sent again, in order.
     if (stopped.has(key)) continue;
     if (problem !== undefined) {
       verdicts.rejected.push({ event, error: new PublishError(problem, { cause: error.cause }) });
@@ -177,14 +181,19 @@ export function isUnavailable(error: unknown): boolean {
   return error instanceof PublishError && error.unavailable;
 }
 
-/** The events that are neither published nor of an aggregate whose event was rejected. */
-function without(events: readonly PublishedEvent[], { published, rejected }: Verdicts): PublishedEvent[] {
+/** Leaves out published events and all events of aggregates that have a rejected event. */
+function removeResolved(
+  events: readonly PublishedEvent[],
+  { published, rejected }: Verdicts,
+): PublishedEvent[] {
   const done = new Set(published.map(({ id }) => id));
   const stopped = new Set(rejected.map(({ event }) => aggregateKey(event)));
   return events.filter((event) => !done.has(event.id) && !stopped.has(aggregateKey(event)));
 }
 
-/** May be logged and stored: only a `PublishError` is known to contain nothing of what an event carries. */
+/**
+ * A text that is safe to log and store: among error messages, only those of `PublishError` are known to hold no event data.
+ */
 export function problemOf(error: unknown): string {
   if (error instanceof PublishError) return error.message;
   return error instanceof Error ? error.name : typeof error;

@@ -1,5 +1,5 @@
 /**
- * The relay's lease: taken before it publishes, renewed while it does, given back when it stops.
+ * The relay's lease. The relay takes it before publishing, renews it while publishing and releases it when it stops.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { releaseLease, renewLease, takeLease } from '../store/outbox-lease.ts';
 
-/** Another relay publishes, or may do so by now. */
+/** Another relay is publishing, or may be by now. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 
@@ -19,21 +19,24 @@ export class LeaseLostError extends Error {
 }
 
 const RETRY_MS = 250;
-const SUSPENDED_MS = 10;
-/** A Postgres that does not answer must not delay a shutdown. */
-const RELEASE_LIMIT_MS = 2_000;
+const SUSPENDED_POLL_MS = 10;
+/** Keeps an unresponsive Postgres from delaying the shutdown. */
+const RELEASE_TIMEOUT_MS = 2_000;
 
 export class OutboxLease {
   readonly holder = randomUUID();
-  /** No event is left up to here. It is stored with each renewal, for the relay that comes next. */
+  /** Every event up to this position is published or parked. Each renewal stores it for the next relay. */
   position = -1;
   readonly #pool: Pool;
   readonly #leaseMs: number;
   #lost = new AbortController();
-  /** By the monotonic clock. The database counts from when it got the statement, so the lease there ends later. */
-  #endsAt = 0;
-  #deadline: NodeJS.Timeout | undefined;
-  #renewal: NodeJS.Timeout | undefined;
+  /**
+   * On the monotonic clock, counted from when the statement was sent. The database counts from when it received the
+   * statement, so the lease ends later there.
+   */
+  #expiresAt = 0;
+  #expiryTimer: NodeJS.Timeout | undefined;
+  #renewalTimer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #suspended = false;
 
@@ -42,12 +45,12 @@ export class OutboxLease {
     this.#leaseMs = leaseMs;
   }
 
-  /** Aborted with a {@link LeaseLostError}, at the latest when the lease ends. */
+  /** Aborted with a {@link LeaseLostError} when the lease is lost, and no later than when the lease expires. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
-  /** False when another relay has it. */
+  /** @returns false if another relay holds the lease */
   async take(): Promise<boolean> {
     const sentAt = performance.now();
     const position = await takeLease(this.#pool, this.#claim());
@@ -59,26 +62,27 @@ export class OutboxLease {
   }
 
   /**
-   * For what must not happen without the lease. A process that was frozen finds out here, before its timers run.
+   * Call before anything that requires the lease. A process that was frozen detects the expired lease here, before its
+   * timers run.
    *
    * @throws LeaseLostError
    */
   check(): void {
-    if (performance.now() >= this.#endsAt) this.#lose();
+    if (performance.now() >= this.#expiresAt) this.#lose();
     this.#lost.signal.throwIfAborted();
   }
 
   /**
-   * For the answer of a statement that checks the lease.
+   * Call with the result of a statement that checks the lease.
    *
    * @throws LeaseLostError
    */
-  expect(held: boolean): void {
+  assertHeld(held: boolean): void {
     if (!held) this.#lose();
     this.check();
   }
 
-  /** Runs work that lowers {@link position} in the database; a renewal in between would set it back. */
+  /** Runs work that lowers {@link position} in the database. A renewal at the same time would overwrite the lower value. */
   async withoutRenewal<T>(work: () => Promise<T>): Promise<T> {
     await this.#renewing;
     this.#suspended = true;
@@ -89,16 +93,16 @@ export class OutboxLease {
     }
   }
 
-  /** Never throws: a lease that cannot be given back ends by itself. */
+  /** Never throws: a lease that cannot be released expires on its own. */
   async release(): Promise<void> {
-    clearTimeout(this.#renewal);
-    clearTimeout(this.#deadline);
-    this.#endsAt = 0;
+    clearTimeout(this.#renewalTimer);
+    clearTimeout(this.#expiryTimer);
+    this.#expiresAt = 0;
     await this.#renewing;
-    clearTimeout(this.#renewal);
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#renewalTimer);
+    clearTimeout(this.#expiryTimer);
     const released = releaseLease(this.#pool, this.holder, this.position).catch(() => {});
-    await Promise.race([released, sleep(RELEASE_LIMIT_MS, undefined, { ref: false })]);
+    await Promise.race([released, sleep(RELEASE_TIMEOUT_MS, undefined, { ref: false })]);
   }
 
   #claim() {
@@ -106,16 +110,16 @@ export class OutboxLease {
   }
 
   #extend(sentAt: number): void {
-    this.#endsAt = sentAt + this.#leaseMs;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => this.#lose(), Math.max(0, this.#endsAt - performance.now()));
+    this.#expiresAt = sentAt + this.#leaseMs;
+    clearTimeout(this.#expiryTimer);
+    this.#expiryTimer = setTimeout(() => this.#lose(), Math.max(0, this.#expiresAt - performance.now()));
     this.#renewIn(this.#leaseMs / 3);
   }
 
   #renewIn(ms: number): void {
-    clearTimeout(this.#renewal);
-    this.#renewal = setTimeout(() => {
-      if (this.#suspended) this.#renewIn(SUSPENDED_MS);
+    clearTimeout(this.#renewalTimer);
+    this.#renewalTimer = setTimeout(() => {
+      if (this.#suspended) this.#renewIn(SUSPENDED_POLL_MS);
       else this.#renewing = this.#renew();
     }, ms);
   }
@@ -124,18 +128,18 @@ export class OutboxLease {
     const sentAt = performance.now();
     try {
       const held = await renewLease(this.#pool, this.#claim(), this.position);
-      if (this.#endsAt === 0 || this.#lost.signal.aborted) return;
+      if (this.#expiresAt === 0 || this.#lost.signal.aborted) return;
       if (held) this.#extend(sentAt);
       else this.#lose();
     } catch {
-      // Postgres may be back before the lease ends.
-      if (this.#endsAt !== 0 && !this.#lost.signal.aborted) this.#renewIn(RETRY_MS);
+      // Postgres may be back before the lease expires.
+      if (this.#expiresAt !== 0 && !this.#lost.signal.aborted) this.#renewIn(RETRY_MS);
     }
   }
 
   #lose(): void {
-    clearTimeout(this.#renewal);
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#renewalTimer);
+    clearTimeout(this.#expiryTimer);
     this.#lost.abort(new LeaseLostError());
   }
 }

@@ -1,27 +1,27 @@
 /**
- * Aggregates of which the broker rejected an event: their events wait in lanes of their own, and the first of each lane is
- * tried again, beside the others.
+ * Parked aggregates: the broker rejected one of their events. The events of each parked aggregate wait in their own lane.
+ * The first event of each lane is retried while the relay publishes events of other aggregates.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import { aggregateKey, isUnavailable, problemOf, verdictsOf } from './delivery.ts';
-import type { Call, Failed } from './delivery.ts';
+import type { Call, FailedEvent } from './delivery.ts';
 import type { OutboxLease } from './lease.ts';
 import type { PublishedEvent } from '../core/published-event.ts';
 import { backoffDelayMs } from '../core/retry-policy.ts';
 import { findParkedEvents, markPublished } from '../store/outbox.ts';
 import type { BatchLimits } from '../store/outbox.ts';
 import {
-  adoptOrphans,
+  unparkOrphans,
   findDueParked,
-  holdBehind,
+  moveToLanes,
   listParked,
-  mergeLane,
+  unparkAggregate,
   noteParkedFailure,
   parkAggregate,
-  reviveParked,
+  makeParkedDue,
 } from '../store/outbox-parked.ts';
 import type { ParkedAggregate } from '../store/outbox-parked.ts';
 
@@ -30,54 +30,62 @@ export interface ParkingOptions {
   lease: OutboxLease;
   call: Call;
   limits: BatchLimits;
-  /** The longest wait between two tries of a rejected event; the first is 1 s, each further one twice the last. */
+  /**
+   * The longest delay between two attempts to publish a rejected event. The first delay is 1 s; each one doubles the last.
+   */
   maximumBackoffMs: number;
   log: CommandLog;
-  /** No further event is to be tried. */
+  /** True when no further event should be tried. */
   stopping: () => boolean;
-  /** Waits, and ends early when it is time to stop. */
+  /** Waits; ends early when the relay stops. */
   pause: (ms: number) => Promise<void>;
-  /** A parked event got through. */
+  /** Called when a parked event was published. */
   onSuccess: () => Promise<void>;
-  /** A try has ended: there may be something to merge, and room for another one. */
-  onEnd: () => void;
-  /** For what Postgres throws, and a lost lease. */
+  /** Called when a retry ends: its lane may be ready to merge, and another retry can start. */
+  onRetryEnd: () => void;
+  /** Called with errors of Postgres, and when the lease is lost. */
   onError: (error: unknown) => void;
 }
 
-/** Calls of the publisher for parked events at the same time, so that one that hangs does not delay the tries of all others. */
-const MOST_TRIES_AT_ONCE = 4;
-/** After a try that failed, so that a thousand parked aggregates leave time for the others: at most 40 such tries a second. */
-const FAILED_TRY_PAUSE_MS = 100;
-const HOLD_AT_ONCE = 500;
+/** Concurrent calls to the publisher for parked events, so that one call that hangs doesn't delay all other retries. */
+const MAX_CONCURRENT_RETRIES = 4;
+/**
+ * The pause after a failed retry. It limits failed retries to 40 per second, so that a thousand parked aggregates leave time
+ * for the rest.
+ */
+const FAILED_RETRY_PAUSE_MS = 100;
+const HOLD_BATCH_SIZE = 500;
 
 export class Parking {
   readonly #options: ParkingOptions;
-  /** Ids of lanes, by the keys of their aggregates. */
+  /** Lane ids by aggregate key. */
   readonly #lanes = new Map<string, string>();
-  /** Lanes that are being tried, or wait to be merged. */
+  /** Lanes that are being retried or wait to be merged. */
   readonly #busy = new Set<string>();
-  /** Lanes that were published to their end, with the keys of their aggregates. */
+  /** Aggregate keys by lane id, for lanes whose events are all published. */
   readonly #recovered = new Map<string, string>();
-  readonly #tries = new Set<Promise<void>>();
+  readonly #retries = new Set<Promise<void>>();
 
   constructor(options: ParkingOptions) {
     this.#options = options;
   }
 
-  /** Reads what is parked. To be called once, with the lease, before anything is published. */
+  /** Reads the parked aggregates. Call it once, with the lease, before publishing anything. */
   async load(): Promise<void> {
     const { pool, lease } = this.#options;
     const { held, positions } = await lease.withoutRenewal(async () => {
-      const adopted = await adoptOrphans(pool, lease.holder);
+      const adopted = await unparkOrphans(pool, lease.holder);
       for (const position of adopted.positions) lease.position = Math.min(lease.position, position - 1);
       return adopted;
     });
-    lease.expect(held);
+    lease.assertHeld(held);
     if (positions.length > 0) {
-      this.#options.log.warn('outbox relay found parked events of no parked aggregate, publishes them', {
-        events: positions.length,
-      });
+      this.#options.log.warn(
+        'outbox relay found parked events whose aggregate is not parked; publishing them',
+        {
+          events: positions.length,
+        },
+      );
     }
     for (const { id, key } of await listParked(pool)) this.#lanes.set(key, id);
   }
@@ -86,19 +94,23 @@ export class Parking {
     return this.#lanes.size > 0 && this.#lanes.has(aggregateKey(event));
   }
 
-  /** Lets events of parked aggregates wait in their lanes. */
+  /** Moves events of parked aggregates to their lanes, where they wait. */
   async hold(events: readonly PublishedEvent[]): Promise<void> {
     const { pool, lease } = this.#options;
-    for (let from = 0; from < events.length; from += HOLD_AT_ONCE) {
-      const some = events.slice(from, from + HOLD_AT_ONCE);
+    for (let from = 0; from < events.length; from += HOLD_BATCH_SIZE) {
+      const some = events.slice(from, from + HOLD_BATCH_SIZE);
       const ids = some.map(({ id }) => id);
       const lanes = some.map((event) => this.#lanes.get(aggregateKey(event))!);
-      lease.expect(await holdBehind(pool, lease.holder, ids, lanes));
+      lease.assertHeld(await moveToLanes(pool, lease.holder, ids, lanes));
     }
   }
 
-  /** Parks the aggregate of a rejected event, with the events that were read behind it. */
-  async park({ event, error }: Failed, batch: readonly PublishedEvent[]): Promise<PublishedEvent[]> {
+  /**
+   * Parks the aggregate of a rejected event.
+   *
+   * @returns the events of the batch that were parked: the rejected one and the later ones of its aggregate
+   */
+  async park({ event, error }: FailedEvent, batch: readonly PublishedEvent[]): Promise<PublishedEvent[]> {
     const { pool, lease, log } = this.#options;
     const key = aggregateKey(event);
     const own = batch.filter((each) => aggregateKey(each) === key && each.position >= event.position);
@@ -107,9 +119,9 @@ export class Parking {
     const rejection = { key, eventId: event.id, error: problem, attempts: 1, delayMs };
     const ids = own.map(({ id }) => id);
     const lane = await parkAggregate(pool, lease.holder, rejection, ids);
-    lease.expect(lane !== null);
+    lease.assertHeld(lane !== null);
     this.#lanes.set(key, lane!);
-    log.warn('outbox relay parked an aggregate: the broker rejects its next event', {
+    log.warn('outbox relay parked an aggregate: the broker rejected its next event', {
       eventId: event.id,
       type: event.type,
       delayMs,
@@ -119,55 +131,56 @@ export class Parking {
   }
 
   /**
-   * Gives what is left of lanes that were published back to the others.
+   * Merges lanes whose parked events were published: their few remaining events are published with all others again.
    *
-   * @param reopen - gets the positions of those events, lowers the position of the lease, and says whether there is room for more
+   * @param reopen - receives the positions of those events, lowers the position of the lease and returns whether there is
+   *   room for more
    */
   async mergeRecovered(reopen: (positions: number[]) => boolean): Promise<void> {
     const { pool, lease } = this.#options;
     for (const [id, key] of this.#recovered) {
       const { merged, hasRoom } = await lease.withoutRenewal(async () => {
-        const answer = await mergeLane(pool, lease.holder, id);
+        const answer = await unparkAggregate(pool, lease.holder, id);
         return { merged: answer, hasRoom: reopen(answer.positions) };
       });
-      lease.expect(merged.held);
+      lease.assertHeld(merged.held);
       this.#recovered.delete(id);
       this.#busy.delete(id);
-      // Otherwise more came meanwhile, and the next try goes on with them.
+      // Otherwise more events arrived in the meantime, and the next retry publishes them.
       if (merged.merged) this.#lanes.delete(key);
       if (!hasRoom) return;
     }
   }
 
-  /** The broker is back: what failed in that time is due at once. */
+  /** The broker is back: makes every lane that failed within this time due immediately. */
   async revive(failedWithinMs: number): Promise<void> {
     const { pool, lease } = this.#options;
-    lease.expect(await reviveParked(pool, lease.holder, failedWithinMs));
+    lease.assertHeld(await makeParkedDue(pool, lease.holder, failedWithinMs));
   }
 
-  /** Starts to try again what is due. The tries go on after this. */
+  /** Starts retrying lanes that are due. Returns before the retries end. */
   async startDue(): Promise<void> {
-    const { pool, onEnd, onError } = this.#options;
-    const free = MOST_TRIES_AT_ONCE - this.#tries.size;
-    if (free <= 0 || this.#lanes.size === 0) return;
-    for (const lane of await findDueParked(pool, free, [...this.#busy])) {
+    const { pool, onRetryEnd, onError } = this.#options;
+    const capacity = MAX_CONCURRENT_RETRIES - this.#retries.size;
+    if (capacity <= 0 || this.#lanes.size === 0) return;
+    for (const lane of await findDueParked(pool, capacity, [...this.#busy])) {
       this.#busy.add(lane.id);
       const started: Promise<void> = this.#publishLane(lane)
         .catch(onError)
         .finally(() => {
-          this.#tries.delete(started);
-          onEnd();
+          this.#retries.delete(started);
+          onRetryEnd();
         });
-      this.#tries.add(started);
+      this.#retries.add(started);
     }
   }
 
-  /** Waits for the tries that are under way. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#tries);
+  /** Waits for the running retries. */
+  async retriesEnded(): Promise<void> {
+    await Promise.all(this.#retries);
   }
 
-  /** One event, then twice as many each time, until the lane is empty or an event fails. */
+  /** Publishes one event, then twice as many each time, until the lane is empty or an event fails. */
   async #publishLane(lane: ParkedAggregate): Promise<void> {
     const { pool, lease, call, limits, log, stopping, onSuccess } = this.#options;
     let above = -1;
@@ -185,7 +198,7 @@ export class Parking {
         : (verdictsOf(result.error, events) ?? { published: [], rejected: [] });
       const { published } = verdicts;
       if (published.length > 0) {
-        lease.expect(
+        lease.assertHeld(
           await markPublished(
             pool,
             lease.holder,
@@ -193,7 +206,7 @@ export class Parking {
           ),
         );
         if (above === -1) {
-          log.info('outbox relay publishes a parked event', { eventId: published[0]!.id });
+          log.info('outbox relay published a parked event', { eventId: published[0]!.id });
           await onSuccess();
         }
         above = published.at(-1)!.position;
@@ -212,18 +225,22 @@ export class Parking {
       }
     }
     this.#busy.delete(lane.id);
-    await this.#options.pause(FAILED_TRY_PAUSE_MS);
+    await this.#options.pause(FAILED_RETRY_PAUSE_MS);
   }
 
-  async #noteFailure(lane: ParkedAggregate, { event, error }: Failed, unavailable: boolean): Promise<void> {
+  async #noteFailure(
+    lane: ParkedAggregate,
+    { event, error }: FailedEvent,
+    unavailable: boolean,
+  ): Promise<void> {
     const { pool, lease, log } = this.#options;
     const before = lane.eventId === event.id ? lane.attempts : 0;
-    // A broker that is away says nothing about the event.
+    // While the broker is down, a failure says nothing about the event.
     const attempts = unavailable ? Math.max(before, 1) : before + 1;
     const delayMs = this.#delay(attempts);
     const failure = { eventId: event.id, error: problemOf(error), attempts, delayMs };
-    lease.expect(await noteParkedFailure(pool, lease.holder, lane.id, failure));
-    log.debug('outbox relay tried a parked event again, and the broker rejects it', failure);
+    lease.assertHeld(await noteParkedFailure(pool, lease.holder, lane.id, failure));
+    log.debug('outbox relay retried a parked event, and it failed again', failure);
   }
 
   #delay(attempts: number): number {

@@ -1,5 +1,5 @@
 /**
- * One call of the publisher, with a time limit.
+ * One call to the publisher, with a time limit.
  *
  * @module
  */
@@ -8,9 +8,10 @@ import { PublishError } from '../core/errors.ts';
 import type { Publish } from '../core/published-event.ts';
 
 /**
- * Calls that end when the time is over, or when a signal is aborted; a publisher that ignores its signal is left behind.
+ * Wraps a publisher so that each call ends when its time is over or a signal is aborted. A call whose publisher ignores the
+ * signal ends too; the publisher's promise is abandoned.
  *
- * @param signals - they live as long as the relay
+ * @param signals - signals that live as long as the relay
  */
 export function limitedCall(
   publish: Publish,
@@ -24,7 +25,7 @@ export function limitedCall(
       timedOut = true;
       limit.abort(new PublishError(`the publisher took longer than ${timeoutMs} ms`));
     }, timeoutMs);
-    // Not AbortSignal.any: in Node 20 each call would stay in the memory of a signal that lives as long as these.
+    // Not AbortSignal.any: in Node 20, a long-lived signal would keep every call in memory.
     const watched = signals().map((signal) => {
       const abort = () => limit.abort(signal.reason);
       signal.addEventListener('abort', abort, { once: true });

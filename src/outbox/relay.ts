@@ -1,8 +1,8 @@
 /**
- * Publishes `inbox.outbox`: in order for each aggregate, at least once, and out of the way of commands.
+ * Publishes `inbox.outbox`: in order for each aggregate, at least once, and without slowing commands down.
  *
- * One relay at a time has the lease. Every statement with which it writes checks the lease, and a relay that has lost it tells
- * its publisher to stop. No statement relies on anything that a connection remembers, so that any pooler may be in between.
+ * One relay at a time holds the lease. Every statement that writes checks the lease, and a relay that loses it aborts its
+ * publisher's signal. No statement relies on session state, so any pooler may sit between the relay and Postgres.
  *
  * @module
  */
@@ -21,41 +21,51 @@ import type { Publish } from '../core/published-event.ts';
 import { toMilliseconds } from '../core/duration.ts';
 
 export interface OutboxRelayOptions {
-  /** Postgres, with the inbox's schema in it. */
+  /** The Postgres database with the inbox's schema. */
   databaseUrl: string;
   publish: Publish;
   /** The most events in one batch, 1 to 10,000. Default 200. */
   batchSize?: number;
-  /** After this time a batch has failed, and its signal is aborted. Default 30 s. */
+  /** A batch that takes longer fails, and its signal is aborted. Default 30 s. */
   publishTimeout?: Duration;
-  /** The longest wait while the broker takes nothing; the first is 200 ms, each further one twice the last. Default 30 s. */
+  /**
+   * The longest delay while the broker accepts nothing. The first delay is 200 ms; each one doubles the last. Default 30 s.
+   */
   maximumBackoff?: Duration;
-  /** The longest wait between two tries of a rejected event; the first is 1 s, each further one twice the last. Default 5 min. */
+  /**
+   * The longest delay between two attempts to publish a rejected event. The first delay is 1 s; each one doubles the last.
+   * Default 5 min.
+   */
   maximumParkedBackoff?: Duration;
-  /** How long after its last sign of life another relay takes over, 1 s to 5 min. It is renewed three times as often. Default 15 s. */
+  /**
+   * How long the lease lasts without a renewal before another relay takes over, 1 s to 5 min. The relay renews it after a
+   * third of this time. Default 15 s.
+   */
   lease?: Duration;
   log?: CommandLog;
 }
 
 export interface OutboxRelay {
   /**
-   * Publishes until {@link stop}; waits while another relay does. It outlives failures of the publisher and of Postgres.
+   * Publishes until {@link stop}; waits while another relay publishes. Retries after failures of the publisher and of
+   * Postgres.
    *
-   * @throws SchemaError when the database was not migrated
+   * @throws SchemaError if the database was not migrated
    */
   run(): Promise<void>;
-  /** Lets the batch under way end, for up to 5 s; then `run` ends, and another relay may publish at once. */
+  /** Waits up to 5 s for the current batch; then `run` ends, and another relay can publish immediately. */
   stop(): void;
 }
 
 const STOP_GRACE_MS = 5_000;
 const QUERY_TIMEOUT_MS = 20_000;
-/** How soon the end of another relay is noticed. */
+/** How often a waiting relay checks whether the lease is free. */
 const LEASE_POLL_MS = 1_000;
 const HOUR_MS = 3_600_000;
 
 /**
- * A relay for the outbox of this database. Any number may run; one of them publishes. It uses one connection.
+ * Creates a relay for the outbox of this database. Any number of relays may run; one of them publishes. Each uses one
+ * connection.
  *
  * @throws ConfigurationError for invalid settings
  * @example
@@ -67,20 +77,20 @@ export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
   const settings = readOptions(options);
   const leaseMs = readDuration('lease', options.lease ?? '15s', 1_000, 300_000);
   const stopping = new AbortController();
-  const cut = new AbortController();
+  const graceOver = new AbortController();
   return {
     async run() {
       const pool = createPool({
         connectionString: options.databaseUrl,
         max: 1,
-        // Not the name that earlier releases used: they are recognized by it.
+        // Must differ from the name that relays of earlier releases use, because they are recognized by that name.
         applicationName: 'inbox outbox',
         settings: RECORD_SETTINGS,
         queryTimeoutMs: QUERY_TIMEOUT_MS,
       });
       const lease = new OutboxLease(pool, leaseMs);
       try {
-        await runSessions(pool, lease, settings, { stopping: stopping.signal, cut: cut.signal });
+        await runSessions(pool, lease, settings, { stopping: stopping.signal, graceOver: graceOver.signal });
       } finally {
         await lease.release();
         await pool.end();
@@ -88,7 +98,7 @@ export function createOutboxRelay(options: OutboxRelayOptions): OutboxRelay {
     },
     stop() {
       stopping.abort();
-      setTimeout(() => cut.abort(new Error('the relay was stopped')), STOP_GRACE_MS).unref();
+      setTimeout(() => graceOver.abort(new Error('the relay was stopped')), STOP_GRACE_MS).unref();
     },
   };
 }
@@ -115,15 +125,15 @@ function readOptions(options: OutboxRelayOptions): RelaySettings {
   };
 }
 
-function readDuration(name: string, value: Duration, leastMs: number, mostMs: number): number {
+function readDuration(name: string, value: Duration, minMs: number, maxMs: number): number {
   const ms = toMilliseconds(value);
-  if (ms !== null && ms >= leastMs && ms <= mostMs) return ms;
+  if (ms !== null && ms >= minMs && ms <= maxMs) return ms;
   throw new ConfigurationError(
-    `outbox relay: ${name} is ${JSON.stringify(value)}; give a duration from ${leastMs} ms to ${mostMs} ms, such as '30s'`,
+    `outbox relay: ${name} is ${JSON.stringify(value)}; give a duration from ${minMs} ms to ${maxMs} ms, such as '30s'`,
   );
 }
 
-/** Waits for the lease and publishes while it has it, until it is stopped. */
+/** Waits for the lease and publishes while holding it, until stopped. */
 async function runSessions(
   pool: Pool,
   lease: OutboxLease,
@@ -141,14 +151,19 @@ async function runSessions(
     } catch (error) {
       if (error instanceof SchemaError) throw error;
       if (error instanceof LeaseLostError) {
-        settings.log.warn('outbox relay lost its lease, waits until it gets it again');
+        settings.log.warn('outbox relay lost its lease; waiting to take it again');
         continue;
       }
       await lease.release();
       failures = performance.now() - started > settings.maximumBackoffMs ? 1 : failures + 1;
       const delayMs = backoff(settings, failures);
       const sqlstate = sqlState(error) ?? undefined;
-      settings.log.warn('outbox relay lost Postgres, tries again', { error, sqlstate, failures, delayMs });
+      settings.log.warn('outbox relay got an error from Postgres; retrying', {
+        error,
+        sqlstate,
+        failures,
+        delayMs,
+      });
       await pause(delayMs, signals.stopping);
     }
   }

@@ -1,5 +1,6 @@
 /**
- * What the outbox relay does while it has the lease: publishes batch after batch, and beside them what is parked.
+ * What the outbox relay does while it holds the lease: it publishes batch after batch and retries parked events at the same
+ * time.
  *
  * @module
  */
@@ -8,10 +9,10 @@ import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import { limitedCall } from './publish-call.ts';
 import { Delivery, problemOf } from './delivery.ts';
-import type { Failed } from './delivery.ts';
+import type { FailedEvent } from './delivery.ts';
 import type { OutboxLease } from './lease.ts';
 import { Parking } from './parking.ts';
-import { LookBudget, OutboxWindow } from './window.ts';
+import { FullScanBudget, OutboxWindow } from './window.ts';
 import type { Publish, PublishedEvent } from '../core/published-event.ts';
 import { backoffDelayMs } from '../core/retry-policy.ts';
 import { findOutboxWriters } from '../store/outbox-lease.ts';
@@ -29,51 +30,56 @@ export interface RelaySettings {
 
 export interface RelaySignals {
   stopping: AbortSignal;
-  /** The grace time after stopping is over. */
-  cut: AbortSignal;
+  /** Aborted when the grace period after `stopping` is over. */
+  graceOver: AbortSignal;
 }
 
-/** From 50 ms after a batch that was not full to 1 s while there is nothing. NOTIFY would serialize commits. */
-const SHORTEST_POLL_MS = 50;
-const LONGEST_POLL_MS = 1_000;
-/** How often to look for parked events that are due, and for gaps that can be forgotten. */
+/** Polls 50 ms after a batch that was not full, up to 1 s while there is nothing. NOTIFY would serialize commits. */
+const MIN_POLL_MS = 50;
+const MAX_POLL_MS = 1_000;
+/** How often to check for parked events that are due and for gaps that can be forgotten. */
 const CHECK_MS = 1_000;
-/** Of payloads in memory at once, compressed: events may have 1 MiB each. */
+/** The most bytes of payloads in memory at once, compressed: a single event can have 1 MiB. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
-/** Above so many ranges below the floor, further lanes are merged later. */
-const MOST_REOPENED = 1_000;
-/** A look without a floor is given up after this time. What is above the floor is published nevertheless. */
-const FULL_LOOK_LIMIT_MS = 3_000;
-/** A look reads at most this many times its usual size. */
-const MOST_WIDER = 10;
+/** With more ranges than this below the floor, further lanes are merged later. */
+const MAX_REOPENED_RANGES = 1_000;
+/** A full scan (one without a floor) that takes longer is canceled; the relay then scans above the floor as usual. */
+const FULL_SCAN_TIMEOUT_MS = 3_000;
+/** A scan reads at most this many times the usual batch. */
+const MAX_SCAN_FACTOR = 10;
 
-/** One time of having the lease. */
+/** The time from taking the lease to losing or releasing it. */
 export class OutboxSession {
   readonly #pool: Pool;
   readonly #lease: OutboxLease;
   readonly #settings: RelaySettings;
   readonly #stopping: AbortSignal;
-  /** Aborted when this session ends, for whatever reason. */
+  /** Aborted when this session ends for any reason. */
   readonly #ending = new AbortController();
   readonly #delivery: Delivery;
   readonly #parking: Parking;
   readonly #limits: BatchLimits;
   #window = new OutboxWindow();
-  readonly #fullLooks = new LookBudget();
+  readonly #fullScans = new FullScanBudget();
   #lastSuccessAt = performance.now();
-  /** Ends a pause between looks early. */
+  /** Ends a pause between scans early. */
   #wake = new AbortController();
-  #tryEnded = new AbortController();
+  #retryEnded = new AbortController();
   #error: { thrown: unknown } | null = null;
 
-  constructor(pool: Pool, lease: OutboxLease, settings: RelaySettings, { stopping, cut }: RelaySignals) {
+  constructor(
+    pool: Pool,
+    lease: OutboxLease,
+    settings: RelaySettings,
+    { stopping, graceOver }: RelaySignals,
+  ) {
     this.#pool = pool;
     this.#lease = lease;
     this.#settings = settings;
     this.#stopping = stopping;
     const { publish, publishTimeoutMs, batchSize, maximumParkedBackoffMs, log } = settings;
-    const call = limitedCall(publish, publishTimeoutMs, () => [lease.lost, cut, this.#ending.signal]);
+    const call = limitedCall(publish, publishTimeoutMs, () => [lease.lost, graceOver, this.#ending.signal]);
     this.#limits = { events: batchSize, bytes: MAX_BATCH_BYTES };
     this.#delivery = new Delivery((events) => {
       lease.check();
@@ -86,44 +92,46 @@ export class OutboxSession {
       limits: this.#limits,
       maximumBackoffMs: maximumParkedBackoffMs,
       log,
-      stopping: this.#stopped,
+      stopping: this.#isStopped,
       pause: (ms) => this.#pause(ms, false),
       onSuccess: () => {
         const { failures } = this.#delivery;
-        this.#delivery.succeeded();
-        return this.#succeeded(failures);
+        this.#delivery.noteSuccess();
+        return this.#noteSuccess(failures);
       },
-      onEnd: () => {
+      onRetryEnd: () => {
         this.#wake.abort();
-        this.#tryEnded.abort();
+        this.#retryEnded.abort();
       },
       onError: (error) => this.#fail(error),
     });
   }
 
   /**
-   * Until it is stopped.
+   * Publishes until stopped.
    *
-   * @throws LeaseLostError; anything that Postgres throws
+   * @throws LeaseLostError
+   * @throws any error from Postgres
    */
   async run(): Promise<void> {
-    this.#settings.log.info('outbox relay publishes');
+    this.#settings.log.info('outbox relay started publishing');
     try {
       await this.#parking.load();
       this.#window = new OutboxWindow(this.#lease.position);
-      const retrying = this.#retry().catch((error: unknown) => this.#fail(error));
+      const retrying = this.#retryParked().catch((error: unknown) => this.#fail(error));
       await this.#publish().catch((error: unknown) => this.#fail(error));
-      if (!this.#error) await Promise.all([retrying, this.#parking.settled()]);
+      if (!this.#error) await Promise.all([retrying, this.#parking.retriesEnded()]);
     } finally {
-      this.#ending.abort(new Error('the relay has ended its session'));
-      await this.#parking.settled();
+      this.#ending.abort(new Error('the relay session has ended'));
+      await this.#parking.retriesEnded();
     }
     if (this.#error) throw this.#error.thrown;
   }
 
-  readonly #stopped = () => this.#stopping.aborted || this.#ending.signal.aborted || this.#lease.lost.aborted;
+  readonly #isStopped = () =>
+    this.#stopping.aborted || this.#ending.signal.aborted || this.#lease.lost.aborted;
 
-  /** The first error ends everything. */
+  /** Ends the session. The first error is the one that `run` throws. */
   #fail(thrown: unknown): void {
     this.#error ??= { thrown };
     this.#ending.abort(thrown);
@@ -131,58 +139,63 @@ export class OutboxSession {
   }
 
   async #publish(): Promise<void> {
-    let pollMs = SHORTEST_POLL_MS;
+    let pollMs = MIN_POLL_MS;
     let gapsCheckedAt = 0;
-    while (!this.#stopped()) {
+    while (!this.#isStopped()) {
       this.#wake = new AbortController();
       await this.#parking.mergeRecovered((merged) => {
         this.#window.reopen(merged);
         this.#lease.position = this.#window.settled;
-        return this.#window.ranges.length < MOST_REOPENED;
+        return this.#window.ranges.length < MAX_REOPENED_RANGES;
       });
       if (this.#window.hasGaps && performance.now() >= gapsCheckedAt + CHECK_MS) {
         this.#window.closeGaps(await findOutboxWriters(this.#pool));
         gapsCheckedAt = performance.now();
       }
-      const found = await this.#look();
+      const found = await this.#scan();
       this.#lease.check();
       const failure = found.length > 0 ? await this.#handle(found) : null;
-      if (failure && !this.#stopped()) await this.#backOff(failure, found.length);
+      if (failure && !this.#isStopped()) await this.#backOff(failure, found.length);
       else if (found.length === 0) {
         await this.#pause(pollMs);
-        pollMs = Math.min(pollMs * 2, LONGEST_POLL_MS);
+        pollMs = Math.min(pollMs * 2, MAX_POLL_MS);
         continue;
-      } else if (found.length < this.#limits.events) await this.#pause(SHORTEST_POLL_MS);
-      pollMs = SHORTEST_POLL_MS;
+      } else if (found.length < this.#limits.events) await this.#pause(MIN_POLL_MS);
+      pollMs = MIN_POLL_MS;
       this.#lease.position = this.#window.settled;
     }
     this.#lease.lost.throwIfAborted();
   }
 
-  async #look(): Promise<PublishedEvent[]> {
-    // Where single events fail, the one that shows that the broker is there may be further on.
-    const { failures, probes } = this.#delivery;
-    const wider = failures === 0 ? 1 : Math.min(Math.max(1, probes / this.#limits.events), MOST_WIDER);
+  async #scan(): Promise<PublishedEvent[]> {
+    // While single events fail, the first event that gets through may lie beyond the usual batch.
+    const { failures, probeLimit } = this.#delivery;
+    const factor =
+      failures === 0 ? 1 : Math.min(Math.max(1, probeLimit / this.#limits.events), MAX_SCAN_FACTOR);
     const limits = {
-      events: Math.ceil(this.#limits.events * wider),
-      bytes: Math.ceil(MAX_BATCH_BYTES * wider),
+      events: Math.ceil(this.#limits.events * factor),
+      bytes: Math.ceil(MAX_BATCH_BYTES * factor),
     };
     const began = performance.now();
-    if (!this.#fullLooks.isDue(began)) {
+    if (!this.#fullScans.isDue(began)) {
       return findUnpublished(this.#pool, this.#window.floor, this.#window.ranges, limits);
     }
-    const found = await findAllUnpublished(this.#pool, limits, FULL_LOOK_LIMIT_MS);
-    this.#fullLooks.ended(began, performance.now());
-    if (found?.length === 0) this.#window.sawAll([]);
-    // Many below the floor: somebody reset the sequence, or wants old events published again.
+    const found = await findAllUnpublished(this.#pool, limits, FULL_SCAN_TIMEOUT_MS);
+    this.#fullScans.ended(began, performance.now());
+    if (found?.length === 0) this.#window.noteFullScan([]);
+    // A full batch below the floor: someone reset the sequence, or reset `published_at` to publish old events again.
     if (found && found.length >= limits.events && found.at(-1)!.position <= this.#window.floor) {
       this.#window = new OutboxWindow(Math.min(this.#window.settled, found[0]!.position - 1));
     }
-    return found ?? this.#look();
+    return found ?? this.#scan();
   }
 
-  /** Publishes, marks and parks; the failure that makes it back off, if any. */
-  async #handle(found: readonly PublishedEvent[]): Promise<Failed | null> {
+  /**
+   * Publishes, marks and parks events.
+   *
+   * @returns the failure to back off for, or null
+   */
+  async #handle(found: readonly PublishedEvent[]): Promise<FailedEvent | null> {
     const held = found.filter((event) => this.#parking.isParked(event));
     const batch = held.length === 0 ? found : found.filter((event) => !this.#parking.isParked(event));
     if (held.length > 0) await this.#parking.hold(held);
@@ -191,11 +204,11 @@ export class OutboxSession {
       return null;
     }
     const failuresBefore = this.#delivery.failures;
-    const outcome = await this.#delivery.deliver(batch, this.#stopped);
+    const outcome = await this.#delivery.deliver(batch, this.#isStopped);
     const { published, rejected } = outcome;
     const unresolved = new Set(batch);
     if (published.length > 0) {
-      this.#lease.expect(
+      this.#lease.assertHeld(
         await markPublished(
           this.#pool,
           this.#lease.holder,
@@ -208,45 +221,45 @@ export class OutboxSession {
       for (const event of await this.#parking.park(each, batch)) unresolved.delete(event);
     }
     this.#window.advance(positions(found), new Set(positions(unresolved)));
-    if (published.length > 0 && !outcome.failure) await this.#succeeded(failuresBefore);
+    if (published.length > 0 && !outcome.failure) await this.#noteSuccess(failuresBefore);
     return outcome.failure;
   }
 
-  async #succeeded(failuresBefore: number): Promise<void> {
+  async #noteSuccess(failuresBefore: number): Promise<void> {
     const now = performance.now();
     if (failuresBefore > 0) {
-      this.#settings.log.info('outbox relay publishes again');
+      this.#settings.log.info('outbox relay is publishing again');
       await this.#parking.revive(now - this.#lastSuccessAt);
     }
     this.#lastSuccessAt = now;
   }
 
-  async #retry(): Promise<void> {
-    while (!this.#stopped()) {
-      this.#tryEnded = new AbortController();
-      // A broker that takes nothing need not be asked for these.
-      if (!this.#delivery.away) await this.#parking.startDue();
-      await pause(CHECK_MS, this.#stopping, this.#ending.signal, this.#lease.lost, this.#tryEnded.signal);
+  async #retryParked(): Promise<void> {
+    while (!this.#isStopped()) {
+      this.#retryEnded = new AbortController();
+      // While the broker is down, retries are pointless.
+      if (!this.#delivery.brokerDown) await this.#parking.startDue();
+      await pause(CHECK_MS, this.#stopping, this.#ending.signal, this.#lease.lost, this.#retryEnded.signal);
     }
   }
 
-  async #backOff({ event, error }: Failed, events: number): Promise<void> {
+  async #backOff({ event, error }: FailedEvent, events: number): Promise<void> {
     const { failures } = this.#delivery;
     const delayMs = backoff(this.#settings, failures);
-    const named = error instanceof Error ? error : undefined;
+    const namedError = error instanceof Error ? error : undefined;
     const problem = problemOf(error);
-    this.#settings.log.warn('outbox relay could not publish, tries again', {
+    this.#settings.log.warn('outbox relay could not publish; retrying', {
       eventId: event.id,
       events,
       failures,
       delayMs,
-      error: named,
-      problem: problem === named?.name ? undefined : problem,
+      error: namedError,
+      problem: problem === namedError?.name ? undefined : problem,
     });
     await this.#pause(delayMs, false);
   }
 
-  /** Also ends when a parked aggregate has recovered. */
+  /** Ends early when the relay stops and, by default, when a retry of a parked aggregate ends. */
   async #pause(ms: number, untilWoken = true): Promise<void> {
     const signals = [this.#stopping, this.#ending.signal, this.#lease.lost];
     await pause(ms, ...signals, ...(untilWoken ? [this.#wake.signal] : []));
@@ -257,7 +270,7 @@ function positions(events: Iterable<PublishedEvent>): number[] {
   return Array.from(events, ({ position }) => position);
 }
 
-/** From 200 ms, twice as long each time. */
+/** Starts at 200 ms and doubles with each failure. */
 export function backoff(
   { maximumBackoffMs }: Pick<RelaySettings, 'maximumBackoffMs'>,
   failures: number,
@@ -266,7 +279,7 @@ export function backoff(
   return backoffDelayMs({ ...policy, maximumIntervalMs: maximumBackoffMs }, failures);
 }
 
-/** Ends early, without an error, when one of the signals is aborted. */
+/** Waits. Ends early, without an error, when one of the signals is aborted. */
 export async function pause(ms: number, ...signals: AbortSignal[]): Promise<void> {
   const end = new AbortController();
   const abort = () => end.abort();

@@ -1,34 +1,35 @@
 /**
- * Which positions of the outbox the relay still has to look at. An event that was published leaves a dead index entry behind,
- * and while a session holds a snapshot open, no vacuum removes it: a scan that always started at the oldest end would walk over
- * everything that was ever published. So the relay reads above a floor, and remembers which positions below it are missing.
+ * Which positions of the outbox the relay still has to scan. Publishing an event leaves a dead index entry, and vacuum
+ * cannot remove it while a session holds a snapshot open. A scan that always started at the oldest position would walk over
+ * everything published since. So the relay reads above a floor and remembers which positions below the floor are missing
+ * (gaps).
  *
- * A position is missing because its transaction has not committed yet, or never will. Looking at the missing ones each time
- * keeps the order: an event that commits late is visible before any later event of its aggregate is. They are forgotten when
- * every transaction that could still fill them has ended.
+ * A position is missing because its transaction has not committed yet or never will. Every scan includes the gaps, which
+ * keeps the order: an event that commits late becomes visible before any later event of its aggregate. A gap is forgotten
+ * when every transaction that could still fill it has ended.
  *
  * @module
  */
 import type { PositionRange } from '../store/outbox.ts';
 
-/** More ranges are merged into one, which costs less than looking at each. */
-const MOST_RANGES = 1_000;
+/** If there are more gaps than this, they are merged into one range, which costs less than scanning each of them. */
+const MAX_RANGES = 1_000;
 
 export class OutboxWindow {
   #floor: number;
-  /** Positions below the floor that were not there. */
+  /** Missing positions below the floor. */
   #gaps: PositionRange[] = [];
-  /** Positions below the floor whose event is there and not yet published. */
+  /** Positions below the floor whose event is visible but not yet published. */
   readonly #open = new Set<number>();
-  /** Gaps, by their upper ends, and the transactions that could fill them. `ended`: all of these have ended. */
+  /** Gaps, by their upper ends, and the transactions that could fill them. `ended`: all these transactions have ended. */
   #closing: { gaps: Set<number>; writers: Set<string>; ended: boolean } | null = null;
 
-  /** @param floor - no event is left up to here */
+  /** @param floor - the position up to which no event is left to publish */
   constructor(floor = -1) {
     this.#floor = floor;
   }
 
-  /** No event is left up to here, and none will come. */
+  /** The position up to which no event is left to publish and none can still commit. */
   get settled(): number {
     return this.ranges.reduce((least, { low }) => Math.min(least, low - 1), this.#floor);
   }
@@ -37,7 +38,7 @@ export class OutboxWindow {
     return this.#floor;
   }
 
-  /** Where to look below the floor. */
+  /** The ranges below the floor that a scan includes. */
   get ranges(): PositionRange[] {
     const points = [...this.#open].map((position) => ({ low: position, high: position }));
     return [...this.#gaps, ...points];
@@ -48,13 +49,13 @@ export class OutboxWindow {
   }
 
   /**
-   * Notes what was read, and what became of it.
+   * Records the result of a scan.
    *
-   * @param positions - of all events that a look found, ascending
-   * @param unresolved - those of them that are neither published nor parked
+   * @param positions - the positions of all events that the scan found, ascending
+   * @param unresolved - the positions among them whose events are neither published nor parked
    */
   advance(positions: readonly number[], unresolved: ReadonlySet<number>): void {
-    // Whatever is below the floor comes first, so this look has seen all of it.
+    // Results are ascending: a scan that went past the floor has seen everything below it.
     const sawAllBelow = positions.length === 0 || positions.at(-1)! > this.#floor;
     let reached = this.#floor;
     let stopped = false;
@@ -74,20 +75,20 @@ export class OutboxWindow {
     this.#limitGaps();
   }
 
-  /** Events below the floor that are to be published again. */
+  /** Adds events below the floor that a merged lane gave back to publish. */
   reopen(positions: readonly number[]): void {
     for (const position of positions) if (position <= this.#floor) this.#open.add(position);
   }
 
-  /** A look without a floor found only these, all there are: what else was open is gone. */
-  sawAll(positions: readonly number[]): void {
+  /** Records a full scan that found exactly these events: all other open positions are done. */
+  noteFullScan(positions: readonly number[]): void {
     const seen = new Set(positions);
     for (const position of this.#open) if (!seen.has(position)) this.#open.delete(position);
   }
 
   /**
-   * Finds gaps that nobody can fill any more. The next look still looks at them, because their transactions may have committed
-   * just now; then they are forgotten. To be called about once a second, before a look.
+   * Finds gaps that no transaction can fill anymore. The next scan still includes them, because their transactions may have
+   * committed just now; then they are forgotten. Call this about once a second, before a scan.
    *
    * @param writers - the transactions that may still commit events
    */
@@ -111,7 +112,7 @@ export class OutboxWindow {
     this.#closing = null;
   }
 
-  /** The upper end of a range stays what it was seen as, so that {@link closeGaps} knows both parts. */
+  /** Splits the gap that holds this position. Both parts stay known to {@link closeGaps}. */
   #fill(position: number): void {
     const index = this.#gaps.findIndex(({ low, high }) => low <= position && position <= high);
     if (index === -1) return;
@@ -125,7 +126,7 @@ export class OutboxWindow {
   }
 
   #limitGaps(): void {
-    if (this.#gaps.length <= MOST_RANGES) return;
+    if (this.#gaps.length <= MAX_RANGES) return;
     const low = Math.min(...this.#gaps.map((gap) => gap.low));
     const high = Math.max(...this.#gaps.map((gap) => gap.high));
     this.#gaps = [{ low, high }];
@@ -133,11 +134,11 @@ export class OutboxWindow {
   }
 }
 
-/** The longest time between two looks without a floor. */
-const MOST_PAUSE_MS = 300_000;
+/** The longest time between two full scans (scans without a floor). */
+const MAX_PAUSE_MS = 300_000;
 
-/** Says when a look that may be expensive is due, for the first time at once: it may take about 2 % of the time. */
-export class LookBudget {
+/** Limits full scans, which can be expensive, to about 2 % of the time. The first one is due immediately. */
+export class FullScanBudget {
   #dueAt = Number.NEGATIVE_INFINITY;
 
   isDue(nowMs: number): boolean {
@@ -145,6 +146,6 @@ export class LookBudget {
   }
 
   ended(beganMs: number, nowMs: number): void {
-    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), MOST_PAUSE_MS);
+    this.#dueAt = nowMs + Math.min(Math.max(50 * (nowMs - beganMs), 1_000), MAX_PAUSE_MS);
   }
 }

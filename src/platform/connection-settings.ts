@@ -1,32 +1,32 @@
 /**
- * The Postgres settings that the inbox sets itself, so that a URL, a role, a database or a server cannot change what it does.
+ * The Postgres settings that the inbox pins, so that a URL, a role, a database or a server cannot change its behavior.
  *
  * @module
  */
 
-/** A value, or a value that replaces only one other: `{ value: 'on', insteadOf: 'off' }`. */
+/** A value to pin. `{ value: 'on', insteadOf: 'off' }` replaces only the value `off` and keeps all others. */
 export type PinnedValue = string | { value: string; insteadOf: string };
 export type PinnedSettings = Readonly<Record<string, PinnedValue>>;
 
 /**
- * Sent when a connection starts. Poolers accept these two, and set them on whatever server connection they use. pg reads and
- * writes UTF-8 whatever the server believes, so another client_encoding would change every text that is not ASCII.
+ * Sent at connection startup. Poolers accept these two and apply them to each server connection that they use. pg always
+ * reads and writes UTF-8, so any other client_encoding would corrupt every text that is not ASCII.
  */
 export const STARTUP_SETTINGS = { client_encoding: 'UTF8', standard_conforming_strings: 'on' };
 
-/** Of every transaction that the inbox begins. */
+/** Begins every transaction of the inbox. */
 export const BEGIN = 'begin isolation level read committed read write not deferrable';
 
-/** What was answered as accepted or completed must survive a crash. The stricter values (remote_apply, …) are the user's. */
+/** Accepted and completed commands must survive a crash. Stricter values (remote_apply, …) are the user's choice. */
 const DURABLE = { synchronous_commit: { value: 'on', insteadOf: 'off' } } as const;
 
-/** For statements that are the inbox's alone. */
-const OWN_STATEMENTS = {
-  // Names and operators resolve to Postgres's own. All tables are named with their schema.
+/** For connections that run only the inbox's own statements. */
+const INBOX_STATEMENTS = {
+  // Names and operators resolve to those of Postgres. All tables are qualified with their schema.
   search_path: 'pg_catalog, pg_temp',
-  // pg reads timestamps in this style only.
+  // The only style in which pg reads timestamps.
   DateStyle: 'ISO, MDY',
-  // Times are read as seconds with a fraction.
+  // Times are read as seconds with a fraction, which must not be rounded.
   extra_float_digits: '1',
   default_transaction_isolation: 'read committed',
   default_transaction_read_only: 'off',
@@ -36,22 +36,23 @@ const OWN_STATEMENTS = {
   idle_session_timeout: '0',
 } as const;
 
-/** They are short; one that waits longer waits for a lock, or for a dead network. */
-const OWN_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' } as const;
+/** The inbox's own statements are short. One that takes longer is waiting for a lock or for a dead network. */
+const INBOX_LIMITS = { lock_timeout: '5s', statement_timeout: '15s' } as const;
 
-/** For the command line, the doctor and the reads of a dry run. How long their statements may take is the role's to say. */
-export const OPERATOR_SETTINGS: PinnedSettings = { ...OWN_STATEMENTS, ...DURABLE };
+/** For the CLI, the doctor and the reads of a dry run. The role determines how long their statements may take. */
+export const OPERATOR_SETTINGS: PinnedSettings = { ...INBOX_STATEMENTS, ...DURABLE };
 
-/** For failures, dead letters, the outbox relay, and what operators ask workers for. */
-export const RECORD_SETTINGS: PinnedSettings = { ...OWN_STATEMENTS, ...OWN_LIMITS, ...DURABLE };
+/** For failures, dead letters, the outbox relay, and operator requests that workers carry out. */
+export const RECORD_SETTINGS: PinnedSettings = { ...INBOX_STATEMENTS, ...INBOX_LIMITS, ...DURABLE };
 
 /**
- * A claim that a crash of Postgres forgets is simply made again. Claims and scans for work read through indexes, in their order,
- * whatever the statistics say: those of a table whose rows change state all the time are always out of date.
+ * Claims need no durable commit: if Postgres crashes and loses one, the entry is claimed again. Claims and scans for work
+ * must read the indexes in order whatever the statistics say, because the statistics of a table whose rows change state
+ * constantly are always out of date.
  */
 export const CLAIM_SETTINGS: PinnedSettings = {
-  ...OWN_STATEMENTS,
-  ...OWN_LIMITS,
+  ...INBOX_STATEMENTS,
+  ...INBOX_LIMITS,
   enable_seqscan: 'off',
   enable_bitmapscan: 'off',
   enable_sort: 'off',
@@ -59,8 +60,8 @@ export const CLAIM_SETTINGS: PinnedSettings = {
 };
 
 /**
- * For an attempt, until the statement that locks its entry sets the limits of its command. search_path, role, TimeZone and
- * everything else are the handler's.
+ * For an attempt, until the statement that locks its entry sets the command's own limits. search_path, role, TimeZone and
+ * all other settings are the handler's.
  */
 export const ATTEMPT_SETTINGS: PinnedSettings = {
   statement_timeout: '0',
@@ -71,8 +72,8 @@ export const ATTEMPT_SETTINGS: PinnedSettings = {
 };
 
 /**
- * For what a sender's own pool is used for. The caller's search_path and role are the caller's, and so are the limits of single
- * statements.
+ * For statements on a sender's own pool. The search_path, the role and the limits of single statements stay as the caller
+ * set them.
  */
 export const SEND_SETTINGS: PinnedSettings = {
   client_encoding: STARTUP_SETTINGS.client_encoding,
@@ -84,14 +85,14 @@ export const SEND_SETTINGS: PinnedSettings = {
 };
 
 /**
- * For a transaction that the inbox begins on a sender's pool, instead of the limits that the caller has set. Its statements
- * follow each other at once, but a busy process may take longer for that than a short limit allows.
+ * Replaces the caller's limits in a transaction that the inbox begins on a sender's pool. Its statements follow each other
+ * immediately, but a busy process may still exceed a short limit between two of them.
  */
 export const SEND_TRANSACTION_LIMITS: Readonly<Record<string, string>> = {
   idle_in_transaction_session_timeout: '30s',
-  // Within a transaction Postgres can only switch this one off: another value leaves the timer as it was set at BEGIN.
+  // Inside a transaction, Postgres can only disable this one: with another value, the timer keeps running as set at BEGIN.
   transaction_timeout: '0',
 };
 
-/** The value of those settings where nobody has set a limit. */
+/** The value of these settings if no limit is set. */
 export const NO_LIMIT = '0';

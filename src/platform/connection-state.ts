@@ -1,35 +1,35 @@
 /**
- * What is known of a connection: whether a pooler is in between, and how its transactions begin.
+ * Remembers for each connection whether a pooler is in between, and how its transactions begin.
  *
  * @module
  */
 import { BEGIN } from './connection-settings.ts';
 
-interface Session {
+interface SessionState {
   pooled: boolean;
   begin: string;
-  /** What a pooler has set on its server for this connection, and RESET ALL takes away. */
+  /** Statements that restore what the pooler has set on its server connection for this client, and RESET ALL removes. */
   carried?: string;
 }
 
-const sessions = new WeakMap<object, Session>();
+const sessions = new WeakMap<object, SessionState>();
 
-/** Remembers it for a connection, or for all connections of a pool. */
-export function noteSession(client: object, session: Session): void {
+/** Stores the state of a connection, or of all connections of a pool. */
+export function rememberSession(client: object, session: SessionState): void {
   sessions.set(client, session);
 }
 
-/** Whether a pooler is between this connection and Postgres. False where nobody has looked. */
+/** Whether a pooler is between this connection and Postgres. False if the connection was never inspected. */
 export function isPooled(client: object): boolean {
   return sessions.get(client)?.pooled ?? false;
 }
 
-/** Statements that undo what RESET ALL does beyond the session of this connection; null where no pooler is in between. */
-export function carriedOf(client: object): string | null {
+/** Statements that must follow RESET ALL, because it also removes what the pooler has set; null without a pooler. */
+export function poolerSettingsOf(client: object): string | null {
   return sessions.get(client)?.carried ?? null;
 }
 
-/** Begins a transaction in which the settings of the connection's pool hold. */
+/** The statement that begins a transaction with the settings of the connection's pool. */
 export function beginOf(client: object, pool?: object): string {
   return (sessions.get(client) ?? (pool && sessions.get(pool)))?.begin ?? BEGIN;
 }

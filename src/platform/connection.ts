@@ -1,20 +1,20 @@
 /**
- * One connection: whether a pooler is in between, and which settings its transactions begin with.
+ * Inspects a connection: whether a pooler is in between, and which settings its transactions must begin with.
  *
  * @module
  */
 import type { ClientBase } from 'pg';
 import { BEGIN, NO_LIMIT, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
-import { noteSession } from './connection-state.ts';
+import { rememberSession } from './connection-state.ts';
 import { ServerConnectionTimeoutError } from './postgres-errors.ts';
 import { pinSession, readDifferingSettings, setInTransaction } from './session.ts';
 
 /**
- * Looks where the connection leads, and makes the settings hold on it. Its one round trip also proves that a pooler has
- * connected it to Postgres.
+ * Detects whether a pooler is in between, and applies the settings. The single round trip also proves that the pooler has
+ * connected the client to Postgres.
  *
- * @throws ServerConnectionTimeoutError when Postgres does not answer within the time
+ * @throws ServerConnectionTimeoutError when Postgres does not answer in time
  */
 export async function prepareSession(
   client: ClientBase,
@@ -23,17 +23,17 @@ export async function prepareSession(
   timeoutMs: number,
 ): Promise<void> {
   const backend = backendOf(client);
-  const looking =
+  const inspection =
     settingsFor === 'session'
       ? pinSession(client, settings, backend)
       : readDifferingSettings(client, settings, backend);
-  const { pooled, differing } = await within(timeoutMs, looking).catch((error: unknown) => {
+  const { pooled, differing } = await withTimeout(timeoutMs, inspection).catch((error: unknown) => {
     cut(client);
     throw error;
   });
   if (pooled) (client as unknown as { pipeline: boolean }).pipeline = true;
   const begin = beginWith(client, pooled ? settings : differing);
-  noteSession(client, { pooled, begin, ...(pooled && { carried: carriedBy(client) }) });
+  rememberSession(client, { pooled, begin, ...(pooled && { carried: carriedBy(client) }) });
 }
 
 function beginWith(client: ClientBase, settings: PinnedSettings): string {
@@ -50,17 +50,17 @@ function carriedBy(client: ClientBase): string {
 }
 
 /**
- * Looks once what a pool of the caller's gives. Its transactions then begin with what it lacks of the settings; the sessions stay
- * as they are.
+ * Inspects a pool that belongs to the caller, once. Its transactions then begin with the settings that its sessions lack;
+ * the sessions themselves are not changed.
  *
- * @param limits - values for the limits of a transaction that the caller has set
+ * @param limits - the values for a transaction's limits, if the caller has set any
  */
-export async function adoptPool(
+export async function inspectCallersPool(
   pool: object,
   client: ClientBase,
   settings: PinnedSettings,
   limits: Readonly<Record<string, string>>,
-): Promise<AdoptedPool> {
+): Promise<CallersPool> {
   const noLimits = Object.fromEntries(Object.keys(limits).map((name) => [name, NO_LIMIT]));
   const { pooled, differing } = await readDifferingSettings(
     client,
@@ -70,40 +70,40 @@ export async function adoptPool(
   const needed = Object.fromEntries(
     Object.entries(differing).map(([name, value]) => [name, limits[name] ?? value]),
   );
-  noteSession(pool, { pooled, begin: beginWith(client, needed) });
+  rememberSession(pool, { pooled, begin: beginWith(client, needed) });
   return { pooled, differs: Object.keys(differing).some((name) => !(name in limits)) };
 }
 
-export interface AdoptedPool {
+export interface CallersPool {
   pooled: boolean;
-  /** A single statement does not have the settings: it needs a transaction. */
+  /** The sessions lack some of the settings, so even a single statement needs a transaction. */
   differs: boolean;
 }
 
 /**
- * The process ID that the server gave when the connection started. A pooler makes one up, for it has many backends behind one
- * connection.
+ * The process ID that the server sent when the connection started. A pooler invents one, because it uses many backends for
+ * one connection.
  */
 export function backendOf(client: ClientBase): number {
   return (client as unknown as { processID: number | null }).processID ?? 0;
 }
 
 /**
- * Closes the socket at once. pg says goodbye first, and a pooler that has no server for a connection does not listen to it; a
- * backend does not before its statement has ended.
+ * Closes the socket immediately. pg sends a Terminate message first, but a pooler ignores it while the connection has no
+ * server, and a backend ignores it until its statement has ended.
  */
 export function cut(client: ClientBase): void {
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
 }
 
-async function within<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
+async function withTimeout<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
+  const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new ServerConnectionTimeoutError(timeoutMs)), timeoutMs);
   });
   answer.catch(() => {});
   try {
-    return await Promise.race([answer, late]);
+    return await Promise.race([answer, timeout]);
   } finally {
     clearTimeout(timer);
   }

@@ -1,6 +1,6 @@
 /**
- * Named places where a test can make a worker die, fail or hang. Nothing but a test sets the hook; without one a point
- * is one comparison.
+ * Named points at which a test can make a worker crash, fail or hang. Only tests set the hook. Without a hook, a point costs
+ * one comparison.
  *
  * @module
  */
@@ -32,12 +32,12 @@ export type CrashHook = (point: CrashPoint, messageId: string) => Promise<void>;
 
 let hook: CrashHook | null = null;
 
-/** For tests; null takes it away. */
+/** For tests. Pass null to remove the hook. */
 export function setCrashHook(wanted: CrashHook | null): void {
   hook = wanted;
 }
 
-/** Awaits the hook, where there is one. Null where there is none, so that the caller need not yield. */
+/** Calls the hook, if there is one. Returns null otherwise, so that the caller need not yield. */
 export function crashPoint(point: CrashPoint, messageId: string): Promise<void> | null {
   return hook === null ? null : hook(point, messageId);
 }

@@ -5,32 +5,32 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** For one call; below the lease of an entry, which is given back when a start fails. */
+/** Limit for one call. It is shorter than the lease of an entry, which is released when a start fails. */
 export const ANSWER_LIMIT_MS = 10_000;
 
-/** A Temporal client or connection: passes the limit on as the deadline of its gRPC calls. */
+/** A Temporal client or connection: it passes the limit on as the deadline of its gRPC calls. */
 export interface WithDeadline {
   withDeadline<T>(deadline: number | Date, work: () => Promise<T>): Promise<T>;
 }
 
 /**
- * Runs `work` and rejects when it takes longer than `ms`: one call that hangs must not hold up everything behind it.
+ * Runs `work` and rejects if it takes longer than `ms`: one call that hangs must not block all that follow it.
  *
- * @param what - names the call in the error, such as `the start of m-1`
+ * @param what - describes the call in the error, for example `the start of m-1`
  */
 export async function withinLimit<T>(
   what: string,
   work: () => Promise<T>,
   { ms = ANSWER_LIMIT_MS, client }: { ms?: number; client?: WithDeadline } = {},
 ): Promise<T> {
-  const answered = new AbortController();
-  const tooLong = sleep(ms, undefined, { signal: answered.signal }).then(() => {
-    throw new Error(`Temporal did not answer ${what} for ${ms} ms`);
+  const done = new AbortController();
+  const timeout = sleep(ms, undefined, { signal: done.signal }).then(() => {
+    throw new Error(`Temporal did not answer within ${ms} ms: ${what}`);
   });
   try {
     const working = client ? client.withDeadline(Date.now() + ms, work) : work();
-    return await Promise.race([tooLong, working]);
+    return await Promise.race([timeout, working]);
   } finally {
-    answered.abort();
+    done.abort();
   }
 }

@@ -1,29 +1,30 @@
 /**
- * Values of environment variables as people mean them: secrets that are mounted as files end with a line break, and Compose sets
- * variables to nothing.
+ * Reads environment variables leniently: secrets that are mounted as files end with a line break, and Compose sets variables
+ * to the empty string.
  *
  * @module
  */
 import { ConfigurationError } from '../core/errors.ts';
-import { hideInMessages, isSecretHeader } from './secrets.ts';
+import { registerSecret, isSecretHeader } from './secrets.ts';
 
 export type Environment = Record<string, string | undefined>;
 
 /** PEM text has line breaks, and several webhook secrets are separated by whitespace. */
 const MANY_LINES = /_DATA$|^INBOX_ALERT_SECRET$/;
-// oxlint-disable-next-line no-control-regex -- these are what is looked for
+// oxlint-disable-next-line no-control-regex -- it looks for control characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
-/** What may be in an HTTP header. */
+/** Characters that an HTTP header may contain. */
 const PRINTABLE = /^[\u0020-\u007e]+$/;
 const SECRET =
   /^(DATABASE_URL|INBOX_DIRECT_URL|INBOX_ALERT_URL|INBOX_ALERT_SECRET|TEMPORAL_API_KEY|TEMPORAL_CODEC_AUTH|TEMPORAL_TLS_CLIENT_KEY_DATA)$/;
 const META = /^TEMPORAL_GRPC_META_/;
 
 /**
- * The variables whose name matches, without whitespace and byte order marks around their values. One that is set to nothing is
- * not set.
+ * Returns the variables whose names match, without whitespace and byte order marks around their values. Empty variables
+ * count as not set.
  *
- * @throws ConfigurationError naming a variable whose value is in quotes or has a line break inside; never with the value
+ * @throws ConfigurationError naming a variable whose value is quoted or contains a line break; the error never contains the
+ *   value
  */
 export function readVariables(env: Environment, names: RegExp): Record<string, string> {
   const values: Record<string, string> = {};
@@ -31,26 +32,28 @@ export function readVariables(env: Environment, names: RegExp): Record<string, s
     if (raw === undefined || !names.test(name)) continue;
     const value = raw.trim();
     if (value === '') continue;
-    if (SECRET.test(name) || (META.test(name) && isSecretHeader(name))) hideInMessages(value);
+    if (SECRET.test(name) || (META.test(name) && isSecretHeader(name))) registerSecret(value);
     checkValue(name, value);
     values[name] = value;
   }
   return values;
 }
 
-/** @throws ConfigurationError for a value that cannot be sent as a header */
+/** @throws ConfigurationError if a value cannot be sent in a header */
 export function checkHeader(name: string, value: string): void {
   if (!PRINTABLE.test(value))
-    throw new ConfigurationError(`${name} has a character that cannot be sent; copy it again`);
+    throw new ConfigurationError(
+      `${name} has a character that a header cannot contain; copy the value again`,
+    );
 }
 
 function checkValue(name: string, value: string): void {
   if (/^(["']).*\1$/s.test(value)) {
     throw new ConfigurationError(
-      `${name} is in quotes, which are part of the value here (\`docker run --env-file\` keeps them); write it without`,
+      `${name} is in quotes, which are part of the value here (\`docker run --env-file\` keeps them); remove the quotes`,
     );
   }
   if (!MANY_LINES.test(name) && CONTROL.test(value))
-    throw new ConfigurationError(`${name} has a line break or another control character inside`);
+    throw new ConfigurationError(`${name} has a line break or another control character in it; remove it`);
   if (name === 'TEMPORAL_API_KEY' || META.test(name)) checkHeader(name, value);
 }

@@ -1,20 +1,20 @@
 /**
- * Follows an error to what caused it. ORMs, `fetch` and HTTP clients wrap the error that matters, each in its own way.
+ * Follows an error to its causes. ORMs, `fetch` and HTTP clients each wrap the actual error in their own way.
  *
  * @module
  */
 import { types } from 'node:util';
 import { DatabaseError } from 'pg';
 
-/** Enough for any real chain; a hostile one may be endless. */
+/** Deep enough for any real chain. A malicious chain may be endless. */
 const MAX_DEPTH = 12;
-/** Errors of an AggregateError that are looked at. */
+/** Maximum number of errors read from an AggregateError. */
 const MAX_ERRORS = 20;
 
-/** `cause` is the standard. TypeORM, Sequelize, Objection and MikroORM have properties of their own. */
+/** `cause` is the standard. TypeORM, Sequelize, Objection and MikroORM use properties of their own. */
 const CAUSE_PROPERTIES = ['cause', 'driverError', 'original', 'parent', 'nativeError', 'previous'];
 
-/** An error, the one that caused it, and so on: outermost first, at most 12, none of them twice. */
+/** An error, its cause, and so on: outermost first, at most 12, without repetitions. */
 export function errorChain(thrown: unknown): object[] {
   const chain: object[] = [];
   let next: unknown = thrown;
@@ -32,7 +32,7 @@ export function errorsOf(error: object): object[] {
   return safely(() => (errors as unknown[]).slice(0, MAX_ERRORS).filter(isErrorLike)) ?? [];
 }
 
-/** An instance of Error, also one of another realm, or an object that describes an error, as Prisma's adapters have. */
+/** An instance of Error, even from another realm, or an object that describes an error, like those of Prisma's adapters. */
 export function isErrorLike(value: unknown): value is object {
   if (isError(value)) return true;
   if (typeof value !== 'object' || value === null) return false;
@@ -43,7 +43,7 @@ export function isError(value: unknown): value is Error {
   return types.isNativeError(value) || (safely(() => value instanceof Error) ?? false);
 }
 
-/** What `cause` holds where it is no error, such as the text or the object that people put there. */
+/** The value of `cause` if it is not an error, for example a text or a plain object. */
 export function looseCause(error: object): unknown {
   const cause = readProperty(error, 'cause');
   return isErrorLike(cause) ? undefined : cause;
@@ -52,7 +52,7 @@ export function looseCause(error: object): unknown {
 function causeOf(error: object): unknown {
   for (const property of CAUSE_PROPERTIES) {
     const cause = readProperty(error, property);
-    // Beside `cause` the names are common ones: only what is an error counts.
+    // All names except `cause` are common ones: they only count if they hold a real error.
     if (property === 'cause' ? isErrorLike(cause) : isError(cause)) return cause;
   }
   const adapterError = readProperty(readProperty(error, 'meta'), 'driverAdapterError');
@@ -62,15 +62,15 @@ function causeOf(error: object): unknown {
 }
 
 /**
- * The SQLSTATE of an error that comes from Postgres by any driver: `pg`, another copy of it, postgres.js, or Prisma's
- * adapter. Null for every other error.
+ * The SQLSTATE of an error that comes from Postgres through any driver: `pg`, another copy of it, postgres.js, or Prisma's
+ * adapter. Null for all other errors.
  */
 export function sqlStateOf(error: object): string | null {
   const original = readText(error, 'originalCode');
   if (isSqlState(original)) return original;
   const code = readText(error, 'code');
   if (safely(() => error instanceof DatabaseError)) return code || null;
-  // Node's own codes can look alike (EPIPE), but have no severity.
+  // Node's own codes can look the same (EPIPE), but these errors have no severity.
   return isSqlState(code) && readText(error, 'severity') !== '' ? code : null;
 }
 
@@ -78,7 +78,7 @@ function isSqlState(code: string): boolean {
   return /^[0-9A-Z]{5}$/.test(code);
 }
 
-/** A property as text; empty where it has none, is something else, or cannot be read. */
+/** A property as text. Empty if the property is missing, is not text, or cannot be read. */
 export function readText(value: object, property: string): string {
   const text = readProperty(value, property);
   return typeof text === 'string' ? text : '';
@@ -89,7 +89,7 @@ function readProperty(value: unknown, property: string): unknown {
   return safely(() => (value as Record<string, unknown>)[property]);
 }
 
-/** Getters of foreign errors, and proxies, may throw. */
+/** Getters and proxies of unknown errors may throw. */
 export function safely<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -1,13 +1,13 @@
 /**
- * What an error says, without the data that an ORM adds to it.
+ * The text of an error, without the data that an ORM adds to it.
  *
  * @module
  */
 import { isError, readText, safely, sqlStateOf } from './error-chain.ts';
 
-/** Drizzle: `Failed query: insert …` and, on a line of its own, every parameter. They may contain line breaks. */
+/** Drizzle writes `Failed query: insert …` and, on a new line, all parameters, which may contain line breaks. */
 const DRIZZLE_PARAMETERS = /(Failed query: [\s\S]*?)\nparams: [\s\S]*$/;
-/** Knex and MikroORM put the statement before the message, with the parameters written into it. */
+/** Knex and MikroORM put the statement before the message, with the parameters inserted. */
 const STATEMENT = new RegExp(
   String.raw`^\s*(?:[(/]|--|(?:${[
     'with|select|insert|update|delete|merge|values|table|call|do|begin|start|commit|rollback|savepoint|release',
@@ -17,7 +17,7 @@ const STATEMENT = new RegExp(
   'i',
 );
 
-/** The error's own message, without an ORM's statement parameters. */
+/** The error's own message, without the statement parameters that an ORM adds. */
 export function messageOfError(error: object): string {
   const text = isError(error)
     ? (safely(() => String(error.message as unknown)) ?? '')
@@ -31,12 +31,12 @@ function withoutParameters(text: string, error: object): string {
   return cutParameters(text);
 }
 
-/** Without the list of parameters that Drizzle puts below a statement. */
+/** Removes the list of parameters that Drizzle adds after a statement. */
 export function cutParameters(text: string): string {
   return text.replace(DRIZZLE_PARAMETERS, '$1');
 }
 
-/** Prisma shows the call with its arguments first, and what is wrong last. */
+/** Prisma shows the call with its arguments first, and the problem last. */
 function lastParagraph(text: string): string {
   return (
     text
@@ -47,13 +47,13 @@ function lastParagraph(text: string): string {
   );
 }
 
-/** `insert into "t" values ('secret') - duplicate key value …`: Postgres's own message is behind the last hyphen. */
+/** `insert into "t" values ('secret') - duplicate key value …`: Postgres's own message follows the last hyphen. */
 function withoutStatement(text: string): string {
   const end = STATEMENT.test(text) ? text.lastIndexOf(' - ') : -1;
   return end === -1 ? text : text.slice(end + 3);
 }
 
-/** The lines of a stack that name places in the code. */
+/** The lines of a stack trace that name code locations. */
 export function framesOf(stack: string): string {
   return /(?:^|\n)(\s+at [\s\S]*)$/.exec(stack)?.[1] ?? '';
 }

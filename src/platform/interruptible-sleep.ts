@@ -1,5 +1,5 @@
 /**
- * Sleep that can be ended, for loops that wait for work.
+ * A sleep that can be interrupted, for loops that wait for work.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { backoffDelayMs } from '../core/retry-policy.ts';
 
 const PAUSE_STEP_MS = 100;
-/** Short: after an outage everything waits for it, and a try costs one statement and one call. */
+/** Short, because everything waits for it after an outage, and a retry costs only one statement and one call. */
 const BACKOFF = {
   maximumAttempts: Infinity,
   initialIntervalMs: 200,
@@ -19,13 +19,13 @@ export class Wakeup {
   #pending = false;
   #resolve: (() => void) | null = null;
 
-  /** Ends the wait under way, or the next one before it begins: no wake-up is lost in between. */
+  /** Ends the current wait, or the next one before it starts, so that no wake-up is lost in between. */
   wake(): void {
     this.#pending = true;
     this.#resolve?.();
   }
 
-  /** Until {@link wake}, or for this long. */
+  /** Waits for {@link wake}, at most this long. */
   async wait(limitMs: number): Promise<void> {
     if (!this.#pending) {
       let timer: NodeJS.Timeout | undefined;
@@ -40,14 +40,14 @@ export class Wakeup {
   }
 
   /**
-   * Longer with each failure so far, 200 ms to 2 s, unless it is over. Whatever wakes does not cut it short: a NOTIFY goes on
-   * coming while a server is away.
+   * Waits 200 ms to 2 s, longer after each failure, unless `isOver` becomes true. {@link wake} does not shorten this wait,
+   * because notifications keep arriving while a server is unavailable.
    */
   backOff(failures: number, isOver: () => boolean): Promise<void> {
     return this.pause(backoffDelayMs(BACKOFF, failures + 1), isOver);
   }
 
-  /** For this long whatever wakes, unless it is over. */
+  /** Waits this long even if {@link wake} is called, unless `isOver` becomes true. */
   async pause(durationMs: number, isOver: () => boolean): Promise<void> {
     const end = Date.now() + durationMs;
     while (!isOver() && Date.now() < end) await sleep(Math.min(PAUSE_STEP_MS, end - Date.now()));

@@ -1,12 +1,12 @@
 /**
- * What a database error says about Postgres: whether it was available at all, and what a log line may repeat of it.
+ * Interprets database errors: whether Postgres was available at all, and which parts of an error may be logged.
  *
  * @module
  */
 import { DatabaseError } from 'pg';
 import { messageOf } from './error-message.ts';
 
-/** What Node reports when a server cannot be reached, or when the connection breaks. */
+/** Node's codes for an unreachable server or a broken connection. */
 const NETWORK_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -22,7 +22,7 @@ const NETWORK_CODES = new Set([
   'ENETDOWN',
   'ENETRESET',
   'EADDRNOTAVAIL',
-  // A Unix socket whose server is not running, or whose folder may not be entered.
+  // A Unix socket whose server is not running, or whose folder is not accessible.
   'ENOENT',
   'EACCES',
   // This process or this machine has run out of sockets.
@@ -31,7 +31,7 @@ const NETWORK_CODES = new Set([
   'ENOBUFS',
 ]);
 
-/** pg gives these errors no code. */
+/** Messages of errors that pg gives no code. */
 const PG_MESSAGES = [
   /^Connection terminated/,
   /^timeout exceeded when trying to connect$/,
@@ -45,13 +45,13 @@ const PG_MESSAGES = [
   /^There was an error establishing an SSL connection$/,
 ];
 
-/** SQLSTATEs, whole or by their class of two characters, that say: not now, whatever the statement was. */
+/** SQLSTATEs, or their classes of two characters, that mean Postgres was not available, whatever the statement was. */
 const UNAVAILABLE_CLASSES = new Set([
   // Insufficient resources: too many connections, disk full, out of memory.
   '53',
-  // An error outside of Postgres: I/O errors, missing files.
+  // An error outside Postgres: I/O errors, missing files.
   '58',
-  // The login was refused. A statement cannot fail with it.
+  // The login was refused. Statements cannot fail with this class.
   '28',
 ]);
 /** Shutdown, crash, startup, dropped database, idle_session_timeout. */
@@ -60,20 +60,20 @@ const UNAVAILABLE_STATES = new Set([
   ...SESSION_ENDINGS,
   // A standby, or a session that was set to read-only: a failover.
   '25006',
-  // A prepared statement that is missing or there already: a pooler gave the transaction another server connection.
+  // A prepared statement is missing or exists already: a pooler gave the transaction another server connection.
   '26000',
   '42P05',
-  // The database does not exist. Only a login fails with it.
+  // The database does not exist. Only a login can fail with this code.
   '3D000',
 ]);
-/** temp_file_limit, which one statement exceeds by itself. */
+/** temp_file_limit: a single statement can exceed it. */
 const CONFIGURATION_LIMIT = '53400';
 
 /**
  * Whether the error means that Postgres, the network or a pooler was not available, rather than that the statement was
- * wrong. Pure: looks at codes, never at a server's message, which may be translated.
+ * wrong. It reads codes only, never a server's message, which may be translated.
  *
- * A limit that a statement reached (57014, 25P03, 25P04, 55P03) is not in here: attempts set limits themselves.
+ * Limits that a statement reached (57014, 25P03, 25P04, 55P03) do not count, because attempts set limits themselves.
  */
 export function isDatabaseUnavailable(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some((inner) => isDatabaseUnavailable(inner));
@@ -85,23 +85,23 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 }
 
 function isUnavailableState(error: DatabaseError): boolean {
-  // Postgres always names the routine. An error without one was written by a pooler: query_wait_timeout, a refused login,
-  // too many clients, a startup parameter it does not accept.
+  // Postgres always names the routine. An error without one comes from a pooler: query_wait_timeout, a refused login, too
+  // many clients, or a startup parameter that it does not accept.
   if (error.routine === undefined) return true;
   const state = error.code ?? '';
   if (state === CONFIGURATION_LIMIT) return false;
   if (UNAVAILABLE_STATES.has(state) || UNAVAILABLE_CLASSES.has(state.slice(0, 2))) return true;
-  // "cached plan must not change result type": a migration ran. Every other 0A000 is the statement's own fault.
+  // "cached plan must not change result type": a migration ran. Any other 0A000 is caused by the statement itself.
   return state === '0A000' && error.routine === 'RevalidateCachedQuery';
 }
 
-/** Whether the server or a pooler ends the connection with it, although the socket may close only a moment later. */
+/** Whether the server or a pooler closes the connection after this error, even if the socket closes a moment later. */
 export function endsSession(error: unknown): boolean {
   if (!(error instanceof DatabaseError)) return false;
   return error.routine === undefined || SESSION_ENDINGS.has(error.code ?? '');
 }
 
-/** Whether the server, or a pooler, has no room for another connection. Those that exist keep working. */
+/** Whether the server or a pooler cannot accept another connection. Existing connections keep working. */
 export function isServerFull(error: unknown): boolean {
   return (
     error instanceof ServerConnectionTimeoutError ||
@@ -109,7 +109,7 @@ export function isServerFull(error: unknown): boolean {
   );
 }
 
-/** A pooler accepted the connection and then did not connect it to Postgres in time. */
+/** A pooler accepted the connection but did not connect it to Postgres in time. */
 export class ServerConnectionTimeoutError extends Error {
   override readonly name = 'ServerConnectionTimeoutError';
   readonly code = 'ETIMEDOUT';
@@ -119,19 +119,19 @@ export class ServerConnectionTimeoutError extends Error {
   }
 }
 
-/** What a log line says of an error. */
+/** The fields that a log line may contain about an error. */
 export type ErrorFields = {
   /** The error's class. */
   error: string;
-  /** The SQLSTATE of an error that came from Postgres or a pooler. */
+  /** The SQLSTATE of an error from Postgres or a pooler. */
   sqlstate?: string;
   /** Node's code, such as ECONNREFUSED. */
   code?: string;
-  /** The message, only of a connection that failed: others may repeat data. */
+  /** The message of a failed connection. Other messages may repeat data. */
   reason?: string;
 };
 
-/** The fields that a log line may have of any error: class, SQLSTATE or code, and the message of a failed connection. */
+/** The error's class, its SQLSTATE or code, and the message of a failed connection. */
 export function errorFields(error: unknown): ErrorFields {
   if (!(error instanceof Error)) return { error: typeof error };
   const { code } = (error instanceof AggregateError ? (error.errors[0] ?? error) : error) as {
@@ -147,14 +147,14 @@ export function errorFields(error: unknown): ErrorFields {
   return fields;
 }
 
-/** Its message names hosts, ports, logins and databases, and nothing out of a statement. */
+/** Such a message names hosts, ports, logins and databases, and contains nothing from a statement. */
 function isConnectionError(error: Error): boolean {
   if (!isDatabaseUnavailable(error)) return false;
   if (!(error instanceof DatabaseError)) return true;
   return error.routine === undefined || /^(?:28|3D|57P|53300)/.test(error.code ?? '');
 }
 
-/** pg names its class `error`, and many classes set no name at all. */
+/** pg names its class `error`, and many classes set no name. */
 function className(error: Error): string {
   if (error instanceof DatabaseError) return 'DatabaseError';
   return error.name && error.name !== 'Error' ? error.name : error.constructor.name;

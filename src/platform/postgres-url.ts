@@ -1,5 +1,5 @@
 /**
- * Where Postgres is, from the environment.
+ * Reads Postgres URLs from the environment.
  *
  * @module
  */
@@ -7,22 +7,22 @@ import { ConfigurationError } from '../core/errors.ts';
 import { readVariables } from './environment.ts';
 import type { Environment } from './environment.ts';
 
-/** @throws ConfigurationError saying what to set; never with the URL, which holds a password */
+/** @throws ConfigurationError saying what to set; it never contains the URL, which may include a password */
 export function readDatabaseUrl(env: Environment = process.env): string {
   const url = readUrl(env, 'DATABASE_URL');
   if (url === null) {
     throw new ConfigurationError(
-      'DATABASE_URL is not set: give the Postgres that holds the inbox, such as ' +
-        'postgres://user:password@host:5432/database, or run `inbox dev` for an embedded one',
+      'DATABASE_URL is not set: set it to the Postgres database that contains the inbox, such as ' +
+        'postgres://user:password@host:5432/database, or run `inbox dev` to use an embedded one',
     );
   }
   return url;
 }
 
 /**
- * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null when it is not set, or empty.
+ * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null if it is empty or not set.
  *
- * @throws ConfigurationError when it is not a postgres:// URL that can be read; never with the URL, which holds a password
+ * @throws ConfigurationError if it is not a valid postgres:// URL; it never contains the URL, which may include a password
  */
 export function readDirectUrl(env: Environment = process.env): string | null {
   return readUrl(env, 'INBOX_DIRECT_URL');
@@ -31,16 +31,16 @@ export function readDirectUrl(env: Environment = process.env): string | null {
 function readUrl(env: Environment, name: string): string | null {
   const url = readVariables({ [name]: env[name] }, /./)[name];
   if (url === undefined) return null;
-  if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is no postgres:// URL`);
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new ConfigurationError(`${name} is not a postgres:// URL`);
   if (isMisread(url)) {
     throw new ConfigurationError(
-      `${name} has a user or password with a character that has a meaning in URLs: write %2F for /, %3F for ?, %23 for #`,
+      `${name} has a user or password with a reserved character: write %2F for /, %3F for ?, %23 for #`,
     );
   }
   return url;
 }
 
-/** `postgres://user:12/34@host/db`: parts of the password would be read as port and database, which messages repeat. */
+/** `postgres://user:12/34@host/db`: parts of the password would be parsed as port and database, which messages repeat. */
 function isMisread(text: string): boolean {
   if (!URL.canParse(text)) return false;
   const { username, pathname, search, hash } = new URL(text);

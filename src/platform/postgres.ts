@@ -1,61 +1,61 @@
 /**
- * Connections, transactions and what Postgres's error codes mean.
+ * Connections, transactions and the meaning of Postgres's error codes.
  *
  * @module
  */
 import { Client, DatabaseError, Pool } from 'pg';
 import type { ClientBase, PoolClient, PoolConfig, QueryConfig, QueryResult } from 'pg';
-import { adoptPool, prepareSession } from './connection.ts';
+import { inspectCallersPool, prepareSession } from './connection.ts';
 import { beginOf, isPooled } from './connection-state.ts';
 import { SEND_SETTINGS, SEND_TRANSACTION_LIMITS, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import type { Queryable } from './queryable.ts';
 import { isDatabaseUnavailable, isServerFull } from './postgres-errors.ts';
-import { noteConnection, prepareOn } from './prepared-statements.ts';
+import { prepareOn, rememberPool } from './prepared-statements.ts';
 
-/** The answer to COMMIT was ROLLBACK: a statement had failed before, and nothing was kept. */
+/** Postgres answered COMMIT with ROLLBACK because an earlier statement had failed. Nothing was stored. */
 export class RolledBackError extends Error {
   override readonly name = 'RolledBackError';
 
   constructor() {
-    super('Postgres rolled the transaction back at COMMIT, because a statement in it had failed');
+    super('Postgres rolled the transaction back at COMMIT because a statement in it had failed');
   }
 }
 
 export interface PoolOptions {
   connectionString: string;
-  /** Connections at most. */
+  /** Maximum number of connections. */
   max: number;
   /** Connections that stay open when idle. Default 0. */
   min?: number;
   /** Shown in pg_stat_activity. */
   applicationName: string;
   /**
-   * Postgres settings that hold for every statement on this pool, whatever the URL, the role or the database says. On a
-   * connection to Postgres itself they are the session's; behind a pooler they are set in each transaction.
+   * Postgres settings for every statement on this pool, whatever the URL, the role or the database says. On a direct
+   * connection to Postgres they are set for the session; behind a pooler they are set in each transaction.
    */
   settings?: PinnedSettings;
   /**
-   * transaction: the settings hold in the transactions that {@link beginOf} opens, and the session is left as it is, because
-   * a handler's statements run there. Default session.
+   * transaction: the settings apply only to transactions begun with {@link beginOf}. The session itself is not changed,
+   * because a handler's statements run in it. Default session.
    */
   settingsFor?: 'session' | 'transaction';
-  /** The client's own limit for one statement, in ms: it also ends waiting on a network that went silent. */
+  /** The client's own limit for one statement, in ms. It also ends a wait for a network that no longer answers. */
   queryTimeoutMs?: number;
   /** How long to wait for a connection, in ms. Default 10 s. */
   connectTimeoutMs?: number;
-  /** Statements are sent without waiting for the answers of those before. Cursors do not work then. */
+  /** Sends statements without waiting for the answers to previous ones. Cursors do not work then. */
   pipeline?: boolean;
 }
 
-/** How long to wait for a connection, from the pool or from the server, before it counts as unavailable. */
+/** How long to wait for a connection from the pool or the server before Postgres counts as unavailable. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /**
- * A pool whose idle connections may break without ending the process: the next statement finds out.
+ * A pool whose idle connections may break without ending the process: the next statement fails instead.
  *
- * It works behind a pooler in any mode: no startup parameter is sent that poolers refuse, and nothing is set in a session that
- * belongs to a pooler.
+ * It works behind a pooler in any mode: it sends no startup parameter that poolers refuse, and sets nothing in a session
+ * that belongs to a pooler.
  */
 export function createPool(options: PoolOptions): Pool {
   const connectTimeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
@@ -66,7 +66,7 @@ export function createPool(options: PoolOptions): Pool {
     application_name: options.applicationName,
     connectionTimeoutMillis: connectTimeoutMs,
     idleTimeoutMillis: 30_000,
-    // A peer that vanished without a word is found by TCP itself.
+    // TCP itself detects a peer that has disappeared.
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     Client: InboxClient,
@@ -84,25 +84,25 @@ export function createPool(options: PoolOptions): Pool {
         throw error;
       }
     };
-    // The pool waits for it, which its types do not say.
+    // The pool awaits the returned promise, but its types do not say so.
     // oxlint-disable-next-line typescript/no-misused-promises
     config.onConnect = prepare;
   }
   const pool = new Pool(config);
-  // An error of a connection that is not running a statement has nobody to go to, idle or checked out: without a
-  // listener it would end the process.
+  // A connection that is not running a statement, idle or checked out, reports errors as events. Without a listener, such an
+  // event would end the process.
   pool.on('error', () => {});
   pool.on('connect', (client) => {
     ready.add(client);
     client.on('error', () => {});
-    noteConnection(pool, client);
+    rememberPool(pool, client);
   });
   pool.on('remove', (client) => ready.delete(client));
   if (settings && settingsFor === 'session') pool.query = queryOf(pool);
   return pool;
 }
 
-/** pg sends no client_encoding by itself. */
+/** pg does not send client_encoding on its own. */
 class InboxClient extends Client {
   getStartupConf(): Record<string, string> {
     const plain = Client.prototype as unknown as { getStartupConf: (this: Client) => Record<string, string> };
@@ -114,8 +114,8 @@ const maximums = new WeakMap<Pool, number>();
 const LOWERED_FOR_MS = 30_000;
 
 /**
- * The server, or the pooler, gives no more connections. Until it may have some again, work waits for those that exist instead
- * of asking for new ones.
+ * The server or the pooler accepts no more connections. Until it may accept some again, work waits for existing connections
+ * instead of opening new ones.
  */
 function lowerMaximum(pool: Pool, existing: number): void {
   if (existing === 0 || existing >= pool.options.max) return;
@@ -131,8 +131,7 @@ function lowerMaximum(pool: Pool, existing: number): void {
 }
 
 /**
- * A connection of the pool that Postgres has answered on. Where the server has no room for another one, waits for one of those
- * that exist.
+ * Takes a connection from the pool. If the server cannot accept another one, waits until an existing connection is free.
  */
 export async function acquire(pool: Pool): Promise<PoolClient> {
   try {
@@ -146,15 +145,20 @@ export async function acquire(pool: Pool): Promise<PoolClient> {
 }
 
 /**
- * A pool of the caller's, for statements that a URL, a role or a database must not change: single ones run as they are, or, where
- * the pool's sessions have other settings, in a transaction that has the right ones. Where no pooler is in between, its connections
- * prepare.
+ * Wraps a caller's pool so that a URL, a role or a database cannot change the inbox's statements. If the pool's sessions
+ * already have the right settings, single statements run directly; otherwise each runs in a transaction with these settings.
+ * Without a pooler, the pool's connections use prepared statements.
  */
-export async function adopt(pool: Pool): Promise<Queryable> {
+export async function withSendSettings(pool: Pool): Promise<Queryable> {
   const client = await checkOut(pool);
   try {
-    const { pooled, differs } = await adoptPool(pool, client, SEND_SETTINGS, SEND_TRANSACTION_LIMITS);
-    // Inserts have no plan that could become a bad one, so there is no need to wait until the table is large.
+    const { pooled, differs } = await inspectCallersPool(
+      pool,
+      client,
+      SEND_SETTINGS,
+      SEND_TRANSACTION_LIMITS,
+    );
+    // The plan of an INSERT cannot become a bad one, so it need not be made again for a large table.
     if (!pooled && !differs) prepareOn(pool);
     if (!differs) return pool;
   } finally {
@@ -165,7 +169,10 @@ export async function adopt(pool: Pool): Promise<Queryable> {
   return { query: query as Pool['query'] };
 }
 
-/** One statement: as it is where the session has the settings, else in a transaction that has them, in one round trip. */
+/**
+ * Runs one statement: directly if the session has the settings, otherwise in a transaction that sets them, in one round
+ * trip.
+ */
 function queryOf(pool: Pool): Pool['query'] {
   const query = async (statement: string | QueryConfig, values?: unknown[]) => {
     const client = await acquire(pool);
@@ -195,7 +202,9 @@ async function queryInTransaction(
   return result;
 }
 
-/** Its server connection changes, and what was prepared stays behind. */
+/**
+ * The statement without its name: behind a pooler the server connection changes, so a prepared statement would be missing.
+ */
 function unnamed(statement: string | QueryConfig): string | QueryConfig {
   if (typeof statement === 'string') return statement;
   const { name: _, ...rest } = statement;
@@ -203,8 +212,8 @@ function unnamed(statement: string | QueryConfig): string | QueryConfig {
 }
 
 /**
- * Statements that leave together: one write to the socket, where each costs about as much as the work of a small
- * statement. Only on connections that pipeline.
+ * Sends several statements in one write to the socket. Each write costs about as much as the work of a small statement.
+ * Works only on connections that pipeline.
  */
 export function together<T>(client: PoolClient, send: () => T): T {
   const { stream } = client.connection;
@@ -219,7 +228,7 @@ export function together<T>(client: PoolClient, send: () => T): T {
 /**
  * Runs `work` in one transaction and commits it.
  *
- * @throws RolledBackError when the answer to COMMIT is not COMMIT; anything `work` throws, after ROLLBACK.
+ * @throws RolledBackError if the answer to COMMIT is not COMMIT; anything that `work` throws, after ROLLBACK
  */
 export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => Promise<T>): Promise<T> {
   const client = await begin(pool);
@@ -239,8 +248,9 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
 }
 
 /**
- * A connection that breaks fails its statements and raises an event as well. The pool listens to those that are idle; nobody
- * listens to those of a caller's pool that are in use, and then the event would end the process.
+ * When a connection breaks, its statements fail and it emits an error event. The pool listens for that event on idle
+ * connections. Nobody listens on a caller's connections that are in use, and an event without a listener would end the
+ * process.
  */
 const ignoreError = () => {};
 
@@ -257,8 +267,8 @@ function checkIn(client: PoolClient, broken?: Error): void {
 }
 
 /**
- * A connection with a transaction begun. If the server has ended idle connections and the pool does not know yet, BEGIN fails on
- * them; nothing was done then, so the next connection is tried.
+ * Takes a connection and begins a transaction. If the server has closed idle connections and the pool has not noticed yet,
+ * BEGIN fails on them. Nothing has been done at that point, so the next connection is tried.
  */
 async function begin(pool: Pool): Promise<PoolClient> {
   for (let idle = pool.idleCount; ; idle -= 1) {
@@ -274,9 +284,9 @@ async function begin(pool: Pool): Promise<PoolClient> {
 }
 
 /**
- * Commits, and checks that it did: Postgres answers COMMIT of a failed transaction with ROLLBACK and no error.
+ * Commits and checks the answer: Postgres answers COMMIT of a failed transaction with ROLLBACK, without an error.
  *
- * @param then - statements that are sent in the same message, such as those of `resetSession`
+ * @param then - statements to send in the same message, such as those of `resetSession`
  * @throws RolledBackError
  */
 export async function commit(client: Pick<PoolClient, 'query'>, then?: string): Promise<void> {
@@ -285,37 +295,40 @@ export async function commit(client: Pick<PoolClient, 'query'>, then?: string): 
   if (first?.command !== 'COMMIT') throw new RolledBackError();
 }
 
-/** The SQLSTATE of an error that came from Postgres, else null. Source: https://www.postgresql.org/docs/current/errcodes-appendix.html */
+/**
+ * The SQLSTATE of an error that came from Postgres, otherwise null.
+ * Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
+ */
 export function sqlState(error: unknown): string | null {
   return error instanceof DatabaseError && error.code ? error.code : null;
 }
 
-/** `lock_timeout` ran out, or NOWAIT found the row locked. */
+/** `lock_timeout` expired, or NOWAIT found the row locked. */
 export function isLockNotAvailable(error: unknown): boolean {
   return sqlState(error) === '55P03';
 }
 
-/** Two transactions waited for each other; Postgres ended this one so that the other could go on. */
+/** Two transactions waited for each other, and Postgres ended this one. */
 export function isDeadlock(error: unknown): boolean {
   return sqlState(error) === '40P01';
 }
 
-/** An earlier statement of this transaction failed, so that Postgres refuses all others. */
+/** An earlier statement of this transaction failed, so Postgres refuses all further statements. */
 export function isTransactionAborted(error: unknown): boolean {
   return sqlState(error) === '25P02';
 }
 
-/** A table that a statement names is not there, or not even its schema. */
+/** A table that a statement names does not exist, or its schema does not exist. */
 export function isUndefinedTable(error: unknown): boolean {
   return ['42P01', '3F000'].includes(sqlState(error) ?? '');
 }
 
-/** The login may not do this. */
+/** The login lacks a privilege. */
 export function isPermissionDenied(error: unknown): boolean {
   return sqlState(error) === '42501';
 }
 
-/** A CHECK constraint refused the row; its name tells which. */
+/** The name of the CHECK constraint that refused the row; null for any other error. */
 export function violatedCheck(error: unknown): string | null {
   return error instanceof DatabaseError && error.code === '23514' ? (error.constraint ?? '') : null;
 }

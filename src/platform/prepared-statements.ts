@@ -1,6 +1,6 @@
 /**
- * Statements that a connection prepares once and keeps the plan of: reading and planning one anew costs Postgres about as
- * much as running it.
+ * Statements that a connection prepares once and whose plan it keeps: parsing and planning a statement costs Postgres about
+ * as much as running it.
  *
  * @module
  */
@@ -10,7 +10,9 @@ import type { Pool, PoolClient, QueryResult, QueryResultRow } from 'pg';
 import { isPooled } from './connection-state.ts';
 
 export interface Statement {
-  /** Of the text, so that releases which share a connection through a proxy never mean two things by one name. */
+  /**
+   * Derived from the text, so that releases that share a connection through a proxy never use one name for two statements.
+   */
   readonly name: string;
   readonly text: string;
 }
@@ -19,56 +21,56 @@ export function statement(text: string): Statement {
   return { name: `inbox_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
 }
 
-/** A plan is kept for as long as its name is used: one that was made for a small table must go when the table grows. */
+/** A plan is kept as long as its name is used, so a plan made for a small table needs a name of its own. */
 export type TableSize = 'small' | 'large';
 
-/** Pools whose connections prepare, and for which size of the tables. */
-const preparing = new WeakMap<object, TableSize>();
+/** The pools whose connections prepare statements, with the size of the tables that the plans are made for. */
+const preparingPools = new WeakMap<object, TableSize>();
 const poolOf = new WeakMap<object, Pool>();
 
-/** From now on {@link run} prepares on this pool's connections; with another size, all plans are made anew. */
+/** Makes {@link run} prepare statements on this pool's connections. Changing the size makes new plans for all of them. */
 export function prepareOn(pool: Pool, size: TableSize = 'large'): void {
-  preparing.set(pool, size);
+  preparingPools.set(pool, size);
 }
 
-/** Whether {@link run} prepares there: it stops where that turned out not to work. */
+/** Whether {@link run} prepares statements on this pool. It stops if preparing does not work there. */
 export function isPreparedOn(pool: Pool): boolean {
-  return preparing.has(pool);
+  return preparingPools.has(pool);
 }
 
-/** So that statements on a connection of the pool are prepared, too. */
-export function noteConnection(pool: Pool, client: PoolClient): void {
+/** Records the connection's pool, so that statements on this connection are prepared, too. */
+export function rememberPool(pool: Pool, client: PoolClient): void {
   poolOf.set(client, pool);
 }
 
 /**
- * Not there, or there already: between us and Postgres is a proxy that gives each transaction another connection, such as
- * PgBouncer before 1.21. And a plan that no longer fits the table. None of them has done anything.
+ * The prepared statement is missing or exists already, because a proxy such as PgBouncer before 1.21 gives each transaction
+ * another server connection. Or the statement's plan no longer fits the table. In each case, nothing was executed.
  */
 const CANNOT_PREPARE = ['26000', '42P05', '0A000'];
 
-/** Runs it, prepared where the pool prepares. Where that turns out not to work, the pool stops preparing. */
+/** Runs a statement, prepared if the pool prepares statements. If preparing does not work, the pool stops doing so. */
 export async function run<Row extends QueryResultRow>(
   db: Pick<Pool, 'query'>,
   { name, text }: Statement,
   values: unknown[],
 ): Promise<QueryResult<Row>> {
   const pool = poolOf.get(db) ?? db;
-  const size = preparing.get(pool);
-  // A pooler gives each transaction another server connection. Some of them prepare on all of them, older ones do not.
+  const size = preparingPools.get(pool);
+  // A pooler gives each transaction another server connection. Some poolers prepare on all of them; older ones do not.
   if (size === undefined || isPooled(db)) return db.query<Row>(text, values);
   try {
     return await db.query<Row>({ name: size === 'small' ? `${name}_small` : name, text, values });
   } catch (error) {
     if (!(error instanceof DatabaseError) || !CANNOT_PREPARE.includes(error.code ?? '')) throw error;
-    preparing.delete(pool);
-    // In a transaction everything after it fails: whoever holds it has to begin anew.
+    preparingPools.delete(pool);
+    // In a transaction all further statements fail, so the caller has to begin a new one.
     if (db !== pool) throw error;
     return db.query<Row>(text, values);
   }
 }
 
-/** The server has dropped what this connection prepared, so it has to be prepared again. */
+/** The server has dropped the prepared statements of this connection, so they must be prepared again. */
 export function forgetPrepared(client: PoolClient): void {
   const { connection } = client as unknown as { connection: { parsedStatements: object } };
   connection.parsedStatements = {};

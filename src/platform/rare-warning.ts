@@ -1,5 +1,5 @@
 /**
- * A warning that could come with every command. It is logged at most once a minute, with the number of times it happened.
+ * A warning that could occur with every command. It is logged at most once a minute, with the number of occurrences.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { CommandLog } from '../core/command-log.ts';
 
 const EVERY_MS = 60_000;
 
-export class RareWarning {
+export class RateLimitedWarning {
   readonly #log: CommandLog;
   readonly #message: string;
   #nextAt = Number.NEGATIVE_INFINITY;
@@ -18,7 +18,7 @@ export class RareWarning {
     this.#message = message;
   }
 
-  /** @param facts - about this case, as an example of all cases since the last warning */
+  /** @param facts - describes this occurrence, as an example of all occurrences since the last warning */
   happened(facts: Record<string, unknown>): void {
     this.#count += 1;
     if (performance.now() < this.#nextAt) return;

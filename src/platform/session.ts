@@ -1,5 +1,5 @@
 /**
- * The settings and the kind of a session.
+ * Reads and sets the settings of a session, and detects poolers.
  *
  * @module
  */
@@ -8,21 +8,23 @@ import type { PinnedSettings, PinnedValue } from './connection-settings.ts';
 import type { Queryable } from './queryable.ts';
 
 export interface SessionFacts {
-  /** The backend is not the one that this connection was told of: a pooler is in between. */
+  /** A pooler is in between: the backend is not the one that was announced when the connection started. */
   pooled: boolean;
-  /** The settings that the session does not have by itself. */
+  /** The settings whose values in the session are not the pinned ones. */
   differing: PinnedSettings;
 }
 
-/** What Postgres calls the setting's value now; null where this version has no such setting. */
+/** The settings to pin, without those that this Postgres version lacks or whose current value must be kept (`insteadOf`). */
 const WANTED = `rows from (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[]), pg_catalog.unnest($4::text[]))
     as wanted (name, value, instead_of)
   where pg_catalog.current_setting(name, true) is not null
     and (instead_of = ''::text or pg_catalog.current_setting(name, true) = instead_of)`;
 
 /**
- * Makes them the session's, unless a pooler is in between: then a later client of that server connection would have them.
- * `backend`: the one that the connection was told of.
+ * Pins the settings for the session, unless a pooler is in between: the next client of that server connection would inherit
+ * them.
+ *
+ * @param backend - the backend that was announced when the connection started
  */
 export async function pinSession(
   db: Queryable | ClientBase,
@@ -39,7 +41,7 @@ export async function pinSession(
   return { pooled: rows[0]!.pooled, differing: {} };
 }
 
-/** Changes nothing, and says which settings a transaction has to begin with. */
+/** Returns the settings that a transaction must begin with. Changes nothing. */
 export async function readDifferingSettings(
   db: Queryable | ClientBase,
   settings: PinnedSettings,
@@ -55,8 +57,8 @@ export async function readDifferingSettings(
 }
 
 /**
- * A statement without parameters, so that it can travel in one message with BEGIN. Settings that this version of Postgres does
- * not have are passed over.
+ * A statement without parameters, so that it can be sent in one message with BEGIN. It skips settings that this version of
+ * Postgres does not have.
  */
 export function setInTransaction(client: ClientBase, settings: PinnedSettings): string {
   const [names, values, insteadOf] = columns(settings).map((column) =>
@@ -66,7 +68,7 @@ export function setInTransaction(client: ClientBase, settings: PinnedSettings): 
     from ${WANTED.replace('$2', `array[${names}]`).replace('$3', `array[${values}]`).replace('$4', `array[${insteadOf}]`)}`;
 }
 
-/** Empty text for no value: with array_nulls off, null in an array would be the word NULL. */
+/** No value is an empty text: with array_nulls off, null in an array would become the word NULL. */
 function columns(settings: PinnedSettings): [string[], string[], string[]] {
   const pinned = Object.entries(settings);
   return [

@@ -1,6 +1,6 @@
 /**
- * Retention: takes the data of what is over, batch by batch. A run may be killed at any moment; the next one goes on
- * where it was.
+ * Retention: deletes the data of finished entries, events, dead letters and alerts, batch by batch. A run can be killed at
+ * any moment; the next run continues from there.
  *
  * @module
  */
@@ -30,32 +30,33 @@ import {
 } from '../store/retention-others.ts';
 
 export interface PruneOptions extends WalkOptions {
-  /** Completed entries whose `processed_at` is older lose payload, metadata, result and the texts of their failures. */
+  /** Deletes payload, metadata, result and failure texts of completed entries whose `processed_at` is older than this. */
   completedOlderThanMs: number;
-  /** Outbox rows that were published longer ago are deleted. Not set: none. */
+  /** Deletes outbox rows that were published longer ago than this. Default: deletes none. */
   outboxOlderThanMs?: number;
   /**
-   * Dead letters that were resolved longer ago: replayed ones are deleted, discarded ones emptied. Alerts that were
-   * over longer ago are deleted. Not set: none.
+   * For dead letters that were resolved longer ago than this: deletes replayed ones and empties discarded ones. Also deletes
+   * alerts that ended longer ago. Default: touches none.
    */
   deadLettersOlderThanMs?: number;
 }
 
 export interface PruneReport extends PruneCounts {
   dryRun: boolean;
-  /** The signal came before all was done. */
+  /** True if the signal ended the run before everything was pruned. */
   interrupted: boolean;
 }
 
 const DAY_MS = 86_400_000;
 const MAX_AGE_MS = 36_500 * DAY_MS;
-/** Further back than any transaction stays open: a row has its id from when it was written, not from its commit. */
+/** Longer than any transaction stays open: a row's id has the time when the row was written, not when it was committed. */
 const MARK_LAG_MS = DAY_MS;
 
 /**
- * Prunes everything that is due when it starts. Runs may overlap; what one has taken the other does not count.
+ * Prunes everything that is due when the run starts. Runs may overlap; each row is pruned and counted by one of them.
  *
- * @throws ConfigurationError for options that make no sense, SchemaError when the database was not migrated
+ * @throws ConfigurationError for invalid options
+ * @throws SchemaError if the database was not migrated
  */
 export async function prune(pool: Pool, options: PruneOptions): Promise<PruneReport> {
   checkOptions(options);
@@ -64,8 +65,8 @@ export async function prune(pool: Pool, options: PruneOptions): Promise<PruneRep
   const run = new RetentionWalk(pool, options);
   const completed = await dueSince(pool, completedOlderThanMs);
   const mark = await findSettledMark(pool);
-  await pruneLeft(run, completed, mark);
-  await pruneNext(run, completed, mark, (await dueSince(pool, MARK_LAG_MS)).below);
+  await pruneLeftBehind(run, completed, mark);
+  await pruneUnread(run, completed, mark, (await dueSince(pool, MARK_LAG_MS)).below);
   if (deadLettersOlderThanMs !== undefined) {
     await pruneDeadLetters(run, await dueSince(pool, deadLettersOlderThanMs));
     await pruneAlerts(run, await dueSince(pool, deadLettersOlderThanMs));
@@ -74,14 +75,14 @@ export async function prune(pool: Pool, options: PruneOptions): Promise<PruneRep
   return { ...run.counts, dryRun: options.dryRun ?? false, interrupted: run.interrupted };
 }
 
-/** What earlier runs had to leave behind. */
-function pruneLeft(run: RetentionWalk, due: Due, mark: string): Promise<void> {
+/** Prunes entries that earlier runs had to leave behind, for example because they were still open. */
+function pruneLeftBehind(run: RetentionWalk, due: Due, mark: string): Promise<void> {
   return run.walk({
     step: 'entries',
     from: FIRST_ID,
     to: mark,
-    read: (db, after, limit) => walkEntriesLeft(db, due, after, limit),
-    async take(tx, page, dueIds) {
+    readPage: (db, after, limit) => walkEntriesLeft(db, due, after, limit),
+    async prunePage(tx, page, dueIds) {
       const pruned = await pruneEntries(tx, due, dueIds);
       const settled = page.filter((entry) => entry.settled).map(({ id }) => id);
       await forgetLeft(tx, [...pruned, ...settled]);
@@ -90,14 +91,14 @@ function pruneLeft(run: RetentionWalk, due: Due, mark: string): Promise<void> {
   });
 }
 
-/** What no run has looked at. */
-function pruneNext(run: RetentionWalk, due: Due, mark: string, latestMark: string): Promise<void> {
+/** Prunes entries that no run has read yet. */
+function pruneUnread(run: RetentionWalk, due: Due, mark: string, latestMark: string): Promise<void> {
   return run.walk({
     step: 'entries',
     from: mark,
     to: due.below,
-    read: (db, after, limit) => walkEntries(db, due, after, limit),
-    async take(tx, page, dueIds) {
+    readPage: (db, after, limit) => walkEntries(db, due, after, limit),
+    async prunePage(tx, page, dueIds) {
       const pruned = await pruneEntries(tx, due, dueIds);
       const last = page.at(-1)!.id;
       const settledTo = last < latestMark ? last : latestMark;
@@ -114,8 +115,8 @@ function pruneDeadLetters(run: RetentionWalk, due: Due): Promise<void> {
     step: 'deadLetters',
     from: FIRST_ID,
     to: due.below,
-    read: (db, after, limit) => walkResolvedLetters(db, due, after, limit),
-    async take(tx, _page, dueIds) {
+    readPage: (db, after, limit) => walkResolvedLetters(db, due, after, limit),
+    async prunePage(tx, _page, dueIds) {
       return (await deleteReplayedLetters(tx, dueIds)) + (await pruneDiscarded(tx, dueIds));
     },
   });
@@ -126,8 +127,8 @@ function pruneAlerts(run: RetentionWalk, due: Due): Promise<void> {
     step: 'alerts',
     from: FIRST_ID,
     to: due.below,
-    read: (db, after, limit) => walkAlerts(db, due, after, limit),
-    take: (tx, _page, dueIds) => deleteAlerts(tx, due, dueIds),
+    readPage: (db, after, limit) => walkAlerts(db, due, after, limit),
+    prunePage: (tx, _page, dueIds) => deleteAlerts(tx, due, dueIds),
   });
 }
 
@@ -136,8 +137,8 @@ function pruneOutbox(run: RetentionWalk, due: Due): Promise<void> {
     step: 'outbox',
     from: FIRST_ID,
     to: due.below,
-    read: (db, after, limit) => walkOutbox(db, due, after, limit),
-    take: (tx, _page, dueIds) => deletePublished(tx, due, dueIds),
+    readPage: (db, after, limit) => walkOutbox(db, due, after, limit),
+    prunePage: (tx, _page, dueIds) => deletePublished(tx, due, dueIds),
   });
 }
 
@@ -146,11 +147,11 @@ function checkOptions(options: PruneOptions): void {
     const age = options[name];
     if (age === undefined && name !== 'completedOlderThanMs') continue;
     if (age === undefined || !Number.isInteger(age) || age < 0 || age > MAX_AGE_MS) {
-      throw new ConfigurationError(`${name}: ${age} is no whole number of ms between 0 and 100 years`);
+      throw new ConfigurationError(`${name}: ${age} is not a whole number of ms from 0 to 100 years`);
     }
   }
   const { batchSize = 1 } = options;
   if (!Number.isInteger(batchSize) || batchSize < 1 || batchSize > 10_000) {
-    throw new ConfigurationError(`batchSize: ${batchSize} is no whole number from 1 to 10000`);
+    throw new ConfigurationError(`batchSize: ${batchSize} is not a whole number from 1 to 10000`);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * How a retention run goes along a table: page by page of a primary key, each page read without a lock and taken in one
- * short transaction.
+ * How a retention run walks through a table: page by page along the primary key. Each page is read without a lock and pruned
+ * in one short transaction.
  *
  * @module
  */
@@ -11,48 +11,52 @@ import { withTransaction } from '../platform/postgres.ts';
 import { emptyFailures, lockRetention } from '../store/retention.ts';
 
 export interface WalkOptions {
-  /** Rows that one statement touches at most, 1 to 10,000. Default 1,000. */
+  /** The most rows that one statement touches, 1 to 10,000. Default 1,000. */
   batchSize?: number;
-  /** Rest between two batches, for replicas and autovacuum to keep up, in ms. Default 0. */
+  /** Pause between two batches in ms, so that replicas and autovacuum can keep up. Default 0. */
   pauseMs?: number;
-  /** Counts what would go, and changes nothing. */
+  /** Counts what would be pruned and changes nothing. */
   dryRun?: boolean;
   onProgress?: (progress: PruneProgress) => void;
-  /** Ends the run after the batch at hand. */
+  /** Ends the run after the current batch. */
   signal?: AbortSignal;
 }
 
 export type PruneStep = 'entries' | 'deadLetters' | 'alerts' | 'outbox';
 
-/** Rows that went, or would go. */
+/** Rows that were pruned, or would be pruned in a dry run. */
 export type PruneCounts = Record<PruneStep, number>;
 
 export interface PruneProgress {
   step: PruneStep;
   counts: PruneCounts;
-  /** Of this step's time span, 0 to 1. */
+  /** How much of this step's time span is done, 0 to 1. */
   fraction: number;
 }
 
-/** Below every id that there is. */
+/** Lower than every id. */
 export const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
 interface Row {
   id: string;
   due: boolean;
-  /** Of rows whose failures go with them. */
+  /** Set if the failures of this message are emptied along with the row. */
   messageId?: string | null;
 }
 
 export interface Walk<R extends Row> {
   step: PruneStep;
-  /** Ids above this one … */
+  /** The walk starts above this id. */
   from: string;
-  /** … and about up to here: for the progress only, `read` knows where it ends. */
+  /** The approximate last id, for the progress only: `readPage` decides where the walk ends. */
   to: string;
-  read: (db: Queryable, after: string, limit: number) => Promise<R[]>;
-  /** Takes what is due of a page, and writes down how far the walk has come; how many it took. */
-  take: (tx: PoolClient, page: R[], dueIds: string[]) => Promise<number>;
+  readPage: (db: Queryable, after: string, limit: number) => Promise<R[]>;
+  /**
+   * Prunes the rows of a page that are due, and records how far the walk has come.
+   *
+   * @returns how many rows it pruned
+   */
+  prunePage: (tx: PoolClient, page: R[], dueIds: string[]) => Promise<number>;
 }
 
 export class RetentionWalk {
@@ -75,9 +79,9 @@ export class RetentionWalk {
     for (;;) {
       this.interrupted ||= signal?.aborted ?? false;
       if (this.interrupted) return;
-      const page = await walk.read(this.#pool, after, this.#limit);
+      const page = await walk.readPage(this.#pool, after, this.#limit);
       if (page.length === 0) return;
-      this.counts[walk.step] += await this.#take(walk, page);
+      this.counts[walk.step] += await this.#prunePage(walk, page);
       first ??= page[0]!.id;
       after = page.at(-1)!.id;
       this.#report(walk.step, first, after, walk.to);
@@ -85,14 +89,14 @@ export class RetentionWalk {
     }
   }
 
-  async #take<R extends Row>(walk: Walk<R>, page: R[]): Promise<number> {
+  async #prunePage<R extends Row>(walk: Walk<R>, page: R[]): Promise<number> {
     const due = page.filter((row) => row.due);
     if (this.#options.dryRun) return due.length;
-    // Before their entries: a run that is killed in between finds the entries due again.
+    // Failures come before their entries, so that after a kill in between, the next run finds the entries still due.
     await this.#emptyFailures(due.flatMap(({ messageId }) => messageId ?? []));
     return withTransaction(this.#pool, async (tx) => {
       await lockRetention(tx);
-      return walk.take(
+      return walk.prunePage(
         tx,
         page,
         due.map(({ id }) => id),
@@ -100,7 +104,7 @@ export class RetentionWalk {
     });
   }
 
-  /** An entry may have thousands of failures, so they are batches of their own. */
+  /** An entry can have thousands of failures, so they are emptied in batches of their own. */
   async #emptyFailures(messageIds: string[]): Promise<void> {
     if (messageIds.length === 0) return;
     let emptied: number;
@@ -115,7 +119,7 @@ export class RetentionWalk {
   }
 }
 
-/** The milliseconds that a uuid v7 begins with. */
+/** The time in ms that a UUIDv7 starts with. */
 function timeOf(id: string): number {
   return Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
 }

@@ -1,5 +1,5 @@
 /**
- * Accepts commands: once for each message_id, in the sender's own transaction.
+ * Accepts commands in the sender's own transaction, once for each message_id.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import type { SqlClient } from '../store/inserts.ts';
 import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from '../store/inserts.ts';
 
 /**
- * Checks the messages and stores those that are new. In a transaction of the caller's, everything stands or falls with it.
+ * Validates the messages and stores the new ones. In a caller's transaction, they are committed or rolled back with it.
  *
- * @param transaction - whose it is: see {@link insertPendingEntries}
- * @returns an answer for each message, in their order
- * @throws InvalidMessageError before anything was stored; IdempotencyConflictError or MessageLockedError, after which the
- *   caller's transaction should be rolled back, because messages of the same call may have been stored in it
+ * @param transaction - whose transaction it is: see {@link insertPendingEntries}
+ * @returns an answer for each message, in the same order
+ * @throws InvalidMessageError before anything is stored; IdempotencyConflictError or MessageLockedError, after which the
+ *   caller should roll the transaction back, because other messages of the call may have been stored in it
  */
 export async function sendMessages(
   tx: SqlClient,
@@ -27,21 +27,21 @@ export async function sendMessages(
 ): Promise<Sent[]> {
   const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
   if (entries.length === 0) return [];
-  const accepted = byId(await insert(tx, entries, transaction));
+  const accepted = byId(await insertNewEntries(tx, entries, transaction));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
-  const repeated =
-    entries.length > accepted.size ? await known(tx, entries, others) : new Map<string, Entry>();
+  const duplicates =
+    entries.length > accepted.size ? await findDuplicates(tx, entries, others) : new Map<string, Entry>();
   return entries.map(({ messageId }) => {
     const fresh = accepted.get(messageId);
-    // The same message twice in one call: the second is a duplicate of the first.
+    // If one call contains a message twice, the second is a duplicate of the first.
     accepted.delete(messageId);
     if (fresh) return { answer: 'accepted', entry: fresh };
-    return { answer: 'duplicate', entry: repeated.get(messageId)! };
+    return { answer: 'duplicate', entry: duplicates.get(messageId)! };
   });
 }
 
 /** @throws MessageLockedError */
-async function insert(
+async function insertNewEntries(
   tx: SqlClient,
   entries: readonly NewEntry[],
   transaction: 'own' | 'caller',
@@ -56,12 +56,12 @@ async function insert(
 }
 
 /** @throws IdempotencyConflictError */
-async function known(
+async function findDuplicates(
   tx: SqlClient,
   entries: readonly NewEntry[],
   others: readonly NewEntry[],
 ): Promise<Map<string, Entry>> {
-  // All of them where one call has a message twice: its second must be compared with its first.
+  // Compare all of them if the call contains a message twice: the second must be compared with the first.
   const compared = others.length === 0 || hasRepeats(entries) ? entries : others;
   const found = new Map<string, Entry>();
   for (const { messageId, entry } of await findKnownMessages(tx, compared)) {
@@ -84,7 +84,7 @@ export function parseMessage(message: Message, maxPayloadBytes: number): NewEntr
   try {
     return parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
   } catch (error) {
-    // The field has another name on this way in.
+    // This way in has another name for the field.
     if (error instanceof InvalidMessageError && error.field === 'commandType') {
       throw new InvalidMessageError('type', error.problem);
     }

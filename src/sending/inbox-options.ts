@@ -1,6 +1,6 @@
 /**
- * What a sender passes in, checked before it is used: a wrong limit or a wrong client would otherwise show much later, or not
- * at all.
+ * Checks a sender's arguments before they are used. A wrong limit or a wrong client would otherwise be noticed much later,
+ * or never.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { SqlClient } from '../store/inserts.ts';
 
 const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log'];
 
-/** @throws ConfigurationError naming each option of createInbox that is wrong */
+/** @throws ConfigurationError naming every invalid option of createInbox */
 export function checkInboxOptions(options: Record<string, unknown>): void {
   const problems = Object.keys(options)
     .filter((name) => !KNOWN_OPTIONS.includes(name))
@@ -32,7 +32,7 @@ export function checkInboxOptions(options: Record<string, unknown>): void {
   if (problems.length > 0) throw new ConfigurationError(`createInbox: ${problems.join('; ')}`);
 }
 
-/** JSON has no NaN. */
+/** JSON cannot represent NaN. */
 function show(value: unknown): string {
   return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }
@@ -41,9 +41,9 @@ function isWhole(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
-const POOL_ENDED = 'was ended; end it after inbox.close()';
+const POOL_ENDED = 'was ended; close the inbox before you end its pool';
 
-/** A pool: it has its own connection for each statement. A client has no counts. */
+/** Whether the value is a pool, which runs each statement on any of its connections. Only a pool has connection counts. */
 function isPool(value: unknown): value is Pool {
   const { connect, query, totalCount } = (value ?? {}) as Partial<Pool>;
   return typeof connect === 'function' && typeof query === 'function' && typeof totalCount === 'number';
@@ -53,15 +53,15 @@ function hasEnded({ ending, ended }: Pool): boolean {
   return ending || ended;
 }
 
-/** @throws ConfigurationError when the caller has ended the pool */
+/** @throws ConfigurationError if the caller has ended the pool */
 export function checkPoolOpen(pool: Pool): void {
   if (hasEnded(pool)) throw new ConfigurationError(`the pool of this inbox ${POOL_ENDED}`);
 }
 
-/** A timer's maximum, in ms: a longer one would be over at once. */
+/** The maximum delay of a timer, in ms. A longer one would fire at once. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
-/** @throws ConfigurationError when it is no time that can be waited for */
+/** @throws ConfigurationError if the value is not a valid timeout */
 export function checkTimeout(timeoutMs: unknown): void {
   if (typeof timeoutMs === 'number' && timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS) return;
   throw new ConfigurationError(
@@ -70,9 +70,9 @@ export function checkTimeout(timeoutMs: unknown): void {
 }
 
 /**
- * Runs a send in a transaction of the caller's.
+ * Runs a send in a transaction of the caller.
  *
- * @throws UnusableTransactionError when `tx` is no transaction, or was aborted by an error before
+ * @throws UnusableTransactionError if `tx` is not a transaction, or an earlier error has aborted it
  */
 export async function inCallersTransaction<T>(
   tx: SqlClient,
@@ -82,7 +82,7 @@ export async function inCallersTransaction<T>(
     throw new UnusableTransactionError('tx must be a client with query(text, values)');
   if (isPool(tx)) {
     throw new UnusableTransactionError(
-      'tx is a pool, and each of its statements has a connection of its own: pass the client that began the transaction',
+      'tx is a pool, which may run each statement on another connection; pass the client that began the transaction',
     );
   }
   try {
@@ -90,7 +90,7 @@ export async function inCallersTransaction<T>(
   } catch (error) {
     if (!isTransactionAborted(error)) throw error;
     throw new UnusableTransactionError(
-      'the transaction of tx was aborted by an earlier error; roll it back, and send in a new one',
+      'the transaction of tx was aborted by an earlier error; roll it back and send in a new transaction',
       { cause: error },
     );
   }

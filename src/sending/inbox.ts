@@ -1,5 +1,5 @@
 /**
- * The inbox as a sender sees it.
+ * The inbox as senders use it.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import type { Pool } from 'pg';
 import type { CommandDefinition } from '../commands/define-command.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import { readDirectUrl } from '../platform/postgres-url.ts';
-import { adopt, withTransaction } from '../platform/postgres.ts';
+import { withSendSettings, withTransaction } from '../platform/postgres.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { DeadLetterError, InboxClosedError, ResultTimeoutError } from '../core/errors.ts';
 import { checkInboxOptions, checkPoolOpen, checkTimeout, inCallersTransaction } from './inbox-options.ts';
@@ -17,73 +17,73 @@ import { createLog } from '../platform/log.ts';
 import { checkSchema } from '../store/migrate.ts';
 import { createRegistry } from '../commands/registry.ts';
 import type { Message, Sent } from '../commands/message.ts';
-import { SendGroup } from './send-batcher.ts';
-import { SendsUnderWay } from './sends-in-progress.ts';
+import { SendBatcher } from './send-batcher.ts';
+import { SendsInProgress } from './sends-in-progress.ts';
 import { parseMessage, sendMessages } from './accept-messages.ts';
-import { Settlements } from './result-waiter.ts';
+import { ResultWaiter } from './result-waiter.ts';
 import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import { findOwnEntry } from '../store/inserts.ts';
 import type { SettledEntry, SqlClient } from '../store/inserts.ts';
-import { WakeUpCall } from './worker-notifier.ts';
+import { WorkerNotifier } from './worker-notifier.ts';
 
 export interface InboxOptions {
-  /** To the database with the inbox's schema. The caller closes it, after {@link Inbox.close}. */
+  /** A pool for the database that contains the inbox's schema. The caller ends it, after {@link Inbox.close}. */
   pool: Pool;
   /**
-   * The same database without a pooler in transaction mode, for LISTEN, which {@link Inbox.execute} uses. Default
-   * INBOX_DIRECT_URL; null for none, then a connection is made like those of the pool.
+   * A URL of the same database without a transaction-mode pooler, for LISTEN, which {@link Inbox.execute} uses. Default
+   * INBOX_DIRECT_URL. Null for none: then LISTEN uses a connection like those of the pool.
    */
   directUrl?: string | null;
-  /** The commands this service knows; only their settings are checked. Handlers run in workers. */
+  /** The commands that this service knows. Only their settings are checked; handlers run in workers. */
   commands?: readonly CommandDefinition[];
-  /** Limit of a payload, in bytes of its jsonb's text. Default and maximum 1 MiB. */
+  /** Size limit of a payload, in bytes of its jsonb's text. Default and maximum 1 MiB. */
   maxPayloadBytes?: number;
   log?: CommandLog;
 }
 
 export interface SendOptions {
   /**
-   * The transaction that the command stands or falls with: any client with a `query(text, values)` like that of `pg`.
-   * Without it the messages are sent in a transaction of their own, all or none.
+   * The transaction that the command commits or rolls back with: any client with a `query(text, values)` like that of `pg`.
+   * Without it, the messages are sent in a transaction of their own, all or none.
    */
   tx?: SqlClient;
 }
 
 export interface ExecuteOptions {
   /**
-   * How long to wait, in ms: for Postgres to accept the command and for its result. Default 30 s. The command goes on when the
-   * wait has ended.
+   * How long to wait, in ms, for Postgres to accept the command and for its result. Default 30 s. The command is processed
+   * even if the wait ends.
    */
   timeoutMs?: number;
-  /** Ends the wait, also while the command is being sent. It may have been accepted then. */
+  /** Ends the wait, even while the command is being sent; the command may have been accepted in that case. */
   signal?: AbortSignal;
 }
 
 export interface Inbox {
   /**
-   * Accepts a command, once for each message_id; a worker's relay starts it after the COMMIT.
+   * Accepts a command, once for each message_id. A worker's relay starts it after the COMMIT.
    *
-   * @throws InvalidMessageError, IdempotencyConflictError, MessageLockedError; roll the transaction back then. UnusableTransactionError when `tx` is
-   *   a pool or an aborted transaction, InboxClosedError after {@link close}
+   * @throws InvalidMessageError; IdempotencyConflictError or MessageLockedError, after which you must roll the transaction
+   *   back; UnusableTransactionError if `tx` is a pool or an aborted transaction; InboxClosedError after {@link close}
    */
   send(message: Message, options?: SendOptions): Promise<Sent>;
   send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   /**
-   * Sends, and waits for the handler's result. A duplicate is answered with the result of the first.
+   * Sends a command and waits for the handler's result. A duplicate gets the result of the first message.
    *
-   * @throws DeadLetterError when the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
-   *   when the wait ended first; ConfigurationError for a timeout that is none; what {@link send} throws
+   * @throws DeadLetterError if the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
+   *   if the wait ended first; ConfigurationError for an invalid timeout; everything that {@link send} throws
    */
   execute(message: Message, options?: ExecuteOptions): Promise<Json>;
   /**
-   * The entry, or null where none has this id. A login that may not read the table `inbox.entries` sees what it has sent itself,
-   * and what has the prefix that `inbox.sender_limits` names for it.
+   * The entry, or null if none has this id. A login that may not read the table `inbox.entries` sees the messages that it
+   * sent itself, and those with the prefix that `inbox.sender_limits` gives it.
    */
   status(messageId: string): Promise<Entry | null>;
   /**
-   * Ends the waits of {@link execute} at once, lets sends that are under way finish, and refuses new ones. The pool stays open.
-   * Calling it again does nothing more.
+   * Ends the waits of {@link execute} at once, lets the sends in progress finish, and refuses new ones. The pool stays open.
+   * Further calls have no effect.
    */
   close(): Promise<void>;
 }
@@ -91,8 +91,8 @@ export interface Inbox {
 const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
 
 /**
- * @throws SchemaError when the database lacks the inbox's schema, InvalidCommandError for invalid commands,
- *   ConfigurationError naming each option that is wrong
+ * @throws SchemaError if the database lacks the inbox's schema; InvalidCommandError for invalid commands;
+ *   ConfigurationError naming every invalid option
  * @example
  * const inbox = await createInbox({ pool });
  * await inbox.send({ messageId, type: 'TransferFunds', payload }, { tx });
@@ -102,36 +102,36 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   createRegistry(commands);
   await checkSchema(pool);
-  const db = await adopt(pool);
+  const db = await withSendSettings(pool);
   const { directUrl = readDirectUrl() } = options;
-  const settlements = new Settlements(pool, db, log, directUrl);
+  const resultWaiter = new ResultWaiter(pool, db, log, directUrl);
   const database = await identifyDatabase(db);
-  const wakeUpCall = new WakeUpCall(db, database, log);
+  const workerNotifier = new WorkerNotifier(db, database, log);
 
-  const underWay = new SendsUnderWay();
-  const group = new SendGroup(db, database, () => wakeUpCall.make());
+  const sendsInProgress = new SendsInProgress();
+  const batcher = new SendBatcher(db, database, () => workerNotifier.notifyWorkers());
 
   async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) {
-      const send = (theirs: SqlClient) => sendMessages(theirs, messages, maxPayloadBytes, 'caller');
+      const send = (callersTx: SqlClient) => sendMessages(callersTx, messages, maxPayloadBytes, 'caller');
       return inCallersTransaction(tx, send);
     }
     checkPoolOpen(pool);
-    const sent = await withTransaction(pool, (own) => sendMessages(own, messages, maxPayloadBytes));
-    // Its NOTIFY comes later.
+    const sent = await withTransaction(pool, (ownTx) => sendMessages(ownTx, messages, maxPayloadBytes));
+    // The NOTIFY of this transaction arrives later.
     wakeLocalWorkers(database);
     return sent;
   }
 
   async function sendAlone(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     checkPoolOpen(pool);
-    return group.send(entry, replyTo);
+    return batcher.send(entry, replyTo);
   }
 
   async function send(message: Message, options?: SendOptions): Promise<Sent>;
   async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
   async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
-    return underWay.run<Sent | Sent[]>(async () => {
+    return sendsInProgress.run<Sent | Sent[]>(async () => {
       if (isList(input)) return sendAll(input, tx);
       if (!tx) return sendAlone(parseMessage(input, maxPayloadBytes), null);
       const [sent] = await sendAll([input], tx);
@@ -143,36 +143,41 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     message: Message,
     { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, signal }: ExecuteOptions = {},
   ): Promise<Json> {
-    underWay.checkOpen();
+    sendsInProgress.checkOpen();
     checkTimeout(timeoutMs);
     signal?.throwIfAborted();
     const entry = parseMessage(message, maxPayloadBytes);
-    settlements.start();
+    resultWaiter.start();
     const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
-    const over = new AbortController();
-    const ended = AbortSignal.any([over.signal, limit, underWay.closed, ...(signal ? [signal] : [])]);
-    // Before it is sent: the notification must not come first.
-    const settled = settlements.wait(entry.messageId, ended);
+    const done = new AbortController();
+    const waitEnd = AbortSignal.any([
+      done.signal,
+      limit,
+      sendsInProgress.closed,
+      ...(signal ? [signal] : []),
+    ]);
+    // Start waiting before the send, because the notification could arrive first.
+    const settled = resultWaiter.wait(entry.messageId, waitEnd);
     settled.catch(() => {});
     let accepted = false;
     try {
-      const sending = underWay.run(() => sendAlone(entry, settlements.channel));
-      const sent = await untilAborted(sending, ended);
+      const sending = sendsInProgress.run(() => sendAlone(entry, resultWaiter.channel));
+      const sent = await untilAborted(sending, waitEnd);
       accepted = true;
-      settlements.sent(sent.entry);
+      resultWaiter.sent(sent.entry);
       return resultOf(asSettled(sent.entry) ?? (await settled));
     } catch (error) {
       if (error === limit.reason) throw new ResultTimeoutError(entry.messageId, accepted);
-      throw error === underWay.closed.reason ? new InboxClosedError(entry.messageId) : error;
+      throw error === sendsInProgress.closed.reason ? new InboxClosedError(entry.messageId) : error;
     } finally {
-      over.abort();
+      done.abort();
     }
   }
 
   let closing: Promise<void> | undefined;
   async function end(): Promise<void> {
-    await underWay.close();
-    await Promise.all([wakeUpCall.close(), settlements.close()]);
+    await sendsInProgress.close();
+    await Promise.all([workerNotifier.close(), resultWaiter.close()]);
   }
 
   return {
@@ -183,7 +188,7 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   };
 }
 
-/** Rejects with the signal's reason if that comes first; the promise then goes on by itself. */
+/** Rejects with the signal's reason if the signal is aborted first. The promise itself is not affected. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason as Error);

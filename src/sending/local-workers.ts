@@ -1,46 +1,46 @@
 /**
- * The workers of this process, for senders of the same process: they hear of what was sent sooner than by a NOTIFY, and take a
- * command up with its insertion.
+ * The workers in this process. Senders in the same process wake them faster than a NOTIFY could, and can insert an entry
+ * that is already claimed or leased for one of them.
  *
  * @module
  */
 import type { Entry, NewEntry } from '../store/entries.ts';
 
-/** A place for a command that is just being sent. */
+/** A worker's slot that is reserved for a command while it is being sent. */
 export interface ReservedSlot {
-  /** How its entry is inserted: claimed for its first attempt, or leased for the start of its workflow. */
+  /** How the entry is inserted: claimed for its first attempt, or leased for the start of its workflow. */
   readonly taken: 'claimed' | 'leased';
-  /** It was inserted, and taken by that. */
+  /** Call this after the entry was inserted as claimed or leased. */
   run(entry: Entry): void;
-  /** It was not. */
+  /** Call this if the entry was not inserted. */
   release(): void;
 }
 
 export interface LocalWorker {
-  /** There is something in the table. */
+  /** The table may contain new entries. */
   wake(): void;
-  /** Null: it has to wait in the table like any other. */
+  /** Null if there is no slot: the entry then waits in the table like any other. */
   reserve(entry: NewEntry): ReservedSlot | null;
 }
 
-/** By database: a process may have senders and workers of several. */
+/** By database, because a process may have senders and workers of several databases. */
 const workers = new Map<string, Set<LocalWorker>>();
 
-/** Returns how to leave. */
-export function joinProcess(database: string, worker: LocalWorker): () => void {
-  const there = workers.get(database) ?? new Set();
-  workers.set(database, there.add(worker));
-  return () => there.delete(worker);
+/** Returns a function that unregisters the worker. */
+export function registerLocalWorker(database: string, worker: LocalWorker): () => void {
+  const localWorkers = workers.get(database) ?? new Set();
+  workers.set(database, localWorkers.add(worker));
+  return () => localWorkers.delete(worker);
 }
 
-/** Whether there was anybody to wake. */
+/** Returns whether there was a worker to wake. */
 export function wakeLocalWorkers(database: string): boolean {
-  const there = workers.get(database) ?? new Set();
-  for (const worker of there) worker.wake();
-  return there.size > 0;
+  const localWorkers = workers.get(database) ?? new Set();
+  for (const worker of localWorkers) worker.wake();
+  return localWorkers.size > 0;
 }
 
-/** A place where this command may be taken up at once; null: nowhere. */
+/** Reserves a slot for this command in a worker of this process. Null if there is none. */
 export function reserveLocally(database: string, entry: NewEntry): ReservedSlot | null {
   for (const worker of workers.get(database) ?? []) {
     const slot = worker.reserve(entry);

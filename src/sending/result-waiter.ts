@@ -1,5 +1,6 @@
 /**
- * Waiting for entries to be settled: a notification where one was asked for, and a look at the rows for all others.
+ * Waits until entries are settled. Entries that name this process in `reply_to` cause a notification; all others are found
+ * by polling.
  *
  * @module
  */
@@ -14,27 +15,27 @@ import type { Entry } from '../store/entries.ts';
 import type { SettledEntry } from '../store/inserts.ts';
 import { findSettledEntries } from '../store/inserts.ts';
 
-/** For duplicates of what another process waits for, and for notifications that got lost. */
+/** Finds duplicates of messages that another process waits for, and entries whose notification was lost. */
 const SWEEP_INTERVAL_MS = 500;
 
 type Waiter = (settled: SettledEntry) => void;
 
-export class Settlements {
-  /** What an entry's `reply_to` is set to, for this process to hear of it. */
+export class ResultWaiter {
+  /** The value of an entry's `reply_to` that makes the worker notify this process. */
   readonly channel = `inbox_settled_${randomBytes(8).toString('hex')}`;
   readonly #pool: Pool;
   readonly #db: Queryable;
   readonly #log: CommandLog;
   readonly #directUrl: string | null;
   readonly #waiters = new Map<string, Set<Waiter>>();
-  /** The entries of messages that are waited for and are known to be stored, by message_id. */
+  /** The entries of awaited messages that are known to be stored, by message_id. */
   readonly #entries = new Map<string, string>();
-  /** Messages that are waited for, and whose notification came before the answer to their send. */
+  /** Awaited messages whose notification arrived before the answer to their send. */
   readonly #early = new Set<string>();
   #listener: Listener | null = null;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param db - runs the statements; the pool says where the listener connects to */
+  /** @param db - runs the statements; the pool only determines where the listener connects */
   constructor(pool: Pool, db: Queryable, log: CommandLog, directUrl: string | null = null) {
     this.#pool = pool;
     this.#db = db;
@@ -42,24 +43,24 @@ export class Settlements {
     this.#directUrl = directUrl;
   }
 
-  /** Listens from the first wait on: who only sends needs no connection for it. */
+  /** Starts listening. Called by the first wait, so that a process that only sends needs no extra connection. */
   start(): void {
     this.#listener ??= listen({
       pool: this.#pool,
       directUrl: this.#directUrl,
-      meanwhile: `results are looked for every ${SWEEP_INTERVAL_MS} ms`,
+      meanwhile: `results are polled every ${SWEEP_INTERVAL_MS} ms`,
       channel: this.channel,
       log: this.#log,
       onWake: (messageId) => {
         if (messageId && this.#waiters.has(messageId) && !this.#entries.has(messageId))
           this.#early.add(messageId);
-        else void this.#look(messageId ? [messageId] : [...this.#waiters.keys()]);
+        else void this.#checkEntries(messageId ? [messageId] : [...this.#waiters.keys()]);
       },
     });
-    this.#timer ??= setInterval(() => void this.#look([...this.#waiters.keys()]), SWEEP_INTERVAL_MS);
+    this.#timer ??= setInterval(() => void this.#checkEntries([...this.#waiters.keys()]), SWEEP_INTERVAL_MS);
   }
 
-  /** Resolves when the entry is Completed or DeadLetter; rejects with the signal's reason when that comes first. */
+  /** Resolves when the entry is Completed or DeadLetter. Rejects with the signal's reason if the signal is aborted first. */
   wait(messageId: string, signal: AbortSignal): Promise<SettledEntry> {
     return new Promise((resolve, reject) => {
       const waiters = this.#waiters.get(messageId) ?? new Set();
@@ -86,11 +87,11 @@ export class Settlements {
     });
   }
 
-  /** The message is stored as this entry: only now can it be looked for. */
+  /** Records that the message is stored as this entry. Only from then on can the entry be checked. */
   sent({ id, messageId }: Pick<Entry, 'id' | 'messageId'>): void {
     if (!this.#waiters.has(messageId)) return;
     this.#entries.set(messageId, id);
-    if (this.#early.delete(messageId)) void this.#look([messageId]);
+    if (this.#early.delete(messageId)) void this.#checkEntries([messageId]);
   }
 
   async close(): Promise<void> {
@@ -98,12 +99,12 @@ export class Settlements {
     await this.#listener?.close();
   }
 
-  /** A notification says no more than: look. So a forged one does no harm. */
-  async #look(messageIds: string[]): Promise<void> {
+  /** A notification only triggers this check, so a forged one does no harm. */
+  async #checkEntries(messageIds: string[]): Promise<void> {
     const entryIds = messageIds.flatMap((messageId) => this.#entries.get(messageId) ?? []);
     if (entryIds.length === 0) return;
     const settled = await findSettledEntries(this.#db, entryIds).catch((error: unknown) => {
-      this.#log.warn('could not look whether commands have ended; trying again', errorFields(error));
+      this.#log.warn('could not check whether commands have finished; will check again', errorFields(error));
       return [];
     });
     for (const entry of settled) for (const waiter of this.#waiters.get(entry.messageId) ?? []) waiter(entry);

@@ -1,8 +1,8 @@
 /**
- * Sends of one message each, in transactions of the inbox's own. Those that come while others are on their way go
- * together, by one statement: a transaction and its write to disk cost several times what one more row does.
+ * Sends single messages, in transactions of the inbox's own. Messages that arrive while a statement is running are stored
+ * together by the next one: a transaction and its write to disk cost several times as much as one more row.
  *
- * A message whose id another transaction holds waits by itself, without a connection, and the others go on.
+ * A message whose id is locked by another transaction waits here, without a connection, and does not delay the others.
  *
  * @module
  */
@@ -18,162 +18,164 @@ import type { Entry, NewEntry } from '../store/entries.ts';
 import { findKnownMessages, insertQuietly, insertUnblocked, SEND_WAIT_MS } from '../store/inserts.ts';
 import type { KnownMessage } from '../store/inserts.ts';
 
-/** One statement at a time: with two, groups were half as large and sends 10 % slower. */
-const MOST_TOGETHER = 100;
-/** How often messages whose ids are held are tried again, in ms. */
-const HELD_INTERVAL_MS = 50;
+/** Only one statement runs at a time: with two, batches were half as large and sends 10 % slower. */
+const MAX_BATCH_SIZE = 100;
+/** How often messages with locked ids are retried, in ms. */
+const LOCKED_RETRY_INTERVAL_MS = 50;
 
-interface Waiting {
+interface PendingSend {
   entry: NewEntry & { replyTo: string | null };
-  /** Until when to wait for another transaction that holds its id. */
-  giveUpAt: number;
+  /** When to stop waiting for another transaction that has locked the id. */
+  deadline: number;
   resolve: (sent: Sent) => void;
   reject: (error: unknown) => void;
 }
 
-/** Where it has a slot, this process takes it up at once, and it is taken with its insertion. */
-type Going = Waiting & { slot: ReservedSlot | null };
+/** If a local worker reserved a slot, the INSERT also claims or leases the entry for it. */
+type ReservedSend = PendingSend & { slot: ReservedSlot | null };
 
-export class SendGroup {
+export class SendBatcher {
   readonly #db: Queryable;
   readonly #database: string;
-  readonly #stored: () => void;
-  #waiting: Waiting[] = [];
-  #underWay = false;
-  /** Messages whose ids other transactions hold. */
-  #held: Waiting[] = [];
-  #triesHeldLater = false;
-  #unblocking: Promise<void> = Promise.resolve();
+  readonly #onStored: () => void;
+  #pending: PendingSend[] = [];
+  #isStoring = false;
+  /** Messages whose ids other transactions have locked. */
+  #locked: PendingSend[] = [];
+  #isRetryScheduled = false;
+  #retries: Promise<void> = Promise.resolve();
 
-  /** @param stored - called when something new is in the table that nobody runs yet */
-  constructor(db: Queryable, database: string, stored: () => void) {
+  /** @param onStored - called when the table contains new entries that no local worker has taken */
+  constructor(db: Queryable, database: string, onStored: () => void) {
     this.#db = db;
     this.#database = database;
-    this.#stored = stored;
+    this.#onStored = onStored;
   }
 
   /** Resolves after the COMMIT. @throws IdempotencyConflictError, MessageLockedError */
   send(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     return new Promise((resolve, reject) => {
-      const giveUpAt = performance.now() + SEND_WAIT_MS;
-      this.#waiting.push({ entry: { ...entry, replyTo }, giveUpAt, resolve, reject });
-      this.#next();
+      const deadline = performance.now() + SEND_WAIT_MS;
+      this.#pending.push({ entry: { ...entry, replyTo }, deadline, resolve, reject });
+      this.#storeNextBatch();
     });
   }
 
-  #next(): void {
-    if (this.#underWay || this.#waiting.length === 0) return;
-    const group = this.#waiting.splice(0, MOST_TOGETHER);
-    this.#underWay = true;
-    void this.#store(group).finally(() => {
-      this.#underWay = false;
-      this.#next();
+  #storeNextBatch(): void {
+    if (this.#isStoring || this.#pending.length === 0) return;
+    const batch = this.#pending.splice(0, MAX_BATCH_SIZE);
+    this.#isStoring = true;
+    void this.#storeBatch(batch).finally(() => {
+      this.#isStoring = false;
+      this.#storeNextBatch();
     });
   }
 
-  async #store(group: readonly Waiting[]): Promise<void> {
-    const going = group.map((one) => ({
+  async #storeBatch(batch: readonly PendingSend[]): Promise<void> {
+    const sends = batch.map((one) => ({
       ...one,
       slot: reserveLocally(this.#database, one.entry),
     }));
     try {
-      const entries = going.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
-      await this.#answer(going, await insertQuietly(this.#db, entries));
+      const entries = sends.map(({ entry, slot }) => ({ ...entry, taken: slot?.taken ?? null }));
+      await this.#answerSends(sends, await insertQuietly(this.#db, entries));
     } catch (error) {
-      for (const { slot } of going) slot?.release();
-      // Another transaction holds one of the ids. To find out which one takes a while, and the next groups do not wait for it.
-      if (isLockNotAvailable(error)) this.#tryUnblockedSoon(group);
-      // Postgres refused the statement, so nothing was stored: each alone gets an answer of its own.
-      else if (group.length > 1 && refused(error)) for (const one of group) await this.#store([one]);
-      else for (const { reject } of group) reject(error);
+      for (const { slot } of sends) slot?.release();
+      // Another transaction has locked one of the ids. Finding out which one takes a while, so the next batches do not wait.
+      if (isLockNotAvailable(error)) this.#queueRetry(batch);
+      // Postgres refused the statement, so nothing was stored. Each message is sent alone to get its own answer.
+      else if (batch.length > 1 && isStatementError(error))
+        for (const one of batch) await this.#storeBatch([one]);
+      else for (const { reject } of batch) reject(error);
     }
   }
 
-  async #answer(going: readonly Going[], inserted: readonly Entry[]): Promise<void> {
-    const fresh = new Map(inserted.map((entry) => [entry.messageId, entry]));
-    const repeats: Going[] = [];
-    let waits = false;
-    for (const one of going) {
-      const entry = fresh.get(one.entry.messageId);
-      // The same message twice: the second is a duplicate of the first.
-      fresh.delete(one.entry.messageId);
+  async #answerSends(sends: readonly ReservedSend[], inserted: readonly Entry[]): Promise<void> {
+    const insertedById = new Map(inserted.map((entry) => [entry.messageId, entry]));
+    const duplicates: ReservedSend[] = [];
+    let needsWorker = false;
+    for (const one of sends) {
+      const entry = insertedById.get(one.entry.messageId);
+      // If the batch contains a message twice, the second is a duplicate of the first.
+      insertedById.delete(one.entry.messageId);
       if (!entry) {
         one.slot?.release();
-        repeats.push(one);
+        duplicates.push(one);
         continue;
       }
       if (one.slot) one.slot.run(entry);
-      else waits = true;
-      // The attempt's payload is not the sender's to change.
+      else needsWorker = true;
+      // The attempt has its own copy of the payload, so the sender may change its object.
       const { payload, metadata } = one.entry;
       one.resolve({ answer: 'accepted', entry: one.slot ? { ...entry, payload, metadata } : entry });
     }
-    if (waits) this.#stored();
-    await this.#answerRepeats(repeats);
+    if (needsWorker) this.#onStored();
+    await this.#answerDuplicates(duplicates);
   }
 
-  async #answerRepeats(repeats: readonly Going[]): Promise<void> {
-    // The same message twice is compared twice.
-    const first = new Map(repeats.toReversed().map((one) => [one.entry.messageId, one]));
-    const others = repeats.filter((one) => first.get(one.entry.messageId) !== one);
-    for (const together of [[...first.values()], ...others.map((one) => [one])]) {
-      if (together.length === 0) continue;
+  async #answerDuplicates(duplicates: readonly ReservedSend[]): Promise<void> {
+    // A message that the batch contains twice is compared separately each time.
+    const first = new Map(duplicates.toReversed().map((one) => [one.entry.messageId, one]));
+    const others = duplicates.filter((one) => first.get(one.entry.messageId) !== one);
+    for (const batch of [[...first.values()], ...others.map((one) => [one])]) {
+      if (batch.length === 0) continue;
       try {
-        const entries = together.map(({ entry }) => entry);
+        const entries = batch.map(({ entry }) => entry);
         const known = await findKnownMessages(this.#db, entries);
         const found = new Map(known.map((message) => [message.messageId, message]));
-        for (const one of together) this.#answerRepeat(one, found.get(one.entry.messageId));
+        for (const one of batch) this.#answerDuplicate(one, found.get(one.entry.messageId));
       } catch (error) {
-        for (const { reject } of together) reject(error);
+        for (const { reject } of batch) reject(error);
       }
     }
   }
 
-  #answerRepeat(repeat: Going, known: KnownMessage | undefined): void {
-    const { entry, resolve, reject } = repeat;
-    // It was not stored, and nobody can see why: another transaction has stored the id and has not ended.
-    if (!known) this.#hold(repeat);
+  #answerDuplicate(duplicate: ReservedSend, known: KnownMessage | undefined): void {
+    const { entry, resolve, reject } = duplicate;
+    // It was not stored and is not visible either: another open transaction has stored the id.
+    if (!known) this.#retryLater(duplicate);
     else if (known.entry) resolve({ answer: 'duplicate', entry: known.entry });
     else reject(new IdempotencyConflictError(entry.messageId));
   }
 
-  #hold(one: Waiting): void {
-    this.#held.push(one);
-    this.#tryHeldLater();
+  #retryLater(one: PendingSend): void {
+    this.#locked.push(one);
+    this.#scheduleRetry();
   }
 
-  #tryHeldLater(): void {
-    if (this.#held.length === 0 || this.#triesHeldLater) return;
-    this.#triesHeldLater = true;
+  #scheduleRetry(): void {
+    if (this.#locked.length === 0 || this.#isRetryScheduled) return;
+    this.#isRetryScheduled = true;
     setTimeout(() => {
-      this.#triesHeldLater = false;
+      this.#isRetryScheduled = false;
       const now = performance.now();
-      for (const { entry, reject } of this.#held.filter(({ giveUpAt }) => giveUpAt <= now))
+      for (const { entry, reject } of this.#locked.filter(({ deadline }) => deadline <= now))
         reject(new MessageLockedError([entry.messageId], SEND_WAIT_MS));
-      const held = this.#held.filter(({ giveUpAt }) => giveUpAt > now);
-      this.#held = held.slice(MOST_TOGETHER);
-      this.#tryUnblockedSoon(held.slice(0, MOST_TOGETHER));
-      this.#tryHeldLater();
-    }, HELD_INTERVAL_MS);
+      const locked = this.#locked.filter(({ deadline }) => deadline > now);
+      this.#locked = locked.slice(MAX_BATCH_SIZE);
+      this.#queueRetry(locked.slice(0, MAX_BATCH_SIZE));
+      this.#scheduleRetry();
+    }, LOCKED_RETRY_INTERVAL_MS);
   }
 
-  /** One statement at a time, beside that of the others. */
-  #tryUnblockedSoon(group: readonly Waiting[]): void {
-    if (group.length === 0) return;
-    this.#unblocking = this.#unblocking.then(() => this.#tryUnblocked(group));
+  /** Retries run one at a time, in parallel with the statements for other messages. */
+  #queueRetry(batch: readonly PendingSend[]): void {
+    if (batch.length === 0) return;
+    this.#retries = this.#retries.then(() => this.#retryUnlocked(batch));
   }
 
-  async #tryUnblocked(group: readonly Waiting[]): Promise<void> {
-    const going = group.map((one) => ({ ...one, slot: null }));
+  async #retryUnlocked(batch: readonly PendingSend[]): Promise<void> {
+    const sends = batch.map((one) => ({ ...one, slot: null }));
     try {
-      const entries = group.map(({ entry }) => ({ ...entry, taken: null }));
-      await this.#answer(going, await insertUnblocked(this.#db, entries));
+      const entries = batch.map(({ entry }) => ({ ...entry, taken: null }));
+      await this.#answerSends(sends, await insertUnblocked(this.#db, entries));
     } catch (error) {
-      if (group.length > 1 && refused(error)) for (const one of group) await this.#tryUnblocked([one]);
-      else for (const { reject } of group) reject(error);
+      if (batch.length > 1 && isStatementError(error))
+        for (const one of batch) await this.#retryUnlocked([one]);
+      else for (const { reject } of batch) reject(error);
     }
   }
 }
 
-/** Not by the error's severity, which is translated with lc_messages. */
-const refused = (error: unknown) => error instanceof DatabaseError && !isDatabaseUnavailable(error);
+/** Does not use the error's severity, because lc_messages translates it. */
+const isStatementError = (error: unknown) => error instanceof DatabaseError && !isDatabaseUnavailable(error);

@@ -1,17 +1,18 @@
 /**
- * The calls of one inbox that are under way, and its end: waits end at once, sends may finish, new ones are refused.
+ * The sends of one inbox that are in progress, and how the inbox closes: waits end at once, sends may finish, new sends are
+ * refused.
  *
  * @module
  */
 import { setMaxListeners } from 'node:events';
 import { InboxClosedError } from '../core/errors.ts';
 
-export class SendsUnderWay {
-  readonly #underWay = new Set<Promise<unknown>>();
+export class SendsInProgress {
+  readonly #sends = new Set<Promise<unknown>>();
   readonly #closed = new AbortController();
 
   constructor() {
-    // One listener for each wait: many, and no leak.
+    // Each wait adds a listener. There may be many, which is not a leak.
     setMaxListeners(0, this.#closed.signal);
   }
 
@@ -25,21 +26,21 @@ export class SendsUnderWay {
     if (this.#closed.signal.aborted) throw new InboxClosedError();
   }
 
-  /** Runs a send, which {@link close} waits for. @throws InboxClosedError after it */
+  /** Runs a send. {@link close} waits for it. @throws InboxClosedError after {@link close} */
   async run<T>(send: () => Promise<T>): Promise<T> {
     this.checkOpen();
     const sending = send();
-    this.#underWay.add(sending);
+    this.#sends.add(sending);
     try {
       return await sending;
     } finally {
-      this.#underWay.delete(sending);
+      this.#sends.delete(sending);
     }
   }
 
-  /** Ends the waits, and waits for the sends, whatever becomes of them. */
+  /** Ends the waits, and waits until all sends have succeeded or failed. */
   async close(): Promise<void> {
     this.#closed.abort();
-    await Promise.allSettled(this.#underWay);
+    await Promise.allSettled(this.#sends);
   }
 }

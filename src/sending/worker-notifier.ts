@@ -1,6 +1,6 @@
 /**
- * Tells workers that something was sent: those in this process at once, all others by a NOTIFY of its own. A NOTIFY in the
- * sender's transaction would make its COMMIT wait for every other such COMMIT, one after the other with its write to disk.
+ * Notifies workers of new entries: those in this process directly, all others by a NOTIFY in a separate transaction. A
+ * NOTIFY in the sender's transaction would serialize all such COMMITs, each with its write to disk.
  *
  * @module
  */
@@ -9,17 +9,17 @@ import type { Queryable } from '../platform/queryable.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { wakeRelays } from '../store/inserts.ts';
 
-/** Between two NOTIFYs, in ms: whoever is woken takes up all that is there. */
+/** Minimum time between two NOTIFYs, in ms. A worker that is woken takes all entries it finds, so one NOTIFY covers many. */
 const INTERVAL_MS = 5;
-/** Where a worker in this process hears of everything, the others are told that there may be more than it can take. */
-const INTERVAL_BESIDE_WORKER_MS = 50;
+/** The same if a worker in this process was woken: the other workers are only needed if there is more than it can take. */
+const INTERVAL_WITH_LOCAL_WORKER_MS = 50;
 
-export class WakeUpCall {
+export class WorkerNotifier {
   readonly #db: Queryable;
   readonly #database: string;
   readonly #log: CommandLog;
   #timer: NodeJS.Timeout | undefined;
-  #underWay: Promise<void> | null = null;
+  #notifying: Promise<void> | null = null;
   #lastAt = Number.NEGATIVE_INFINITY;
 
   constructor(db: Queryable, database: string, log: CommandLog) {
@@ -28,22 +28,22 @@ export class WakeUpCall {
     this.#log = log;
   }
 
-  /** After the COMMIT. Whoever is woken looks into the table; it may find nothing. */
-  make(): void {
-    const beside = wakeLocalWorkers(this.#database);
-    if (this.#timer || this.#underWay) return this.#later();
-    const interval = beside ? INTERVAL_BESIDE_WORKER_MS : INTERVAL_MS;
-    if (performance.now() - this.#lastAt < interval) return this.#later(interval);
+  /** Call this after the COMMIT. A worker that is woken reads the table, and may find nothing. */
+  notifyWorkers(): void {
+    const hasLocalWorker = wakeLocalWorkers(this.#database);
+    if (this.#timer || this.#notifying) return this.#notifyLater();
+    const interval = hasLocalWorker ? INTERVAL_WITH_LOCAL_WORKER_MS : INTERVAL_MS;
+    if (performance.now() - this.#lastAt < interval) return this.#notifyLater(interval);
     return this.#notify();
   }
 
-  /** Makes the call that is still to be made. */
+  /** Sends a NOTIFY that is still due. */
   async close(): Promise<void> {
     if (this.#timer) this.#notify();
-    await this.#underWay;
+    await this.#notifying;
   }
 
-  #later(ms = INTERVAL_MS): void {
+  #notifyLater(ms = INTERVAL_MS): void {
     this.#timer ??= setTimeout(() => this.#notify(), ms);
   }
 
@@ -51,10 +51,10 @@ export class WakeUpCall {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#lastAt = performance.now();
-    this.#underWay = wakeRelays(this.#db)
+    this.#notifying = wakeRelays(this.#db)
       .catch((error: unknown) =>
-        this.#log.debug('workers could not be told of what was sent; their next sweep finds it', { error }),
+        this.#log.debug('could not notify workers of new entries; their next sweep finds them', { error }),
       )
-      .finally(() => (this.#underWay = null));
+      .finally(() => (this.#notifying = null));
   }
 }

@@ -1,5 +1,5 @@
 /**
- * `inbox.alerts`: dead letters gathered by failure group, and how far each alert has come.
+ * `inbox.alerts`: alerts about dead letters, one per failure group, and how far each alert was delivered.
  *
  * @module
  */
@@ -8,8 +8,11 @@ import type { AlertChannel, DeadLetterAlert } from '../core/alert.ts';
 import type { Queryable } from '../platform/queryable.ts';
 import type { Due } from './retention.ts';
 
-/** One gatherer at a time, until its transaction ends. Only members of inbox_worker can take the turn. */
-export async function tryTurnToGather(tx: Queryable): Promise<boolean> {
+/**
+ * Returns true to one gatherer at a time, which keeps the turn until its transaction ends. Only members of inbox_worker
+ * can take the turn.
+ */
+export async function tryLockForGathering(tx: Queryable): Promise<boolean> {
   const { rows } = await tx.query<{ mine: boolean }>(`select inbox.try_turn('alerts') as mine`);
   return rows[0]!.mine;
 }
@@ -21,28 +24,34 @@ export async function hasUnalerted(db: Queryable): Promise<boolean> {
   return rows[0]!.some;
 }
 
-/** What a statement takes at most: some seconds of work, on a slow machine. */
+/** The most dead letters that one statement takes: a few seconds of work on a slow machine. */
 export const GATHER_LIMIT = 20_000;
-/** A group whose last alert could not be delivered is not alerted again any sooner. */
+/** While a group's last alert is undelivered, the group gets no new alert for this long. */
 const UNDELIVERED_WINDOW_MS = 3_600_000;
-/** Resolved for longer, and alerts were off: nobody needs to hear of it any more. */
+/**
+ * Dead letters resolved longer ago than this get no alert: alerts were off at the time, and nobody needs to know any
+ * more.
+ */
 const PAST_MS = 24 * 3_600_000;
 const NO_ALERT = '00000000-0000-0000-0000-000000000000';
 
 const IS_PAST = `d.resolved_at < now() - $3::float8 * interval '1 millisecond'`;
 
-/** At most so many groups get an alert of their own within a window. All other groups share one alert. */
+/** At most this many groups get their own alert within a window. All other groups share one alert. */
 export const MAX_ALERTS_PER_WINDOW = 20;
 
 /**
- * Makes an alert of the unalerted dead letters of each failure group, unless the group's last alert is younger than the
- * window; how many dead letters it took. Beyond {@link MAX_ALERTS_PER_WINDOW}, the groups that began to die last share
- * one alert, which counts as a group: thousands of groups, as a hostile sender can make, call a person once.
+ * Creates an alert for the unalerted dead letters of each failure group, unless the group's last alert is younger than
+ * the window. Beyond {@link MAX_ALERTS_PER_WINDOW}, the groups that started dying last share one alert, which counts as a
+ * group: even if a hostile sender causes thousands of groups, it notifies a person once.
  *
- * Two statements, the turn and this one, because this one must see what the gatherer before has committed.
+ * This is a separate statement from the one that takes the turn, because it must see what the previous gatherer
+ * committed.
  *
- * The groups are found by going from one to the next in the index, so that a storm that waits for its window costs
- * nothing in the meantime. A dead letter that somebody holds (a replay, a prune) has its turn later.
+ * It finds the groups by stepping through the index from one group to the next, so a flood of dead letters that waits for
+ * its window costs nothing meanwhile. Dead letters locked by another transaction (a replay, a prune) are taken later.
+ *
+ * @returns how many dead letters it took
  */
 export async function gatherAlerts(
   tx: Queryable,
@@ -112,7 +121,7 @@ export async function gatherAlerts(
   return rowCount ?? 0;
 }
 
-/** What the start of its workflow is told. */
+/** The data needed to start an alert's workflow. */
 export interface AlertToStart {
   id: string;
   failureGroup: string;
@@ -120,10 +129,10 @@ export interface AlertToStart {
   messageIds: string[];
 }
 
-/** Longer than any start takes; so long an alert lies when its worker died between gathering and starting. */
+/** Longer than any start takes. If the worker dies between gathering and starting, the alert waits this long. */
 const START_LEASE_MS = 15_000;
 
-/** Alerts that may have no workflow: new ones, and those that were to be tried again and have not been. */
+/** Takes alerts that may have no workflow: new ones, and those whose next delivery attempt is overdue. */
 export async function takeAlertsToStart(db: Queryable, limit: number): Promise<AlertToStart[]> {
   const { rows } = await db.query<AlertToStart>(
     `update inbox.alerts set due_at = now() + $2::float8 * interval '1 millisecond'
@@ -137,10 +146,10 @@ export async function takeAlertsToStart(db: Queryable, limit: number): Promise<A
   return rows;
 }
 
-/** Not `ended_at is null`: a statement that addresses one row by its key must not use the partial index of open ones. */
+/** Not `ended_at is null`: a statement that finds one row by its key must not use the partial index of open alerts. */
 const OPEN = `coalesce(ended_at, 'infinity') = 'infinity'`;
 
-/** Gives them back at once, when Temporal could not be reached. */
+/** Makes alerts due again at once after Temporal could not be reached. */
 export async function releaseAlerts(db: Queryable, ids: readonly string[]): Promise<void> {
   await db.query(`update inbox.alerts set due_at = now() where id = any ($1) and ${OPEN}`, [ids]);
 }
@@ -149,15 +158,19 @@ export interface AlertTry {
   alert: DeadLetterAlert;
   waiting: AlertChannel[];
   tries: number;
-  /** It was tried for so long that this try is the last one. */
+  /** True if delivery has been attempted for so long that this attempt is the last. */
   last: boolean;
 }
 
-/** Longer than a try and the longest delay after it: an alert whose workflow is at work is not looked after. */
+/** Longer than an attempt plus the longest delay after it, so that an alert with a running workflow is not taken again. */
 const TRY_LEASE_MS = 7 * 60_000;
 
-/** Counts a try. Null when there is nothing to deliver (any more). */
-export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number): Promise<AlertTry | null> {
+/** Counts a delivery attempt. Returns null if nothing is left to deliver. */
+export async function beginAlertTry(
+  db: Queryable,
+  id: string,
+  stopAfterMs: number,
+): Promise<AlertTry | null> {
   const { rows } = await db.query<DeadLetterAlert & Omit<AlertTry, 'alert'>>(
     `update inbox.alerts
      set tries = tries + 1, first_tried_at = coalesce(first_tried_at, now()),
@@ -167,7 +180,7 @@ export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number)
        error_type as "errorType", count, first_dead_at as "firstDeadAt", last_dead_at as "lastDeadAt",
        message_ids as "messageIds", created_at as "createdAt", waiting, tries,
        first_tried_at < now() - $3::float8 * interval '1 millisecond' as last`,
-    [id, TRY_LEASE_MS, giveUpMs],
+    [id, TRY_LEASE_MS, stopAfterMs],
   );
   const [row] = rows;
   if (!row) return null;
@@ -175,7 +188,7 @@ export async function beginAlertTry(db: Queryable, id: string, giveUpMs: number)
   return { alert, waiting, tries, last };
 }
 
-/** A channel has the alert. */
+/** Records that a channel received the alert. */
 export async function noteDelivered(db: Queryable, id: string, channel: AlertChannel): Promise<void> {
   await db.query(
     `update inbox.alerts
@@ -186,7 +199,7 @@ export async function noteDelivered(db: Queryable, id: string, channel: AlertCha
   );
 }
 
-/** A channel does not have it; with `givenUp` it is not tried again by itself. */
+/** Records that a channel did not receive the alert. With `givenUp`, delivery is not retried automatically. */
 export async function noteUndelivered(
   db: Queryable,
   id: string,
@@ -207,13 +220,13 @@ export async function noteUndelivered(
 export interface UndeliveredAlerts {
   count: number;
   oldestMs: number | null;
-  /** The id of the oldest. */
+  /** The id of the oldest alert. */
   example: string | null;
-  /** Of them, those that are not tried any more, while one of their dead letters still waits for a person. */
+  /** How many of them are no longer retried although one of their dead letters is still open. */
   givenUp: number;
 }
 
-/** Alerts that nobody has got for longer than this, and those that were given up. */
+/** Counts alerts that have been undelivered for longer than this, and those that are no longer retried. */
 export async function findUndeliveredAlerts(db: Queryable, ageMs: number): Promise<UndeliveredAlerts> {
   const { rows } = await db.query<UndeliveredAlerts>(
     `with undelivered as (
@@ -231,7 +244,7 @@ export async function findUndeliveredAlerts(db: Queryable, ageMs: number): Promi
   return rows[0]!;
 }
 
-/** The next page of alerts; those that have ended long ago are due. Their dead letters may be older or younger. */
+/** Reads the next page of alerts; those that ended long enough ago are due. Their dead letters may be older or newer. */
 export async function walkAlerts(
   db: Queryable,
   due: Due,

@@ -1,23 +1,23 @@
 /**
- * `inbox.audit`: what operators did. Rows are only ever added, by the statements that do it.
+ * `inbox.audit`: what operators did. Rows are only ever added, by the statements that perform the actions.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
-/** Which lines to list; what is not given does not matter. */
+/** Selects the lines to list. Omitted fields match every line. */
 export interface AuditFilter {
   actor?: string;
   messageId?: string;
   campaignId?: string;
   action?: string;
-  /** At or after it. */
+  /** At or after this time. */
   since?: Date;
-  /** Before it. */
+  /** Before this time. */
   until?: Date;
-  /** Lines older than the one with this id: the next page. */
+  /** Only lines older than the one with this id, for the next page. */
   before?: number;
-  /** At most so many, newest first. */
+  /** At most this many lines, newest first. */
   limit: number;
 }
 
@@ -25,18 +25,18 @@ export interface AuditTrailLine {
   id: number;
   at: Date;
   action: string;
-  /** A line is about a message or about a campaign; the other one is null. */
+  /** A line is about a message or about a campaign; the other field is null. */
   messageId: string | null;
   campaignId: string | null;
   actor: string;
   reason: string | null;
-  /** Null for a login that may not read them, such as one in `inbox_reader`: they have parts of payloads. */
+  /** Null for a login that may not read the details, for example one in `inbox_reader`: they contain parts of payloads. */
   details: Record<string, unknown> | null;
 }
 
 /**
- * Newest first by id, so that a page costs no more than the one before it. Ids are given before the COMMIT: of lines that
- * were written at the same moment a later page may miss one, which the next look at the first page shows.
+ * Newest first by id, so every page costs the same. Ids are assigned before COMMIT, so a later page can miss a line that
+ * was written at the same moment. Reading the first page again shows it.
  */
 export async function listAuditTrail(db: Queryable, filter: AuditFilter): Promise<AuditTrailLine[]> {
   const details = (await mayReadDetails(db)) ? 'details' : 'null::jsonb as details';
@@ -65,7 +65,7 @@ export async function listAuditTrail(db: Queryable, filter: AuditFilter): Promis
   return rows;
 }
 
-/** A statement that names a column which it may not read fails as a whole, so that this is asked before. */
+/** A statement that names a column the login may not read fails entirely, so check first. */
 async function mayReadDetails(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ may: boolean }>(
     `select has_column_privilege('inbox.audit', 'details', 'select') as may`,

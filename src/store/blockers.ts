@@ -1,24 +1,24 @@
 /**
- * Which sessions hold a lock that another one waits for.
+ * Finds the sessions that hold a lock another session waits for.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
-/** A session as `pg_stat_activity` shows it. Other users' sessions hide their state from a login without `pg_monitor`. */
+/** A session as `pg_stat_activity` shows it. A login without `pg_monitor` cannot see the state of other users' sessions. */
 export interface BlockingSession {
   /** Null for a prepared transaction, which has no session. */
   pid: number | null;
-  /** The user, or what kind of process it is, such as `autovacuum worker`. */
+  /** The user, or the kind of process, such as `autovacuum worker`. */
   user: string | null;
   application: string | null;
-  /** Such as `idle in transaction`. */
+  /** For example `idle in transaction`. */
   state: string | null;
   /** When its transaction began. */
   since: Date | null;
 }
 
-/** The sessions that the session with this pid waits for now; none when it doesn't wait. */
+/** Returns the sessions that the session with this pid is waiting for; empty if it is not waiting. */
 export async function findBlockingSessions(db: Queryable, pid: number): Promise<BlockingSession[]> {
   const { rows } = await db.query<BlockingSession>(
     `select distinct a.pid, coalesce(a.usename, a.backend_type) as "user",

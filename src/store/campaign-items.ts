@@ -1,5 +1,5 @@
 /**
- * `inbox.campaign_items`: the frozen set of a campaign, and what became of each of it.
+ * `inbox.campaign_items`: the frozen set of a campaign, and the outcome of each item.
  *
  * @module
  */
@@ -7,21 +7,22 @@ import type { Queryable } from '../platform/queryable.ts';
 
 export type ItemOutcome = 'completed' | 'failed' | 'skipped';
 
-/** An item whose command is to be asked for its replay. */
-export interface ItemToAsk {
+/** An item whose command is to be asked (signaled) to replay its dead letter. */
+export interface ItemToReplay {
   position: number;
   messageId: string;
   deadLetterId: string;
 }
 
+/** At most `count` items per `windowMs`. */
 export interface Pace {
   count: number;
   windowMs: number;
 }
 
 /**
- * Locks the campaign until the transaction ends, so that of two activities which believe that the campaign is theirs one
- * counts after the other. False when it is not Running.
+ * Locks the campaign until the transaction ends. If two activities both believe that the campaign is theirs, they count
+ * one after the other. Returns false if the campaign is not Running.
  */
 export async function lockRunningCampaign(tx: Queryable, campaignId: string): Promise<boolean> {
   const { rowCount } = await tx.query(
@@ -31,21 +32,22 @@ export async function lockRunningCampaign(tx: Queryable, campaignId: string): Pr
   return rowCount === 1;
 }
 
-/** How many dead letters one look ahead skips at most. */
+/** How many items one call reads ahead, and therefore skips at most. */
 const LOOK_AHEAD = 100;
 
 /**
- * The next items to ask for, noted as asked: at most `limit`, and no more than the pace leaves. Those before them whose
- * dead letter somebody else has resolved are skipped. For whoever holds the lock of {@link lockRunningCampaign}: the pace is
- * counted here, so that it holds also when a worker dies and another one goes on.
+ * Takes the next items to ask and records that they were asked: at most `limit`, and no more than the pace allows. Skips
+ * the items before them whose dead letter someone else resolved. Call it while holding the lock of
+ * {@link lockRunningCampaign}. The pace is counted in the database, so it also holds when a worker dies and another one
+ * continues.
  */
 export async function takeItems(
   tx: Queryable,
   campaignId: string,
   limit: number,
   { count, windowMs }: Pace,
-): Promise<{ asked: ItemToAsk[]; skipped: number }> {
-  const { rows } = await tx.query<ItemToAsk & { skipped: boolean }>(
+): Promise<{ asked: ItemToReplay[]; skipped: number }> {
+  const { rows } = await tx.query<ItemToReplay & { skipped: boolean }>(
     `with next as (
        select i.position, d.id is not null as open
        from (select position, dead_letter_id from inbox.campaign_items
@@ -77,15 +79,15 @@ export async function takeItems(
 }
 
 /**
- * Items that were asked for longer ago than this and not replayed, asked for anew: their signal, or the workflow that had
- * it, may be lost. Where it is not, the second one finds nothing to do.
+ * Takes items that were asked longer ago than this but not replayed, and records that they are asked again: the signal,
+ * or the workflow that received it, may be lost. If it is not lost, the second signal finds nothing to do.
  */
-export async function takeUnheardItems(
+export async function takeUnansweredItems(
   tx: Queryable,
   campaignId: string,
   ageMs: number,
-): Promise<ItemToAsk[]> {
-  const { rows } = await tx.query<ItemToAsk>(
+): Promise<ItemToReplay[]> {
+  const { rows } = await tx.query<ItemToReplay>(
     `update inbox.campaign_items i set asked_at = statement_timestamp()
      where campaign_id = $1 and asked_at is not null and outcome is null and replayed_at is null
        and asked_at < statement_timestamp() - $2::float8 * interval '1 millisecond'
@@ -97,11 +99,12 @@ export async function takeUnheardItems(
 }
 
 /**
- * Writes down what became of the items in flight, from entries and dead letters alone. An item is the campaign's own where
- * `replayed_at` says so; one whose dead letter is resolved without that was somebody else's. The replay failed where its
- * generation has a dead letter, or is not the last one any more: also when somebody has replayed that one, too.
+ * Records the outcome of the items in flight, using only entries and dead letters. `replayed_at` marks an item that this
+ * campaign replayed. If a dead letter was resolved without that mark, someone else resolved it, and the item is skipped.
+ * A replay has failed if its generation has a dead letter or is no longer the newest one, which means that someone
+ * replayed that dead letter too.
  *
- * How many it settled.
+ * @returns how many items it settled
  */
 export async function settleItems(db: Queryable, campaignId: string): Promise<number> {
   const { rowCount } = await db.query(
@@ -141,7 +144,7 @@ export interface FailedItem {
   error: string;
 }
 
-/** The items that failed last, with what they died of again, at most so many. */
+/** Returns the items that failed last, with the error of the failed replay; at most `limit`. */
 export async function listFailedItems(
   db: Queryable,
   campaignId: string,

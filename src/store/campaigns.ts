@@ -1,5 +1,5 @@
 /**
- * `inbox.campaigns`: bulk replays, and their states. What they replay is in `campaign-items.ts`.
+ * `inbox.campaigns`: bulk replays and their states. Their items are in `campaign-items.ts`.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import type { DeadLetterFilter } from './dead-letter-filter.ts';
 import { FILTER_CONDITION, filterParameters } from './dead-letter-filter.ts';
 import type { AuditLine } from './reports.ts';
 
-/** What is known of a campaign without a look at its items. */
+/** A row of `inbox.campaigns`: everything about a campaign except its items. */
 export interface Campaign extends CampaignPlan {
   id: string;
   createdAt: Date;
@@ -39,8 +39,8 @@ export interface NewCampaign extends CampaignPlan {
 }
 
 /**
- * Makes a campaign and freezes its set, the oldest dead letters first, in one statement: what dies later is not in it. Null,
- * and nothing was made, where the filter finds none.
+ * Creates a campaign and freezes its set of dead letters, oldest first, in one statement: later dead letters are not part
+ * of it. Returns null and creates nothing if the filter matches no dead letter.
  */
 export async function createCampaign(db: Queryable, campaign: NewCampaign): Promise<Campaign | null> {
   const filter = filterParameters(campaign.filter);
@@ -80,13 +80,13 @@ export async function findCampaign(db: Queryable, id: string): Promise<Campaign 
   return rows[0] ?? null;
 }
 
-/** Ids of those that a workflow has to move. */
+/** Returns the ids of the campaigns that need a running workflow. */
 export async function listRunningCampaigns(db: Queryable): Promise<string[]> {
   const { rows } = await db.query<{ id: string }>(`select id from inbox.campaigns where state = 'Running'`);
   return rows.map(({ id }) => id);
 }
 
-/** Newest first, at most so many. */
+/** Newest first, at most `limit`. */
 export async function listCampaigns(db: Queryable, limit: number): Promise<Campaign[]> {
   const { rows } = await db.query<Campaign>(
     `select ${CAMPAIGN_COLUMNS} from inbox.campaigns order by id desc limit $1`,
@@ -96,10 +96,10 @@ export async function listCampaigns(db: Queryable, limit: number): Promise<Campa
 }
 
 /**
- * All that the next step depends on. Its figures are those that were settled by now; {@link settleItems} brings them up to
- * date. Through the partial indexes, so that it costs the same for ten items and for a hundred thousand.
+ * Reads everything that the campaign's next step depends on. The counts include only settled items; {@link settleItems}
+ * updates them. Uses the partial indexes, so it costs the same for ten items and for a hundred thousand.
  */
-export async function lookAtCampaign(db: Queryable, id: string): Promise<CampaignSnapshot | null> {
+export async function readCampaignSnapshot(db: Queryable, id: string): Promise<CampaignSnapshot | null> {
   const { rows } = await db.query<CampaignSnapshot>(
     `select c.id, c.state, c.state_reason as "stateReason", c.actor, c.reason, c.canary, c.rate, c.concurrency,
             c.stop_above as "stopAbove", c.total, c.completed, c.failed, c.skipped,
@@ -124,7 +124,7 @@ export async function lookAtCampaign(db: Queryable, id: string): Promise<Campaig
   return rows[0] ?? null;
 }
 
-/** A state change: from which states, to which, and what the audit calls it. */
+/** A state change: the states it starts from, the new state, and its action in the audit. */
 export interface CampaignChange {
   action: string;
   from: readonly CampaignState[];
@@ -137,8 +137,8 @@ export interface ChangeNote {
 }
 
 /**
- * Changes a campaign's state, with its line in the audit. False, and nothing was changed, when it is in none of the states
- * to start from: so the same change is made once, however often it is asked for. From a resume on failures are judged anew.
+ * Changes a campaign's state and adds an audit line. Returns false and changes nothing if the campaign is in none of the
+ * `from` states, so a repeated request has no effect. After a resume, only newer failures are judged.
  */
 export async function changeCampaign(
   db: Queryable,
@@ -153,7 +153,7 @@ export async function changeCampaign(
   return rows[0]!.changed;
 }
 
-/** What was done to a campaign, oldest first. */
+/** The audit lines of a campaign, oldest first. */
 export async function listCampaignAudit(db: Queryable, id: string): Promise<AuditLine[]> {
   const { rows } = await db.query<AuditLine>(
     'select at, action, actor, reason, details from inbox.audit where campaign_id = $1 order by id',

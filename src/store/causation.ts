@@ -1,5 +1,5 @@
 /**
- * What a message has to do with others, and what left with it.
+ * How a message is related to other messages, and which events it emitted.
  *
  * @module
  */
@@ -7,24 +7,25 @@ import type { Queryable } from '../platform/queryable.ts';
 import type { EntryStatus } from '../core/protocol.ts';
 import { ID_AT } from './ids.ts';
 
-/** Another message, as a node of the tree of causes. */
+/** Another message, as a node in the tree of causes. */
 export interface RelatedMessage {
   messageId: string;
   commandType: string;
   status: EntryStatus;
-  /** What directly caused it. */
+  /** The message_id of its direct cause. */
   causationId: string | null;
-  /** Steps from the message that was asked for: negative above it, positive below. */
+  /** Steps from the message that was asked about: negative for its causes, positive for its effects. */
   depth: number;
 }
 
-const MOST_LEVELS = 10;
-/** Of what a message caused. */
+const MAX_LEVELS = 10;
+/** The limit for messages that a message caused. */
 export const MAX_RELATED_MESSAGES = 200;
 
 /**
- * Whatever caused it, directly or not, the first cause first; then whatever it caused, by level, {@link MAX_RELATED_MESSAGES} at most.
- * Either way 10 levels: a cycle ends by itself.
+ * Returns the direct and indirect causes of a message, the first cause first, then the messages that it caused, level by
+ * level, at most {@link MAX_RELATED_MESSAGES}. Follows at most 10 levels in each direction, so a cycle cannot run
+ * forever.
  */
 export async function findRelatedMessages(db: Queryable, messageId: string): Promise<RelatedMessage[]> {
   const { rows } = await db.query<RelatedMessage>(
@@ -46,12 +47,12 @@ export async function findRelatedMessages(db: Queryable, messageId: string): Pro
      select message_id as "messageId", command_type as "commandType", status, causation_id as "causationId", depth
      from (select * from above union all (select * from below limit $3)) as kin
      order by depth, message_id`,
-    [messageId, MOST_LEVELS, MAX_RELATED_MESSAGES],
+    [messageId, MAX_LEVELS, MAX_RELATED_MESSAGES],
   );
   return rows;
 }
 
-/** Other messages of its flow, which has the message_id of the command that began it as its correlation_id. */
+/** Counts the other messages of its flow. The correlation_id of a flow is the message_id of the command that began it. */
 export async function countFlow(
   db: Queryable,
   messageId: string,
@@ -74,12 +75,13 @@ export interface EmittedEvent {
 }
 
 /**
- * Events of a completed command that are still in the outbox, in their order. There is no index by message, which every event
- * would pay for; but their ids hold the time at which they were written: from the transaction's begin, which is
- * `processed_at`, for as long as an attempt takes.
+ * Returns the events of a completed command that are still in the outbox, in order. There is no index by message, because
+ * every event would pay for it. Instead, the ids narrow the search: they contain the time when the event was written.
+ * That is `processed_at`, or, for entries that earlier releases completed, up to the duration of an attempt later,
+ * because they recorded when the transaction began.
  *
- * @param processedAt - of its entry
- * @param forMs - how long its attempt may have taken
+ * @param processedAt - of the command's entry
+ * @param forMs - how long the attempt may have taken
  */
 export async function findEvents(
   db: Queryable,

@@ -1,10 +1,10 @@
 /**
- * Which dead letters: one condition for every statement that looks at, counts or freezes a set of them.
+ * Selects dead letters: one condition for every statement that lists, counts or freezes a set of them.
  *
  * @module
  */
 
-/** All that is given has to fit. */
+/** All fields that are given must match. */
 export interface DeadLetterFilter {
   failureGroup?: string;
   commandType?: string;
@@ -14,11 +14,11 @@ export interface DeadLetterFilter {
   /** Died before this time. */
   until?: Date;
   correlationId?: string;
-  /** A part of the error's text, in upper or lower case. */
+  /** A part of the error's text, ignoring case. */
   text?: string;
 }
 
-/** Over a row of `inbox.dead_letters`; its parameters come first in a statement. */
+/** A condition on a row of `inbox.dead_letters`. Its parameters come first in a statement. */
 export const FILTER_CONDITION = `
   ($1::text is null or failure_group = $1) and ($2::text is null or command_type = $2)
   and ($3::text is null or error_type = $3)
@@ -26,7 +26,7 @@ export const FILTER_CONDITION = `
   and ($6::text is null or correlation_id = $6)
   and ($7::text is null or position(lower($7) in lower(error)) > 0)`;
 
-/** Of {@link FILTER_CONDITION}. */
+/** The parameters of {@link FILTER_CONDITION}. */
 export function filterParameters(filter: DeadLetterFilter): unknown[] {
   return [
     filter.failureGroup ?? null,

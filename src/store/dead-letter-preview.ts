@@ -1,5 +1,5 @@
 /**
- * Open dead letters as a set: counted before something is done to all of them, and one by one while it is.
+ * Sets of open dead letters: a summary before an action on all of them, and the list to work through.
  *
  * @module
  */
@@ -14,12 +14,12 @@ export interface GroupPreview {
   count: number;
   oldest: Date;
   newest: Date;
-  /** The one that died last, and of what. */
+  /** The message_id and the error of the newest dead letter. */
   example: string;
   error: string;
 }
 
-/** By failure group and command type, the most frequent first. */
+/** Groups by failure group and command type, largest group first. */
 export async function previewDeadLetters(db: Queryable, filter: DeadLetterFilter): Promise<GroupPreview[]> {
   const { rows } = await db.query<GroupPreview>(
     `select failure_group as "failureGroup", command_type as "commandType", count(*)::float8 as count,
@@ -33,7 +33,7 @@ export async function previewDeadLetters(db: Queryable, filter: DeadLetterFilter
   return rows;
 }
 
-/** Which dead letters a filter finds now, the oldest first; all of them without a limit. */
+/** Lists the dead letters that the filter matches now, oldest first; all of them without a limit. */
 export async function listOpenDeadLetters(
   db: Queryable,
   filter: DeadLetterFilter,
@@ -48,7 +48,10 @@ export async function listOpenDeadLetters(
   return rows;
 }
 
-/** How those of these dead letters were resolved that were; what was pruned had been replayed. */
+/**
+ * Counts how many of these dead letters were discarded and how many are open. All others were replayed, including those
+ * that retention has deleted.
+ */
 export async function countResolutions(
   db: Queryable,
   ids: readonly string[],

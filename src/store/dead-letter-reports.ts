@@ -1,5 +1,5 @@
 /**
- * Dead letters for people: by their cause, and one by one.
+ * Reports on dead letters: grouped by cause, and one by one.
  *
  * @module
  */
@@ -12,22 +12,28 @@ import { DEAD_LETTER_COLUMNS } from './dead-letters.ts';
 export const RESOLUTION_STATES = ['open', 'replayed', 'discarded', 'all'] as const;
 export type ResolutionState = (typeof RESOLUTION_STATES)[number];
 
-/** Dead letters with one cause: command type, error type, and the error's text without what differs from message to message. */
+/**
+ * Dead letters with one cause: command type, error type, and the error's text without the parts that differ between
+ * messages.
+ */
 export interface FailureGroup {
-  /** The key, which is also the search attribute `FailureGroup`. */
+  /** The key of the group, which is also the search attribute `FailureGroup`. */
   failureGroup: string;
   commandType: string;
   errorType: string;
   count: number;
   firstDeadAt: Date;
   lastDeadAt: Date;
-  /** Of the workers they died in; null where none was given. */
+  /** The build ids of the workers that recorded them; contains null if a worker had none. */
   buildIds: (string | null)[];
-  /** The one that died last, and of what. */
+  /** The newest dead letter and its error. */
   example: { messageId: string; error: string };
 }
 
-/** Written out, so that the planner sees which partial index fits: the open ones have some, as small as they are few. */
+/**
+ * Literal conditions, so that the planner can match them to a partial index. The indexes of open dead letters are small,
+ * because few are open.
+ */
 const CONDITIONS: Record<ResolutionState, string> = {
   open: 'resolution is null',
   replayed: `resolution = 'replayed'`,
@@ -35,7 +41,7 @@ const CONDITIONS: Record<ResolutionState, string> = {
   all: 'true',
 };
 
-/** The most frequent first. */
+/** Largest group first. */
 export async function findFailureGroups(
   db: Queryable,
   filter: DeadLetterFilter,
@@ -57,7 +63,7 @@ export async function findFailureGroups(
   return rows;
 }
 
-/** Newest first; `before`: the next page, those before the one with this id. */
+/** Newest first. `before` is the id of the last dead letter of the previous page. */
 export async function findDeadLetters(
   db: Queryable,
   filter: DeadLetterFilter,

@@ -1,5 +1,5 @@
 /**
- * `inbox.dead_letters`: what waits for a person, and what that person did.
+ * `inbox.dead_letters`: commands that wait for a person, and what that person did.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface DeadLetter {
   messageId: string;
   generation: number;
   commandType: string;
-  /** Null also where it was pruned. */
+  /** Also null if the dead letter was pruned. */
   payload: Json;
   correlationId: string | null;
   causationId: string | null;
@@ -28,7 +28,7 @@ export interface DeadLetter {
   resolvedAt: Date | null;
   resolvedBy: string | null;
   resolvedReason: string | null;
-  /** When retention took payload and metadata of a discarded one. */
+  /** When retention removed the payload and metadata. Only discarded dead letters are pruned; replayed ones are deleted. */
   prunedAt: Date | null;
 }
 
@@ -39,7 +39,7 @@ export const DEAD_LETTER_COLUMNS = `
   resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
   pruned_at as "prunedAt"`;
 
-/** Every dead letter of a message, oldest first: one for each generation that died. */
+/** All dead letters of a message, oldest first: one for each generation that died. */
 export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {
   const { rows } = await db.query<DeadLetter>(
     `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where message_id = $1 order by generation`,
@@ -48,7 +48,6 @@ export async function listDeadLetters(db: Queryable, messageId: string): Promise
   return rows;
 }
 
-/** The one with this id. */
 export async function findDeadLetter(db: Queryable, id: string): Promise<DeadLetter | null> {
   const { rows } = await db.query<DeadLetter>(
     `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where id = $1`,
@@ -57,7 +56,7 @@ export async function findDeadLetter(db: Queryable, id: string): Promise<DeadLet
   return rows[0] ?? null;
 }
 
-/** The youngest dead letter of a message, open or resolved. */
+/** The newest dead letter of a message, open or resolved. */
 export async function findLastDeadLetter(db: Queryable, messageId: string): Promise<DeadLetter | null> {
   const { rows } = await db.query<DeadLetter>(
     `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where message_id = $1 order by generation desc limit 1`,
@@ -71,30 +70,32 @@ export interface Resolution {
   messageId: string;
   actor: string;
   reason: string | null;
-  /** The one that is meant; null for whichever of the message is open. */
+  /** The id of the dead letter to resolve; null for the open one of the message. */
   deadLetterId: string | null;
 }
 
 export interface Replay extends Resolution {
-  /** Replaces the entry's. */
+  /** Replaces the entry's payload. */
   payload: Json | undefined;
   /**
-   * Where the two payloads differ, for the audit; null where none is given. Never what was there: the audit is kept for
-   * ever, and payloads are not.
+   * Where the two payloads differ, for the audit; null if no payload is given. Never contains the old values: the audit
+   * is kept forever, payloads are not.
    */
   changed: string[] | null;
-  /** The campaign that this is a part of: its item is noted as replayed. */
+  /** The campaign that this replay is part of: its item is marked as replayed. */
   campaign: string | null;
 }
 
 /**
- * Gives an open dead letter new attempts: one resolution, the entry back to Pending in its next generation, and a line
- * in the audit, in one statement. A payload, where one is given, replaces the entry's; the dead letter keeps the old
- * one, and the fingerprint stays that of what was sent, so that the sender's repeats are still duplicates.
+ * Replays an open dead letter. One statement resolves it, sets the entry back to Pending in its next generation and adds
+ * an audit line. A new payload replaces the entry's. The dead letter keeps the old payload, and the fingerprint remains
+ * that of the sent message, so the sender's repeats are still duplicates.
  *
- * `relayed_at` says that its workflow, which asked for this, goes on with it: no relay needs to start it.
+ * The statement also sets `relayed_at`: the workflow that asked for the replay runs the next attempt, so no relay needs
+ * to start one.
  *
- * The new generation, or null when no dead letter is open, or not the one that is meant: of many replays at once, one wins.
+ * @returns the new generation; null if no dead letter is open, or the open one is not the requested one. Of several
+ *   concurrent replays, one succeeds
  */
 export async function replayDeadLetter(
   db: Queryable,
@@ -115,7 +116,10 @@ export async function replayDeadLetter(
   return rows[0]!.generation;
 }
 
-/** Gives an open dead letter up for good; the entry stays DeadLetter. False when none is open, or not the one that is meant. */
+/**
+ * Discards an open dead letter; the entry stays DeadLetter. Returns false if none is open, or the open one is not the
+ * requested one.
+ */
 export async function discardDeadLetter(
   db: Queryable,
   { messageId, actor, reason, deadLetterId }: Resolution,
@@ -128,8 +132,8 @@ export async function discardDeadLetter(
 }
 
 /**
- * Opens a discarded dead letter again; the audit keeps who had discarded it, and why. False when the youngest is not a discarded
- * one, or was pruned: of many at once, one wins.
+ * Reopens a discarded dead letter; the audit keeps who discarded it, and why. Returns false if the newest dead letter is
+ * not discarded or was pruned. Of several concurrent calls, one succeeds.
  */
 export async function restoreDeadLetter(
   db: Queryable,

@@ -1,9 +1,11 @@
 /**
- * Entries that need their workflow started, or their first attempt run: for the relay, the reconciler and the recorder. All
- * take them under a lease (`relayed_at`), so that several workers share the work, and one that dies only delays it.
+ * Entries whose workflow must be started or whose first attempt must run, for the relay, the reconciler and the recorder.
+ * All three take entries under a lease (`relayed_at`), so several workers share the work, and a worker that dies only
+ * delays it.
  *
- * Each scan names the command types it knows and where to start for each: see `floors.ts`. Never change one of these scans to
- * start at the oldest end: while a session holds a snapshot open, it would walk over everything that was ever taken.
+ * Each scan takes the command types that the worker knows and a floor for each type, the time to start from: see
+ * `floors.ts`. Never change a scan to start at the oldest end: while a session holds a snapshot open, it would walk over
+ * every entry that was ever taken.
  *
  * @module
  */
@@ -13,7 +15,7 @@ import { run, statement } from '../platform/prepared-statements.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import type { Entry } from './entries.ts';
 
-/** What to take of one command type. */
+/** How many entries of one command type to take, and from which time on. */
 export interface TypeShare {
   type: string;
   /** Seconds since 1970 by the database's clock; -Infinity means no floor. */
@@ -22,22 +24,22 @@ export interface TypeShare {
   most: number;
 }
 
-/** What is needed to start an entry's workflow; never the payload. */
+/** The data needed to start an entry's workflow, without the payload. */
 export interface EntryToStart {
   messageId: string;
   commandType: string;
   correlationId: string | null;
 }
 
-/** The rows that a look has taken. */
+/** The rows that one scan took. */
 export interface Look<Row> {
-  /** The database's time of the look, in seconds since 1970. */
+  /** When the scan ran, by the database's clock, in seconds since 1970. */
   lookedAt: number;
-  /** `at`: the time that the scan is ordered by, in seconds since 1970. */
+  /** `at` is the time that the scan is ordered by, in seconds since 1970. */
   rows: (Row & { at: number })[];
 }
 
-/** Longer than any start takes. An entry waits this long when its relay dies between taking and starting it. */
+/** Longer than any start takes. If the relay dies between taking and starting an entry, the entry waits this long. */
 export const START_LEASE_MS = 15_000;
 
 const TO_START = `message_id as "messageId", command_type as "commandType", correlation_id as "correlationId"`;
@@ -45,11 +47,11 @@ const ago = (ms: string | number) => `now() - ${ms}::float8 * interval '1 millis
 const NOT_TAKEN = `(relayed_at is null or relayed_at < ${ago(START_LEASE_MS)})`;
 
 /**
- * The ids of the oldest rows of each type, from its floor on: one scan for each type. Rows that another worker is just
- * taking are passed over. Used as an array, not as a join: the planner then looks each row up by its primary key,
- * however large the table is.
+ * Selects the ids of the oldest rows of each type, starting at its floor: one scan per type. Skips rows that another
+ * worker is taking at the same time. Use it as an array, not as a join: the planner then looks up each row by its primary
+ * key, however large the table is.
  *
- * @param first - number of the first of the three parameters that {@link sharesOf} gives
+ * @param first - number of the first of the three parameters that {@link sharesOf} returns
  */
 const oldestOfEachType = (time: string, condition: string, first = 1) => `
   array(
@@ -67,8 +69,8 @@ const sharesOf = (shares: readonly TypeShare[]): [string[], number[], number[]] 
   shares.map(({ most }) => most),
 ];
 
-/** What was taken, and always at least one row, because the caller needs the database's time. */
-const look = (update: string, time: string, columns: string) => `
+/** Returns the rows that the update took, and always at least one row, because the caller needs the database's time. */
+const withDatabaseTime = (update: string, time: string, columns: string) => `
   with taken as (
     ${update}
     returning ${columns}, extract(epoch from ${time})::float8 as at)
@@ -89,8 +91,8 @@ async function take<Row extends { messageId: string }>(
 }
 
 /**
- * Whether an entry's next attempt runs without a workflow. One that was replayed has its workflow, and one that failed is to
- * get one. One whose attempt was given back has neither failed nor a workflow.
+ * True if an entry's next attempt runs without a workflow. Replayed entries already have a workflow, and failed ones are
+ * getting one. An entry whose attempt was given back has neither failed nor a workflow.
  */
 const EXPRESS = `(command_type = any ($4) and generation = 0 and retry_count = 0 and not needs_workflow)`;
 
@@ -101,7 +103,7 @@ const TAKEN_COLUMNS = ENTRY_COLUMNS.replace(
 );
 
 const TAKE_PENDING = statement(
-  look(
+  withDatabaseTime(
     `update inbox.entries set
        status = case when ${EXPRESS} then 'Processing' else status end,
        attempt = case when ${EXPRESS} then attempt + 1 else attempt end,
@@ -114,8 +116,8 @@ const TAKE_PENDING = statement(
 );
 
 /**
- * The oldest Pending entries of each type that nobody has taken: those of express commands are claimed and come back
- * Processing, the others are leased and come back Pending, to be started.
+ * Takes the oldest Pending entries of each type that no other worker has taken. Entries of express types are claimed and
+ * returned as Processing. The others are leased and returned as Pending, for their workflows to be started.
  *
  * @param expressTypes - types whose first attempt needs no workflow
  */
@@ -127,7 +129,7 @@ export function takePendingEntries(
   return take<Entry>(db, TAKE_PENDING, [...sharesOf(shares), expressTypes]);
 }
 
-/** Gives leased entries back at once, when their workflows could not be started. */
+/** Releases the lease of entries whose workflows could not be started, so that they are taken again at once. */
 export async function releasePendingEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(
     `update inbox.entries set relayed_at = null where message_id = any ($1) and status::text = 'Pending'`,
@@ -135,24 +137,27 @@ export async function releasePendingEntries(db: Queryable, messageIds: readonly 
   );
 }
 
-/** An attempt or a retry that is late by this much may have lost its workflow; asking Temporal costs little. */
+/** An attempt or a retry that is this late may have lost its workflow. Asking Temporal about it costs little. */
 export const OVERDUE_AFTER_MS = 20_000;
 
-/** Why an entry may need its workflow started again, with the scan that finds it. */
+/** The reasons why an entry may need its workflow started again, with the scan for each reason. */
 const OVERDUE = {
-  /** Its attempt was started and has not ended. */
+  /** Its attempt started and has not ended. */
   processing: overdue(
     'claimed_at',
     `status = 'Processing' and claimed_at < ${ago(OVERDUE_AFTER_MS)}`,
     'claimed_at',
   ),
-  /** Its next attempt was due. */
+  /** Its next attempt is overdue. */
   failed: overdue(
     'next_retry_at',
     `status = 'Failed' and next_retry_at < ${ago(OVERDUE_AFTER_MS)}`,
     'next_retry_at',
   ),
-  /** Its express attempt failed, and the workflow that retries it was not started. The update changes the time of the scan. */
+  /**
+   * Its express attempt failed, but the workflow that retries it was not started. The update overwrites the time that
+   * this scan is ordered by, so it returns -infinity.
+   */
   handedOver: overdue(
     `coalesce(relayed_at, '-infinity')`,
     `needs_workflow and status <> 'Completed'`,
@@ -165,7 +170,7 @@ export const OVERDUE_KINDS = Object.keys(OVERDUE) as OverdueKind[];
 
 function overdue(scanTime: string, condition: string, returnedTime: string) {
   return statement(
-    look(
+    withDatabaseTime(
       `update inbox.entries set relayed_at = now() where id = any (${oldestOfEachType(scanTime, condition)})`,
       returnedTime,
       TO_START,
@@ -173,7 +178,10 @@ function overdue(scanTime: string, condition: string, returnedTime: string) {
   );
 }
 
-/** Entries of one kind that should have a workflow at work and may have none. Temporal knows whether it is there. */
+/**
+ * Takes entries of one kind that should have a running workflow but may have none. Only Temporal knows whether the
+ * workflow exists.
+ */
 export function takeOverdueEntries(
   db: Queryable,
   kind: OverdueKind,
@@ -186,20 +194,20 @@ const NOTE_STARTED = statement(
   `update inbox.entries set needs_workflow = false where message_id = any ($1) and needs_workflow`,
 );
 
-/** Their workflow is there: from now on it moves them, or is the record of what is Completed. */
+/** Records that the workflows exist. From now on, they process their entries, or are the record of Completed ones. */
 export async function noteWorkflowsStarted(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await run(db, NOTE_STARTED, [messageIds]);
 }
 
-/** An entry that completed without a workflow, and what its record says. */
+/** An entry that completed without a workflow, with the contents of its record. */
 export interface EntryToRecord extends EntryToStart {
   processedAt: Date;
-  /** Null also where it was pruned. */
+  /** Also null if the entry was pruned. */
   result: Json;
 }
 
 const TAKE_UNRECORDED = statement(
-  look(
+  withDatabaseTime(
     `update inbox.entries set relayed_at = now()
      where id = any (${oldestOfEachType('processed_at', `needs_workflow and status = 'Completed'`)})`,
     'processed_at',
@@ -207,7 +215,7 @@ const TAKE_UNRECORDED = statement(
   ),
 );
 
-/** Completed entries whose record nobody is about to start, under a lease like the others. */
+/** Leases Completed entries whose record workflow nobody else is about to start. */
 export function takeUnrecordedEntries(
   db: Queryable,
   shares: readonly TypeShare[],
@@ -215,7 +223,7 @@ export function takeUnrecordedEntries(
   return take<EntryToRecord>(db, TAKE_UNRECORDED, sharesOf(shares));
 }
 
-/** Gives taken entries back, so that the next worker need not wait for the end of the lease. */
+/** Releases the leases of these entries, so that the next worker doesn't have to wait for them to expire. */
 export async function releaseUnrecordedEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(
     `update inbox.entries set relayed_at = null
@@ -225,12 +233,12 @@ export async function releaseUnrecordedEntries(db: Queryable, messageIds: readon
 }
 
 /**
- * From this many pages on, some 2,000 rows, all plans look rows up by the index of their ids. At 14 pages, without statistics
- * yet, some still read all of the table, or all that is Processing.
+ * From this many pages on (about 2,000 rows), every plan looks up rows by the index on their ids. With 14 pages and no
+ * statistics yet, some plans still read the whole table, or all Processing entries.
  */
 const MANY_PAGES = 64;
 
-/** Whether the table is so large that a plan which is kept will stay a good one. It never shrinks. */
+/** Returns whether the table is so large that a cached plan stays a good plan. The table never shrinks. */
 export async function entriesAreMany(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ many: boolean }>(
     `select pg_relation_size('inbox.entries') >= $1 * current_setting('block_size')::bigint as many`,

@@ -1,20 +1,24 @@
 /**
- * The transaction of a dry run: a real one, that cannot be committed.
+ * The transaction of a dry run: a real transaction that cannot be committed.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
 /**
- * Of the connection. A handler that ends the transaction finds itself outside of any: what it writes then fails, instead of
- * staying.
+ * A setting of the connection. If a handler ends the transaction, its next writes run outside of any transaction; they
+ * then fail instead of being committed.
  */
 export const READ_ONLY_OUTSIDE = { default_transaction_read_only: 'on' };
 
-/** How long to wait for a lock: live commands come first. */
+/** How long to wait for a lock. Short, because live commands take precedence. */
 const LOCK_TIMEOUT_MS = 2_000;
 
-/** Opens it, with the limits of an attempt, and makes COMMIT impossible. The backend, to end it when its time is up. */
+/**
+ * Begins the transaction with the limits of an attempt, and makes COMMIT impossible.
+ *
+ * @returns the pid of the backend, to terminate it when its time is up
+ */
 export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: number): Promise<number> {
   await db.query('begin read write');
   const { rows } = await db.query<{ pid: number }>(
@@ -27,25 +31,29 @@ export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: n
   return rows[0]!.pid;
 }
 
-/** What COMMIT would check: every deferred constraint. @throws DatabaseError of the one that is violated */
+/**
+ * Checks all deferred constraints, as COMMIT would.
+ *
+ * @throws DatabaseError of the violated constraint
+ */
 export async function checkDeferredConstraints(db: Queryable): Promise<void> {
   await db.query(`select set_config('inbox.dry_run_is_checked', 'yes', true)`);
   await db.query('set constraints all immediate');
 }
 
-/** Whether the transaction that {@link beginDryRun} has begun is still the one. */
+/** Returns whether the connection is still in the transaction that {@link beginDryRun} began. */
 export async function isInDryRun(db: Queryable, messageId: string): Promise<boolean> {
   const { rowCount } = await db.query('select from inbox.dry_run where message_id = $1', [messageId]);
   return rowCount === 1;
 }
 
-/** Rolls back, and lets go of the locks that a session keeps beyond that. */
+/** Rolls back, and releases the session's advisory locks, which a rollback keeps. */
 export async function endDryRun(db: Queryable): Promise<void> {
   await db.query('rollback');
   await db.query('select pg_advisory_unlock_all()');
 }
 
-/** The message of a dry run that was committed, which cannot be; else null. */
+/** Returns the message_id of a dry run that was committed, which should be impossible; otherwise null. */
 export async function findCommittedDryRun(db: Queryable): Promise<string | null> {
   const { rows } = await db.query<{ messageId: string }>(
     'select message_id as "messageId" from inbox.dry_run limit 1',

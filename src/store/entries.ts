@@ -1,5 +1,5 @@
 /**
- * `inbox.entries`: one row a message, and the statements that move it through its states.
+ * `inbox.entries`: one row per message, and the statements that move it through its states.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface Entry {
   id: string;
   messageId: string;
   commandType: string;
-  /** Null also where it was pruned. */
+  /** Also null if the entry was pruned. */
   payload: Json;
   status: EntryStatus;
   receivedAt: Date;
@@ -28,11 +28,11 @@ export interface Entry {
   attempt: number;
   generation: number;
   result: Json;
-  /** When retention took payload, metadata and result. */
+  /** When retention removed the payload, metadata and result. */
   prunedAt: Date | null;
 }
 
-/** What a sender gives; the rest of an entry is the inbox's. */
+/** The fields that a sender provides. The inbox adds the others. */
 export interface NewEntry {
   messageId: string;
   commandType: string;
@@ -42,7 +42,7 @@ export interface NewEntry {
   metadata: JsonObject;
 }
 
-/** The columns of {@link Entry}, by its names. */
+/** The columns of {@link Entry}, named like its fields. */
 export const ENTRY_COLUMNS = `
   id, message_id as "messageId", command_type as "commandType", payload, status, received_at as "receivedAt",
   processed_at as "processedAt", retry_count as "retryCount", next_retry_at as "nextRetryAt", error,
@@ -50,11 +50,14 @@ export const ENTRY_COLUMNS = `
   pruned_at as "prunedAt"`;
 
 /**
- * How long a claim waits for another transaction, in ms; then nothing was claimed, and it is tried again. One that holds an
- * existing entry is an attempt that is about to end. One that has inserted an entry and has not ended is a sender's, who may take
- * hours: claims of other messages need the connection.
+ * How long a claim waits for a transaction that has locked the entry, in ms: usually an attempt that is about to end.
+ * After that, nothing was claimed, and the claim is retried.
  */
 const CLAIM_WAIT_MS = 1_000;
+/**
+ * How long a claim waits for a transaction that has inserted the entry and not ended, in ms. It belongs to a sender and may
+ * take hours, and claims of other messages need the connection.
+ */
 export const NEW_ENTRY_WAIT_MS = 100;
 
 const CLAIM = statement(
@@ -67,14 +70,14 @@ const CLAIM = statement(
 );
 
 /**
- * Starts the next attempt of an entry that is there. Null when it is not, or not waiting for an attempt.
- * `attempt + 1` is the fence: whoever started an earlier attempt can no longer lock the row.
+ * Starts the next attempt of an existing entry. Returns null if there is no such entry, or it is not waiting for an
+ * attempt. `attempt + 1` is the fencing token: earlier attempts can no longer lock the row.
  *
- * Like every statement that addresses one row by its key, it compares `status::text`, so that no plan of it can use the
- * partial index of a status: under a snapshot that is held open such an index is full of dead entries.
+ * Like every statement that finds one row by its key, it compares `status::text`, so that no plan can use the partial
+ * index of a status: while a session holds a snapshot open, such an index is full of dead entries.
  *
- * @param onlyDue - leave a Failed entry alone whose time has not come
- * @param types - leave an entry of another command type alone; null: any type
+ * @param onlyDue - skip a Failed entry whose next attempt is not due
+ * @param types - skip an entry of any other command type; null means any type
  */
 export async function claimEntry(
   db: Queryable,
@@ -90,8 +93,8 @@ const INSERT_AND_CLAIM = statement(
 );
 
 /**
- * Starts the next attempt of a message that came with its workflow: inserts the entry where it is missing, in the same
- * statement. Null when the entry is there with another fingerprint, not waiting for an attempt, or waiting for one that is not
+ * Starts the next attempt of a message that arrived as the argument of its workflow. The same statement inserts the entry
+ * if it is missing. Returns null if the entry exists with another fingerprint, or is not waiting for an attempt that is
  * due.
  */
 export async function insertAndClaimEntry(db: Queryable, entry: NewEntry): Promise<Entry | null> {
@@ -106,7 +109,7 @@ export async function findEntry(db: Queryable, messageId: string): Promise<Entry
   return rows[0] ?? null;
 }
 
-/** What came of a Completed entry; else null. */
+/** Returns the result of a Completed entry, and when it completed; null for any other entry. */
 export async function findRecord(
   db: Queryable,
   messageId: string,
@@ -119,7 +122,10 @@ export async function findRecord(
   return rows[0] ?? null;
 }
 
-/** A Failed entry whose next attempt is not due, with the wait by the database's clock in ms; else null. */
+/**
+ * Returns a Failed entry whose next attempt is not due, with the remaining wait in ms by the database's clock; otherwise
+ * null.
+ */
 export async function findWaitingEntry(
   db: Queryable,
   messageId: string,
@@ -132,7 +138,10 @@ export async function findWaitingEntry(
   return rows[0] ?? null;
 }
 
-/** Whether the entry was sent with this type and payload. Computed by Postgres, so that every way in agrees. */
+/**
+ * Returns whether the entry was sent with this type and payload. Postgres computes the fingerprint, so it is the same for
+ * every way in.
+ */
 export async function hasFingerprint(
   db: Queryable,
   { messageId, commandType, payload }: Pick<NewEntry, 'messageId' | 'commandType' | 'payload'>,
@@ -145,16 +154,16 @@ export async function hasFingerprint(
 }
 
 /**
- * Of an entry that completes without a workflow and is to get one, as its record. leased: whoever completes it is about to
- * start it. unrecorded: any worker with free capacity starts it.
+ * How to mark an entry that completes without a workflow and gets one afterwards, as its record. `leased`: the process
+ * that completes the entry is about to start the workflow. `unrecorded`: any worker with free capacity starts it.
  */
 export type RecordMark = 'leased' | 'unrecorded';
 
-/** What the attempt's transaction must know of itself. */
+/** Identifies the transaction and the backend of an attempt. */
 export interface LockedAttempt {
-  /** The transaction's id, to notice a handler that ended it. */
+  /** The transaction's id, to detect that a handler ended the transaction. */
   xid: string;
-  /** The backend, to end it when the attempt is aborted. */
+  /** The pid of the backend, to terminate it when the attempt is aborted. */
   pid: number;
 }
 
@@ -174,15 +183,15 @@ const LOCK = statement(
 );
 
 /**
- * Locks the row for the rest of the transaction, if this attempt is still the current one: null means that it is
- * stale. Its answer is the beginning of the attempt. Sets the transaction's limits (ms) in the same round trip, so that no
- * statement outlives the attempt, a vanished worker's lock is let go, and no limit or durability of a role or database applies
- * instead. `transaction_timeout` exists since Postgres 17.
+ * Locks the row for the rest of the transaction if this attempt is still the current one; returns null if it is stale.
+ * The attempt begins when this statement answers. The same round trip sets the transaction's limits (in ms), so that no
+ * statement outlives the attempt, the lock of a vanished worker is released, and no limit or durability setting of a role
+ * or database applies instead. `transaction_timeout` exists since Postgres 17.
  *
- * The limits are a condition that names no column, which Postgres evaluates once and before it looks for the row: they also
- * hold for a stale attempt, which finds none, and the lock's own limit holds for this statement. Without them a stale
- * attempt would wait for as long as its successor runs, and the handler's first statement, which is on its way already,
- * would have no limit at all.
+ * The limits are set in a condition that names no column. Postgres evaluates such a condition once, before it looks for
+ * the row. So the limits also hold for a stale attempt, which finds no row, and `lock_timeout` already applies to this
+ * statement. Otherwise, a stale attempt would wait for as long as its successor runs, and the handler's first statement,
+ * which has already been sent, would have no limit at all.
  */
 export async function lockAttempt(
   tx: Queryable,
@@ -196,25 +205,26 @@ export async function lockAttempt(
 
 /** How an attempt is given back. */
 export interface GiveBack {
-  /** It had begun, and the connection failed under it: there is a limit to how often that happens for free. */
+  /** The attempt had begun, and its connection failed. The number of such failures that don't use up a retry is limited. */
   interrupted: boolean;
-  /** As if a relay had taken it so long ago, in ms: relays leave it alone for the rest of their lease. */
+  /** Sets the lease as if a relay had taken the entry this many ms ago: relays skip the entry for the rest of the lease. */
   takenAgoMs: number;
 }
 
 /**
- * So many attempts of one generation may lose their connection without using up a try. A deploy or a failover interrupts one
- * or two; a handler that crashes its backend interrupts all of them.
+ * How many attempts of one generation may lose their connection without using up a retry. A deploy or a failover
+ * interrupts one or two; a handler that crashes its backend interrupts all of them.
  */
 export const MAX_INTERRUPTIONS = 5;
 
 /**
- * Undoes a claim whose attempt uses up no try: the entry waits again, as it did before. `attempt` stays as it is, because it is
- * the fencing token, and whatever is left of the attempt must stay stale.
+ * Undoes a claim without using up a retry: the entry waits again, as before the claim. `attempt` is not changed, because
+ * it is the fencing token, and whatever still runs of this attempt must remain stale.
  *
- * False when the attempt is not the current one any more, or when {@link MAX_INTERRUPTIONS} are reached.
+ * Returns false if the attempt is no longer the current one, or if there were already {@link MAX_INTERRUPTIONS}
+ * interruptions.
  */
-export async function giveBackAttempt(
+export async function undoAttemptClaim(
   db: Queryable,
   messageId: string,
   attempt: number,
@@ -263,11 +273,12 @@ const COMPLETE = statement(
 );
 
 /**
- * Ends an attempt well: its events and `Completed` with its result, in one statement of the handler's transaction. Where
- * a sender waits for the result, it is told of the message when the transaction commits.
+ * Completes an attempt: one statement in the handler's transaction stores its events and sets `Completed` with the
+ * result. If a sender waits for the result, it is notified when the transaction commits.
  *
- * @throws DatabaseError of {@link TRANSACTION_ENDED} when this is no longer the transaction that locked the row. Nothing was
- *   changed then, and nothing can be committed: so COMMIT may be sent without waiting for the answer.
+ * @throws DatabaseError with the SQLSTATE {@link TRANSACTION_ENDED} if this is no longer the transaction that locked the
+ *   row. In that case nothing was changed and nothing can be committed, so COMMIT may be sent without waiting for the
+ *   answer
  */
 export async function completeEntry(
   tx: Queryable,
@@ -291,5 +302,5 @@ export async function completeEntry(
   ]);
 }
 
-/** SQLSTATE of {@link completeEntry}. */
+/** The SQLSTATE that {@link completeEntry} throws. */
 export const TRANSACTION_ENDED = 'IB003';

@@ -11,9 +11,9 @@ export interface StatusCount {
   commandType: string;
   status: EntryStatus;
   count: number;
-  /** When the oldest of them was received; null where the count is estimated. */
+  /** When the oldest of them was received; null if the count is estimated. */
   oldest: Date | null;
-  /** By Postgres's statistics. Only Completed ones are: all others are counted. */
+  /** True if the count comes from Postgres's statistics. Only Completed entries are estimated; all others are counted. */
   estimated: boolean;
 }
 
@@ -22,7 +22,7 @@ const COUNT = `
          false as estimated
   from inbox.entries`;
 
-/** Reads every entry, a second for four million: for people, not for a loop. */
+/** Reads every entry, at about four million per second. Use it for a person's request, not in a loop. */
 export async function countEntries(db: Queryable): Promise<StatusCount[]> {
   const { rows } = await db.query<StatusCount>(
     `${COUNT} group by command_type, status order by command_type, status`,
@@ -32,7 +32,10 @@ export async function countEntries(db: Queryable): Promise<StatusCount[]> {
 
 const UNFINISHED = STATUSES.filter((status) => status !== 'Completed');
 
-/** All but the Completed ones, each status written out: only so does the planner see its partial index. */
+/**
+ * Counts all entries but the Completed ones. Each status is a literal, because otherwise the planner does not use its
+ * partial index.
+ */
 export async function countUnfinished(db: Queryable): Promise<StatusCount[]> {
   const each = UNFINISHED.map(
     (status) => `${COUNT} where status = '${status}' group by command_type, status`,
@@ -41,17 +44,17 @@ export async function countUnfinished(db: Queryable): Promise<StatusCount[]> {
   return rows;
 }
 
-/** What the last ANALYZE found. */
+/** The results of the last ANALYZE. */
 export interface EntryStatistics {
-  /** Null where there was none yet. */
+  /** Null before the first ANALYZE. */
   total: number | null;
-  /** Command types by frequency, up to 100; not in it is what is too rare to matter. */
+  /** The most frequent command types, up to 100. Missing types are too rare to matter. */
   types: string[];
-  /** Of each of these types, its share of all entries. */
+  /** The share of each of these types in all entries. */
   shares: number[];
 }
 
-/** The total as the planner reckons it: rows to a page at the last ANALYZE, times the pages of now. */
+/** Estimates the total as the planner does: rows per page at the last ANALYZE, times the current number of pages. */
 export async function readEntryStatistics(db: Queryable): Promise<EntryStatistics> {
   const { rows } = await db.query<EntryStatistics>(
     `select case when c.reltuples >= 0 and c.relpages > 0

@@ -1,6 +1,6 @@
 /**
- * `inbox.failures`: how an attempt ends that did not complete. Each statement here is one transaction of its own and
- * does nothing when the attempt is no longer the current one.
+ * `inbox.failures`: attempts that failed. Each statement here is a transaction of its own and does nothing if the attempt
+ * is no longer the current one.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import { NOTIFY_QUEUE_HAS_ROOM } from './notifications.ts';
 
-/** A failed attempt, as it is written down. */
+/** A failed attempt, as it is recorded. */
 export interface FailedAttempt {
   messageId: string;
   attempt: number;
@@ -17,7 +17,7 @@ export interface FailedAttempt {
   /** `Type: message`, at most 4 KB of UTF-8. */
   error: string;
   stack: string | null;
-  /** Whether the failure itself was transient; an exhausted command's last one is. */
+  /** True if the failure itself was transient. The last failure of an exhausted command is transient too. */
   retryable: boolean;
   worker: string;
   buildId: string | null;
@@ -41,13 +41,17 @@ const INSERT_FAILURE = `
   insert into inbox.failures
     (message_id, generation, attempt, error_type, error, stack, retryable, next_retry_at, worker, build_id)`;
 
-/** Of an entry without a workflow: whoever recorded the failure starts it, or the reconciler does. */
+/**
+ * Marks an entry that needs a workflow. The process that recorded the failure starts the workflow; if it doesn't, the
+ * reconciler does.
+ */
 const HAND_OVER = (wanted: string) => `
   needs_workflow = e.needs_workflow or ${wanted},
   relayed_at = case when ${wanted} then now() else e.relayed_at end`;
 
 /**
- * To `Failed`, to be tried again after the delay by the database's clock. Null when the attempt is stale.
+ * Sets the entry to `Failed`, to be retried after the delay by the database's clock. Returns null if the attempt is
+ * stale.
  *
  * @param handOver - the attempt had no workflow, and its entry needs one now
  */
@@ -72,20 +76,21 @@ export async function recordTransientFailure(
   return rows[0] ?? null;
 }
 
-/** Why an entry is a dead letter, beside its failure. */
-export interface DeathNotice {
+/** Why an entry becomes a dead letter, in addition to its failure. */
+export interface DeadLetterCause {
   reason: 'unrecoverable' | 'exhausted';
   failureGroup: string;
 }
 
 /**
- * To `DeadLetter`, with its row in dead_letters and the event that tells others. Null when the attempt is stale.
- * A sender that waits for the result is told. The event has no payload of the command: whoever may read events need not be allowed to read commands.
+ * Sets the entry to `DeadLetter`, with its row in dead_letters and an outbox event that announces it. Returns null if the
+ * attempt is stale. Notifies a sender that waits for the result. The event does not contain the command's payload,
+ * because logins that may read events are not necessarily allowed to read commands.
  */
 export async function recordDeadLetter(
   db: Queryable,
   failure: FailedAttempt,
-  death: DeathNotice,
+  cause: DeadLetterCause,
   handOver: boolean,
 ): Promise<Entry | null> {
   const { rows } = await db.query<Entry>(
@@ -114,7 +119,7 @@ export async function recordDeadLetter(
      told as materialized (
        select pg_notify(reply_to, message_id) from dead where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM})
      select ${ENTRY_COLUMNS}, (select count(*) from told) as told from dead`,
-    [...parameters(failure), death.reason, death.failureGroup, handOver],
+    [...parameters(failure), cause.reason, cause.failureGroup, handOver],
   );
   return rows[0] ?? null;
 }
@@ -132,7 +137,7 @@ function parameters(failure: FailedAttempt): unknown[] {
   ];
 }
 
-/** Every failed attempt of a message, oldest first. */
+/** All failed attempts of a message, oldest first. */
 export async function listFailures(db: Queryable, messageId: string): Promise<Failure[]> {
   const { rows } = await db.query<Failure>(
     `select generation, attempt, failed_at as "failedAt", error_type as "errorType", error, stack, retryable,

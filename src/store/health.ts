@@ -1,6 +1,6 @@
 /**
- * What `inbox doctor` asks the database: its settings, and what has been waiting for too long. Reads through the partial
- * indexes of what is open, so it costs the same with ten million completed entries.
+ * The queries of `inbox doctor`: server settings, and what has been waiting for too long. They use the partial indexes of
+ * open rows, so they cost the same with ten million completed entries.
  *
  * @module
  */
@@ -12,17 +12,20 @@ export interface ServerFacts {
   encoding: string;
   fsync: string;
   fullPageWrites: string;
-  /** The default for connections like this one: role and database may have their own. */
+  /** The default for connections like this one; the role and the database can have their own. */
   synchronousCommit: string;
-  /** Other than `origin`: triggers do not run. */
+  /** Triggers run only if this is `origin`. */
   replicationRole: string;
-  /** Settings of the URL, the role or the database that do not hold for the inbox, each as `name = value`. */
+  /** Settings of the URL, the role or the database that the inbox overrides, each as `name = value`. */
   overridden: string[];
   /** Schemas on the search_path of connections like this one in which every login may create objects. */
   openSchemas: string[];
 }
 
-/** `pinned`: the settings that the inbox sets itself. What a connection has from its start is the driver's. */
+/**
+ * `pinned`: the names of the settings that the inbox sets itself. The two excluded ones are set by the driver when it
+ * connects.
+ */
 export async function readServerFacts(db: Queryable, pinned: readonly string[]): Promise<ServerFacts> {
   const { rows } = await db.query<ServerFacts>(
     `select current_setting('server_version') as version, current_setting('server_encoding') as encoding,
@@ -48,9 +51,9 @@ export async function readServerFacts(db: Queryable, pinned: readonly string[]):
 
 export interface Waiting {
   count: number;
-  /** How long the oldest of them has waited, in ms by the database's clock; null for none. */
+  /** How long the oldest of them has waited, in ms by the database's clock; null if none is waiting. */
   oldestMs: number | null;
-  /** The message_id of one of them. */
+  /** The message_id of the oldest; null if none is waiting. */
   example: string | null;
 }
 
@@ -59,11 +62,11 @@ const WAITING = (since: string) => `
   (array_agg(message_id order by ${since}))[1] as example`;
 
 /**
- * Pending for longer than this, of a type that a running worker knows, or of any type while none runs. A replay makes an old entry Pending again, so an entry
- * replayed lately does not count.
+ * Entries that have been Pending for longer than this, of a type that a running worker knows, or of any type if no worker
+ * is running. A replay makes an old entry Pending again, so recently replayed entries don't count.
  */
 export async function findStuckPending(db: Queryable, ageMs: number): Promise<Waiting> {
-  return one(
+  return queryOne(
     db,
     `select ${WAITING('received_at')} from inbox.entries e
      where status = 'Pending' and received_at < now() - $1::float8 * interval '1 millisecond'
@@ -75,9 +78,9 @@ export async function findStuckPending(db: Queryable, ageMs: number): Promise<Wa
   );
 }
 
-/** Completed for longer than this, and the workflow that is to be the record of it is not there yet. */
+/** Entries that completed longer ago than this and don't have the workflow yet that is their record. */
 export async function findUnrecorded(db: Queryable, ageMs: number): Promise<Waiting> {
-  return one(
+  return queryOne(
     db,
     `select ${WAITING('processed_at')} from inbox.entries
      where needs_workflow and status = 'Completed' and processed_at < now() - $1::float8 * interval '1 millisecond'`,
@@ -85,9 +88,9 @@ export async function findUnrecorded(db: Queryable, ageMs: number): Promise<Wait
   );
 }
 
-/** Failed, and its next attempt was due longer ago than this. */
+/** Failed entries whose next attempt was due longer ago than this. */
 export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<Waiting> {
-  return one(
+  return queryOne(
     db,
     `select ${WAITING('next_retry_at')} from inbox.entries
      where status = 'Failed' and next_retry_at < now() - $1::float8 * interval '1 millisecond'`,
@@ -96,11 +99,12 @@ export async function findOverdueFailed(db: Queryable, ageMs: number): Promise<W
 }
 
 /**
- * Processing for longer than this, and no attempt at work: that would hold the row's lock for as long as it takes, hours
- * where the command is long-running. The lock taken here is the weakest, and gone with the statement. At most 1,000.
+ * Entries that have been Processing for longer than this without a running attempt. A running attempt holds the row's
+ * lock for as long as it takes, which can be hours for a long-running command. This query takes the weakest lock that
+ * conflicts with it, and only for the duration of the statement. Counts at most 1,000.
  */
 export async function findLostAttempts(db: Queryable, ageMs: number): Promise<Waiting> {
-  return one(
+  return queryOne(
     db,
     `select ${WAITING('claimed_at')} from inbox.lost_attempts($1::float8 * interval '1 millisecond')`,
     ageMs,
@@ -108,10 +112,10 @@ export async function findLostAttempts(db: Queryable, ageMs: number): Promise<Wa
 }
 
 export async function findOpenDeadLetters(db: Queryable): Promise<Waiting> {
-  return one(db, `select ${WAITING('dead_at')} from inbox.dead_letters where resolution is null`);
+  return queryOne(db, `select ${WAITING('dead_at')} from inbox.dead_letters where resolution is null`);
 }
 
-async function one(db: Queryable, sql: string, ...parameters: unknown[]): Promise<Waiting> {
+async function queryOne(db: Queryable, sql: string, ...parameters: unknown[]): Promise<Waiting> {
   const { rows } = await db.query<Waiting>(sql, parameters);
   return rows[0]!;
 }
@@ -121,14 +125,14 @@ export interface LateEntry {
   status: string;
 }
 
-/** Entries that wait this long for their workflow, or for the end of an attempt, are late. */
+/** An entry that has waited this long for its workflow, or for the end of an attempt, is late. */
 const LATE_AFTER_MS = 20_000;
 
 const LATE = (condition: string, time: string) => `
   (select message_id, status::text, ${time} as since from inbox.entries
    where ${condition} and ${time} < now() - ${LATE_AFTER_MS}::float8 * interval '1 millisecond' order by ${time} limit $1)`;
 
-/** Messages that a workflow should be moving, or soon: the oldest of each kind, at most `limit` in all. */
+/** Lists messages that a workflow should be processing now or soon: the oldest of each kind, at most `limit` in total. */
 export async function listLate(db: Queryable, limit: number): Promise<LateEntry[]> {
   const { rows } = await db.query<LateEntry>(
     `select message_id as "messageId", min(status) as status

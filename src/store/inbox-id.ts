@@ -1,17 +1,17 @@
 /**
- * The id of the inbox behind a pool, read once.
+ * The id of the inbox behind a pool, read once per pool.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import { readInboxId } from './identity.ts';
 
-const known = new WeakMap<Pool, Promise<string>>();
+const ids = new WeakMap<Pool, Promise<string>>();
 
-/** @throws what Postgres throws; the next call asks again */
+/** @throws what Postgres throws; the next call tries again */
 export function inboxIdOf(pool: Pool): Promise<string> {
-  const asked = known.get(pool) ?? readInboxId(pool);
-  known.set(pool, asked);
-  asked.catch(() => known.delete(pool));
-  return asked;
+  const id = ids.get(pool) ?? readInboxId(pool);
+  ids.set(pool, id);
+  id.catch(() => ids.delete(pool));
+  return id;
 }

@@ -9,15 +9,18 @@ import type { Json, JsonObject } from '../core/json.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 
-/** Any client with a `query` like that of `pg`: Kysely's, Drizzle's and Knex's raw ones too. */
+/** Any client with a `query` method like that of `pg`, including the raw clients behind Kysely, Drizzle and Knex. */
 export interface SqlClient {
   query(text: string, values: unknown[]): Promise<{ rows: unknown[] }>;
 }
 
-/** A relay that listens on it looks for Pending entries. Its notifications are empty: a wake-up, not a message. */
+/** Relays listen on this channel and look for Pending entries when they are notified. The notifications have no payload. */
 export const PENDING_CHANNEL = 'inbox_pending';
 
-/** How long the statement of a caller's transaction waits for another one that holds a message_id, in ms. inbox.send: the same. */
+/**
+ * How long an insert in the caller's transaction waits for another transaction that holds a message_id, in ms. The SQL
+ * function inbox.send waits equally long.
+ */
 export const SEND_WAIT_MS = 2_000;
 
 /** The columns of a stored message that its sender does not know. */
@@ -25,7 +28,10 @@ interface Stored {
   id: string;
   messageId: string;
   receivedAt: Date;
-  /** Null, like metadata, unless the entry was claimed: its handler sees the keys in the order of `jsonb`, as on every way in. */
+  /**
+   * Null, like metadata, unless the entry was claimed. The handler of a claimed entry gets its payload from the table, so
+   * that the keys are in the order of `jsonb`, as for every other way in.
+   */
   payload: Json;
   metadata: JsonObject | null;
 }
@@ -36,13 +42,14 @@ const STORED = `id, message_id as "messageId", received_at as "receivedAt",
 const SEND = statement(`select ${STORED} from inbox.send_messages($1::jsonb, $2::text, $3::integer)`);
 
 /**
- * Inserts those that are not there, Pending, and wakes the relays when the transaction commits.
+ * Inserts the messages that are not stored yet as Pending, and wakes the relays when the transaction commits.
  *
- * @param transaction - whose it is. A caller may prepare it (PREPARE TRANSACTION), which fails after a NOTIFY: so relays are
- *   not woken if the server allows that, unless `inbox.wake` is on. inbox.send has the same rule
+ * @param transaction - who owns the transaction. A caller may prepare its transaction (PREPARE TRANSACTION), which fails
+ *   after a NOTIFY. So if the server allows prepared transactions, relays are not woken unless `inbox.wake` is on.
+ *   inbox.send follows the same rule
  * @param waitMs - how long to wait for another transaction that holds one of the ids
- * @returns the inserted ones
- * @throws DatabaseError 55P03 when the wait is over
+ * @returns the inserted entries
+ * @throws DatabaseError 55P03 when the wait times out
  */
 export async function insertPendingEntries(
   db: SqlClient,
@@ -56,14 +63,14 @@ export async function insertPendingEntries(
 }
 
 /**
- * The entries of those messages that were stored, as they stand in the table.
+ * Returns the entries of the messages that were stored, as they are in the table.
  *
  * @param sent - the text that Postgres received; the caller may have changed its objects since
  */
 function stored(sent: string, rows: readonly Stored[]): Entry[] {
   if (rows.length === 0) return [];
   const messages = JSON.parse(sent) as (NewEntry & Partial<Pick<EntryToSend, 'taken'>>)[];
-  // Of a message that was sent twice in one call, the first is stored.
+  // If a message was sent twice in one call, the first one was stored.
   const byId = new Map(messages.toReversed().map((message) => [message.messageId, message]));
   return rows.map(({ id, messageId, receivedAt, ...claimed }) => {
     const { commandType, correlationId, causationId, taken, ...own } = byId.get(messageId)!;
@@ -92,18 +99,22 @@ function stored(sent: string, rows: readonly Stored[]): Entry[] {
 }
 
 /**
- * An entry on its way in, and who is notified once it is settled. Where this process takes it up at once, it is taken with
- * its insertion: claimed for its first attempt, or leased for the start of its workflow.
+ * An entry to insert, and the channel to notify once it is settled. If this process has reserved a slot, the INSERT also
+ * takes the entry for it: `claimed` for its first attempt, or `leased` to start its workflow.
  */
 export type EntryToSend = NewEntry & { replyTo: string | null; taken: 'claimed' | 'leased' | null };
 
-/** Statements of the inbox's own wait only so long, in ms: then those that are not held are sent without the one that is. */
+/**
+ * How long an insert in the inbox's own transaction waits for ids held by other transactions, in ms. After that, the
+ * messages whose ids are not held are sent without the others.
+ */
 const GROUP_WAIT_MS = 20;
 
 /**
- * Inserts those that are not there, in a transaction of its own, and wakes nobody: see {@link wakeRelays}.
+ * Inserts the messages that are not stored yet, in a transaction of its own, and does not wake the relays: see
+ * {@link wakeRelays}.
  *
- * @throws DatabaseError 55P03, after which nothing was stored, when another transaction holds one of the ids
+ * @throws DatabaseError 55P03 when another transaction holds one of the ids; nothing was stored then
  */
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
   const sent = JSON.stringify(entries);
@@ -112,17 +123,20 @@ export async function insertQuietly(db: Queryable, entries: readonly EntryToSend
 }
 
 const SEND_UNBLOCKED = statement(`select ${STORED} from inbox.send_unblocked($1::jsonb, $2::integer)`);
-/** Waiting for many of them one after the other must not take long. */
+/** How long to wait for each held id, in ms. Short, because the statement may wait for many of them in sequence. */
 const EACH_WAIT_MS = 2;
 
-/** As {@link insertQuietly}, without those whose ids are held by other transactions. */
+/** Like {@link insertQuietly}, but leaves out the messages whose ids are held by other transactions. */
 export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
   const sent = JSON.stringify(entries);
   const { rows } = await run<Stored>(db, SEND_UNBLOCKED, [sent, EACH_WAIT_MS]);
   return stored(sent, rows);
 }
 
-/** Wakes the relays of all workers. Its own COMMIT does not wait for the disk: the others with a NOTIFY wait for it. */
+/**
+ * Wakes the relays of all workers. Its COMMIT does not wait for the disk, because every other commit with a NOTIFY waits
+ * for this one.
+ */
 export async function wakeRelays(db: Queryable): Promise<void> {
   await db.query(
     `select pg_catalog.set_config('synchronous_commit', 'off', true), pg_catalog.pg_notify($1, '')`,
@@ -130,13 +144,13 @@ export async function wakeRelays(db: Queryable): Promise<void> {
   );
 }
 
-/** What is known of a message: the entry where it was sent with the same type and payload, null where it was not. */
+/** A message that is already stored: with its entry if it was sent with the same type and payload, with null otherwise. */
 export interface KnownMessage {
   messageId: string;
   entry: Entry | null;
 }
 
-/** Of these messages the ones that are there, each compared with what was sent now. */
+/** Returns those of these messages that are already stored, each compared with what is being sent now. */
 export async function findKnownMessages(
   db: SqlClient,
   entries: readonly NewEntry[],
@@ -149,7 +163,7 @@ export async function findKnownMessages(
   return known.map(({ sentId, same, ...entry }) => ({ messageId: sentId, entry: same ? entry : null }));
 }
 
-/** How an entry that somebody waits for has ended. */
+/** How an entry ended whose result a sender waits for. */
 export interface SettledEntry {
   messageId: string;
   status: 'Completed' | 'DeadLetter';
@@ -157,7 +171,9 @@ export interface SettledEntry {
   error: string | null;
 }
 
-/** Of these entries the ones that are Completed or DeadLetter, by their ids, which only their senders know. */
+/**
+ * Returns those of these entries that are Completed or DeadLetter. Finds them by entry id, which only their senders know.
+ */
 export async function findSettledEntries(
   db: SqlClient,
   entryIds: readonly string[],
@@ -169,7 +185,7 @@ export async function findSettledEntries(
   return rows as SettledEntry[];
 }
 
-/** The entry of a message that this login has sent or may see; else null. */
+/** Returns the entry of a message that this login sent or may see; otherwise null. */
 export async function findOwnEntry(db: SqlClient, messageId: string): Promise<Entry | null> {
   const { rows } = await db.query(`select ${ENTRY_COLUMNS} from inbox.entry_of($1::text)`, [messageId]);
   return (rows[0] as Entry | undefined) ?? null;

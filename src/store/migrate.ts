@@ -1,5 +1,5 @@
 /**
- * Brings the database's schema to this version of the package.
+ * Migrates the database's schema to the version of this package.
  *
  * @module
  */
@@ -17,7 +17,7 @@ import { SchemaError } from '../core/errors.ts';
 import { createLog } from '../platform/log.ts';
 import { readMigrations, statementsOf } from './migration-files.ts';
 import type { Migration } from './migration-files.ts';
-import { BlockerWatch, LockedOutError, untilUnlocked } from './migration-locks.ts';
+import { BlockerWatch, LockedOutError, retryWhileLocked } from './migration-locks.ts';
 import { compareSchema } from './schema-state.ts';
 import type { SchemaState } from './schema-state.ts';
 import {
@@ -38,14 +38,14 @@ export { readMigrations } from './migration-files.ts';
 export type { Migration } from './migration-files.ts';
 
 export interface MigrateOptions {
-  /** Receives a line for each try that another session's lock prevented. Default: stderr. */
+  /** Receives a line for each attempt that was blocked by another session's lock. Default: stderr. */
   log?: CommandLog;
   /**
-   * How long a statement of a migration may wait for a lock, in ms. Everything else that needs the table waits behind it
-   * meanwhile. Default 1 s.
+   * How long a statement of a migration may wait for a lock, in ms. Meanwhile, everything else that needs the table waits
+   * behind it. Default 1 s.
    */
   lockTimeoutMs?: number;
-  /** How long to go on trying when other sessions hold the locks, in ms, for each migration. Default 2 minutes. */
+  /** How long to retry each migration while other sessions hold the locks, in ms. Default 2 minutes. */
   waitMs?: number;
 }
 
@@ -61,11 +61,12 @@ const LOCK_TIMEOUT_MS = 1_000;
 const WAIT_MS = 120_000;
 
 /**
- * Applies what is missing, each migration in a transaction of its own, one migrator at a time. When there is nothing to do,
- * it only reads `inbox.migrations`: a login without any other right, and a read-only server, are enough.
+ * Applies the missing migrations, each in its own transaction, one migrator at a time. If no migration is missing, it
+ * only reads `inbox.migrations`: then a login without any other right, or a read-only server, is enough.
  *
- * @throws SchemaError when an applied migration was edited, a newer release applied one that breaks this package, the login
- *   may not migrate, or the server is read-only; MigrationBlockedError when other sessions held the locks for too long
+ * @throws SchemaError when an applied migration was edited, a newer release applied one that breaks this package, the
+ *   login may not migrate, or the server is read-only; MigrationBlockedError when other sessions held the locks for too
+ *   long
  */
 export async function migrate(
   pool: Pool,
@@ -85,12 +86,12 @@ export async function migrate(
       );
     }
     const attempt = () => applyNext(pool, known, next, lockTimeoutMs);
-    const migration = await untilUnlocked(attempt, { waitMs, log });
+    const migration = await retryWhileLocked(attempt, { waitMs, log });
     if (migration) applied.push(migration);
   }
 }
 
-/** A member of the owner's role that does not inherit its rights can read only as the owner. */
+/** A member of the owner's role that does not inherit its rights can read the table only as the owner. */
 async function readApplied(pool: Pool): Promise<AppliedMigration[]> {
   try {
     return await appliedMigrations(pool);
@@ -103,7 +104,7 @@ async function readApplied(pool: Pool): Promise<AppliedMigration[]> {
   }
 }
 
-/** Null when another migrator applied everything meanwhile. */
+/** Returns null if another migrator applied everything meanwhile. */
 async function applyNext(
   pool: Pool,
   known: readonly Migration[],
@@ -120,8 +121,8 @@ async function applyNext(
     });
   } catch (error) {
     const holders = await watch.stop();
-    if (!isLockNotAvailable(error) && !isDeadlock(error)) throw explain(error, name);
-    throw new LockedOutError(`migration ${name} waits for a lock`, holders, { cause: error });
+    if (!isLockNotAvailable(error) && !isDeadlock(error)) throw addRemedy(error, name);
+    throw new LockedOutError(`migration ${name} could not get a lock`, holders, { cause: error });
   } finally {
     await watch.stop();
   }
@@ -129,7 +130,7 @@ async function applyNext(
 
 async function applyInTransaction(tx: PoolClient, known: readonly Migration[]): Promise<Migration | null> {
   await becomeOwner(tx);
-  await makeMigrationTable(tx);
+  await ensureMigrationTable(tx);
   await lockMigrations(tx);
   const [next] = compareSchema(known, await appliedMigrations(tx)).missing;
   if (!next) return null;
@@ -138,19 +139,19 @@ async function applyInTransaction(tx: PoolClient, known: readonly Migration[]): 
   return next;
 }
 
-/** Of two migrators that make the table at once, the second one fails, and finds it made when it tries again. */
-async function makeMigrationTable(tx: PoolClient): Promise<void> {
+/** If two migrators create the table at once, the second one fails. When it retries, the table exists. */
+async function ensureMigrationTable(tx: PoolClient): Promise<void> {
   try {
     await createMigrationTable(tx);
   } catch (error) {
     // duplicate_schema, duplicate_table; unique_violation in the catalog.
     if (!['42P06', '42P07', '23505'].includes(sqlState(error) ?? '')) throw error;
-    throw new LockedOutError('another migrator is making the schema', [], { cause: error });
+    throw new LockedOutError('another migrator is creating the schema', [], { cause: error });
   }
 }
 
-/** What to do about a refusal that is not the migration's own fault. */
-function explain(error: unknown, name: string): unknown {
+/** Adds the remedy to an error caused by missing rights; returns any other error as it is. */
+function addRemedy(error: unknown, name: string): unknown {
   if (!isPermissionDenied(error)) return error;
   return new SchemaError(
     `the database lacks migration ${name}, and this login may not apply it (${messageOf(error)}); run \`inbox migrate\` as the ` +
@@ -161,10 +162,10 @@ function explain(error: unknown, name: string): unknown {
 }
 
 /**
- * Refuses a database this version cannot work with; changes nothing.
+ * Throws if this version cannot work with the database. Changes nothing.
  *
  * @returns the schema's state; it may be newer than this package
- * @throws SchemaError naming what to run
+ * @throws SchemaError that names the command to run
  */
 export async function checkSchema(pool: Pool): Promise<SchemaState> {
   const state = compareSchema(await readMigrations(), await appliedMigrations(pool));

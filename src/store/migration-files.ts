@@ -1,5 +1,5 @@
 /**
- * The migrations of this package, as files.
+ * The migration files of this package.
  *
  * @module
  */
@@ -11,24 +11,24 @@ import { packageFile } from '../platform/package-files.ts';
 export interface Migration {
   version: number;
   name: string;
-  /** With LF at the end of each line and without a byte order mark, whatever the file has. */
+  /** With LF line endings and without a byte order mark, whatever the file has. */
   sql: string;
-  /** SHA-256 of {@link sql}, hex: the same for a checkout with CRLF. */
+  /** SHA-256 of {@link sql} in hex, so it is the same for a checkout with CRLF. */
   checksum: string;
   /**
-   * Whether releases that do not know this migration stop working once it is applied. They refuse to start on a schema with
-   * such a migration, and start on all other newer schemas.
+   * True if releases that do not know this migration stop working once it is applied. Such releases refuse to start on a
+   * schema with this migration, but start on all other newer schemas.
    */
   breaking: boolean;
 }
 
-/** The migrations up to this one were released before migrations declared whether they are breaking. */
+/** Migrations up to this one were released before migrations had to declare whether they are breaking. */
 const LAST_UNDECLARED = 12;
 const DECLARATION = /^-- breaking: (true|false)$/m;
 const BYTE_ORDER_MARK = '\uFEFF';
 
 /**
- * The migrations in a folder, by version.
+ * Reads the migrations in a folder, in the order of their versions.
  *
  * @throws SchemaError when the numbers have a gap, or a migration does not declare whether it is breaking
  */
@@ -38,14 +38,14 @@ export async function readMigrations(folder: URL = packageFile('migrations/')): 
     files.map(async (file, index) => {
       const version = Number(/^(\d{4})_/.exec(file)?.[1]);
       if (version !== index + 1)
-        throw new SchemaError(`${file}: migrations are numbered 0001, 0002, … without a gap`);
+        throw new SchemaError(`${file}: migrations must be numbered 0001, 0002, … without a gap`);
       return parseMigration(version, file, await readFile(new URL(file, folder), 'utf8'));
     }),
   );
 }
 
 /**
- * A migration from the text of its file.
+ * Parses the text of a migration file.
  *
  * @throws SchemaError when it does not declare whether it is breaking
  */
@@ -55,8 +55,9 @@ export function parseMigration(version: number, name: string, text: string): Mig
 }
 
 /**
- * Whether a recorded checksum is that of this migration. Earlier releases recorded the checksum of the file's bytes, so a
- * checkout with CRLF, or an editor that adds a byte order mark, left another checksum for the same statements.
+ * Returns whether a recorded checksum belongs to this migration. Earlier releases recorded the checksum of the file's
+ * bytes, so a checkout with CRLF, or an editor that adds a byte order mark, led to a different checksum for the same
+ * statements.
  */
 export function hasChecksum({ sql, checksum }: Migration, recorded: string): boolean {
   if (recorded === checksum) return true;
@@ -67,8 +68,8 @@ export function hasChecksum({ sql, checksum }: Migration, recorded: string): boo
 }
 
 /**
- * What to run of a migration. The schema is there already, and the statement in the first migration that creates it if it
- * isn't needs the right to create schemas all the same.
+ * Returns the SQL to run. Leaves out the statement that creates the schema if it does not exist: the schema exists by
+ * now, and even then that statement needs the right to create schemas.
  */
 export function statementsOf({ sql }: Migration): string {
   return sql.replace(/^create schema if not exists inbox;$/m, '');

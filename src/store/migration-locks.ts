@@ -1,5 +1,5 @@
 /**
- * Locks that a migration waits for: who holds them, and how long to go on trying.
+ * Locks that a migration waits for: who holds them, and how long to retry.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { MigrationBlockedError } from '../core/errors.ts';
 import { findBlockingSessions } from './blockers.ts';
 import type { BlockingSession } from './blockers.ts';
 
-/** The attempt to migrate ended because another session holds a lock; its transaction was rolled back. */
+/** An attempt to migrate failed because another session holds a lock. Its transaction was rolled back. */
 export class LockedOutError extends Error {
   override readonly name = 'LockedOutError';
 
@@ -26,20 +26,23 @@ export class LockedOutError extends Error {
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 5_000;
 
-export interface Patience {
-  /** How long to go on trying, in ms. */
+export interface RetryOptions {
+  /** How long to retry, in ms. */
   waitMs: number;
   log: CommandLog;
 }
 
 /**
- * Tries again while another session holds a lock. Between two tries nothing is locked and nothing is queued for a lock, so
- * whatever waited behind the migration goes on.
+ * Retries while another session holds a lock. Between two attempts the migration holds no lock and waits for none, so
+ * everything that waited behind it continues.
  *
- * @throws MigrationBlockedError when the time is over; what `attempt` throws otherwise
+ * @throws MigrationBlockedError when `waitMs` has passed; otherwise what `attempt` throws
  */
-export async function untilUnlocked<T>(attempt: () => Promise<T>, { waitMs, log }: Patience): Promise<T> {
-  const began = performance.now();
+export async function retryWhileLocked<T>(
+  attempt: () => Promise<T>,
+  { waitMs, log }: RetryOptions,
+): Promise<T> {
+  const startedAt = performance.now();
   let holders: readonly BlockingSession[] = [];
   for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
     try {
@@ -48,30 +51,30 @@ export async function untilUnlocked<T>(attempt: () => Promise<T>, { waitMs, log 
       if (!(error instanceof LockedOutError)) throw error;
       if (error.holders.length > 0) holders = error.holders;
       const blockedBy = describeSessions(holders);
-      const leftMs = waitMs - (performance.now() - began);
+      const leftMs = waitMs - (performance.now() - startedAt);
       if (leftMs <= 0) {
         throw new MigrationBlockedError(
-          `${error.what}: gave up after ${Math.round(waitMs / 1_000)} s, blocked by ${blockedBy}; ` +
-            'nothing of it was applied. End that session, or wait until it has finished, and run `inbox migrate` again',
+          `${error.what}: timed out after ${Math.round(waitMs / 1_000)} s, blocked by ${blockedBy}; ` +
+            'the migration was not applied. End that session, or wait until it has finished, and run `inbox migrate` again',
           { cause: error.cause },
         );
       }
       const retryInMs = Math.round(Math.min(pauseMs, leftMs));
-      log.warn(`${error.what}; trying again`, { blockedBy, retryInMs });
+      log.warn(`${error.what}; retrying`, { blockedBy, retryInMs });
       await sleep(retryInMs);
     }
   }
 }
 
 /**
- * Notes who blocks a session while it waits for locks: once the wait has failed, Postgres no longer knows. On a pool that has
- * no second connection to look with, it finds nothing.
+ * Records which sessions block another session while that session waits for locks: after the wait has failed, Postgres no
+ * longer knows. It finds nothing on a pool that has no second connection to query with.
  */
 export class BlockerWatch {
   readonly #pool: Pool;
   readonly #everyMs: number;
   #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> | undefined;
+  #query: Promise<void> | undefined;
   #holders: BlockingSession[] = [];
 
   constructor(pool: Pool, everyMs: number) {
@@ -79,25 +82,25 @@ export class BlockerWatch {
     this.#everyMs = everyMs;
   }
 
-  /** `pid` is that of the session on the server. */
+  /** `pid` is the backend of the session to watch. */
   start(pid: number): void {
     this.#timer = setInterval(() => {
-      // One look at a time: it may have to wait for a connection.
-      this.#looking ??= this.#look(pid);
+      // Run one query at a time: it may have to wait for a connection.
+      this.#query ??= this.#findHolders(pid);
     }, this.#everyMs);
   }
 
-  /** After the watched session's connection went back to the pool: a look may wait for that one. */
+  /** Call this after the watched session's connection is back in the pool: a query may be waiting for that connection. */
   async stop(): Promise<readonly BlockingSession[]> {
     clearInterval(this.#timer);
-    if (this.#looking) await this.#looking;
+    if (this.#query) await this.#query;
     return this.#holders;
   }
 
-  async #look(pid: number): Promise<void> {
+  async #findHolders(pid: number): Promise<void> {
     const found = await findBlockingSessions(this.#pool, pid).catch(() => []);
     if (found.length > 0) this.#holders = found;
-    this.#looking = undefined;
+    this.#query = undefined;
   }
 }
 
@@ -106,7 +109,7 @@ function describeSessions(sessions: readonly BlockingSession[]): string {
   return sessions.map((session) => describeSession(session)).join('; ');
 }
 
-/** Such as `pid 4711 (user ada, application psql, idle in transaction since 2026-11-25T10:00:00.000Z)`. */
+/** For example `pid 4711 (user ada, application psql, idle in transaction since 2026-11-25T10:00:00.000Z)`. */
 function describeSession({ pid, user, application, state, since }: BlockingSession): string {
   if (pid === null) return 'a prepared transaction (see pg_prepared_xacts)';
   const facts = [

@@ -1,6 +1,6 @@
 /**
- * `inbox.migrations`: which migrations the database has. And what a migration needs from its session, all of it for the
- * transaction only: with PgBouncer in transaction mode the next statement may run in another session.
+ * `inbox.migrations`: which migrations the database has, and the session settings that a migration needs. All settings
+ * are limited to the transaction: with PgBouncer in transaction mode, the next statement may run in another session.
  *
  * @module
  */
@@ -11,14 +11,14 @@ export interface AppliedMigration {
   version: number;
   name: string;
   checksum: string;
-  /** Whether releases that do not know it must refuse the schema. */
+  /** True if releases that do not know this migration must refuse the schema. */
   breaking: boolean;
 }
 
 /**
- * By version; empty where no migration ever ran. Needs no more than SELECT on this table, so that a login without the
- * right to migrate can find that there is nothing to do. The row as JSON: databases that earlier releases migrated
- * have no column `breaking` yet.
+ * Returns the applied migrations by version; empty if no migration was ever applied. It needs only SELECT on this table,
+ * so a login that may not migrate can find out that nothing has to be done. It reads each row as JSON, because databases
+ * that earlier releases migrated have no column `breaking` yet.
  */
 export async function appliedMigrations(db: Queryable): Promise<AppliedMigration[]> {
   try {
@@ -33,22 +33,25 @@ export async function appliedMigrations(db: Queryable): Promise<AppliedMigration
   }
 }
 
-/** A standby takes no migrations, whatever its settings are. */
+/** Returns whether the server is a standby. A standby cannot be migrated, whatever its settings are. */
 export async function isStandby(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ standby: boolean }>('select pg_catalog.pg_is_in_recovery() as standby');
   return rows[0]!.standby;
 }
 
-/** First in its transaction. Settings of the role, the database or the server may say read-only, or another isolation. */
+/**
+ * Must be the first statement of its transaction. Settings of the role, the database or the server may make transactions
+ * read-only or change their isolation level.
+ */
 export async function beginMigration(tx: Queryable): Promise<void> {
   await tx.query('set transaction isolation level read committed, read write');
 }
 
 /**
- * Settings that could end a migration halfway, or give its statements another meaning. Only for those that differ and that
- * this version of Postgres has: `transaction_timeout` is new in 17.
+ * Overrides the settings that could abort a migration or change the meaning of its statements. Sets only those that
+ * differ and that this version of Postgres has: `transaction_timeout` is new in 17.
  *
- * The pid of the session on the server, which a pooler may have chosen for this transaction.
+ * @returns the pid of the backend, which a pooler may have chosen for this transaction only
  */
 export async function pinMigrationSettings(tx: Queryable, lockTimeoutMs: number): Promise<number> {
   await tx.query(`set local search_path = pg_catalog, pg_temp`);
@@ -68,27 +71,27 @@ export async function pinMigrationSettings(tx: Queryable, lockTimeoutMs: number)
 }
 
 /**
- * Held until the transaction ends. Waits for another migrator, no longer than the lock timeout. Nobody else can hold this lock: it
- * needs more than the right to read the table.
+ * Locks the table until the transaction ends. Waits for another migrator, up to the lock timeout. Only migrators can hold
+ * this lock: it needs more than the right to read the table.
  */
 export async function lockMigrations(tx: Queryable): Promise<void> {
   await tx.query('lock table inbox.migrations in share row exclusive mode');
 }
 
 /**
- * Migrators of earlier releases wait for this lock. Every login can hold it, so this one does not wait for them: two at once
- * find each other in the table.
+ * Migrators of earlier releases wait for this lock. Every login can hold it, so this migrator does not wait for them:
+ * concurrent migrators detect each other through the table.
  */
 export async function lockOutEarlierMigrators(tx: Queryable): Promise<void> {
   await tx.query('select pg_try_advisory_xact_lock(8071829304651)');
 }
 
 /**
- * Becomes the role that owns what earlier migrations created (or the schema, where none ran yet), if the login may: an object
- * that another member of that role owns could not be changed by the next migration. Without a schema, it stays the role
- * that may create one: a role setting of the login, or else the login itself.
+ * Switches to the role that owns what earlier migrations created (or owns the schema, if no migration ran yet), if the
+ * login may do so. The next migration could not change an object that another member of that role owns. If there is no
+ * schema, the role that may create it is used: the one from the login's settings, or else the login itself.
  *
- * The role that migrates.
+ * @returns the role that migrates
  */
 export async function becomeOwner(tx: Queryable): Promise<string> {
   const { rows } = await tx.query<{ owner: string }>(
@@ -116,7 +119,7 @@ interface MigrationTable {
   hasBreaking: boolean;
 }
 
-async function lookForMigrationTable(db: Queryable): Promise<MigrationTable> {
+async function inspectMigrationTable(db: Queryable): Promise<MigrationTable> {
   const { rows } = await db.query<MigrationTable>(
     `select count(n.oid) > 0 as "hasSchema", count(c.oid) > 0 as "hasTable", count(a.attnum) > 0 as "hasBreaking"
      from pg_namespace n
@@ -127,17 +130,21 @@ async function lookForMigrationTable(db: Queryable): Promise<MigrationTable> {
   return rows[0]!;
 }
 
-/** Whether a migration ever ran. The catalog answers everybody, and without an error that would end a transaction. */
+/**
+ * Returns whether any migration was ever applied. Every login may read the catalog, and reading it cannot fail and abort
+ * the transaction.
+ */
 export async function hasMigrationTable(db: Queryable): Promise<boolean> {
-  return (await lookForMigrationTable(db)).hasTable;
+  return (await inspectMigrationTable(db)).hasTable;
 }
 
 /**
- * The schema and this table, which is not itself a migration: it must be there to say which have run. Looks first: CREATE …
- * IF NOT EXISTS needs the right to create even where there is nothing to create, and a DBA may have made the schema.
+ * Creates the schema and this table. They are not a migration, because the table must exist to say which migrations were
+ * applied. It checks first what exists: CREATE … IF NOT EXISTS needs the right to create even if nothing has to be
+ * created, and a DBA may have created the schema.
  */
 export async function createMigrationTable(tx: Queryable): Promise<void> {
-  const { hasSchema, hasTable, hasBreaking } = await lookForMigrationTable(tx);
+  const { hasSchema, hasTable, hasBreaking } = await inspectMigrationTable(tx);
   if (!hasSchema) await tx.query('create schema inbox');
   if (!hasTable) {
     await tx.query(`

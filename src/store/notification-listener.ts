@@ -1,9 +1,10 @@
 /**
- * A connection that only listens. It comes back by itself, and finds out when it has gone silent; whoever uses it must
- * look for itself each time it (re)connects, since what was notified in between is lost.
+ * A connection that only listens. It reconnects automatically and detects when its peer has vanished. Notifications sent
+ * while it is not connected are lost, so the caller must look for work after each (re)connect.
  *
- * Behind a pooler in transaction mode LISTEN is accepted and nothing is ever heard. So every new connection is tried with a
- * notification of its own, and where that does not arrive, the listener leaves it at the caller's polling and tries again later.
+ * Behind a pooler in transaction mode, LISTEN succeeds but no notification ever arrives. So each new connection is tested
+ * with a notification of its own. If that notification does not arrive, the listener relies on the caller's polling and
+ * tests again later.
  *
  * @module
  */
@@ -14,21 +15,24 @@ import type { ClientConfig, Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import { backendOf } from '../platform/connection.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
-import { keepsItsServer, listenTo, notify, ping } from './notifications.ts';
+import { keepsServerConnection, listenTo, notify, ping } from './notifications.ts';
 
 export interface ListenerOptions {
-  /** For notifications; and where there is no `directUrl`, its connection settings are those of the listener. */
+  /** Sends the test notification. If there is no `directUrl`, the listener uses this pool's connection settings. */
   pool: Pool;
-  /** Reaches Postgres without a pooler in transaction mode: INBOX_DIRECT_URL. */
+  /** INBOX_DIRECT_URL, which reaches Postgres without a pooler in transaction mode. */
   directUrl?: string | null | undefined;
   /** A plain identifier. */
   channel: string;
-  /** For each notification, with its payload; and with null for each new connection. */
+  /**
+   * Called with the payload of each notification, and with null after each (re)connect or failed test: time to look for
+   * work.
+   */
   onWake: (payload: string | null) => void;
   log: CommandLog;
-  /** What a log line says about the time without notifications, such as `entries are found by a sweep every second`. */
+  /** Completes the log line about missing notifications, such as `entries are found by a sweep every second`. */
   meanwhile: string;
-  /** Whether notifications arrive over the connection just made; or why none could be made. */
+  /** Called with whether notifications arrive over the new connection, or with the reason why there is no connection. */
   onChecked?: (works: boolean | Error) => void;
 }
 
@@ -36,13 +40,13 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** A connection whose peer vanished says nothing, for hours; so it is asked. */
+/** A connection whose peer has vanished reports nothing for hours, so the listener pings it. */
 const PING_INTERVAL_MS = 5_000;
 const PING_TIMEOUT_MS = 5_000;
 const MAX_RECONNECT_DELAY_MS = 5_000;
 /** Longer than a notification takes on a busy server. */
-const HEARING_LIMIT_MS = 2_000;
-/** Where listening does not work, it will not until somebody changes the pooler. */
+const PROBE_TIMEOUT_MS = 2_000;
+/** If notifications don't arrive, they won't until someone reconfigures the pooler. */
 const RECHECK_INTERVAL_MS = 5 * 60_000;
 
 export function listen(options: ListenerOptions): Listener {
@@ -50,8 +54,8 @@ export function listen(options: ListenerOptions): Listener {
 }
 
 /**
- * The connection settings of a pool, for a connection of its own. `Pool#options` hides the password from being copied, and
- * pg takes it as text or as a function.
+ * The connection settings of a pool, for a separate connection. `Pool#options` hides the password from being copied, and
+ * pg accepts it as text or as a function.
  */
 export function clientConfigOf(pool: Pool): ClientConfig {
   const { options } = pool as unknown as { options: ClientConfig };
@@ -66,7 +70,7 @@ class ReconnectingListener implements Listener {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
   #failures = 0;
-  #deaf = false;
+  #notificationsMissing = false;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -89,15 +93,15 @@ class ReconnectingListener implements Listener {
     client.on('notification', ({ payload }) => onWake(payload ?? ''));
     try {
       await client.connect();
-      // A connection that changes its server with every transaction is not even asked to listen: the server would go on doing
-      // so for its next clients.
-      if (!(await this.#isSession(client))) return this.#giveUp(client);
+      // If the connection changes its backend with every transaction, do not send LISTEN: the backend would continue to
+      // listen for its next clients.
+      if (!(await this.#hasOwnBackend(client))) return this.#fallBackToPolling(client);
       await listenTo(client, channel);
       onWake(null);
-      if (!(await this.#hears(client))) return this.#giveUp(client);
+      if (!(await this.#receivesNotifications(client))) return this.#fallBackToPolling(client);
       this.#failures = 0;
-      if (this.#deaf) this.#options.log.info('notifications arrive again', { channel });
-      this.#deaf = false;
+      if (this.#notificationsMissing) this.#options.log.info('notifications arrive again', { channel });
+      this.#notificationsMissing = false;
       this.#options.onChecked?.(true);
       this.#pingLater(client);
     } catch (error) {
@@ -116,27 +120,31 @@ class ReconnectingListener implements Listener {
     });
   }
 
-  /** Whether a notification through the pool arrives here. Other listeners on the channel look once for nothing. */
-  async #hears(client: Client): Promise<boolean> {
+  /**
+   * Returns whether a notification sent through the pool arrives here. Other listeners on the channel wake up for it too.
+   */
+  async #receivesNotifications(client: Client): Promise<boolean> {
     const { pool, channel } = this.#options;
     const probe = `probe ${randomBytes(8).toString('hex')}`;
-    const heard = new Promise<true>((resolve) => {
+    const received = new Promise<true>((resolve) => {
       client.on('notification', ({ payload }) => void (payload === probe && resolve(true)));
     });
     await notify(pool, channel, probe);
-    const late = new AbortController();
-    const limit = sleep(HEARING_LIMIT_MS, false, { signal: late.signal, ref: false }).catch(() => false);
+    const controller = new AbortController();
+    const timeout = sleep(PROBE_TIMEOUT_MS, false, { signal: controller.signal, ref: false }).catch(
+      () => false,
+    );
     try {
-      return await Promise.race([heard, limit]);
+      return await Promise.race([received, timeout]);
     } finally {
-      late.abort();
+      controller.abort();
     }
   }
 
-  async #isSession(client: Client): Promise<boolean> {
+  async #hasOwnBackend(client: Client): Promise<boolean> {
     const other = this.#newClient();
     other.on('error', () => {});
-    return keepsItsServer(client, backendOf(client), async (use) => {
+    return keepsServerConnection(client, backendOf(client), async (use) => {
       try {
         await other.connect();
         return await use(other);
@@ -146,18 +154,18 @@ class ReconnectingListener implements Listener {
     });
   }
 
-  #giveUp(client: Client): void {
+  #fallBackToPolling(client: Client): void {
     if (this.#closed || this.#client !== client) return;
     this.#client = null;
     client.end().catch(() => {});
-    if (!this.#deaf) {
+    if (!this.#notificationsMissing) {
       this.#options.log.warn(
         `notifications do not arrive over this connection, so ${this.#options.meanwhile}; ` +
           'set INBOX_DIRECT_URL to a URL that reaches this database without a pooler in transaction mode',
         { channel: this.#options.channel },
       );
     }
-    this.#deaf = true;
+    this.#notificationsMissing = true;
     this.#options.onChecked?.(false);
     this.#options.onWake(null);
     this.#timer = setTimeout(() => void this.#connect(), RECHECK_INTERVAL_MS);
@@ -173,18 +181,18 @@ class ReconnectingListener implements Listener {
     }, PING_INTERVAL_MS);
   }
 
-  /** Once for each connection, whichever of its events comes first. */
+  /** Runs once per connection, on the first of its events. */
   #reconnect(client: Client, error: Error): void {
     if (this.#closed || this.#client !== client) return;
     this.#client = null;
     clearTimeout(this.#timer);
-    // A half-open connection never ends by itself.
+    // A half-open connection never ends on its own.
     client.end().catch(() => {});
     const delayMs = Math.min(100 * 2 ** this.#failures, MAX_RECONNECT_DELAY_MS);
     this.#failures += 1;
     this.#options.onChecked?.(error);
     const fields = { ...errorFields(error), delayMs };
-    this.#options.log.warn('listening for notifications was interrupted; sweeps go on', fields);
+    this.#options.log.warn('listening for notifications was interrupted; polling continues', fields);
     this.#timer = setTimeout(() => void this.#connect(), delayMs);
   }
 }

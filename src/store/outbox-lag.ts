@@ -1,5 +1,5 @@
 /**
- * Events that nobody publishes.
+ * Events that have waited too long to be published.
  *
  * @module
  */
@@ -7,19 +7,21 @@ import type { Queryable } from '../platform/queryable.ts';
 import { ID_AT, TIME_OF_ID } from './ids.ts';
 import { EARLIER_RELAY } from './outbox-lease.ts';
 
-/** More are not counted: where nobody publishes, all that were ever emitted are waiting. */
-export const MOST_WAITING = 100_000;
+/** Further events are not counted: if no relay publishes, every event that was ever emitted is waiting. */
+export const MAX_WAITING_COUNTED = 100_000;
 
 export interface OutboxLag {
-  /** Events that have waited for longer than was asked for, without those of parked aggregates; at most {@link MOST_WAITING}. */
+  /** Events that have waited longer than the given age, except those of parked aggregates; at most {@link MAX_WAITING_COUNTED}. */
   count: number;
-  /** How long the oldest of them has waited, in ms; null for none. */
+  /** How long the oldest of them has waited, in ms; null if none is waiting. */
   oldestMs: number | null;
-  /** The id of the one that is next. */
+  /** The id of the next event to publish. */
   next: string | null;
-  /** The relay that publishes, as host name and process id; null for none. */
+  /** The relay that publishes, as host name and process id; null if there is none. */
   relay: string | null;
-  /** A relay has published: an event among the oldest thousand or the newest thousand is marked. */
+  /**
+   * True if a relay has ever published: an event among the oldest thousand or the newest thousand is marked as published.
+   */
   published: boolean;
 }
 
@@ -28,8 +30,8 @@ const someArePublished = (order: 'asc' | 'desc') => `
     where published_at is not null)`;
 
 /**
- * By the time in an event's id, which is when its row was written; `created_at` is when its transaction began, hours before
- * where the command is long-running.
+ * Uses the time in an event's id, which is when its row was written. `created_at` may be when its transaction began,
+ * which is hours earlier for a long-running command.
  */
 export async function findOutboxLag(db: Queryable, ageMs: number): Promise<OutboxLag> {
   const { rows } = await db.query<OutboxLag>(
@@ -46,17 +48,17 @@ export async function findOutboxLag(db: Queryable, ageMs: number): Promise<Outbo
               case when ${EARLIER_RELAY} then 'one of an earlier release' end) as relay,
             ${someArePublished('asc')} or ${someArePublished('desc')} as published
      from late`,
-    [ageMs, MOST_WAITING],
+    [ageMs, MAX_WAITING_COUNTED],
   );
   return rows[0]!;
 }
 
 export interface ParkedSummary {
-  /** Aggregates of which the broker rejected an event. */
+  /** How many aggregates have an event that the broker rejected. */
   aggregates: number;
-  /** Since when the first of them is parked; null for none. */
+  /** When the first of them was parked; null if none is parked. */
   since: Date | null;
-  /** The rejected event of that one. */
+  /** The rejected event of that aggregate. */
   eventId: string | null;
 }
 

@@ -1,12 +1,12 @@
 /**
- * `inbox.outbox_lease`: which relay publishes. A lease in a table works through poolers, where session locks do not, and only
- * logins that may write the table can hold it.
+ * `inbox.outbox_lease`: which relay publishes. A lease in a table works behind poolers, where session locks do not, and
+ * only logins that may write to the table can hold it.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
-/** What holds the lease, or wants to. */
+/** A relay that holds the lease, or asks for it. */
 export interface LeaseClaim {
   /** A uuid of this relay. */
   holder: string;
@@ -16,15 +16,18 @@ export interface LeaseClaim {
 }
 
 /**
- * A CTE that finds a row only while this relay has the lease, and keeps others from taking it until the statement ends. Every
- * statement with which the relay writes begins with it.
+ * A CTE that returns a row only while this relay holds the lease, and prevents other relays from taking it until the
+ * statement ends. Every statement in which the relay writes begins with it.
  *
  * @param holder - the number of the parameter that is the relay's uuid
  */
 export const LEASE = (holder: number) => `lease as materialized (
   select from inbox.outbox_lease where holder = $${holder}::uuid and until > clock_timestamp() for share)`;
 
-/** For the end of such a statement. A crash of Postgres may lose what it wrote: those events are published again. */
+/**
+ * Ends such a statement. If Postgres crashes, it may lose what the statement wrote; those events are then published
+ * again.
+ */
 export const LEASE_HELD = `
   exists (select from lease) as held, set_config('synchronous_commit', 'off', true) as "synchronousCommit"`;
 
@@ -32,9 +35,10 @@ export const LEASE_HELD = `
 const EARLIER_LOCK = '8071829304690';
 
 /**
- * Whether a relay of an earlier release publishes. It holds a session lock, which any login can take, so only sessions of
- * trusted roles count. Behind a pooler the lock can outlive its relay on a server connection: such a connection is our own,
- * is used under another name, or has been idle for longer than a relay ever is.
+ * True if a relay of an earlier release is publishing. Such a relay holds a session lock, which any login can take, so
+ * only sessions of trusted roles count. Behind a pooler, the lock can outlive its relay on a server connection. Such a
+ * connection does not count: it is our own, has another application name, or has been idle for longer than a relay ever
+ * is.
  */
 export const EARLIER_RELAY = `
   exists (
@@ -47,12 +51,12 @@ export const EARLIER_RELAY = `
       and (pg_has_role(a.usesysid, (select relowner from pg_class where oid = 'inbox.outbox_lease'::regclass), 'member')
         or coalesce(pg_has_role(a.usesysid, to_regrole('inbox_worker')::oid, 'member'), false)))`;
 
-const untilLater = (ms: number) => `clock_timestamp() + $${ms}::float8 * interval '1 millisecond'`;
+const leaseEnd = (ms: number) => `clock_timestamp() + $${ms}::float8 * interval '1 millisecond'`;
 
 /**
- * Takes the lease if no other relay has it. It does not wait: a statement that waits would hold back vacuum.
+ * Takes the lease if no other relay holds it. It does not wait, because a waiting statement would hold back vacuum.
  *
- * @returns the position up to which no event is left; null when another relay has the lease
+ * @returns the position up to which no event is left to publish; null if another relay holds the lease
  */
 export async function takeLease(
   db: Queryable,
@@ -60,7 +64,7 @@ export async function takeLease(
 ): Promise<number | null> {
   const { rows } = await db.query<{ position: number }>(
     `insert into inbox.outbox_lease as l (holder, name, until)
-     select $1::uuid, $2::text, ${untilLater(3)}
+     select $1::uuid, $2::text, ${leaseEnd(3)}
      where not exists (select from inbox.outbox_lease where holder <> $1::uuid and until > clock_timestamp())
        and not ${EARLIER_RELAY}
      on conflict (one) do update set holder = excluded.holder, name = excluded.name, until = excluded.until
@@ -72,8 +76,8 @@ export async function takeLease(
 }
 
 /**
- * @param position - the position up to which no event is left
- * @returns false when another relay has it by now, or one of an earlier release publishes
+ * @param position - the position up to which no event is left to publish
+ * @returns false if another relay has taken the lease, or a relay of an earlier release is publishing
  */
 export async function renewLease(
   db: Queryable,
@@ -81,14 +85,14 @@ export async function renewLease(
   position: number,
 ): Promise<boolean> {
   const { rowCount } = await db.query(
-    `update inbox.outbox_lease set until = ${untilLater(2)}, position = $3
+    `update inbox.outbox_lease set until = ${leaseEnd(2)}, position = $3
      where holder = $1::uuid and not ${EARLIER_RELAY}`,
     [holder, leaseMs, position],
   );
   return rowCount === 1;
 }
 
-/** Lets another relay take it at once. */
+/** Lets another relay take the lease at once. */
 export async function releaseLease(db: Queryable, holder: string, position: number): Promise<void> {
   await db.query(`update inbox.outbox_lease set until = '-infinity', position = $2 where holder = $1::uuid`, [
     holder,
@@ -97,8 +101,9 @@ export async function releaseLease(db: Queryable, holder: string, position: numb
 }
 
 /**
- * Transactions that may still commit events: each that inserted one holds this lock on the table until it ends. A position is
- * taken after the lock, so an event that is missing below the newest position belongs to one of them or will never come.
+ * Returns the transactions that may still commit events: each transaction that inserted one holds this lock on the table
+ * until it ends. A position is assigned after the lock is taken, so an event that is missing below the newest position
+ * belongs to one of these transactions or will never appear.
  */
 export async function findOutboxWriters(db: Queryable): Promise<string[]> {
   const { rows } = await db.query<{ writer: string }>(

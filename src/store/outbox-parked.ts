@@ -1,6 +1,7 @@
 /**
- * `inbox.outbox_parked`: aggregates of which the broker rejected an event. Only the relay that has the lease adds and removes
- * rows; operators only change when the next try is.
+ * `inbox.outbox_parked`: aggregates with an event that the broker rejected. The waiting events of each parked aggregate
+ * form a lane of their own. Only the relay that holds the lease adds and removes rows; operators only change the time of
+ * the next retry.
  *
  * @module
  */
@@ -10,16 +11,16 @@ import { UNPUBLISHED } from './outbox.ts';
 
 export interface ParkedAggregate {
   id: string;
-  /** As `aggregateKey` makes it, base64. */
+  /** The key that `aggregateKey` returns, in base64. */
   key: string;
-  /** The event that was rejected last, and how often. */
+  /** The event that was rejected last, and how often it was rejected. */
   eventId: string;
   attempts: number;
 }
 
 const PARKED = `id::text, encode(aggregate_key, 'base64') as key, event_id as "eventId", attempts`;
 
-/** All of them, for a relay that begins. */
+/** Lists all lanes, for a relay that is starting. */
 export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, 'id' | 'key'>[]> {
   const { rows } = await db.query<Pick<ParkedAggregate, 'id' | 'key'>>(
     `select id::text, encode(aggregate_key, 'base64') as key from inbox.outbox_parked`,
@@ -27,11 +28,14 @@ export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, '
   return rows;
 }
 
-/** Leaves out lanes that an operator's open transaction has locked, by releasing or skipping their event. */
-const unlessHeld = (condition: string) => `
+/** Skips lanes that an operator's open transaction has locked, by releasing or skipping their event. */
+const unlessLocked = (condition: string) => `
   select id from inbox.outbox_parked where ${condition} for no key update skip locked`;
 
-/** Those whose next try is due, without the ones that are being tried and those that somebody holds. */
+/**
+ * Finds lanes whose next retry is due. Leaves out those that are already being retried (`except`) and those that another
+ * transaction has locked.
+ */
 export async function findDueParked(
   db: Queryable,
   limit: number,
@@ -49,16 +53,16 @@ export async function findDueParked(
 export interface Rejection {
   key: string;
   eventId: string;
-  /** Without what the event carries. */
+  /** Without the contents of the event. */
   error: string;
   attempts: number;
   delayMs: number;
 }
 
 /**
- * Parks an aggregate: these events of it, the rejected one first, wait in a lane of their own.
+ * Parks an aggregate: moves these events of it, the rejected one first, to a lane of their own.
  *
- * @returns the lane's id; null, and nothing is changed, when the lease is lost
+ * @returns the lane's id; null, with nothing changed, if the lease is lost
  */
 export async function parkAggregate(
   db: Queryable,
@@ -83,7 +87,10 @@ export async function parkAggregate(
   return rows[0]!.held ? rows[0]!.id : null;
 }
 
-/** Notes that another try failed, unless somebody has locked the lane: then it is tried again. False when the lease is lost. */
+/**
+ * Records that another retry failed. If someone has locked the lane, it is not changed, and is retried again. Returns
+ * false if the lease is lost.
+ */
 export async function noteParkedFailure(
   db: Queryable,
   holder: string,
@@ -95,15 +102,18 @@ export async function noteParkedFailure(
      noted as (
        update inbox.outbox_parked set event_id = $3::uuid, error = $4, attempts = $5::integer, failed_at = now(),
          next_try_at = now() + $6::float8 * interval '1 millisecond'
-       where id in (${unlessHeld('id = $2::bigint')}) and exists (select from lease))
+       where id in (${unlessLocked('id = $2::bigint')}) and exists (select from lease))
      select ${LEASE_HELD}`,
     [holder, id, eventId, error, attempts, delayMs],
   );
   return rows[0]!.held;
 }
 
-/** Lets later events of parked aggregates wait behind the first; `parkedIds` says for each event where. */
-export async function holdBehind(
+/**
+ * Makes later events of parked aggregates wait behind the rejected one; `parkedIds` contains the lane of each event.
+ * Returns false if the lease is lost.
+ */
+export async function moveToLanes(
   db: Queryable,
   holder: string,
   eventIds: readonly string[],
@@ -120,31 +130,31 @@ export async function holdBehind(
   return rows[0]!.held;
 }
 
-/** A lane with more events than this goes on as a lane. */
-const MOST_MERGED = 200;
+/** A lane with more events than this is not merged. */
+const MAX_MERGED = 200;
 
 export interface Merged {
   held: boolean;
-  /** The aggregate is no longer parked. */
+  /** True if the aggregate is no longer parked. */
   merged: boolean;
-  /** Of the events that are published in their turn again. */
+  /** The positions of the events that returned to the main order. */
   positions: number[];
 }
 
 /**
- * Ends a lane that was published but for a few events: those go back to the others. The position from which the next relay
- * would start is lowered in the same statement, so that it cannot overlook them. Not while the lease is being renewed, which
- * sets that position, too.
+ * Ends a lane whose events are published except for a few, which return to the main order. The same statement lowers the
+ * position from which the next relay would start, so that it cannot miss them. Don't call this while the lease is being
+ * renewed, because the renewal sets that position too.
  */
-export async function mergeLane(db: Queryable, holder: string, id: string): Promise<Merged> {
+export async function unparkAggregate(db: Queryable, holder: string, id: string): Promise<Merged> {
   const { rows } = await db.query<Merged>(
     `with ${LEASE(1)},
      rest as materialized (
        select id, position from inbox.outbox where published_at is null and parked = $2::bigint order by position
-       limit ${MOST_MERGED + 1}),
-     free as materialized (${unlessHeld('id = $2::bigint')}),
+       limit ${MAX_MERGED + 1}),
+     free as materialized (${unlessLocked('id = $2::bigint')}),
      few as materialized (
-       select from lease where (select count(*) from rest) <= ${MOST_MERGED} and exists (select from free)),
+       select from lease where (select count(*) from rest) <= ${MAX_MERGED} and exists (select from free)),
      moved as (
        update inbox.outbox o set parked = 0
        where id = any (array(select id from rest)) and ${UNPUBLISHED} and exists (select from few)
@@ -159,8 +169,11 @@ export async function mergeLane(db: Queryable, holder: string, id: string): Prom
   return rows[0]!;
 }
 
-/** Events whose lane is gone, because a row was deleted by hand or a dump restored in part, are published in their turn. */
-export async function adoptOrphans(
+/**
+ * Returns events without a lane to the main order. This happens when a row was deleted by hand or a dump was restored in
+ * part.
+ */
+export async function unparkOrphans(
   db: Queryable,
   holder: string,
 ): Promise<{ held: boolean; positions: number[] }> {
@@ -180,13 +193,16 @@ export async function adoptOrphans(
   return rows[0]!;
 }
 
-/** Makes what failed while the broker was away due at once. */
-export async function reviveParked(db: Queryable, holder: string, failedWithinMs: number): Promise<boolean> {
+/**
+ * Makes lanes due at once whose last retry failed within this time, while the broker was unavailable. Returns false if
+ * the lease is lost.
+ */
+export async function makeParkedDue(db: Queryable, holder: string, failedWithinMs: number): Promise<boolean> {
   const { rows } = await db.query<{ held: boolean }>(
     `with ${LEASE(1)},
      revived as (
        update inbox.outbox_parked set next_try_at = now()
-       where id in (${unlessHeld(`failed_at >= now() - $2::float8 * interval '1 millisecond' and next_try_at > now()`)})
+       where id in (${unlessLocked(`failed_at >= now() - $2::float8 * interval '1 millisecond' and next_try_at > now()`)})
          and exists (select from lease))
      select ${LEASE_HELD}`,
     [holder, failedWithinMs],

@@ -1,5 +1,5 @@
 /**
- * What operators see of parked events, and what they do about them.
+ * Parked events: what operators see, and what they can do about them.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { UNPUBLISHED } from './outbox.ts';
 /** An event that the broker rejected; later events of its aggregate wait behind it. */
 export interface ParkedEvent {
   id: string;
-  /** Null when the event was deleted. */
+  /** Null if the event was deleted. */
   aggregateType: string | null;
   /** The first 300 characters. */
   aggregateId: string | null;
@@ -17,18 +17,18 @@ export interface ParkedEvent {
   /** The command that emitted it. */
   messageId: string | null;
   attempts: number;
-  /** The broker's last answer, without what the event carries. */
+  /** The broker's last answer, without the contents of the event. */
   error: string;
   parkedAt: Date;
   failedAt: Date;
   nextTryAt: Date;
-  /** Later events of the aggregate that wait; at most {@link MOST_BEHIND} are counted. */
+  /** How many later events of the aggregate wait; at most {@link MAX_BEHIND} are counted. */
   behind: number;
 }
 
-export const MOST_BEHIND = 10_000;
+export const MAX_BEHIND = 10_000;
 
-/** The ones that have waited longest come first. The rejected event itself is the first of its lane. */
+/** Longest-parked first. The rejected event is in its own lane too, so it is subtracted from the count. */
 export async function listParkedEvents(db: Queryable, limit: number): Promise<ParkedEvent[]> {
   const { rows } = await db.query<ParkedEvent>(
     `select p.event_id as id, left(o.aggregatetype, 300) as "aggregateType", left(o.aggregateid, 300) as "aggregateId",
@@ -39,20 +39,20 @@ export async function listParkedEvents(db: Queryable, limit: number): Promise<Pa
      cross join lateral (
        select greatest(count(*) - case when ${UNPUBLISHED} then 1 else 0 end, 0)::integer as behind
        from (select from inbox.outbox w where w.published_at is null and w.parked = p.id
-             limit ${MOST_BEHIND + 1}) as waiting) as lane
+             limit ${MAX_BEHIND + 1}) as waiting) as lane
      order by p.parked_at, p.id`,
     [limit],
   );
   return rows;
 }
 
-/** Who does something about events, and why. */
+/** Who acts on an event, and why. */
 export interface EventNote {
   actor: string;
   reason: string | null;
 }
 
-/** Makes the next try of parked events due, all of them or these; their ids. */
+/** Makes the next retry of parked events due now: of these events, or of all of them (null). Returns their ids. */
 export async function releaseParkedEvents(
   db: Queryable,
   eventIds: readonly string[] | null,
@@ -66,8 +66,8 @@ export async function releaseParkedEvents(
 }
 
 /**
- * Marks a parked event as done without publishing it, and makes the next one of its aggregate due. `audited` is false, and
- * nothing is changed, when its command is no longer in inbox.entries. Null when no such event is parked.
+ * Marks a parked event as done without publishing it, and makes the next event of its aggregate due. Returns null if no
+ * such event is parked. `audited` is false, and nothing is changed, if its command is no longer in inbox.entries.
  */
 export async function skipParkedEvent(
   db: Queryable,

@@ -1,9 +1,10 @@
 /**
- * `inbox.outbox`: what the relay reads and marks. Events are inserted by the statements that complete a command or record its
- * death.
+ * `inbox.outbox`: the events that the relay reads and marks as published. They are inserted by the statements that
+ * complete a command or record a dead letter.
  *
- * Statements that address events by id compare `published_at` in a way that no partial index can serve: while a session holds
- * a snapshot open, `outbox_waiting` is full of dead entries, and the planner, whose statistics call it empty, prefers it.
+ * Statements that find events by id compare `published_at` in a form that no partial index can serve. While a session
+ * holds a snapshot open, the index `outbox_waiting` is full of dead entries. The planner would still prefer it, because
+ * its statistics say that the index is empty.
  *
  * @module
  */
@@ -13,13 +14,16 @@ import type { Queryable } from '../platform/queryable.ts';
 import type { PublishedEvent } from '../core/published-event.ts';
 import { LEASE, LEASE_HELD } from './outbox-lease.ts';
 
-/** Positions of the outbox, inclusive at both ends. */
+/** A range of outbox positions, inclusive at both ends. */
 export interface PositionRange {
   low: number;
   high: number;
 }
 
-/** How many events to read at most, and (after the first) how many bytes, as they are stored, compressed. */
+/**
+ * The maximum number of events to read, and of their bytes as stored (compressed). The first event is read whatever its
+ * size.
+ */
 export interface BatchLimits {
   events: number;
   bytes: number;
@@ -27,7 +31,7 @@ export interface BatchLimits {
 
 export const UNPUBLISHED = `coalesce(o.published_at, '-infinity') = '-infinity'`;
 
-/** The first events, with what their commands are correlated to; `next` selects rows of inbox.outbox. */
+/** Selects the first events, with the correlation_id of their commands; `next` selects rows of inbox.outbox. */
 const batch = (next: string, limit: number, bytes: number) => `
   select o.id, o.position::float8 as position, o.aggregatetype as "aggregateType", o.aggregateid as "aggregateId",
          o.type, o.payload, o.metadata, o.message_id as "messageId", e.correlation_id as "correlationId",
@@ -41,11 +45,11 @@ const batch = (next: string, limit: number, bytes: number) => `
   where o.place = 1 or o.bytes <= $${bytes}
   order by o.position`;
 
-const LANE = 'select * from inbox.outbox where published_at is null and parked';
+const UNPUBLISHED_OF_LANE = 'select * from inbox.outbox where published_at is null and parked';
 
 /**
- * The next events that are not parked, in order of position: those above the floor, and those in the given ranges below it,
- * where a transaction that commits late may have left some.
+ * Returns the next events that are not parked, in order of position: those above the floor, and those in the given ranges
+ * below it, where a transaction that committed late may have left some.
  */
 export async function findUnpublished(
   db: Queryable,
@@ -57,9 +61,9 @@ export async function findUnpublished(
     batch(
       `select * from (
          (select late.* from unnest($2::bigint[], $3::bigint[]) as r (low, high)
-          cross join lateral (${LANE} = 0 and position between r.low and r.high order by position limit $4) as late)
+          cross join lateral (${UNPUBLISHED_OF_LANE} = 0 and position between r.low and r.high order by position limit $4) as late)
          union all
-         (${LANE} = 0 and position > $1 order by position limit $4)) as found`,
+         (${UNPUBLISHED_OF_LANE} = 0 and position > $1 order by position limit $4)) as found`,
       4,
       5,
     ),
@@ -69,10 +73,10 @@ export async function findUnpublished(
 }
 
 /**
- * The same without a floor: all there are. It finds what the floor hides, such as events of which `published_at` was reset by
- * hand.
+ * Like {@link findUnpublished}, but without a floor. It also finds events below the floor, such as those whose
+ * `published_at` was reset by hand.
  *
- * @returns null when it took longer than the limit, because dead entries pile up
+ * @returns null if the query exceeded the time limit, because there are many dead index entries
  */
 export async function findAllUnpublished(
   pool: Pool,
@@ -90,23 +94,21 @@ export async function findAllUnpublished(
   }
 }
 
-/** The next events of a parked aggregate, above a position. */
+/** Returns the next events of a parked aggregate, above a position. */
 export async function findParkedEvents(
   db: Queryable,
   parkedId: string,
   above: number,
   limits: BatchLimits,
 ): Promise<PublishedEvent[]> {
-  const { rows } = await db.query<PublishedEvent>(batch(`${LANE} = $1 and position > $2`, 3, 4), [
-    parkedId,
-    above,
-    limits.events,
-    limits.bytes,
-  ]);
+  const { rows } = await db.query<PublishedEvent>(
+    batch(`${UNPUBLISHED_OF_LANE} = $1 and position > $2`, 3, 4),
+    [parkedId, above, limits.events, limits.bytes],
+  );
   return rows;
 }
 
-/** After it none of these events is read again. False, and nothing is changed, when the lease is lost. */
+/** Marks events as published, so that they are not read again. Returns false and changes nothing if the lease is lost. */
 export async function markPublished(db: Queryable, holder: string, ids: readonly string[]): Promise<boolean> {
   const { rows } = await db.query<{ held: boolean }>(
     `with ${LEASE(1)},

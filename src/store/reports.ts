@@ -1,5 +1,5 @@
 /**
- * What people look at: lists and counts.
+ * Lists and counts for people.
  *
  * @module
  */
@@ -12,21 +12,24 @@ import { ID_AT } from './ids.ts';
 export interface EntryFilter {
   status?: EntryStatus;
   commandType?: string;
-  /** A flow: entries with this correlation_id, and the one whose message_id it is, which began it. */
+  /**
+   * The id of a flow: selects the entries with this correlation_id, and the entry that began the flow, which has it as
+   * its message_id.
+   */
   correlationId?: string;
-  /** Received at or after. */
+  /** Received at or after this time. */
   since?: Date;
-  /** Received before. */
+  /** Received before this time. */
   until?: Date;
-  /** Entries older than the one with this id: the next page. */
+  /** Only entries older than the one with this id, for the next page. */
   before?: string;
-  /** At most so many, newest first. */
+  /** At most this many entries, newest first. */
   limit: number;
 }
 
 /**
- * Newest first by id, which grows with the time of receipt: no index of its own, and paging without offsets. An id is made
- * after its transaction began, which is when the entry counts as received, and within a day of it.
+ * Newest first by id. Ids grow with the time of receipt, so this needs no index of its own and pages without offsets. The
+ * id of an entry is made after its transaction began, which is its time of receipt, but within a day of it.
  */
 export async function listEntries(db: Queryable, filter: EntryFilter): Promise<Entry[]> {
   const { rows } = await db.query<Entry>(
@@ -57,11 +60,11 @@ export interface FailureCount {
   errorType: string;
   commandType: string;
   count: number;
-  /** The message of one of them. */
+  /** The message_id of one of them. */
   example: string;
 }
 
-/** Open dead letters by what failed. */
+/** Counts open dead letters by error type and command type. */
 export async function countOpenDeadLetters(db: Queryable): Promise<FailureCount[]> {
   const { rows } = await db.query<FailureCount>(
     `select error_type as "errorType", command_type as "commandType", count(*)::float8 as count,
@@ -80,7 +83,7 @@ export interface AuditLine {
   details: Record<string, unknown>;
 }
 
-/** What operators did to a message, oldest first. */
+/** The audit lines of a message, oldest first. */
 export async function listAudit(db: Queryable, messageId: string): Promise<AuditLine[]> {
   const { rows } = await db.query<AuditLine>(
     'select at, action, actor, reason, details from inbox.audit where message_id = $1 order by id',

@@ -1,5 +1,5 @@
 /**
- * What retention takes from resolved dead letters and published outbox rows; read and taken as in `retention.ts`.
+ * Retention of resolved dead letters and published events. Works like `retention.ts`.
  *
  * @module
  */
@@ -8,14 +8,17 @@ import type { Due } from './retention.ts';
 
 export interface AgedLetter {
   id: string;
-  /** Of a discarded one, whose entry goes with it; a replayed one's failures are its entry's. */
+  /**
+   * Set for a discarded dead letter, whose entry is pruned with it. The failures of a replayed one are pruned with its
+   * entry.
+   */
   messageId: string | null;
   due: boolean;
 }
 
 /**
- * The next page of resolved dead letters. A replayed one is due only once its command is over: until then it says
- * what the replay was about.
+ * Reads the next page of resolved dead letters. A replayed one is due only after its command has ended: until then it
+ * shows why the command was replayed.
  */
 export async function walkResolvedLetters(
   db: Queryable,
@@ -35,7 +38,7 @@ export async function walkResolvedLetters(
   return rows;
 }
 
-/** Of replayed ones the audit keeps who replayed them, when and why. */
+/** The audit keeps who replayed them, when and why. */
 export async function deleteReplayedLetters(tx: Queryable, ids: string[]): Promise<number> {
   const { rows } = await tx.query<{ count: number }>('select inbox.delete_replayed($1::uuid[]) as count', [
     ids,
@@ -43,7 +46,10 @@ export async function deleteReplayedLetters(tx: Queryable, ids: string[]): Promi
   return rows[0]!.count;
 }
 
-/** The entry of a discarded dead letter goes with it: both hold the same payload, and nothing will use it again. */
+/**
+ * Prunes discarded dead letters together with their entries: both contain the same payload, and nothing will use it
+ * again.
+ */
 export async function pruneDiscarded(tx: Queryable, ids: string[]): Promise<number> {
   const { rows } = await tx.query<{ count: number }>('select inbox.prune_discarded($1::uuid[]) as count', [
     ids,
@@ -56,7 +62,10 @@ export interface AgedEvent {
   due: boolean;
 }
 
-/** The next page of the outbox, published or not: by the primary key, so that no index has to hold what was published. */
+/**
+ * Reads the next page of the outbox, published or not. It uses the primary key, so that no index has to contain published
+ * events.
+ */
 export async function walkOutbox(
   db: Queryable,
   due: Due,

@@ -1,19 +1,19 @@
 /**
- * What retention takes from entries and their failures. Reading is apart from taking: a page is read without any lock, and
- * what is taken is checked again. Every statement here touches at most one page of rows.
+ * Retention of entries and their failures. Reading and pruning are separate: a page is read without any lock, and each
+ * row is checked again when it is pruned. Every statement here touches at most one page of rows.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
-/** What is due: rows that ended before `before`, which can only have ids below `below`. */
+/** The limit for rows that are due: they ended before `before`, so their ids are below `below`. */
 export interface Due {
-  /** A `timestamptz` as Postgres writes it: a Date would cut its microseconds off. */
+  /** A `timestamptz` as Postgres prints it: a Date would lose the microseconds. */
   before: string;
   below: string;
 }
 
-/** By the database's clock, which is the one that wrote the rows' times. */
+/** Uses the database's clock, which also set the times in the rows. */
 export async function dueSince(db: Queryable, ageMs: number): Promise<Due> {
   const { rows } = await db.query<Due>(
     `select before::text, rpad(lpad(to_hex((extract(epoch from before) * 1000)::bigint), 12, '0'), 32, '0')::uuid as below
@@ -23,18 +23,18 @@ export async function dueSince(db: Queryable, ageMs: number): Promise<Due> {
   return rows[0]!;
 }
 
-/** Everything below was settled by earlier runs, but for what they noted in retention_left. */
+/** Returns the mark: earlier runs have settled all entries up to it, except those noted in retention_left. */
 export async function findSettledMark(db: Queryable): Promise<string> {
   const { rows } = await db.query<{ mark: string }>('select settled_to as mark from inbox.retention');
   return rows[0]!.mark;
 }
 
-/** Until the transaction ends: the batches of two runs follow each other, so that they cannot wait in a circle. */
+/** Locks until the transaction ends. The batches of concurrent runs take turns, so they cannot deadlock. */
 export async function lockRetention(tx: Queryable): Promise<void> {
   await tx.query('select inbox.lock_retention()');
 }
 
-/** Never back: another run may be further. */
+/** Never moves the mark back, because another run may have moved it further. */
 export async function moveSettledMark(tx: Queryable, mark: string): Promise<void> {
   await tx.query('select inbox.move_settled_mark($1::uuid)', [mark]);
 }
@@ -42,9 +42,9 @@ export async function moveSettledMark(tx: Queryable, mark: string): Promise<void
 export interface AgedEntry {
   id: string;
   messageId: string;
-  /** Completed long enough ago, and not pruned. */
+  /** Completed before {@link Due.before}, and not pruned yet. */
   due: boolean;
-  /** Pruned, or a dead letter that was discarded: nothing will ever be due here. */
+  /** Pruned, or a discarded dead letter: it will never be due in this walk. */
   settled: boolean;
 }
 
@@ -54,7 +54,10 @@ const AGED_ENTRY = `
   e.pruned_at is not null or (e.status = 'DeadLetter' and not exists (
     select from inbox.dead_letters d where d.message_id = e.message_id and d.resolution is null)) as settled`;
 
-/** The next page of the primary key, up to where nothing can be due: an entry is not completed before it is received. */
+/**
+ * Reads the next page in the order of the primary key, up to the id above which nothing can be due: an entry is received
+ * before it completes.
+ */
 export async function walkEntries(
   db: Queryable,
   due: Due,
@@ -68,7 +71,7 @@ export async function walkEntries(
   return rows;
 }
 
-/** The next page of what earlier runs left behind. */
+/** Reads the next page of entries that earlier runs left behind. */
 export async function walkEntriesLeft(
   db: Queryable,
   due: Due,
@@ -84,8 +87,9 @@ export async function walkEntriesLeft(
 }
 
 /**
- * The texts of failures, which may repeat what was in the payload: their types, times and counts stay. At most `limit`
- * of them; 0 when none is left. In order and waiting, because another run may be about to do the same.
+ * Removes the texts of at most `limit` failures, because they may repeat parts of the payload; types, times and counts
+ * remain. Returns how many it emptied; 0 when none is left. It locks the rows in order and waits for them, because
+ * another run may be emptying the same failures.
  */
 export async function emptyFailures(db: Queryable, messageIds: string[], limit: number): Promise<number> {
   const { rows } = await db.query<{ count: number }>(
@@ -95,7 +99,7 @@ export async function emptyFailures(db: Queryable, messageIds: string[], limit: 
   return rows[0]!.count;
 }
 
-/** The ids of those that were emptied. A row that somebody else has locked is left for the next run. */
+/** Returns the ids of the pruned entries. Entries that another transaction has locked are left for the next run. */
 export async function pruneEntries(tx: Queryable, due: Due, ids: string[]): Promise<string[]> {
   const { rows } = await tx.query<{ id: string }>(
     'select inbox.prune_entries($1::uuid[], $2::timestamptz) as id',
@@ -104,7 +108,7 @@ export async function pruneEntries(tx: Queryable, due: Due, ids: string[]): Prom
   return rows.map(({ id }) => id);
 }
 
-/** Notes what the mark is about to pass and no run has pruned. */
+/** Notes the entries that the mark is about to pass although no run has pruned them. */
 export async function noteLeft(tx: Queryable, ids: string[], mark: string): Promise<void> {
   await tx.query('select inbox.note_left($1::uuid[], $2::uuid)', [ids, mark]);
 }

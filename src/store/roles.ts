@@ -1,5 +1,5 @@
 /**
- * The roles that the schema's rights are granted to.
+ * The roles to which the schema grants rights.
  *
  * @module
  */
@@ -7,14 +7,14 @@ import type { Queryable } from '../platform/queryable.ts';
 
 export const ROLES = ['inbox_sender', 'inbox_worker', 'inbox_operator', 'inbox_reader'] as const;
 
-export interface RolesLeft {
-  /** Not in this cluster. */
+export interface IncompleteRoles {
+  /** Roles that this cluster does not have. */
   missing: string[];
-  /** In the cluster, and without rights in this database. */
+  /** Roles that this cluster has, but without rights in this database. */
   withoutGrants: string[];
 }
 
-export async function findRolesLeft(db: Queryable): Promise<RolesLeft> {
+export async function findIncompleteRoles(db: Queryable): Promise<IncompleteRoles> {
   const { rows } = await db.query<{ name: string; exists: boolean }>(
     `select name, r.oid is not null as exists
      from unnest($1::text[]) with ordinality as wanted (name, place) left join pg_roles r on r.rolname = name
@@ -35,7 +35,10 @@ export async function canRead(db: Queryable, table: string): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** Logins in `inbox.sender_limits` that do not exist, so nobody is limited by them. Empty if this login may not read the table. */
+/**
+ * Logins in `inbox.sender_limits` that do not exist, so their limits apply to nobody. Empty if this login may not read
+ * the table.
+ */
 export async function findUnknownLogins(db: Queryable): Promise<string[]> {
   if (!(await canRead(db, 'inbox.sender_limits'))) return [];
   const { rows } = await db.query<{ login: string }>(

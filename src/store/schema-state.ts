@@ -1,6 +1,6 @@
 /**
- * Compares the migrations of this package with those that a database has: what is missing, and whether this release can
- * work with a newer schema.
+ * Compares the migrations of this package with those of a database: what is missing, and whether this release can work
+ * with a newer schema.
  *
  * @module
  */
@@ -46,7 +46,7 @@ function checkApplied(migration: Migration, row: AppliedMigration | undefined, v
   if (hasChecksum(migration, row.checksum)) return;
   throw new SchemaError(
     `migration ${row.name} is not the file that was applied to the database (its checksum differs); ` +
-      'migrations are never edited. Restore the file, or the database, from the same release',
+      'migrations must not be edited. Restore the file or the database, so that both come from the same release',
   );
 }
 
@@ -55,7 +55,7 @@ function refuseBreaking(knownVersion: number, newer: readonly AppliedMigration[]
   if (breaking.length === 0) return;
   const names = breaking.map(({ name }) => name).join(', ');
   throw new SchemaError(
-    `the database is at schema version ${newer.at(-1)!.version}, and this package knows version ${knownVersion}; ` +
+    `the database is at schema version ${newer.at(-1)!.version}, but this package only knows version ${knownVersion}; ` +
       `a newer temporal-inbox applied ${names}, which earlier releases cannot work with. ` +
       'Upgrade temporal-inbox here to the release that migrated the database',
   );
@@ -63,6 +63,6 @@ function refuseBreaking(knownVersion: number, newer: readonly AppliedMigration[]
 
 /** For `inbox doctor`. */
 export function describeSchema({ version, newer }: SchemaState): string {
-  if (newer.length === 0) return 'is that of this version';
+  if (newer.length === 0) return 'is up to date';
   return `is at version ${version}, newer than this package (version ${version - newer.length}) and compatible with it`;
 }

@@ -1,5 +1,5 @@
 /**
- * What ends with an attempt: everything that its handler has left in the session.
+ * Resets a session after an attempt: removes everything that its handler left there.
  *
  * @module
  */
@@ -7,21 +7,22 @@ import type { Queryable } from '../platform/queryable.ts';
 import { run, statement } from '../platform/prepared-statements.ts';
 
 /**
- * Behind COMMIT, after every attempt: settings, role and temporary tables, which functions that a handler calls can leave behind,
- * too. Costs Postgres 5 % of an express command; DISCARD ALL costs three times that, and prepared statements with
- * it.
+ * Runs after every attempt, behind COMMIT. Functions that a handler calls can also leave settings, a role and temporary
+ * tables behind. This costs Postgres 5 % of an express command; DISCARD ALL costs three times as much and also drops the
+ * prepared statements.
  */
 const ALWAYS = ['reset all', 'reset role', 'discard temp'];
 const RELEASE_LOCKS = 'select pg_catalog.pg_advisory_unlock_all()';
-/** Where a handler sent more than queries, everything that a session can have. */
+/** Everything that a session can have, for handlers that sent more than queries. */
 const EVERYTHING = ['reset session authorization', ...ALWAYS, 'close all', 'unlisten *', RELEASE_LOCKS];
 
 /**
- * Statements that leave a session as it was when it began. Behind a pooler they have to be in one message with the end of the
- * transaction, to reach the same server.
+ * Statements that return a session to its initial state. Behind a pooler, they must be sent in one message with the end
+ * of the transaction, so that they reach the same backend.
  *
- * @param everything - also what no function leaves behind by accident; the statements that the connection has prepared go, too
- * @param carried - what a pooler has set for its client, to be set again; null where no pooler is in between
+ * @param everything - also reset what no function leaves behind by accident; this drops the connection's prepared
+ *   statements too
+ * @param carried - settings that a pooler has set for its client and that must be set again; null if there is no pooler
  */
 export function resetSession({
   everything,
@@ -32,18 +33,21 @@ export function resetSession({
 }): string {
   const reset = everything ? EVERYTHING : ALWAYS;
   if (carried !== null) return [...reset, carried, ...(everything ? [] : [RELEASE_LOCKS])].join('; ');
-  // A pooler keeps account of what its servers have prepared.
+  // Only without a pooler: a pooler keeps track of the statements that its backends have prepared.
   return [...reset, ...(everything ? ['deallocate all'] : [])].join('; ');
 }
 
 const RELEASE_SESSION_LOCKS = statement(RELEASE_LOCKS);
 
-/** Advisory locks of the session, as a prepared statement: it is needed after every attempt. */
+/** Releases the advisory locks of the session. It is a prepared statement because it runs after every attempt. */
 export async function releaseSessionLocks(db: Queryable): Promise<void> {
   await run(db, RELEASE_SESSION_LOCKS, []);
 }
 
-/** Whatever role a handler took, the inbox writes as the login; and within the attempt's time. */
+/**
+ * Returns to the login's own role, whatever role the handler took, and limits the inbox's statements to the attempt's
+ * timeout.
+ */
 export function resumeOwnRole(timeoutMs: number): string {
   return `reset session authorization; reset role; set local statement_timeout = ${Math.ceil(timeoutMs)}`;
 }

@@ -1,16 +1,16 @@
 /**
- * Postgres backends: the server's side of our connections.
+ * Postgres backends: the server side of our connections.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
 /**
- * Ends a backend that is still in this transaction, so that the transaction rolls back and lets its locks go at once; closing
- * the socket alone would be noticed only after its current statement. A backend that is gone already is no error. One that has
- * moved on is left alone: behind a pooler it may be serving somebody else.
+ * Terminates a backend that is still in this transaction, so that the transaction rolls back and releases its locks at
+ * once. If we only closed the socket, the backend would not notice before the end of its current statement. Does nothing
+ * if the backend is gone, or has moved on to another transaction: behind a pooler it may be serving another client.
  *
- * @param xid - of `pg_current_xact_id()`; pg_stat_activity has its lower 32 bits
+ * @param xid - from `pg_current_xact_id()`; pg_stat_activity has only its lower 32 bits
  */
 export async function terminateTransaction(db: Queryable, pid: number, xid: string): Promise<void> {
   await db.query(
@@ -20,12 +20,12 @@ export async function terminateTransaction(db: Queryable, pid: number, xid: stri
   );
 }
 
-/** Ends a backend, whatever it is doing. A backend that is gone already is no error. */
+/** Terminates a backend, whatever it is doing. Does nothing if the backend is gone. */
 export async function terminateBackend(db: Queryable, pid: number): Promise<void> {
   await db.query('select pg_terminate_backend($1)', [pid]);
 }
 
-/** Which database of which running server this is: two connections that get the same answer see the same tables. */
+/** Identifies the database and the running server: two connections that get the same answer see the same tables. */
 export async function identifyDatabase(db: Queryable): Promise<string> {
   const { rows } = await db.query<{ name: string; since: number }>(
     `select pg_catalog.current_database() as name,

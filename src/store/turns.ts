@@ -1,5 +1,5 @@
 /**
- * `inbox.turns`: work that only one worker does at a time. A turn is a row that is locked until the end of a transaction.
+ * `inbox.turns`: work that only one worker does at a time. A turn is a row that is locked until the transaction ends.
  *
  * @module
  */
@@ -8,10 +8,10 @@ import type { BlockingSession } from './blockers.ts';
 import { canRead } from './roles.ts';
 
 /**
- * The session that has had the turn for longer than this, or null. It is not found by a login that may not read `inbox.turns`,
- * nor, without `pg_monitor`, if it belongs to another user.
+ * Returns the session that has held the turn for longer than this, or null. Also null if this login may not read
+ * `inbox.turns`, or if the session belongs to another user and this login does not have `pg_monitor`.
  */
-export async function findLongTurn(
+export async function findLongLockHolder(
   db: Queryable,
   name: 'alerts',
   ageMs: number,

@@ -1,5 +1,5 @@
 /**
- * What keeps vacuum from removing dead rows: a transaction that stays open, one that was prepared and forgotten, a
+ * Finds what keeps vacuum from removing dead rows: an open transaction, a forgotten prepared transaction, or a
  * replication slot that nobody reads.
  *
  * @module
@@ -8,28 +8,29 @@ import type { Queryable } from '../platform/queryable.ts';
 
 export interface VacuumHolder {
   kind: 'session' | 'prepared transaction' | 'replication slot';
-  /** A session's pid, the prepared transaction's gid, the slot's name. */
+  /** The session's pid, the prepared transaction's gid, or the slot's name. */
   name: string;
-  /** Who it is: user, application and client address, as far as they are known. */
+  /** User, application and client address, as far as they are known. */
   owner: string;
-  /** `idle in transaction`, `active` and so on; null where it is no session. */
+  /** `idle in transaction`, `active` and so on; null if it is not a session. */
   state: string | null;
-  /** How long it has been so, in ms; null for a slot, which has no time. */
+  /** The age of the transaction, in ms; null for a slot, which has no time. */
   ageMs: number | null;
-  /** How many transactions ago it began to hold vacuum back. */
+  /** The age in transactions: how many transactions ago it began to hold vacuum back. */
   transactions: number;
 }
 
 export interface VacuumHolders {
-  /** The one that holds most back first; at most 10. */
+  /** The holder that holds back the most comes first; at most 10. */
   holders: VacuumHolder[];
-  /** Sessions of other users whose transactions this login may not see. */
+  /** The number of other users' sessions whose transactions this login may not see. */
   hidden: number;
 }
 
 /**
- * Sessions and prepared transactions of this database that are older than `ageMs`, and replication slots that are more than
- * `transactions` behind. Sources: https://www.postgresql.org/docs/current/routine-vacuuming.html and the views named here.
+ * Finds sessions and prepared transactions of this database that are older than `ageMs`, and replication slots that are
+ * more than `transactions` behind. Sources: https://www.postgresql.org/docs/current/routine-vacuuming.html and the views
+ * used here.
  */
 export async function findVacuumHolders(
   db: Queryable,

@@ -1,12 +1,12 @@
 /**
- * `inbox.workers`: which workers run, and which command types each of them knows.
+ * `inbox.workers`: which workers are running, and which command types each of them knows.
  *
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
 
 export interface RunningWorker {
-  /** As in Temporal's list of pollers. */
+  /** The identity in Temporal's list of pollers. */
   identity: string;
   namespace: string;
   taskQueue: string;
@@ -16,10 +16,10 @@ export interface RunningWorker {
 
 /** A worker renews its row this often. */
 export const HEARTBEAT_MS = 10_000;
-/** A row that was not renewed for this long belongs to a worker that died. */
+/** A row that has not been renewed for this long belongs to a dead worker. */
 export const ALIVE_FOR_MS = 3 * HEARTBEAT_MS;
 
-/** Condition on a row of `inbox.workers`. */
+/** A condition on a row of `inbox.workers`. */
 export const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1 millisecond'`;
 
 /** Inserts or renews the row of a worker. */
@@ -32,12 +32,12 @@ export async function noteWorker(db: Queryable, id: string, worker: RunningWorke
   );
 }
 
-/** Removes the row of a worker that ends, and those of workers that died a day ago. */
-export async function forgetWorker(db: Queryable, id: string): Promise<void> {
+/** Removes the row of a worker that is stopping, and the rows of workers that died more than a day ago. */
+export async function removeWorker(db: Queryable, id: string): Promise<void> {
   await db.query('select inbox.remove_workers($1::uuid)', [id]);
 }
 
-/** The task queues of the running workers that know this command type, in this namespace. */
+/** Returns the task queues of the running workers in this namespace that know this command type. */
 export async function findTaskQueuesOf(
   db: Queryable,
   commandType: string,
@@ -56,7 +56,7 @@ export interface LiveWorker extends RunningWorker {
   seenAt: Date;
 }
 
-/** The workers that were seen lately, the oldest first. */
+/** Lists the workers that renewed their row recently, oldest first. */
 export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
   const { rows } = await db.query<LiveWorker>(
     `select identity, namespace, task_queue as "taskQueue", build_id as "buildId", command_types as "commandTypes",
@@ -69,17 +69,17 @@ export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
 /** Open commands of a type that no running worker knows. */
 export interface UnknownType {
   commandType: string;
-  /** How many wait; at most {@link MOST_COUNTED}. */
+  /** How many are waiting; at most {@link MAX_COUNTED} of each status are counted. */
   count: number;
   oldestMs: number;
-  /** The message_id of the one that has waited longest. */
+  /** The message_id of the one that was received first. */
   example: string;
 }
 
-/** More are not counted. */
-export const MOST_COUNTED = 10_000;
+/** Further entries of a status are not counted. */
+export const MAX_COUNTED = 10_000;
 
-/** The distinct types of a status, one index probe each, however many entries wait. */
+/** The distinct command types of a status, with one index probe per type, however many entries are waiting. */
 const TYPES_OF = (status: string) => `
   (with recursive types as (
      (select command_type from inbox.entries where status = '${status}' order by command_type limit 1)
@@ -89,7 +89,7 @@ const TYPES_OF = (status: string) => `
      from types where types.command_type is not null)
    select command_type from types where command_type is not null)`;
 
-/** The types of open commands that no running worker knows, the one with the oldest command first. */
+/** Finds the types of open commands that no running worker knows; the type with the oldest command comes first. */
 export async function findUnknownTypes(db: Queryable): Promise<UnknownType[]> {
   const { rows } = await db.query<UnknownType>(
     `with known as materialized (select distinct unnest(command_types) as command_type from inbox.workers where ${IS_ALIVE}),
@@ -101,13 +101,13 @@ export async function findUnknownTypes(db: Queryable): Promise<UnknownType[]> {
             (array_agg(waiting.message_id order by waiting.received_at))[1] as example
      from open cross join lateral (
        (select message_id, received_at from inbox.entries
-        where status = 'Pending' and command_type = open.command_type order by received_at limit ${MOST_COUNTED})
+        where status = 'Pending' and command_type = open.command_type order by received_at limit ${MAX_COUNTED})
        union all
        (select message_id, received_at from inbox.entries
-        where status = 'Failed' and command_type = open.command_type order by next_retry_at limit ${MOST_COUNTED})
+        where status = 'Failed' and command_type = open.command_type order by next_retry_at limit ${MAX_COUNTED})
        union all
        (select message_id, received_at from inbox.entries
-        where status = 'Processing' and command_type = open.command_type order by claimed_at limit ${MOST_COUNTED})
+        where status = 'Processing' and command_type = open.command_type order by claimed_at limit ${MAX_COUNTED})
      ) as waiting
      group by open.command_type order by 3 desc`,
   );

@@ -1,5 +1,5 @@
 /**
- * Where Temporal is, from its own variables and profile file.
+ * Reads Temporal's connection settings from its own environment variables and profile file.
  *
  * @module
  */
@@ -9,24 +9,24 @@ import { ConfigurationError } from '../core/errors.ts';
 import { checkHeader, readVariables } from '../platform/environment.ts';
 import type { Environment } from '../platform/environment.ts';
 import { messageOf } from '../platform/error-message.ts';
-import { hideInMessages, isSecretHeader } from '../platform/secrets.ts';
+import { registerSecret, isSecretHeader } from '../platform/secrets.ts';
 
 /**
- * Where Temporal is, from its own variables and profile file.
+ * Reads Temporal's connection settings from its own environment variables and profile file.
  *
- * @throws ConfigurationError where neither says an address, or a setting cannot be used; never with a secret
+ * @throws ConfigurationError if there is no address or a setting is invalid; its message never contains a secret
  */
 export function readTemporal(env: Environment = process.env): ClientConnectConfig & { namespace: string } {
   const config = loadTemporalConfig(env);
   if (!config.connectionOptions.address) {
     throw new ConfigurationError(
-      'TEMPORAL_ADDRESS is not set, and no Temporal profile gives an address: set it to host:port of the Temporal ' +
-        'server, such as localhost:7233, or run `inbox dev` for an embedded one',
+      'TEMPORAL_ADDRESS is not set, and no Temporal profile has an address: set it to host:port of the Temporal ' +
+        'server, such as localhost:7233, or run `inbox dev` for an embedded server',
     );
   }
   if (config.connectionOptions.address.includes('@')) {
     throw new ConfigurationError(
-      "Temporal's address has a user or password in it: write host:port, and give the key as TEMPORAL_API_KEY",
+      "Temporal's address contains a user or password: use host:port, and put the key in TEMPORAL_API_KEY",
     );
   }
   return { ...config, namespace: config.namespace ?? 'default' };
@@ -41,33 +41,33 @@ function loadTemporalConfig(env: Environment): ClientConnectConfig {
   try {
     config = loadClientConnectConfig({ overrideEnvVars: variables });
   } catch (error) {
-    throw new ConfigurationError(`the settings for Temporal cannot be used: ${problemOf(error)}`);
+    throw new ConfigurationError(`the Temporal settings are invalid: ${problemOf(error)}`);
   }
   return { ...config, connectionOptions: cleanConnection(config.connectionOptions) };
 }
 
-/** A parser's message repeats the line, which may be that of the API key. */
+/** The TOML parser's message repeats the line, which may contain the API key. */
 function problemOf(error: unknown): string {
   const { line } = error as { line?: unknown };
-  if (typeof line === 'number') return `the profile file is no valid TOML (line ${line})`;
+  if (typeof line === 'number') return `the profile file is not valid TOML (line ${line})`;
   return messageOf(error);
 }
 
-type Connecting = ClientConnectConfig['connectionOptions'];
+type ConnectionOptions = ClientConnectConfig['connectionOptions'];
 
-/** What a profile file says, like what variables say. */
-function cleanConnection(options: Connecting): Connecting {
+/** Trims and checks the values of a profile file, as `readVariables` does for environment variables. */
+function cleanConnection(options: ConnectionOptions): ConnectionOptions {
   const { apiKey, metadata } = options;
   const headers = Object.entries(metadata ?? {}).map(([name, value]) => {
     const clean = typeof value === 'string' ? value.trim() : value;
     if (typeof clean === 'string') {
-      if (isSecretHeader(name)) hideInMessages(clean);
+      if (isSecretHeader(name)) registerSecret(clean);
       checkHeader(`the gRPC header ${name}`, clean);
     }
     return [name, clean] as const;
   });
   if (typeof apiKey === 'string') {
-    hideInMessages(apiKey.trim());
+    registerSecret(apiKey.trim());
     checkHeader("Temporal's API key", apiKey.trim());
   }
   return {

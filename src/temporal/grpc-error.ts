@@ -1,12 +1,12 @@
 /**
- * Errors that Temporal's frontend answers with. They are recognized by their shape, as the client does it, because its module
- * takes half a second to load, which only commands that talk to Temporal should spend.
+ * Errors returned by Temporal's frontend. They are recognized by their shape, as the Temporal client does: loading the
+ * client's module takes half a second, and CLI commands that don't talk to Temporal should not pay for it.
  *
  * @module
  */
 import { errorChain } from '../platform/error-chain.ts';
 
-/** The codes that this project reads. https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
+/** The codes that this project uses. https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
 export const GRPC = {
   invalidArgument: 3,
   deadlineExceeded: 4,
@@ -18,18 +18,18 @@ export const GRPC = {
   unauthenticated: 16,
 } as const;
 
-/** An error as gRPC reports it. */
+/** An error reported by gRPC. */
 export interface GrpcError extends Error {
   code: number;
   details: string;
 }
 
-/** The gRPC error in an error or its causes, since the client wraps some; null for other errors. */
+/** Finds the gRPC error in an error or its causes, because the client wraps some of them; null for other errors. */
 export function findGrpcError(error: unknown): GrpcError | null {
   return errorChain(error).find(isGrpcError) ?? null;
 }
 
-/** The code of the gRPC error in an error or its causes; null for other errors. */
+/** The code of the error that {@link findGrpcError} finds; null for other errors. */
 export function grpcCodeOf(error: unknown): number | null {
   return findGrpcError(error)?.code ?? null;
 }

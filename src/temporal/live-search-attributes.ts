@@ -1,6 +1,6 @@
 /**
- * The search attributes that a running worker can use, looked up again from time to time: an operator may register them, or
- * remove one, while it runs.
+ * The search attributes that a running worker can use. They are checked again from time to time, because an operator can
+ * register or remove some while the worker runs.
  *
  * @module
  */
@@ -16,14 +16,15 @@ export interface LiveAttributesOptions {
   log: CommandLog;
 }
 
-const LACKING = 'commands cannot be found by search attributes that are not there; they run as usual';
+const SOME_UNUSABLE =
+  'some search attributes are not usable: commands cannot be found by them, but run as usual';
 
-export class LiveAttributes implements UsableAttributes {
+export class LiveSearchAttributes implements UsableAttributes {
   readonly #options: LiveAttributesOptions;
   #usable = new Set<string>();
-  /** The problem that was logged last: each is logged once. */
+  /** The last problem that was logged, so that each is logged only once. */
   #logged = '';
-  #isRefused = false;
+  #hasLoggedRefusal = false;
 
   constructor(options: LiveAttributesOptions) {
     this.#options = options;
@@ -33,40 +34,40 @@ export class LiveAttributes implements UsableAttributes {
     return this.#usable.has(name);
   }
 
-  /** Looks again. Never rejects: what cannot be looked up is not used. */
+  /** Checks which attributes are usable. Never rejects: attributes that have not been confirmed are not used. */
   async look(): Promise<void> {
     const { connection, namespace } = this.#options;
     try {
       const state = await inspectSearchAttributes(connection, namespace);
       this.#usable = new Set(state.usable);
-      this.#isRefused = false;
+      this.#hasLoggedRefusal = false;
       const found = describeProblems(state, namespace);
-      this.#note(found?.problem ?? '', found?.remedy ?? '');
+      this.#logOnce(found?.problem ?? '', found?.remedy ?? '');
     } catch (error) {
-      // What was usable before stays usable while Temporal is away; the first look finds out.
+      // Attributes that were usable stay usable while Temporal is unavailable.
       const remedy = isDenied(error)
-        ? 'let this worker list the search attributes of the namespace; where the operator service is not offered, it works without'
-        : 'it looks again every minute';
-      this.#note(`the search attributes could not be listed: ${messageOf(error)}`, remedy);
+        ? 'allow this worker to list the search attributes of the namespace; if the server has no operator service, the worker runs without them'
+        : 'the worker checks again every minute';
+      this.#logOnce(`could not list the search attributes: ${messageOf(error)}`, remedy);
     }
   }
 
-  /** Sets none until the next look. */
+  /** Stops setting attributes until the next check. */
   refused(error: unknown): void {
     this.#usable.clear();
-    if (this.#isRefused) return;
-    this.#isRefused = true;
+    if (this.#hasLoggedRefusal) return;
+    this.#hasLoggedRefusal = true;
     const problem =
-      'Temporal refused a start because of its search attributes; commands are started without them';
+      'Temporal refused to start a workflow with search attributes; workflows are started without them';
     this.#options.log.warn(problem, { namespace: this.#options.namespace, error });
   }
 
-  #note(problem: string, remedy: string): void {
+  #logOnce(problem: string, remedy: string): void {
     const { log, namespace } = this.#options;
     if (problem === this.#logged) return;
     this.#logged = problem;
-    if (problem === '') log.info('all search attributes can be used', { namespace });
-    else log.warn(LACKING, { problem, remedy, usable: this.list().join(',') || 'none', namespace });
+    if (problem === '') log.info('all search attributes are usable', { namespace });
+    else log.warn(SOME_UNUSABLE, { problem, remedy, usable: this.list().join(',') || 'none', namespace });
   }
 
   list(): string[] {

@@ -1,11 +1,12 @@
 /**
- * What a running worker looks at in Temporal every minute: its search attributes, and who else polls its task queue.
+ * Checks that a running worker makes in Temporal every minute: its search attributes, and which other workers poll its task
+ * queue.
  *
  * @module
  */
 import type { Connection } from '@temporalio/client';
 import type { CommandLog } from '../core/command-log.ts';
-import type { LiveAttributes } from './live-search-attributes.ts';
+import type { LiveSearchAttributes } from './live-search-attributes.ts';
 import { describeIntruders, findPollers } from './task-queue-pollers.ts';
 import { withinLimit } from '../platform/deadline.ts';
 import type { WithDeadline } from '../platform/deadline.ts';
@@ -17,9 +18,9 @@ export interface TemporalWatchOptions {
   taskQueue: string;
   /** The id of this inbox. */
   inbox: string;
-  attributes: LiveAttributes;
+  attributes: LiveSearchAttributes;
   log: CommandLog;
-  /** Default a minute. */
+  /** Defaults to one minute. */
   intervalMs?: number;
 }
 
@@ -34,10 +35,10 @@ export class TemporalWatch {
     this.#options = options;
   }
 
-  /** Works until {@link stop}. Temporal being away does not end it. */
+  /** Runs until {@link stop} is called, even while Temporal is unavailable. */
   async run(): Promise<void> {
     while (!this.#stopped) {
-      await this.#lookAtPollers();
+      await this.#checkPollers();
       await this.#wakeup.wait(this.#options.intervalMs ?? INTERVAL_MS);
       if (!this.#stopped) await this.#options.attributes.look();
     }
@@ -48,16 +49,16 @@ export class TemporalWatch {
     this.#wakeup.wake();
   }
 
-  async #lookAtPollers(): Promise<void> {
+  async #checkPollers(): Promise<void> {
     const { connection, namespace, taskQueue, inbox, log } = this.#options;
-    const look = () => findPollers(connection, namespace, taskQueue, inbox);
+    const find = () => findPollers(connection, namespace, taskQueue, inbox);
     try {
-      const pollers = await withinLimit('the list of pollers', look, { client: connection });
-      // An older release during a rollout is no reason to warn every minute.
+      const pollers = await withinLimit('the list of pollers', find, { client: connection });
+      // During a rollout, workers of an older release count as strangers. They are no reason to warn every minute.
       const intruders = describeIntruders({ ...pollers, strangers: [] }, taskQueue);
       if (intruders) log.warn(intruders.problem, { remedy: intruders.remedy });
     } catch {
-      // Commands do not depend on it, and `inbox doctor` says why it cannot look.
+      // Commands don't depend on this check, and `inbox doctor` reports why the pollers cannot be listed.
     }
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Temporal's Runtime for a process of ours: its lines go where ours go, without the messages of errors.
+ * Temporal's Runtime for the inbox's processes. The SDK logs to our log, without the messages of errors.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { LogLevel } from '../platform/log.ts';
 
 export const workerLog = createLog(process.env['INBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info');
 
-/** What the SDK says of itself at INFO is news to nobody; `INBOX_LOG_LEVEL=debug` shows it. */
+/** The SDK's INFO lines don't help operators; `INBOX_LOG_LEVEL=debug` shows them. */
 const SDK_LEVEL = process.env['INBOX_LOG_LEVEL'] === 'debug' ? 'DEBUG' : 'WARN';
 const LEVELS: Record<string, LogLevel> = {
   TRACE: 'debug',
@@ -19,13 +19,13 @@ const LEVELS: Record<string, LogLevel> = {
   ERROR: 'error',
 };
 
-/** Once a process, before any worker. Its signals then stop its workers in good order. */
+/** Call once per process, before creating a worker. The shutdown signals then stop the workers gracefully. */
 export function installRuntime({
   shutdownSignals = ['SIGTERM', 'SIGINT'],
 }: { shutdownSignals?: NodeJS.Signals[] } = {}): void {
   Runtime.install({
     logger: new DefaultLogger(SDK_LEVEL, ({ level, message, meta }) => {
-      // Every failed attempt is logged by the one who records it.
+      // The code that records a failed attempt also logs it.
       if (message === 'Activity failed') return;
       const { workflowId, activityType, error } = (meta ?? {}) as Record<string, unknown>;
       workerLog[LEVELS[level] ?? 'info'](`temporal: ${message}`, {

@@ -1,5 +1,6 @@
 /**
- * Which of the inbox's search attributes Temporal's namespace has. The inbox works without them, and with some of them.
+ * Finds and registers the inbox's search attributes in Temporal's namespace. The inbox also works without some or all of
+ * them.
  *
  * @module
  */
@@ -11,14 +12,14 @@ import type { WithDeadline } from '../platform/deadline.ts';
 
 export type OperatorConnection = Pick<Connection, 'operatorService'> & WithDeadline;
 
-/** Which attributes can be set. */
+/** The attributes that can be set. */
 export interface UsableAttributes {
   has(name: string): boolean;
-  /** Called after a start was refused with these attributes and accepted without. */
+  /** Called after Temporal refused a start with these attributes and accepted it without them. */
   refused?(error: unknown): void;
 }
 
-/** Of a caller that has not looked itself: all of them, or none. */
+/** A caller that has not checked the namespace passes true for all attributes or false for none. */
 export type AttributeChoice = UsableAttributes | boolean;
 
 export function usableOf(choice: AttributeChoice): UsableAttributes {
@@ -29,7 +30,7 @@ export const ATTRIBUTE_NAMES: readonly string[] = Object.values(SEARCH_ATTRIBUTE
 export const ALL_ATTRIBUTES: UsableAttributes = new Set(ATTRIBUTE_NAMES);
 export const NO_ATTRIBUTES: UsableAttributes = new Set();
 
-/** temporal.api.enums.v1.IndexedValueType: numbers of the wire format. */
+/** temporal.api.enums.v1.IndexedValueType, in the order of its wire numbers. */
 const TYPES = ['Unspecified', 'Text', 'Keyword', 'Int', 'Double', 'Bool', 'Datetime', 'KeywordList'];
 const KEYWORD = TYPES.indexOf('Keyword');
 
@@ -37,11 +38,11 @@ export interface AttributeState {
   /** Registered as Keyword. */
   usable: string[];
   missing: string[];
-  /** Registered with another type, which cannot be changed. */
+  /** Registered with another type. A type cannot be changed. */
   conflicting: { name: string; type: string }[];
 }
 
-/** @throws what the client throws when Temporal cannot be reached or refuses to list them */
+/** @throws the client's error if Temporal cannot be reached or refuses to list the attributes */
 export async function inspectSearchAttributes(
   connection: OperatorConnection,
   namespace: string,
@@ -61,9 +62,9 @@ export async function inspectSearchAttributes(
 }
 
 /**
- * The names that are not registered as Keyword in the namespace; empty when all can be used.
+ * Returns the names that are not registered as Keyword in the namespace; empty if all are usable.
  *
- * @throws as {@link inspectSearchAttributes}
+ * @throws the same errors as {@link inspectSearchAttributes}
  */
 export async function missingSearchAttributes(
   connection: OperatorConnection,
@@ -73,7 +74,7 @@ export async function missingSearchAttributes(
   return ATTRIBUTE_NAMES.filter((name) => !usable.includes(name));
 }
 
-/** What is wrong with them and what to do about it; null when all can be used. */
+/** Describes missing and conflicting attributes, and the remedy; null if all are usable. */
 export function describeProblems(
   { missing, conflicting }: AttributeState,
   namespace: string,
@@ -85,10 +86,10 @@ export function describeProblems(
     remedies.push('run `inbox setup`');
   }
   for (const { name, type } of conflicting) {
-    problems.push(`${name} is registered as ${type}, and the inbox needs Keyword`);
+    problems.push(`${name} is registered as ${type}, but the inbox needs Keyword`);
     remedies.push(
-      `a type cannot be changed: if nothing else uses ${name}, remove it (temporal operator search-attribute remove ` +
-        `--namespace ${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use a namespace without it`,
+      `Temporal cannot change a type: if nothing else uses ${name}, remove it (temporal operator search-attribute remove ` +
+        `--namespace ${shellWord(namespace) ?? '<namespace>'} --name ${name}) and run \`inbox setup\`; otherwise use another namespace`,
     );
   }
   if (problems.length === 0) return null;
@@ -96,21 +97,21 @@ export function describeProblems(
 }
 
 export interface Registration extends AttributeState {
-  /** Registered just now. */
+  /** Registered by this call. */
   registered: string[];
-  /** Why attributes that are missing could not be registered; null when none is missing. */
+  /** Why missing attributes could not be registered; null if none is missing. */
   error: unknown;
 }
 
-/** A new attribute is listed a moment after it was added. */
+/** Temporal lists a new attribute shortly after it was added. */
 const LISTED_WITHIN_MS = 10_000;
-const LOOK_EVERY_MS = 200;
+const POLL_INTERVAL_MS = 200;
 
 /**
- * Registers the missing ones, each by itself: one that cannot be registered does not keep the others out. What is listed in the
- * end counts, because another setup may run at the same time, and a server may ignore an addition.
+ * Registers the missing attributes one by one, so that one failure doesn't block the others. The result is read from the
+ * final list, because another setup may run at the same time, and a server may ignore an addition.
  *
- * @throws as {@link inspectSearchAttributes}
+ * @throws the same errors as {@link inspectSearchAttributes}
  */
 export async function registerSearchAttributes(
   connection: OperatorConnection,
@@ -132,6 +133,6 @@ export async function registerSearchAttributes(
       const registered = before.missing.filter((name) => after.usable.includes(name));
       return { ...after, registered, error: after.missing.length === 0 ? null : (errors[0] ?? null) };
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL_MS));
   }
 }

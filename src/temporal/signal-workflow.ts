@@ -1,5 +1,5 @@
 /**
- * Starts and signals of the inbox's own workflows, checked and limited in time.
+ * Starts and signals the inbox's own workflows, with an owner check and a time limit.
  *
  * @module
  */
@@ -15,18 +15,18 @@ import { summaryLine } from '../core/markdown.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from '../core/protocol.ts';
 import type { AlertToStart } from '../store/alerts.ts';
 import { withinLimit } from '../platform/deadline.ts';
-import { signalOrStart, startUnlessThere } from './workflow-owner.ts';
+import { signalOrStart, startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
 export type Signaller = WorkflowOwner;
 
 /**
- * Signals a command's workflow, and starts it first when it is gone: terminated, deleted or timed out.
+ * Signals a command's workflow, and starts it first if it no longer runs: terminated, deleted or timed out.
  *
- * @throws WorkflowIdTakenError when a foreign workflow has the message_id as its ID, which is never signaled; what the client
- *   throws when Temporal cannot be reached or refuses the signal, an Error when it does not answer within 10 s
+ * @throws WorkflowIdTakenError if a foreign workflow, which is never signaled, has the message_id as its ID; the client's
+ *   error if Temporal cannot be reached or refuses the signal; an Error if Temporal doesn't answer within 10 s
  */
-export function askCommand(
+export function signalCommand(
   signaller: Signaller,
   messageId: string,
   signal: string,
@@ -40,8 +40,8 @@ export function askCommand(
   );
 }
 
-/** @throws as {@link askCommand} */
-export function askCampaign(
+/** @throws the same errors as {@link signalCommand} */
+export function signalCampaign(
   signaller: Signaller,
   campaignId: string,
   signal: string,
@@ -56,15 +56,15 @@ export function askCampaign(
 }
 
 /**
- * Whether the workflow had to be started: false when it is at work.
+ * Returns whether the workflow had to be started; false if it is already running.
  *
- * @throws as {@link askCommand}
+ * @throws the same errors as {@link signalCommand}
  */
 export async function startCampaignWorkflow(signaller: Signaller, campaignId: string): Promise<boolean> {
   const what = `the start of campaign ${campaignId}`;
   const started = await withinLimit(
     what,
-    () => startUnlessThere(signaller, campaignWorkflow(campaignId)),
+    () => startUnlessExists(signaller, campaignWorkflow(campaignId)),
     signaller,
   );
   return started !== null;
@@ -84,15 +84,15 @@ function campaignWorkflow(campaignId: string): OwnWorkflow {
 }
 
 /**
- * Starts the workflow of an alert, unless it is at work.
+ * Starts the workflow of an alert, unless it is already running.
  *
- * @throws as {@link askCommand}
+ * @throws the same errors as {@link signalCommand}
  */
 export async function startAlertWorkflow(
   signaller: Signaller,
   { id, failureGroup, count }: AlertToStart,
 ): Promise<void> {
-  // A run that has ended (terminated, cancelled) is no reason not to go on: the row decides.
+  // A closed run (terminated, cancelled) doesn't prevent a new one: the row decides whether there is work to do.
   const workflow: OwnWorkflow = {
     type: ALERT_WORKFLOW_TYPE,
     options: {
@@ -102,5 +102,5 @@ export async function startAlertWorkflow(
       staticSummary: summaryLine(`${count} × ${failureGroup}`),
     },
   };
-  await withinLimit(`the start of alert ${id}`, () => startUnlessThere(signaller, workflow), signaller);
+  await withinLimit(`the start of alert ${id}`, () => startUnlessExists(signaller, workflow), signaller);
 }

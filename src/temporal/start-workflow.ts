@@ -1,6 +1,5 @@
 /**
- * Starts the workflow of an entry that is in Postgres: by its ID and without its payload, so that none enters Temporal's
- * history.
+ * Starts the workflow of an entry in Postgres. The start passes only the ID, so that no payload enters Temporal's history.
  *
  * @module
  */
@@ -14,19 +13,19 @@ import type { EntryToRecord, EntryToStart } from '../store/dispatch.ts';
 import { ANSWER_LIMIT_MS, withinLimit } from '../platform/deadline.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { summaryLine } from '../core/markdown.ts';
-import { startUnlessThere } from './workflow-owner.ts';
+import { startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
 export interface Starter extends WorkflowOwner {
-  /** Which of the inbox's search attributes the namespace has: any other would fail the start. */
+  /** The search attributes that the namespace has. Setting any other would fail the start. */
   searchAttributes: AttributeChoice;
-  /** Default true; only the connection of a worker can be asked for it. */
+  /** Whether to request an eager start. Defaults to true; works only on a worker's connection. */
   eager?: boolean;
 }
 
 /**
- * eager: its first workflow task came with the answer, so this process runs it at once. queued: some worker will.
- * running: it had been started already.
+ * eager: the response contained the first workflow task, so this process runs it immediately. queued: any worker will run
+ * it. running: the workflow had already been started.
  */
 export type Started = 'eager' | 'queued' | 'running';
 
@@ -34,19 +33,19 @@ const COMMAND_TYPE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, Sea
 const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, SearchAttributeType.KEYWORD);
 
 /**
- * @throws WorkflowIdTakenError when a foreign workflow with this ID is running; what the client throws when Temporal cannot
- *   be reached or refuses the start
+ * @throws WorkflowIdTakenError if a foreign workflow with this ID is running; the client's error if Temporal cannot be
+ *   reached or refuses the start
  */
 export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
-  // A run that has ended (terminated, cancelled, timed out) is no reason not to go on: the row decides.
+  // A closed run (terminated, cancelled, timed out) doesn't prevent a new one: the row decides whether there is work to do.
   return start(starter, entry, { args: [], workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
 }
 
 /**
- * For an entry that is Completed: its workflow ends at once. If our workflow was there before, that is the record; a foreign
- * workflow with this ID is none, and one that is running delays the record until it has ended.
+ * Starts a workflow as the record of a Completed entry; the workflow closes immediately. If our workflow already exists, it
+ * is the record. A foreign workflow with this ID is not: while it runs, the record has to wait.
  *
- * @throws as {@link startEntry}
+ * @throws the same errors as {@link startEntry}
  */
 export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Started> {
   const { commandType, processedAt, result } = entry;
@@ -54,7 +53,7 @@ export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Sta
   return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'REJECT_DUPLICATE' });
 }
 
-/** Rejects when Temporal takes too long: one start that hangs must not keep all others waiting. */
+/** Rejects if Temporal takes too long: one start that hangs must not block all others. */
 export function withinStartLimit<T>(messageId: string, work: () => Promise<T>): Promise<T> {
   return withinLimit(`the start of ${messageId}`, work, { ms: ANSWER_LIMIT_MS });
 }
@@ -67,7 +66,7 @@ async function start(
   const usable = usableOf(starter.searchAttributes);
   const attributes = attributesOf(entry, usable);
   const startWith = (typedSearchAttributes: TypedSearchAttributes | null) =>
-    startUnlessThere(starter, {
+    startUnlessExists(starter, {
       type: WORKFLOW_TYPE,
       options: {
         ...options,
@@ -79,7 +78,7 @@ async function start(
     });
   const started = await startWith(attributes).catch(async (error: unknown) => {
     if (!attributes || grpcCodeOf(error) !== GRPC.invalidArgument) throw error;
-    // Perhaps an attribute was removed after the worker looked. A command must not wait for its search attributes.
+    // An attribute may have been removed since the worker's last check. A command must not wait for its search attributes.
     const without = await startWith(null);
     usable.refused?.(error);
     return without;
@@ -88,7 +87,7 @@ async function start(
   return started.eager ? 'eager' : 'queued';
 }
 
-/** Null for none. */
+/** Returns null if there are none to set. */
 function attributesOf(
   { commandType, correlationId }: EntryToStart,
   usable: UsableAttributes,

@@ -1,5 +1,5 @@
 /**
- * Who polls a task queue, and which of them should not.
+ * Finds the workers that poll a task queue, and those that should not.
  *
  * @module
  */
@@ -7,8 +7,8 @@ import type { Connection } from '@temporalio/client';
 import { inboxOfWorker, shortId } from './worker-identity.ts';
 
 /**
- * Temporal shows a poller for five minutes after its last call, and a poll lasts a minute: a healthy one may have called a
- * little more than that ago. A worker that was stopped is still shown for this long.
+ * Temporal lists a poller for five minutes after its last call. A poll lasts up to a minute, so the last call of a healthy
+ * worker can be a little more than a minute old. A stopped worker is still listed for this long.
  */
 export const POLLED_WITHIN_MS = 90_000;
 
@@ -16,16 +16,16 @@ export const POLLED_WITHIN_MS = 90_000;
 const TASKS = { workflow: 1, activity: 2 } as const;
 
 export interface Pollers {
-  /** Identities of what polled for workflow tasks lately, and for activities. */
+  /** The identities that recently polled for workflow tasks, and for activities. */
   workflow: string[];
   activity: string[];
-  /** Of both: workers of another inbox. */
+  /** Those of both that are workers of another inbox. */
   otherInboxes: string[];
-  /** Of both: what does not call itself a worker of any inbox. */
+  /** Those of both whose identity names no inbox. */
   strangers: string[];
 }
 
-/** `inbox`: the id of our inbox; null when it is not known, then no inbox is another one as long as there is only one. */
+/** @param inbox - the id of our inbox; if null, and all workers serve the same inbox, that one counts as ours */
 export async function findPollers(
   { workflowService }: Pick<Connection, 'workflowService'>,
   namespace: string,
@@ -36,10 +36,10 @@ export async function findPollers(
     [TASKS.workflow, TASKS.activity].map(async (taskQueueType) => {
       const request = { namespace, taskQueue: { name: taskQueue }, taskQueueType };
       const { pollers } = await workflowService.describeTaskQueue(request);
-      const lately = (pollers ?? []).filter(
+      const recent = (pollers ?? []).filter(
         ({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1_000 < POLLED_WITHIN_MS,
       );
-      return lately.map(({ identity }) => identity ?? '');
+      return recent.map(({ identity }) => identity ?? '');
     }),
   );
   return judgePollers(new Set(workflow), new Set(activity), inbox);
@@ -65,7 +65,7 @@ export function judgePollers(
   };
 }
 
-/** What is wrong with the pollers of a task queue, and what to do; null for nothing. */
+/** Describes the pollers that should not be there, and the remedy; null if there are none. */
 export function describeIntruders(
   { otherInboxes, strangers }: Pollers,
   taskQueue: string,
@@ -75,16 +75,16 @@ export function describeIntruders(
   if (otherInboxes.length > 0) {
     problems.push(`workers of another inbox poll task queue ${taskQueue}: ${otherInboxes.join(', ')}`);
     remedies.push(
-      'give each inbox its own INBOX_TASK_QUEUE; if one database is a copy of another, give it an id of its own: update ' +
+      'give each inbox its own INBOX_TASK_QUEUE; if one database is a copy of another, give it its own id: update ' +
         'inbox.identity set id = gen_random_uuid()',
     );
   }
   if (strangers.length > 0) {
     problems.push(
-      `pollers that are no workers of this inbox: ${strangers.join(', ')} (task queue ${taskQueue})`,
+      `pollers that are not workers of this inbox: ${strangers.join(', ')} (task queue ${taskQueue})`,
     );
     remedies.push(
-      'upgrade them if they are workers of an older release; otherwise stop them, or give the inbox a task queue of its own',
+      'if they are workers of an older release, upgrade them; otherwise stop them, or give the inbox its own task queue',
     );
   }
   if (problems.length === 0) return null;

@@ -1,5 +1,6 @@
 /**
- * How a worker of an inbox calls itself in Temporal, so that others on its task queue can tell what it is.
+ * The identity that a worker reports to Temporal. It names the inbox, so that other workers on the task queue can recognize
+ * it.
  *
  * @module
  */
@@ -7,7 +8,7 @@ import { hostname } from 'node:os';
 
 const MARK = / inbox:([0-9a-f]{8})$/;
 
-/** The first characters of an inbox's id, enough to tell the inboxes of one task queue apart. */
+/** The first characters of an inbox's id, enough to distinguish the inboxes on one task queue. */
 export function shortId(inbox: string): string {
   return inbox.slice(0, 8);
 }
@@ -17,7 +18,7 @@ export function workerIdentity(inbox: string): string {
   return `${process.pid}@${hostname()} inbox:${shortId(inbox)}`;
 }
 
-/** The {@link shortId} of the inbox that a worker serves; null when its identity names none. */
+/** The {@link shortId} of the inbox that a worker serves; null if its identity doesn't name one. */
 export function inboxOfWorker(identity: string): string | null {
   return MARK.exec(identity)?.[1] ?? null;
 }

@@ -1,8 +1,8 @@
 /**
- * The workflow code as a worker gives it to Temporal's sandbox: bundled at build time, because webpack takes a worker's
- * start about as long as everything else together, and a worker that has crashed is to be back soon.
+ * The workflow code that a worker loads into Temporal's sandbox. It is bundled at build time, because webpack takes about as
+ * long as the rest of a worker's startup, and a worker that crashed should be back quickly.
  *
- * What was built is used only where it fits: made by the same versions of the SDK and from the same compiled files.
+ * The built bundle is used only if it is up to date: built with the same SDK versions and from the same compiled files.
  *
  * @module
  */
@@ -21,41 +21,41 @@ export interface WorkflowBundle {
 const FILE = fileURLToPath(new URL('../../workflows/bundle.txt', import.meta.url));
 const WORKFLOWS = fileURLToPath(new URL('../../workflows/index.js', import.meta.url));
 const CONVERTER = fileURLToPath(new URL('../../workflows/payload-converter.js', import.meta.url));
-/** Of the compiled package: all that the workflows may import is in these two. */
+/** The folders of the compiled package that workflows may import from. */
 const COMPILED = [new URL('../../workflows/', import.meta.url), new URL('../core/', import.meta.url)];
-/** What of the SDK is in the bundle, or makes it. */
+/** The SDK packages that are part of the bundle or create it. */
 const SDK = ['workflow', 'common', 'worker'];
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} };
 
 let loaded: Promise<WorkflowBundle> | undefined;
 
-/** The one that was built, or a new one where that does not fit. Once in a process. */
+/** Returns the built bundle, or creates a new one if it is not up to date. Runs once per process. */
 export function loadWorkflowBundle(): Promise<WorkflowBundle> {
   loaded ??= readWorkflowBundle().then((built) => built ?? bundleWorkflows());
   return loaded;
 }
 
-/** The one that was built. Null where there is none that is whole and fits. */
+/** Returns the built bundle; null if it is missing, damaged or out of date. */
 export async function readWorkflowBundle(file = FILE): Promise<WorkflowBundle | null> {
   const text = await readFile(file, 'utf8').catch(() => '');
   const end = text.indexOf('\n');
   const code = text.slice(end + 1);
-  return text.slice(0, Math.max(0, end)) === (await seal(code)) ? { code } : null;
+  return text.slice(0, Math.max(0, end)) === (await checksum(code)) ? { code } : null;
 }
 
-/** For the build: makes sure that there is one that fits. */
+/** Builds the bundle unless it is up to date. Called by the build. */
 export async function buildWorkflowBundle(): Promise<void> {
   if ((await readWorkflowBundle()) !== null) return;
   const { code } = await bundleWorkflows();
-  const portable = withoutMachine(code);
-  const unfinished = `${FILE}.${process.pid}`;
-  await writeFile(unfinished, `${await seal(portable)}\n${portable}`);
-  await rename(unfinished, FILE);
+  const portable = removeBuildPaths(code);
+  const temporaryFile = `${FILE}.${process.pid}`;
+  await writeFile(temporaryFile, `${await checksum(portable)}\n${portable}`);
+  await rename(temporaryFile, FILE);
 }
 
 function bundleWorkflows(): Promise<WorkflowBundle> {
-  // Webpack's progress is no news to whoever runs a worker. Preloaded: our modules hold no state of a workflow, and to
-  // evaluate them anew for each one took a quarter of a worker's CPU.
+  // Operators don't need webpack's progress. Our modules are preloaded because they hold no workflow state, and evaluating
+  // them for every workflow took a quarter of a worker's CPU.
   return bundleWorkflowCode({
     workflowsPath: WORKFLOWS,
     payloadConverterPath: CONVERTER,
@@ -64,8 +64,8 @@ function bundleWorkflows(): Promise<WorkflowBundle> {
   });
 }
 
-/** The first line of the file: of what the code was made, and that all of it is there. */
-async function seal(code: string): Promise<string> {
+/** The first line of the file: a hash of the bundle and its inputs. It detects a stale or truncated bundle. */
+async function checksum(code: string): Promise<string> {
   const hash = createHash('sha256');
   const require = createRequire(import.meta.url);
   for (const name of SDK) {
@@ -82,10 +82,10 @@ async function seal(code: string): Promise<string> {
 }
 
 /**
- * Takes out of the source map where the package lay when it was built. The sources themselves go as well: they are a
- * third of the bundle, and stack traces need only names and lines.
+ * Removes the build machine's paths from the source map. It also removes the sources' contents: they make up a third of the
+ * bundle, and stack traces need only names and lines.
  */
-function withoutMachine(code: string): string {
+function removeBuildPaths(code: string): string {
   const root = fileURLToPath(packageFile(''));
   return code.replace(
     /(sourceMappingURL=data:application\/json;charset=utf-8;base64,)(\S+)/,

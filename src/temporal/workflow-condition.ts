@@ -1,5 +1,5 @@
 /**
- * What keeps the workflow of a message from working, for `inbox show`, `inbox doctor` and operators' requests.
+ * Finds out what blocks the workflow of a message, for `inbox show`, `inbox doctor` and operators' requests.
  *
  * @module
  */
@@ -8,46 +8,47 @@ import { describeIntruders, findPollers } from './task-queue-pollers.ts';
 import { withinLimit } from '../platform/deadline.ts';
 import { describeWorkflow, lastTaskFailure } from './workflow-description.ts';
 import type { WorkflowDescription } from './workflow-description.ts';
-import { isOurs, takenBy } from './workflow-owner.ts';
+import { isOurs, workflowIdTakenError } from './workflow-owner.ts';
 import type { WorkflowOwner } from './workflow-owner.ts';
 
 export interface WorkflowCondition {
   /**
-   * none: no workflow is running. taken: a foreign workflow has the ID. failing: its workflow task fails again and again.
-   * wrongInbox: workers of another inbox get its activities. noWorker: nothing polls its task queue. running: nothing is wrong.
+   * none: no workflow is running. taken: a foreign workflow has the ID. failing: its workflow task keeps failing.
+   * wrongInbox: workers of another inbox get its activities. noWorker: no worker polls its task queue. running: nothing is
+   * wrong.
    */
   kind: 'none' | 'taken' | 'failing' | 'wrongInbox' | 'noWorker' | 'running';
-  /** What was found, in a sentence. */
+  /** The finding, as a sentence. */
   finding: string;
-  /** Null when nothing is wrong. */
+  /** Null if nothing is wrong. */
   remedy: string | null;
 }
 
-const MOST_OF_A_FAILURE = 500;
+const MAX_FAILURE_LENGTH = 500;
 
 /**
- * Looks at the workflow of a message.
+ * Examines the workflow of a message.
  *
- * @throws what the client throws when Temporal cannot be reached or refuses
+ * @throws the client's error if Temporal cannot be reached or refuses a call
  */
-export function conditionOf(
+export function examineWorkflow(
   owner: WorkflowOwner,
   messageId: string,
   type = WORKFLOW_TYPE,
   ms = 10_000,
 ): Promise<WorkflowCondition> {
   const { client } = owner;
-  const look = async (): Promise<WorkflowCondition> => {
+  const examine = async (): Promise<WorkflowCondition> => {
     const found = await describeWorkflow(client, messageId);
     if (!found?.isRunning) return { kind: 'none', finding: 'no workflow is running', remedy: null };
     if (!isOurs(found, type, owner)) return taken(found);
     return (await failing(owner, found)) ?? (await unserved(owner, found)) ?? running(found);
   };
-  return withinLimit(`what the workflow ${messageId} does`, look, { client, ms });
+  return withinLimit(`the description of workflow ${messageId}`, examine, { client, ms });
 }
 
 function taken(found: WorkflowDescription): WorkflowCondition {
-  const { problem, remedy } = takenBy(found);
+  const { problem, remedy } = workflowIdTakenError(found);
   return { kind: 'taken', finding: problem, remedy };
 }
 
@@ -60,10 +61,10 @@ async function failing(
   if (problem === null) return null;
   return {
     kind: 'failing',
-    finding: `its workflow task fails, attempt ${found.taskAttempt}: ${problem.slice(0, MOST_OF_A_FAILURE)}`,
+    finding: `its workflow task fails, attempt ${found.taskAttempt}: ${problem.slice(0, MAX_FAILURE_LENGTH)}`,
     remedy:
-      'no request reaches it like this. If the failure tells of another release, run the workers of that release; otherwise ' +
-      `terminate the workflow (run ${found.runId}): the inbox starts it again by itself, for a dead letter with the next replay or discard`,
+      'it cannot process requests in this state. If the failure points to another release, run workers of that release; otherwise ' +
+      `terminate the workflow (run ${found.runId}): the inbox restarts it automatically, for a dead letter on the next replay or discard`,
   };
 }
 
@@ -79,9 +80,9 @@ async function unserved(
       remedy: 'start a worker with this INBOX_TASK_QUEUE',
     };
   }
-  const misled = found.activities.find(({ failureType }) => failureType === FAILURE.wrongInbox);
+  const misrouted = found.activities.find(({ failureType }) => failureType === FAILURE.wrongInbox);
   const intruders = describeIntruders({ ...pollers, strangers: [] }, found.taskQueue);
-  if (!misled && !intruders) return null;
+  if (!misrouted && !intruders) return null;
   return {
     kind: 'wrongInbox',
     finding:
@@ -91,10 +92,10 @@ async function unserved(
 }
 
 function running({ taskQueue, runId, activities }: WorkflowDescription): WorkflowCondition {
-  const doing = activities.map(({ type, attempt }) => `${type}, attempt ${attempt}`).join('; ');
+  const pending = activities.map(({ type, attempt }) => `${type}, attempt ${attempt}`).join('; ');
   return {
     kind: 'running',
-    finding: `its workflow is running on task queue ${taskQueue} (run ${runId})${doing === '' ? '' : `: ${doing}`}`,
+    finding: `its workflow is running on task queue ${taskQueue} (run ${runId})${pending === '' ? '' : `: ${pending}`}`,
     remedy: null,
   };
 }

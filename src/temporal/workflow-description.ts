@@ -1,6 +1,6 @@
 /**
- * What Temporal says about a workflow. Reads the raw answer: a foreign workflow may have a memo or search attributes that the
- * client cannot decode.
+ * Describes a workflow. It reads Temporal's raw response, because a foreign workflow may have a memo or search attributes
+ * that the client cannot decode.
  *
  * @module
  */
@@ -21,9 +21,9 @@ export interface WorkflowDescription {
   type: string;
   taskQueue: string;
   isRunning: boolean;
-  /** The id of the inbox that started it; null when it was started by another client or an older release. */
+  /** The id of the inbox that started it; null if another client or an older release started it. */
   inbox: string | null;
-  /** Attempt of its pending workflow task, 0 for none. Above 1: the last one failed or timed out. */
+  /** The attempt of its pending workflow task, 0 for none. Above 1, the previous attempt failed or timed out. */
   taskAttempt: number;
   activities: PendingActivity[];
 }
@@ -31,16 +31,16 @@ export interface WorkflowDescription {
 /** temporal.api.enums.v1.WorkflowExecutionStatus */
 const RUNNING = 1;
 
-/** Whether Temporal refuses this kind of call to this client, which asking again does not change. */
+/** Whether Temporal never allows this kind of call to this client, so that a retry cannot help. */
 export function isDenied(error: unknown): boolean {
   const code = grpcCodeOf(error);
   return code === GRPC.permissionDenied || code === GRPC.unauthenticated || code === GRPC.unimplemented;
 }
 
 /**
- * The latest run with this workflow ID; null when there is none.
+ * Describes the latest run with this workflow ID; null if there is none.
  *
- * @throws what the client throws when Temporal cannot be reached or refuses
+ * @throws the client's error if Temporal cannot be reached or refuses the call
  */
 export async function describeWorkflow(
   client: Client,
@@ -75,10 +75,10 @@ export async function describeWorkflow(
   }
 }
 
-/** The last failures of workflow tasks are near the end of the history. */
+/** How many of the latest events are searched for a failed workflow task. */
 const LAST_EVENTS = 20;
 
-/** Why the last workflow task of a run failed; null when none of its last events says. */
+/** Why the last workflow task of a run failed; null if none of the latest events is a failed workflow task. */
 export async function lastTaskFailure(
   client: Client,
   { workflowId, runId }: Pick<WorkflowDescription, 'workflowId' | 'runId'>,

@@ -1,6 +1,6 @@
 /**
- * Whose workflow it is that has an ID of ours: a namespace is shared, and anyone in it may use any workflow ID. Every start
- * that finds a running workflow, and every signal, is checked here first.
+ * Determines whether a workflow with one of our IDs is ours; any other workflow is called foreign. A namespace is shared,
+ * and anyone in it may use any workflow ID. Every start that finds a running workflow, and every signal, checks this first.
  *
  * @module
  */
@@ -14,11 +14,11 @@ import type { WorkflowDescription } from './workflow-description.ts';
 export interface WorkflowOwner {
   client: Client;
   taskQueue: string;
-  /** The id of this inbox's database, from `inbox.identity`. Without it, the task queue alone tells inboxes apart. */
+  /** The id of this inbox's database, from `inbox.identity`. Without it, only the task queue distinguishes inboxes. */
   inbox?: string | null;
 }
 
-/** A workflow to start, or to find running. */
+/** A workflow of this inbox, to start or to signal. */
 export interface OwnWorkflow {
   type: string;
   options: Omit<WorkflowStartOptions, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
@@ -27,8 +27,8 @@ export interface OwnWorkflow {
 }
 
 /**
- * Whether a workflow with an ID of ours is ours: it has the expected type and was started by this inbox. Workflows started by
- * other clients or older releases do not name an inbox; they are ours when they use our task queue.
+ * Returns whether a workflow with one of our IDs is ours: it has the expected type and was started by this inbox. Workflows
+ * started by other clients or older releases don't name an inbox; they are ours if they use our task queue.
  */
 export function isOurs(
   found: Pick<WorkflowDescription, 'type' | 'taskQueue' | 'inbox'>,
@@ -39,8 +39,8 @@ export function isOurs(
   return found.inbox !== null && inbox ? found.inbox === inbox : found.taskQueue === taskQueue;
 }
 
-/** The error for a workflow that is not ours. */
-export function takenBy({
+/** Creates the error for a foreign workflow. */
+export function workflowIdTakenError({
   workflowId,
   type,
   taskQueue,
@@ -50,18 +50,18 @@ export function takenBy({
   return new WorkflowIdTakenError(workflowId, type, taskQueue, runId, inbox);
 }
 
-/** An ID may be reused between two calls. */
-const MOST_TRIES = 4;
+/** Limits the retries that are needed because another client can use or free the ID between two calls. */
+const MAX_TRIES = 4;
 
 /**
- * Starts a workflow unless ours is already there. With `REJECT_DUPLICATE`, ours is there even when it has ended; a foreign
- * one that has ended does not count.
+ * Starts a workflow unless ours already exists. A closed workflow of ours counts as existing only with `REJECT_DUPLICATE`; a
+ * closed foreign workflow never does.
  *
- * @returns the new run, or null when ours was there
- * @throws WorkflowIdTakenError when a foreign workflow with this ID is running; what the client throws when Temporal cannot
- *   be reached or refuses the start
+ * @returns the new run, or null if ours already existed
+ * @throws WorkflowIdTakenError if a foreign workflow with this ID is running; the client's error if Temporal cannot be
+ *   reached or refuses the start
  */
-export async function startUnlessThere(
+export async function startUnlessExists(
   owner: WorkflowOwner,
   { type, options }: OwnWorkflow,
 ): Promise<{ runId: string; eager: boolean } | null> {
@@ -81,15 +81,15 @@ export async function startUnlessThere(
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       const found = await describeIfAllowed(client, options.workflowId);
       if (found === 'denied' || (found && isOurs(found, type, owner))) return null;
-      if (found?.isRunning) throw takenBy(found);
-      if (tries >= MOST_TRIES) throw error;
-      // A foreign one that has ended is neither our workflow nor our record.
+      if (found?.isRunning) throw workflowIdTakenError(found);
+      if (tries >= MAX_TRIES) throw error;
+      // A closed foreign workflow must not prevent the start.
       workflowIdReusePolicy = 'ALLOW_DUPLICATE';
     }
   }
 }
 
-/** A client that may start workflows but not describe them cannot tell whose they are, and has to take them for its own. */
+/** A client that may start but not describe workflows cannot identify the owner, and has to assume that it is this inbox. */
 async function describeIfAllowed(
   client: Client,
   workflowId: string,
@@ -103,11 +103,11 @@ async function describeIfAllowed(
 }
 
 /**
- * Signals our workflow, and starts it first when none is running. Unlike signalWithStart, this can never signal a foreign
- * workflow: the signal goes to a run that was checked.
+ * Signals our workflow, and starts it first if it isn't running. Unlike signalWithStart, this can never signal a foreign
+ * workflow: it checks the owner first and signals exactly the run that it checked.
  *
- * @throws WorkflowIdTakenError when a foreign workflow with this ID is running; what the client throws when Temporal cannot
- *   be reached or refuses
+ * @throws WorkflowIdTakenError if a foreign workflow with this ID is running; the client's error if Temporal cannot be
+ *   reached or refuses the call
  */
 export async function signalOrStart(
   owner: WorkflowOwner,
@@ -116,21 +116,21 @@ export async function signalOrStart(
   argument: unknown,
 ): Promise<void> {
   const { workflowId } = workflow.options;
-  for (let tries = 1; tries <= MOST_TRIES; tries += 1) {
+  for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
     const found = await describeWorkflow(owner.client, workflowId);
-    if (found?.isRunning && !isOurs(found, workflow.type, owner)) throw takenBy(found);
-    const runId = found?.isRunning ? found.runId : (await startUnlessThere(owner, workflow))?.runId;
-    // Somebody else has just started it.
+    if (found?.isRunning && !isOurs(found, workflow.type, owner)) throw workflowIdTakenError(found);
+    const runId = found?.isRunning ? found.runId : (await startUnlessExists(owner, workflow))?.runId;
+    // Another client has just started it.
     if (runId === undefined) continue;
     try {
       await owner.client.workflow.getHandle(workflowId, runId).signal(signal, argument);
       return;
     } catch (error) {
-      // It ended in the meantime, or continued as a new run.
+      // The run has closed in the meantime, or continued as a new run.
       if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
   }
   throw new InboxError(
-    `workflow ${JSON.stringify(workflowId)} ended ${MOST_TRIES} times before it took the ${signal}; look at it again`,
+    `workflow ${JSON.stringify(workflowId)} closed ${MAX_TRIES} times before it received the ${signal} signal; try again`,
   );
 }

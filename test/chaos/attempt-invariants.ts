@@ -1,5 +1,5 @@
 /**
- * The invariants of failed attempts in a chaos run: an attempt is used up only when the command's own handler failed or its
+ * The invariants of failed attempts in a chaos run: an attempt is used up only if the command's own handler failed or its
  * worker was lost.
  *
  * @module
@@ -10,10 +10,10 @@ import type { Invariant } from './checker.ts';
 
 const list = (types: readonly string[]) => types.map((type) => `'${type}'`).join(', ');
 
-/** SQLSTATEs and codes of a Postgres that could not be reached, took nothing, or ended the session. */
+/** SQLSTATEs and error codes of a Postgres that was not reachable, accepted no writes, or ended the session. */
 const UNAVAILABLE = String.raw`^(SQLSTATE (08|25006|26000|28|3D|42P05|53|57P|58|0A000)|E[A-Z]+$|ServerConnectionTimeout)`;
 
-/** One of the faults cancels a workflow. Any worker may write that down: no handler runs for it. */
+/** One of the faults cancels a workflow. Any worker may record that, because no handler runs for it. */
 const CANCELLED = `error_type = '${FAILURE.cancelled}'`;
 
 export const ATTEMPT_INVARIANTS: readonly Invariant[] = [
@@ -26,12 +26,12 @@ export const ATTEMPT_INVARIANTS: readonly Invariant[] = [
               or (command_type in (${list(TYPES_OF_ONE_RELEASE.older)}) and f.build_id = 'newer'))`,
   },
   {
-    name: '16c no attempt is used up because Postgres was not available',
+    name: '16c no attempt is used up because Postgres was unavailable',
     sql: `select message_id, attempt, build_id, error_type, error from inbox.failures
           where error_type ~ '${UNAVAILABLE}'`,
   },
   {
-    name: '16d a command dies only when its handler says so, or an operator cancels it',
+    name: '16d a command becomes a dead letter only if its handler says so or an operator cancels it',
     sql: `select message_id, generation, build_id, reason, error_type, error from inbox.dead_letters
           where error_type <> 'DiesUntilReplayed' and not ${CANCELLED}`,
   },

@@ -1,12 +1,12 @@
 /**
- * The commands of the crash and chaos tests: transfers between accounts, with an `effects` table that has no unique
- * constraint, since one would hide a duplicate.
+ * The commands of the crash and chaos tests: transfers between accounts. The table `effects` has no unique constraint,
+ * because that would hide duplicates.
  *
  * @module
  */
 import { Pool } from 'pg';
 import { z } from 'zod';
-// The public interface alone: chaos runs give this file to workers of other releases as well.
+// Only the public interface: in chaos runs, workers of other releases load this file, too.
 import { createInbox, defineCommand, UnrecoverableError } from '../../src/index.ts';
 import type { DeadLetterAlert, Inbox, Json } from '../../src/index.ts';
 
@@ -14,12 +14,14 @@ export const ACCOUNTS = 30;
 export const OPENING_CENTS = 1_000_000;
 export const MAXIMUM_ATTEMPTS = 20;
 
-/** The inbox of this worker's process: what is sent there is taken up beside it, with its insertion. */
+/**
+ * An inbox in the worker's process. If this worker has a free slot, the INSERT of a message also claims it for this worker.
+ */
 let inbox: Promise<Inbox> | undefined;
 
 function inboxOfThisProcess(): Promise<Inbox> {
   inbox ??= createInbox({ pool: createSenderPool() }).catch((error: unknown) => {
-    // Postgres may be away: the next one tries again.
+    // Postgres may be down. The next call tries again.
     inbox = undefined;
     throw error;
   });
@@ -40,20 +42,20 @@ function createSenderPool(): Pool {
 }
 
 /**
- * The handler has a connection of its own for this, so a failure is the handler's and uses up an attempt. The error leaves out
- * what Postgres said: invariant 16c would take that for a failure of the inbox's connection.
+ * Sends on the handler's own connection, so a failure is the handler's and uses up an attempt. The error leaves out
+ * Postgres's error code: invariant 16c would take it for a failure of the inbox's connection.
  */
-async function sendBeside(message: { messageId: string; type: string; payload: Json }): Promise<void> {
+async function sendFromHandler(message: { messageId: string; type: string; payload: Json }): Promise<void> {
   await inboxOfThisProcess()
     .then((own) => own.send(message))
     .catch((error: unknown) => {
-      throw new Error(`the message beside was not sent: ${(error as Error).name}`);
+      throw new Error(`the handler could not send its message: ${(error as Error).name}`);
     });
 }
 
 /**
- * How often and how a transfer fails before it works; `dies` fails for good until its first replay. `beside`: another
- * command, which it sends in a transaction of its own.
+ * `failures` is the number of attempts that fail first. With `dies`, the command becomes a dead letter and succeeds after
+ * its first replay. `beside` is another command, which the handler sends in a separate transaction.
  */
 const schema = z.object({
   from: z
@@ -81,7 +83,7 @@ export const transfer = defineCommand({
   timeout: '5s',
   async handle({ payload, tx, emit, messageId, attempt, generation }) {
     const { from, to, cents, events, failures, dies, sleepMs, beside } = payload;
-    // In one order, so that two transfers between two accounts cannot wait for each other.
+    // Always in the same order, so that two transfers between the same accounts cannot deadlock.
     const [first, second] = from < to ? [from, to] : [to, from];
     await tx.query('select from chaos.accounts where id in ($1, $2) order by id for update', [first, second]);
     await tx.query('update chaos.accounts set balance = balance - $1 where id = $2', [cents, from]);
@@ -98,36 +100,39 @@ export const transfer = defineCommand({
         payload: { number, of: events },
       });
     }
-    if (beside) await sendBeside(beside);
+    if (beside) await sendFromHandler(beside);
     if (sleepMs > 0) await tx.query('select pg_sleep($1)', [sleepMs / 1_000]);
     if (dies && generation === 0) throw new UnrecoverableError('DiesUntilReplayed');
-    if (attempt <= failures) throw new Error('fails for now');
+    if (attempt <= failures) throw new Error('this attempt fails on purpose');
     return { cents };
   },
 });
 
-/** The same, without a workflow as long as nothing goes wrong. */
+/** The same command without a workflow, unless its first attempt fails. */
 export const expressTransfer = defineCommand({ ...transfer, type: 'ExpressTransfer', express: true });
-/** And with one when all went well, as its record. */
+/** The same, but a workflow is started after a success, too, as a record. */
 export const recordedTransfer = defineCommand({
   ...transfer,
   type: 'RecordedTransfer',
   express: 'recorded',
 });
 
-/** Known to the newer one of two releases only, or to the older one only. */
+/** Command types that only one of the two releases knows. */
 export const TYPES_OF_ONE_RELEASE = {
   newer: ['AddedTransfer', 'AddedExpressTransfer'],
   older: ['RetiredTransfer'],
 } as const;
 export type ReleaseName = keyof typeof TYPES_OF_ONE_RELEASE;
 
-/** Remembers who was told of which alert, as often as it was told. */
-export async function noteAlert(db: Pick<Pool, 'query'>, { alertId, count }: DeadLetterAlert): Promise<void> {
+/** Records each delivery of an alert, also repeated ones. */
+export async function recordAlert(
+  db: Pick<Pool, 'query'>,
+  { alertId, count }: DeadLetterAlert,
+): Promise<void> {
   await db.query('insert into chaos.alerts (alert_id, count) values ($1, $2)', [alertId, count]);
 }
 
-/** Tables of the bank, and of what the checker compares. */
+/** Creates the tables of the bank, and those that the checker compares with the inbox's. */
 export async function createChaosSchema(pool: Pool): Promise<void> {
   await pool.query(`
     create schema chaos;

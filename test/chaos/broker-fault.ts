@@ -1,5 +1,5 @@
 /**
- * The broker refuses the events of one aggregate for a while: those of all others must still get through.
+ * The broker refuses the events of one aggregate for a while. Events of all other aggregates must still get through.
  *
  * @module
  */
@@ -12,10 +12,10 @@ export const BROKER_FAULTS: Record<string, Fault> = {
   'broker refuses one aggregate': { weight: 6, run: refuseOne },
 };
 
-/** A relay that was killed holds its lease for 15 s, and the next worker has to start. */
+/** A killed relay still holds its lease for 15 s, and the next worker has to start. */
 const OTHERS_LIMIT_MS = 60_000;
 
-async function refuseOne({ broker, complain, count }: Scene, random: Random): Promise<boolean> {
+async function refuseOne({ broker, reportViolation, count }: Scene, random: Random): Promise<boolean> {
   const refusal = {
     aggregateId: String(random.below(ACCOUNTS)),
     how: random.pick(['named', 'whole'] as const),
@@ -27,14 +27,15 @@ async function refuseOne({ broker, complain, count }: Scene, random: Random): Pr
     // Once an event was rejected, events of other accounts must be accepted.
     while (broker.sinceRefusal.rejected > 0 && broker.sinceRefusal.acceptedOfOthers === 0) {
       if (Date.now() - begun > OTHERS_LIMIT_MS) {
-        complain('15e a refused aggregate holds back no other', { refusal, ...broker.sinceRefusal });
+        const example = { refusal, ...broker.sinceRefusal };
+        reportViolation('15e a refused aggregate holds back no other aggregate', example);
         break;
       }
       await sleep(100);
     }
     const { rejected, acceptedOfOthers } = broker.sinceRefusal;
     count('rejections by the broker', rejected);
-    count('events of others accepted meanwhile', acceptedOfOthers);
+    count('events of other aggregates accepted meanwhile', acceptedOfOthers);
     return rejected > 0;
   } finally {
     broker.refuse(null);

@@ -1,5 +1,5 @@
 /**
- * Publishes to the broker of a chaos run, at `CHAOS_BROKER`.
+ * Publishes events to the broker of a chaos run, whose URL is in `CHAOS_BROKER`.
  *
  * @module
  */
@@ -13,9 +13,9 @@ export default async function publish(events: readonly PublishedEvent[], signal:
     signal,
   });
   if (answer.ok) return;
-  const said = (await answer.json()) as { rejected?: string[] };
-  // A broker that says nothing about which event it was leaves that to the relay.
-  if (!said.rejected) throw new Error(`the broker answered ${answer.status}`);
-  const problem = 'this aggregate is refused';
-  throw new PublishError(problem, { rejected: said.rejected.map((id) => ({ id, problem })) });
+  const { rejected } = (await answer.json()) as { rejected?: string[] };
+  // If the broker does not say which event it rejected, the relay has to find out.
+  if (!rejected) throw new Error(`the broker answered ${answer.status}`);
+  const problem = 'the broker refuses this aggregate';
+  throw new PublishError(problem, { rejected: rejected.map((id) => ({ id, problem })) });
 }

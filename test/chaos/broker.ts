@@ -1,6 +1,6 @@
 /**
- * A broker for the outbox of a chaos run: it remembers in which order it accepted events, and can refuse those of one
- * aggregate.
+ * A simulated broker for the outbox of a chaos run. It records the order in which it accepted events, and can refuse the
+ * events of one aggregate.
  *
  * @module
  */
@@ -11,20 +11,22 @@ import { json } from 'node:stream/consumers';
 import type { Pool } from 'pg';
 import type { PublishedEvent } from '../../src/core/published-event.ts';
 
-/** named: its answer says which events it rejected. whole: it accepts nothing of a batch with such an event. */
+/**
+ * `named`: the answer names the rejected event. `whole`: a batch with such an event is rejected without naming the event.
+ */
 export type Refusal = { aggregateId: string; how: 'named' | 'whole' };
 
-/** As they come over the wire. */
+/** The fields that the broker uses of an event that it received as JSON. */
 export type WireEvent = Pick<PublishedEvent, 'id' | 'position' | 'aggregateType' | 'aggregateId' | 'type'>;
 
-/** The broker itself, without the server that workers reach it by. */
+/** The broker without its HTTP server. */
 export class Broker {
   readonly accepted: WireEvent[] = [];
   refusal: Refusal | null = null;
   /** Rejected events of the refused aggregate, and accepted events of other aggregates, since `refuse` was called. */
   sinceRefusal = { rejected: 0, acceptedOfOthers: 0 };
 
-  /** @returns null when all were accepted, else the ids that were rejected; undefined when it does not say */
+  /** @returns null if all events were accepted; otherwise the rejected ids, or undefined if the broker does not name them */
   take(events: readonly WireEvent[]): { rejected: string[] | undefined } | null {
     const refused = events.filter((event) => this.#isRefused(event));
     if (refused.length > 0 && this.refusal?.how === 'whole') {
@@ -38,7 +40,7 @@ export class Broker {
       if (this.sinceRefusal.rejected > 0) this.sinceRefusal.acceptedOfOthers += 1;
     }
     this.sinceRefusal.rejected += refused.length;
-    // The first only: later ones of its aggregate were not even looked at.
+    // Names only the first one: later events of its aggregate count as not sent.
     return refused.length === 0 ? null : { rejected: [refused[0]!.id] };
   }
 

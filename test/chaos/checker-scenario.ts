@@ -1,7 +1,8 @@
 /**
- * What the checker's test lets happen to a bug: a small load over both ways in, and each situation that the inbox has a
- * defence for, once: duplicates, retries, a swallowed error, a lost COMMIT, a lost answer, an attempt that is overtaken
- * before and after it locked its row, dead letters replayed and discarded, a listener cut off.
+ * The scenario in which the checker's test must find each seeded bug. It sends a small load over both ways in, and produces
+ * each situation that the inbox protects against once: duplicates, retries, a swallowed error, a lost COMMIT, a lost answer,
+ * an attempt that is overtaken before and after it locked its row, dead letters that are replayed and discarded, and a
+ * listener that loses its connection.
  *
  * @module
  */
@@ -27,7 +28,7 @@ import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
 import { eventually, gate } from '../support/wait.ts';
-import { createChaosSchema, noteAlert, transfer } from './bank.ts';
+import { createChaosSchema, recordAlert, transfer } from './bank.ts';
 import type { Transfer } from './bank.ts';
 import { check, checkReplayable, isAllAlerted } from './checker.ts';
 import type { Finding } from './checker.ts';
@@ -57,7 +58,7 @@ const MESSAGES = {
   'dies-open': { way: 'start', transfer: { dies: true }, ends: 'DeadLetter' },
   'dies-discarded': { way: 'send', transfer: { dies: true }, ends: 'DeadLetter' },
   'dies-replayed': { way: 'send', transfer: { dies: true } },
-  'dies-mended': { way: 'start', transfer: { dies: true } },
+  'dies-corrected': { way: 'start', transfer: { dies: true } },
   'dies-answer-lost': { way: 'send', transfer: { dies: true } },
   'after-listen': { way: 'send' },
 } as const satisfies Record<string, Message>;
@@ -65,7 +66,7 @@ export type MessageName = keyof typeof MESSAGES;
 const NAMES = Object.keys(MESSAGES) as MessageName[];
 const DYING = NAMES.filter((name) => name.startsWith('dies-'));
 
-/** By message id: scenarios of several bugs run side by side. */
+/** By message id, because scenarios of several bugs run concurrently. */
 const hooks = new Map<string, (point: CrashPoint) => Promise<void>>();
 const handlers = new Map<string, (context: HandlerContext<unknown>) => Promise<'ended' | void>>();
 setCrashHook(async (point, messageId) => hooks.get(messageId)?.(point));
@@ -79,10 +80,12 @@ const command = {
   },
 };
 
-/** How long checkReplayable waits for a replay that a bug keeps from happening. */
+/** How long checkReplayable waits for a replay that a bug prevents. */
 const REPLAY_WAIT_MS = 20_000;
 
-/** Every finding once all is settled, with these bugs; without any, of the inbox as it is. */
+/**
+ * Runs the scenario with these bugs, or with the unmodified inbox if there are none, and returns the findings at its end.
+ */
 export async function runScenario(
   bugs: readonly SeededBug[],
 ): Promise<{ findings: Finding[]; untouched: string[] }> {
@@ -95,13 +98,13 @@ export async function runScenario(
     const run = new Run(fixture, new Set(bugs.flatMap(({ stuck }) => stuck ?? [])));
     patchDatabase(fixture.database.url, {
       patch: chain(seeds),
-      aside: fixture.pool,
+      separatePool: fixture.pool,
       answered: (statement) => run.answered(statement),
     });
     const inbox = await createInbox({ pool: sending, log: createLog('error', () => {}) });
     const settings = { concurrency: 16, retryConcurrency: 8, alertWindowMs: 500 };
-    await fixture.startWorker([command], settings, undefined, (alert) => noteAlert(fixture.pool, alert));
-    // In transactions, as senders do; and so that no wake-up within this process stands in for NOTIFY.
+    await fixture.startWorker([command], settings, undefined, (alert) => recordAlert(fixture.pool, alert));
+    // In transactions, as senders do. Otherwise a wake-up within this process would replace NOTIFY.
     const send = async (name: MessageName) => {
       const message = { messageId: fixture.id(name), type: 'Transfer', payload: payloadOf(name) };
       await withTransaction(sending, (tx) => inbox.send(message, { tx }));
@@ -112,14 +115,14 @@ export async function runScenario(
     await run.settle();
     for (const { corrupt } of seeds) if (corrupt) await fixture.pool.query(corrupt);
     const findings: Finding[] = [];
-    const sound = bugs.length === 0;
-    if (sound || bugs.some(({ breaks }) => breaks.includes('8'))) {
+    const isUnmodified = bugs.length === 0;
+    if (isUnmodified || bugs.some(({ breaks }) => breaks.includes('8'))) {
       const { pool, client, taskQueue } = fixture;
-      const waitMs = sound ? 60_000 : REPLAY_WAIT_MS;
+      const waitMs = isUnmodified ? 60_000 : REPLAY_WAIT_MS;
       findings.push(await checkReplayable({ pool, client, taskQueue, waitMs }));
-      if (sound) await fixture.reaches(fixture.id('dies-open'), 'Completed');
+      if (isUnmodified) await fixture.reaches(fixture.id('dies-open'), 'Completed');
     }
-    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
+    await eventually('every alert is delivered', () => isAllAlerted(fixture.pool));
     findings.push(...(await check(fixture.pool, run.journal)));
     await inbox.close();
     return { findings, untouched: seeds.flatMap(({ untouched }) => [...untouched]) };
@@ -135,20 +138,20 @@ function payloadOf(name: MessageName): JsonObject {
   return { from: index % 20, to: (index + 7) % 20, cents: 100 + index, events: 2, ...more } as JsonObject;
 }
 
-/** A message whose sender thinks better of it. */
+/** Sends a message in a transaction that is rolled back. */
 async function rollBack(
   sending: ReturnType<typeof createPool>,
   fixture: TestInbox,
   inbox: Inbox,
 ): Promise<void> {
   const message = { messageId: fixture.id('rolled-back'), type: 'Transfer', payload: payloadOf('sent') };
-  const changed = new Error('the sender changed its mind');
+  const rollback = new Error('rolled back on purpose');
   const sent = withTransaction(sending, async (tx) => {
     await inbox.send(message, { tx });
-    throw changed;
+    throw rollback;
   });
   await sent.catch((error: unknown) => {
-    if (error !== changed) throw error;
+    if (error !== rollback) throw error;
   });
 }
 
@@ -163,19 +166,22 @@ class Run {
     this.#stuck = stuck;
   }
 
-  /** Sees statements go by, for what no table shows: that the listener came back. */
+  /** Observes statements, because no table shows that the listener has reconnected. */
   answered({ application, text }: { application: string; text: string }): void {
     if (application === 'inbox listener' && text.startsWith('listen')) this.#listens += 1;
   }
 
-  async load(send: (name: MessageName) => Promise<void>, takeBack: () => Promise<void>): Promise<void> {
+  async load(
+    send: (name: MessageName) => Promise<void>,
+    sendAndRollBack: () => Promise<void>,
+  ): Promise<void> {
     this.#swallow('swallows');
     this.#cutCommit('cut');
     this.#loseAnswer('answer-lost', 'after-commit');
     this.#loseAnswer('dies-answer-lost', 'after-replay-recorded');
     const overtaken = [this.#overtake('overtaken-unlocked'), this.#overtake('overtaken-locked')];
     const now = NAMES.filter((name) => name !== 'after-listen' && !name.startsWith('overtaken-'));
-    for (const name of NAMES) this.#note(name);
+    for (const name of NAMES) this.#addToJournal(name);
     this.journal.add({
       messageId: this.#id('rolled-back'),
       commandType: 'Transfer',
@@ -186,7 +192,7 @@ class Run {
       ...now.map((name) => (MESSAGES[name].way === 'send' ? send(name) : this.#start(name))),
       send('sent'),
       this.#start('started'),
-      takeBack(),
+      sendAndRollBack(),
     ]);
     await Promise.all([...overtaken, this.#startAgain('again')]);
   }
@@ -195,7 +201,7 @@ class Run {
     return this.#fixture.id(name);
   }
 
-  #note(name: MessageName): void {
+  #addToJournal(name: MessageName): void {
     this.journal.add({
       messageId: this.#id(name),
       commandType: 'Transfer',
@@ -212,9 +218,9 @@ class Run {
       });
   }
 
-  /** A duplicate that comes when its workflow is over: Temporal takes it, and only the row knows. */
+  /** Starts a duplicate after its workflow has ended. Temporal accepts it; only the row shows that it is a duplicate. */
   async #startAgain(name: MessageName): Promise<void> {
-    await this.#result(name);
+    await this.#waitForEnd(name);
     await this.#start(name);
   }
 
@@ -226,7 +232,7 @@ class Run {
     });
   }
 
-  /** The backend dies when all is done but COMMIT. */
+  /** Ends the attempt's connection right before COMMIT. */
   #cutCommit(name: MessageName): void {
     const id = this.#id(name);
     let backend: number | undefined;
@@ -253,29 +259,29 @@ class Run {
   }
 
   /**
-   * An attempt of another worker stands still, before or after it locked the row, as a process does that was stopped; it
-   * goes on when its successor has ended, or waits for the lock. Run without Temporal, which would cancel it some time.
+   * Pauses an attempt of another worker before or after it locks the row, like a suspended process. It continues when the
+   * next attempt has ended or waits for the lock. It runs without Temporal, which would cancel it at some point.
    */
   async #overtake(name: 'overtaken-unlocked' | 'overtaken-locked'): Promise<void> {
     const id = this.#id(name);
-    const [entered, leave] = [gate(), gate()];
+    const [paused, resume] = [gate(), gate()];
     let first = true;
-    const stand = async () => {
+    const pauseFirst = async () => {
       if (!first) return;
       first = false;
-      entered.open();
-      await leave.opened;
+      paused.open();
+      await resume.opened;
     };
-    if (name === 'overtaken-locked') handlers.set(id, stand);
-    else hooks.set(id, async (point) => (point === 'after-claim' ? stand() : undefined));
-    let stopped: Promise<void> = Promise.resolve();
-    // On a busy machine an attempt may fail because it gets no connection: then there is another one.
-    await eventually(`an attempt of ${name} stands still elsewhere`, () => {
-      stopped = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
-      return Promise.race([entered.opened.then(() => true), stopped.then(() => false)]);
+    if (name === 'overtaken-locked') handlers.set(id, pauseFirst);
+    else hooks.set(id, async (point) => (point === 'after-claim' ? pauseFirst() : undefined));
+    let ended: Promise<void> = Promise.resolve();
+    // On a busy machine an attempt may fail because it gets no connection. Then the next poll starts another one.
+    await eventually(`an attempt of ${name} is paused in another worker`, () => {
+      ended = this.#attemptElsewhere(id, { commandType: 'Transfer', payload: payloadOf(name) });
+      return Promise.race([paused.opened.then(() => true), ended.then(() => false)]);
     });
     await this.#start(name);
-    await eventually(`the successor of ${name} has ended, or waits`, async () => {
+    await eventually(`the next attempt of ${name} has ended or waits for the lock`, async () => {
       if ((await this.#fixture.entry(id))?.status === 'Completed') return true;
       if (name === 'overtaken-unlocked') return false;
       const waiting = `select from pg_stat_activity
@@ -283,11 +289,11 @@ class Run {
           and application_name in ('inbox looks', 'inbox claims', 'inbox records')`;
       return (await rows(this.#fixture.pool, waiting)).length > 0;
     });
-    leave.open();
-    await stopped;
+    resume.open();
+    await ended;
   }
 
-  /** How it ends is not looked at: nobody hears of it, as of a process that Temporal has given up. */
+  /** Ignores the result: nobody receives it, as from a process that Temporal no longer waits for. */
   async #attemptElsewhere(messageId: string, envelope: Envelope): Promise<void> {
     const pool = (applicationName: string) =>
       createPool({ connectionString: this.#fixture.database.url, max: 1, applicationName });
@@ -331,12 +337,12 @@ class Run {
       signal('dies-discarded', 'discard'),
       signal('dies-replayed', 'replay'),
       signal('dies-replayed', 'replay'),
-      signal('dies-mended', 'replay', { ...payloadOf('dies-mended'), dies: false, cents: 7 }),
+      signal('dies-corrected', 'replay', { ...payloadOf('dies-corrected'), dies: false, cents: 7 }),
       signal('dies-answer-lost', 'replay'),
     ]);
   }
 
-  /** Sent when the relay has tried to listen again. */
+  /** Ends the listener's connection, and sends a message when the relay has tried to listen again. */
   async afterListen(send: (name: MessageName) => Promise<void>): Promise<void> {
     const before = this.#listens;
     await rows(
@@ -348,13 +354,13 @@ class Run {
     await send('after-listen');
   }
 
-  /** Until the workflow of everything that can end has ended: then nothing is under way any more. */
+  /** Waits until every workflow that can end has ended. Then nothing is in progress any more. */
   async settle(): Promise<void> {
     const ending = NAMES.filter((name) => !this.#stuck.has(name) && name !== 'dies-open');
-    await Promise.all(ending.map((name) => this.#result(name)));
+    await Promise.all(ending.map((name) => this.#waitForEnd(name)));
   }
 
-  async #result(name: MessageName): Promise<void> {
+  async #waitForEnd(name: MessageName): Promise<void> {
     const handle = this.#fixture.client.workflow.getHandle(this.#id(name));
     await eventually(`the workflow of ${name} has ended`, async () => {
       const { status } = await handle.describe();

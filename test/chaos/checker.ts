@@ -11,14 +11,14 @@ import type { Journal } from './journal.ts';
 
 export interface Invariant {
   name: string;
-  /** What it finds is wrong; the first column says to whom. */
+  /** Each row that it finds is a violation. The first column identifies what is wrong, mostly a message. */
   sql: string;
 }
 
 export interface Finding {
   name: string;
   violations: number;
-  /** Some of what was found, as JSON. */
+  /** Some of the violations, as JSON. */
   examples: string[];
 }
 
@@ -31,11 +31,11 @@ export const INVARIANTS: readonly Invariant[] = [
           where answer = 'ok' and inbox.entries.id is null`,
   },
   {
-    name: '1b every refused or rolled-back message has none',
+    name: '1b no refused or rolled-back message has an entry',
     sql: `select message_id from journal join inbox.entries using (message_id) where answer = 'refused'`,
   },
   {
-    name: '1c no entry that nobody sent',
+    name: '1c every entry was sent by somebody',
     sql: `select message_id from inbox.entries left join journal using (message_id) where journal.answer is null`,
   },
   {
@@ -43,12 +43,12 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select message_id, status, attempt from inbox.entries where status not in ('Completed', 'DeadLetter')`,
   },
   {
-    name: '3a Completed: exactly one effect',
+    name: '3a a Completed entry has exactly one effect',
     sql: `select message_id, count(effects.message_id) from inbox.entries left join chaos.effects using (message_id)
           where status = 'Completed' group by message_id having count(effects.message_id) <> 1`,
   },
   {
-    name: '3b Completed: exactly the events its handler emitted, without a gap',
+    name: '3b a Completed entry has exactly the events that its handler emitted, in order',
     sql: `select e.message_id, numbers from inbox.entries e
           cross join lateral (
             select coalesce(array_agg((payload ->> 'number')::integer order by position), '{}') as numbers
@@ -58,50 +58,50 @@ export const INVARIANTS: readonly Invariant[] = [
               array(select generate_series(1, coalesce((e.payload ->> 'events')::integer, 1)))`,
   },
   {
-    name: '4a not Completed: no effect',
+    name: '4a an entry that is not Completed has no effect',
     sql: `select message_id, status from inbox.entries join chaos.effects using (message_id) where status <> 'Completed'`,
   },
   {
-    name: '4b not Completed: no event of its handler',
+    name: '4b an entry that is not Completed has no event of its handler',
     sql: `select message_id, status from inbox.entries join (select message_id from ${HANDLER_EVENTS}) as o
           using (message_id) where status <> 'Completed'`,
   },
   ...['chaos.effects', 'inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
     (table) => ({
       name: `5 no orphan in ${table}`,
-      // A line of the audit may be about a campaign instead.
+      // An audit row may belong to a campaign instead of a message.
       sql: `select t.message_id from ${table} t left join inbox.entries e using (message_id)
             where e.id is null and to_jsonb(t) ->> 'campaign_id' is null`,
     }),
   ),
   {
-    name: '6a retry_count is the failures of this generation, and at most maximumAttempts',
+    name: '6a retry_count is the number of failures of this generation, and at most maximumAttempts',
     sql: `select e.message_id, retry_count, count(f.id) from inbox.entries e
           left join inbox.failures f on f.message_id = e.message_id and f.generation = e.generation
           group by e.id having count(f.id) <> retry_count or retry_count > ${MAXIMUM_ATTEMPTS}`,
   },
   {
-    name: '6b no two failures of one attempt',
+    name: '6b no attempt has two failures',
     sql: `select message_id, attempt from inbox.failures group by message_id, attempt having count(*) > 1`,
   },
   {
-    name: '6c every attempt but a completed one has failed, or was given back',
+    name: '6c every attempt completed, failed or was given back',
     sql: `select e.message_id, e.attempt, count(f.id) from inbox.entries e left join inbox.failures f using (message_id)
           where e.status in ('Completed', 'DeadLetter')
           group by e.id having e.attempt <> count(f.id) + e.given_back + (e.status = 'Completed')::integer`,
   },
   {
-    name: '7a Failed exactly while next_retry_at is set',
+    name: '7a an entry is Failed exactly while next_retry_at is set',
     sql: `select message_id from inbox.entries where (status = 'Failed') <> (next_retry_at is not null)`,
   },
   {
-    name: '7b a dead letter is open at most once, and only while the entry is DeadLetter',
+    name: '7b an entry has at most one open dead letter, and only while it is DeadLetter',
     sql: `select message_id from inbox.dead_letters d join inbox.entries e using (message_id)
           where resolution is null
           group by message_id having count(*) > 1 or bool_or(e.status <> 'DeadLetter')`,
   },
   {
-    name: '7c DeadLetter has its row: open, or discarded',
+    name: '7c a DeadLetter entry has a dead letter that is open or discarded',
     sql: `select e.message_id from inbox.entries e
           left join inbox.dead_letters d on d.message_id = e.message_id and d.generation = e.generation
           where e.status = 'DeadLetter' and (d.id is null or d.resolution = 'replayed')`,
@@ -114,7 +114,7 @@ export const INVARIANTS: readonly Invariant[] = [
           group by e.id having count(d.id) <> e.generation`,
   },
   {
-    name: '9 one resolution for each dead letter, with actor, and the audit shows it',
+    name: '9 the audit shows the resolution of each dead letter, once and with its actor',
     sql: `select d.message_id, d.generation from inbox.dead_letters d
           left join inbox.audit a on a.details ->> 'deadLetterId' = d.id::text
           group by d.id
@@ -126,7 +126,7 @@ export const INVARIANTS: readonly Invariant[] = [
             or bool_or(d.resolution is not null and d.resolved_by is null)`,
   },
   {
-    name: '10 fingerprint and first payload are those that were sent',
+    name: '10 the fingerprint and the first payload are those of the message that was sent',
     sql: `select e.message_id from inbox.entries e join journal j using (message_id)
           left join inbox.dead_letters d on d.message_id = e.message_id and d.generation = 0
           where e.fingerprint <> inbox.fingerprint(j.command_type, j.payload)
@@ -137,8 +137,8 @@ export const INVARIANTS: readonly Invariant[] = [
     sql: `select sum(balance) from chaos.accounts having sum(balance) <> ${ACCOUNTS * OPENING_CENTS}`,
   },
   {
-    // The sum alone says nothing of money that went to the wrong account.
-    name: '11b every account has what the transfers with an effect say',
+    // The sum alone does not show money that went to the wrong account.
+    name: '11b every balance follows from the transfers that had an effect',
     sql: `select a.id, a.balance, ${OPENING_CENTS} + coalesce(sum(moved), 0) as expected
           from chaos.accounts a
           left join (
@@ -148,19 +148,19 @@ export const INVARIANTS: readonly Invariant[] = [
           group by a.id having a.balance <> ${OPENING_CENTS} + coalesce(sum(moved), 0)`,
   },
   {
-    name: '12 exactly one CommandDeadLettered for each dead letter',
+    name: '12 each dead letter has exactly one CommandDeadLettered event',
     sql: `select d.message_id, d.generation, count(o.id) from inbox.dead_letters d
           left join inbox.outbox o on o.type = 'CommandDeadLettered' and o.payload ->> 'deadLetterId' = d.id::text
           group by d.id having count(o.id) <> 1`,
   },
   {
-    name: '12b every dead letter is in an alert that somebody was told of',
+    name: '12b every dead letter is in an alert that was delivered',
     sql: `select message_id, generation, alert_id from inbox.dead_letters d
           where not exists (
             select from inbox.alerts a join chaos.alerts told on told.alert_id = a.id where a.id = d.alert_id)`,
   },
   {
-    name: '12c an alert tells how many dead letters it has, each time it is told',
+    name: '12c every delivery of an alert has its number of dead letters',
     sql: `select a.id, a.count, count(d.id) from inbox.alerts a left join inbox.dead_letters d on d.alert_id = a.id
           group by a.id
           having count(d.id) <> a.count
@@ -172,20 +172,20 @@ export const INVARIANTS: readonly Invariant[] = [
           where datname = current_database() and state like 'idle in transaction%'`,
   },
   {
-    name: '14 whatever needs a workflow, or its record, has got it',
+    name: '14 every entry that needs a workflow, or one as a record, has it',
     sql: `select message_id, status, relayed_at from inbox.entries where needs_workflow`,
   },
 ];
 
 /**
- * Invariant 8, which no query can tell: replays every open dead letter, and sees whether it got its new generation. Comes
- * before {@link check}, and needs a worker; what it set off has to settle again.
+ * Checks invariant 8, which no query can check: replays every open dead letter and tests whether its entry got a new
+ * generation. Call it before {@link check}, while a worker runs, and then wait until the replayed commands have settled.
  */
 export async function checkReplayable(operator: Operator): Promise<Finding> {
   const { rows } = await operator.pool.query<{ message_id: string; generation: number }>(
     'select message_id, generation from inbox.dead_letters where resolution is null',
   );
-  // In the same statement as the resolution, so there is nothing to wait for.
+  // The statement that resolves the dead letter also changes the generation, so there is nothing to wait for.
   const replayed = 'select from inbox.entries where message_id = $1 and generation = $2';
   const outcomes = await Promise.all(
     rows.map(async ({ message_id: messageId, generation }) => {
@@ -196,13 +196,15 @@ export async function checkReplayable(operator: Operator): Promise<Finding> {
   );
   const examples = outcomes.flat();
   return {
-    name: '8 a dead letter open in Postgres can be replayed, whatever happened to its workflow',
+    name: '8 a dead letter that is open in Postgres can be replayed, whatever happened to its workflow',
     violations: examples.length,
     examples: examples.slice(0, 5),
   };
 }
 
-/** Whether every dead letter is in an alert, and every alert told or given up: comes before {@link check}. */
+/**
+ * True when every dead letter is in an alert, and every alert was delivered or given up. Wait for it before {@link check}.
+ */
 export async function isAllAlerted(pool: Pool): Promise<boolean> {
   const { rows } = await pool.query<{ all: boolean }>(
     `select not exists (select from inbox.dead_letters where alert_id is null)
@@ -211,13 +213,13 @@ export async function isAllAlerted(pool: Pool): Promise<boolean> {
   return rows[0]!.all;
 }
 
-/** Whether every command has its workflow that is to have one: comes before {@link check}. */
+/** True when every entry that needs a workflow has one. Wait for it before {@link check}. */
 export async function isAllRecorded(pool: Pool): Promise<boolean> {
   const { rowCount } = await pool.query('select from inbox.entries where needs_workflow limit 1');
   return rowCount === 0;
 }
 
-/** Runs every invariant against the database, with the journal beside it. */
+/** Stores the journal in the database and checks every invariant. */
 export async function check(pool: Pool, journal: Journal): Promise<Finding[]> {
   await journal.store(pool);
   return [
@@ -232,7 +234,7 @@ export function findingOf(name: string, violations: readonly object[]): Finding 
   return { name, violations: violations.length, examples };
 }
 
-/** Runs these invariants against the database. */
+/** Checks these invariants against the database. */
 export async function checkEach(pool: Pool, invariants: readonly Invariant[]): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const { name, sql } of invariants) {
@@ -242,7 +244,7 @@ export async function checkEach(pool: Pool, invariants: readonly Invariant[]): P
   return findings;
 }
 
-/** One line an invariant, and what was found of those that do not hold. */
+/** One line for each invariant, followed by examples if it is violated. */
 export function describeFindings(findings: readonly Finding[]): string {
   return findings
     .flatMap(({ name, violations, examples }) => [

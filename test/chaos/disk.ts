@@ -1,6 +1,6 @@
 /**
- * A small disk of its own for Postgres, to be filled up. Mounting one takes root on Linux; without it there is none, and
- * that fault is left out.
+ * A small disk for Postgres that a fault can fill. Mounting it takes root on Linux. Without root there is no such disk, and
+ * the fault is left out.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 
 export interface SmallDisk {
   path: string;
-  /** Nothing more can be written from now on. */
+  /** Fills the disk, so that nothing more can be written until `drain`. */
   fill(): Promise<void>;
   drain(): Promise<void>;
   unmount(): Promise<void>;
@@ -20,7 +20,7 @@ export interface SmallDisk {
 
 const run = promisify(execFile);
 
-/** Null where it cannot be mounted. */
+/** Returns null if the disk cannot be mounted. */
 export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | null> {
   const path = await mkdtemp(join(tmpdir(), 'temporal-inbox-disk-'));
   try {
@@ -35,12 +35,12 @@ export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | nul
     path,
     async fill() {
       const { bavail, bsize } = await statfs(path);
-      // Others write in the meantime: what is asked for may be too much by a little, and then it is full as well.
+      // Postgres writes in the meantime, so this may be slightly more than is free. Then the disk is full anyway.
       await run('fallocate', ['-l', String(Math.max(1, bavail) * bsize), ballast]).catch(() => {});
     },
     drain: () => rm(ballast, { force: true }),
     async unmount() {
-      // Lazily: what the server leaves behind for a moment must not keep it.
+      // Lazily, because processes of the stopped server may use the disk for another moment.
       await run('umount', ['--lazy', path]);
       await rm(path, { recursive: true });
     },

@@ -1,5 +1,5 @@
 /**
- * What goes wrong in a chaos run. Each fault does its harm, waits a little, and mends what must be mended.
+ * The faults of a chaos run. Each fault does its damage, waits a little, and repairs what does not recover without it.
  *
  * @module
  */
@@ -25,12 +25,12 @@ const execute = promisify(execFile);
 export const FAULTS: Record<string, Fault> = {
   'worker killed': {
     weight: 36,
-    run: (around, random) => signalWorker(around, random, 'SIGKILL'),
+    run: (system, random) => signalWorker(system, random, 'SIGKILL'),
   },
-  'worker stopped for seconds, then continued': {
+  'worker suspended for seconds, then resumed': {
     weight: 4,
-    async run(around, random) {
-      const worker = await pickWorker(around, random);
+    async run(system, random) {
+      const worker = await pickWorker(system, random);
       worker?.kill('SIGSTOP');
       await sleep(1_000 + random.below(8_000));
       worker?.kill('SIGCONT');
@@ -39,7 +39,7 @@ export const FAULTS: Record<string, Fault> = {
   },
   'worker asked to stop': {
     weight: 3,
-    run: (around, random) => signalWorker(around, random, 'SIGTERM'),
+    run: (system, random) => signalWorker(system, random, 'SIGTERM'),
   },
   'Postgres stopped immediately': { weight: 9, run: restartPostgres },
   'backends terminated': {
@@ -64,42 +64,42 @@ export const FAULTS: Record<string, Fault> = {
   },
   'COMMIT cut before it arrives': {
     weight: 14,
-    run: (around, random) => disturbCommits(around, random, () => ({ when: 'before', how: 'cut' })),
+    run: (system, random) => disturbCommits(system, random, () => ({ when: 'before', how: 'cut' })),
   },
   "COMMIT's answer lost": {
     weight: 14,
-    run: (around, random) => disturbCommits(around, random, () => ({ when: 'after', how: 'cut' })),
+    run: (system, random) => disturbCommits(system, random, () => ({ when: 'after', how: 'cut' })),
   },
   'COMMIT held back': {
     weight: 4,
-    run: (around, random) => disturbCommits(around, random, holdFor('before', random)),
+    run: (system, random) => disturbCommits(system, random, holdFor('before', random)),
   },
   "COMMIT's answer held back": {
     weight: 4,
-    run: (around, random) => disturbCommits(around, random, holdFor('after', random)),
+    run: (system, random) => disturbCommits(system, random, holdFor('after', random)),
   },
-  'no connection to be had': { weight: 3, run: exhaustConnections },
+  'no connections left': { weight: 3, run: exhaustConnections },
   deadlocks: { weight: 4, run: provokeDeadlocks },
   'disk full': { weight: 3, run: fillDisk },
-  'Temporal killed': { weight: 9, run: (around, random) => restartTemporal(around, random.below(4_000)) },
-  'Temporal away for long': {
+  'Temporal killed': { weight: 9, run: (system, random) => restartTemporal(system, random.below(4_000)) },
+  'Temporal down for long': {
     weight: 1,
-    run: (around, random) => restartTemporal(around, 15_000 + random.below(25_000)),
+    run: (system, random) => restartTemporal(system, 15_000 + random.below(25_000)),
   },
   'both servers killed': {
     weight: 1,
-    async run(around, random) {
-      const away = random.below(4_000);
-      const both = await Promise.all([restartPostgres(around, random), restartTemporal(around, away)]);
+    async run(system, random) {
+      const downMs = random.below(4_000);
+      const both = await Promise.all([restartPostgres(system, random), restartTemporal(system, downMs)]);
       return both.every(Boolean);
     },
   },
-  'workflow terminated': { weight: 6, run: (around) => operate(around, ['terminate']) },
-  'workflow cancelled': { weight: 2, run: (around) => operate(around, ['cancel']) },
-  'workflow deleted': { weight: 2, run: (around) => operate(around, ['delete']) },
+  'workflow terminated': { weight: 6, run: (system) => operate(system, ['terminate']) },
+  'workflow cancelled': { weight: 2, run: (system) => operate(system, ['cancel']) },
+  'workflow deleted': { weight: 2, run: (system) => operate(system, ['delete']) },
   'workflow reset to its beginning': {
     weight: 2,
-    run: (around) => operate(around, ['reset', '--type', 'FirstWorkflowTask', '--reason', 'chaos']),
+    run: (system) => operate(system, ['reset', '--type', 'FirstWorkflowTask', '--reason', 'chaos']),
   },
   ...RELEASE_FAULTS,
   ...POOLER_FAULTS,
@@ -109,13 +109,13 @@ export const FAULTS: Record<string, Fault> = {
   ...BROKER_FAULTS,
 };
 
-/** @param only - parts of names, separated by commas; empty for all of them */
+/** @param only - parts of fault names, separated by commas; empty selects all faults */
 export function chooseFaults(only: string): Record<string, Fault> {
   const parts = only.split(',').filter((part) => part !== '');
   const chosen = Object.entries(FAULTS).filter(
     ([name]) => parts.length === 0 || parts.some((part) => name.includes(part)),
   );
-  if (chosen.length === 0) throw new Error(`no fault has ${parts.join(' or ')} in its name`);
+  if (chosen.length === 0) throw new Error(`no fault has a name that contains ${parts.join(' or ')}`);
   return Object.fromEntries(chosen);
 }
 
@@ -131,7 +131,7 @@ export function pickFault(faults: Record<string, Fault>, random: Random): string
 
 const done = (_harm: void) => true;
 
-/** A worker takes seconds to come back: after some kills there is none to hit for a while. */
+/** A worker takes seconds to restart. After several kills there may be none for a while. */
 const WORKER_LIMIT_MS = 20_000;
 
 async function pickWorker({ fleet }: Surroundings, random: Random): Promise<WorkerProcess | null> {
@@ -143,8 +143,8 @@ async function pickWorker({ fleet }: Surroundings, random: Random): Promise<Work
   return random.pick(fleet.workers);
 }
 
-async function signalWorker(around: Surroundings, random: Random, signal: NodeJS.Signals): Promise<boolean> {
-  const worker = await pickWorker(around, random);
+async function signalWorker(system: Surroundings, random: Random, signal: NodeJS.Signals): Promise<boolean> {
+  const worker = await pickWorker(system, random);
   worker?.kill(signal);
   return worker !== null;
 }
@@ -156,8 +156,8 @@ async function restartPostgres({ postgres }: Surroundings, random: Random): Prom
   return true;
 }
 
-async function restartTemporal({ temporal }: Surroundings, awayMs: number): Promise<boolean> {
-  await temporal.restart(awayMs);
+async function restartTemporal({ temporal }: Surroundings, downMs: number): Promise<boolean> {
+  await temporal.restart(downMs);
   return true;
 }
 
@@ -171,12 +171,12 @@ async function disturbCommits(
   return true;
 }
 
-/** Up to well past a transfer's timeout of 5 s. */
+/** Holds COMMITs back for up to 8.5 s, which is longer than a transfer's timeout of 5 s. */
 function holdFor(when: CommitFault['when'], random: Random): () => CommitFault {
   return () => ({ when, holdMs: 500 + random.below(8_000) });
 }
 
-/** Takes every connection that the server has left, after some of the worker's own were ended. */
+/** Ends some of the workers' connections, then opens connections until the server has none left. */
 async function exhaustConnections({ postgres, pool }: Surroundings, random: Random): Promise<boolean> {
   const taken: PgClient[] = [];
   const take = async () => {
@@ -200,7 +200,7 @@ async function exhaustConnections({ postgres, pool }: Surroundings, random: Rand
   }
 }
 
-/** Locks accounts in the order that transfers do not use, so that one of the two has to give way. */
+/** Locks accounts in the opposite order of transfers, so that Postgres has to end one of the two transactions. */
 async function provokeDeadlocks({ pool }: Surroundings, random: Random): Promise<boolean> {
   const end = Date.now() + 3_000 + random.below(3_000);
   let provoked = false;
@@ -228,7 +228,7 @@ async function fillDisk({ disk, postgres, pool }: Surroundings, random: Random):
   await disk.fill();
   await sleep(1_000 + random.below(4_000));
   await disk.drain();
-  // A server that cannot write its log gives up; one that cannot read its checkpoint back does not even start.
+  // Postgres crashes when it cannot write its log. If it then fails to recover, it stays down and has to be started.
   const answers = () =>
     pool.query('select 1').then(
       () => true,
@@ -246,8 +246,8 @@ async function fillDisk({ disk, postgres, pool }: Surroundings, random: Random):
 }
 
 /**
- * What somebody types at a workflow, of an entry that is there: a start that is taken back before anybody saw it is no
- * fault of the inbox.
+ * Runs a command of Temporal's CLI on the workflow of a random entry. Workflows without an entry are left alone: if one is
+ * lost before its first claim, the inbox cannot know about it.
  */
 async function operate({ pool, temporal }: Surroundings, command: string[]): Promise<boolean> {
   const { rows } = await pool.query<{ message_id: string }>(

@@ -1,6 +1,6 @@
 /**
- * The workers of a chaos run. Each has a place, and a place says which release runs there and how it reaches Postgres; the
- * next worker in this place goes by what is set then.
+ * The workers of a chaos run. Each worker has a place, which determines its release and its route to Postgres. The next
+ * worker of a place uses the settings that the place has by then.
  *
  * @module
  */
@@ -11,7 +11,10 @@ import { startWorkerProcess } from '../support/worker-process.ts';
 import type { WorkerProcess } from '../support/worker-process.ts';
 import type { Release } from './releases.ts';
 
-/** direct: to Postgres; pooler: through PgBouncer, and directly for LISTEN; pooler only: through PgBouncer. */
+/**
+ * `direct`: straight to Postgres; `pooler`: through PgBouncer, but directly for LISTEN; `pooler only`: all through
+ * PgBouncer.
+ */
 export const ROUTES = ['direct', 'pooler', 'pooler only'] as const;
 export type Route = (typeof ROUTES)[number];
 
@@ -22,12 +25,12 @@ export interface Place {
 
 export interface ChaosFleet extends WorkerFleet {
   readonly places: readonly Place[];
-  /** The release of the worker that runs in this place; null while none does. */
+  /** The release of the worker that runs in this place, or null if none runs. */
   runningIn(place: Place): Release | null;
   /**
-   * Replaces the worker of a place: the next one is of this release, and uses this route.
+   * Replaces the worker of a place by one with the release and the route of `next`.
    *
-   * @returns whether the new one runs before the time is over
+   * @returns true if the new worker runs within the time limit
    */
   replace(place: Place, next: Place, signal: NodeJS.Signals, limitMs?: number): Promise<boolean>;
 }
@@ -38,7 +41,7 @@ export interface FleetOptions {
   databaseUrl: string;
   pooledUrl: string | null;
   env: Record<string, string>;
-  /** Gets what each worker said, when it has ended. */
+  /** Called with the log of each worker that has ended. */
   onEnd: (name: string, log: string) => void;
 }
 
@@ -92,11 +95,11 @@ export function startChaosFleet(options: FleetOptions): ChaosFleet {
       before?.kill(signal);
       const deadline = Date.now() + limitMs;
       for (;;) {
-        // Replaced by something else meanwhile.
+        // Another replacement has changed the place in the meantime.
         if (place.release !== next.release) return false;
         const now = running.get(place);
         if (now && now.worker !== before && now.release === next.release) return true;
-        // One that was just starting when the place was changed.
+        // This worker was already starting when the place was changed.
         if (now && now.worker !== before) now.worker.kill(signal);
         if (Date.now() > deadline) return false;
         await sleep(100);

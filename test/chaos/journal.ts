@@ -1,5 +1,5 @@
 /**
- * The truth to compare with, kept outside of the system: every send and what its sender was told.
+ * The record that the checker compares the system with, kept outside of it: every send and the answer that its sender got.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Pool } from 'pg';
 import type { Json } from '../../src/core/json.ts';
 
-/** unknown: the connection or the process died before an answer came; both outcomes are right. */
+/** `unknown`: the connection or the process died before the answer arrived, so both outcomes are correct. */
 export type Answer = 'ok' | 'refused' | 'unknown';
 
 export interface JournalLine {
@@ -19,24 +19,24 @@ export interface JournalLine {
 
 export interface Contradiction {
   messageId: string;
-  said: string;
+  problem: string;
 }
 
 export class Journal {
   readonly #lines = new Map<string, JournalLine>();
   readonly #contradictions: Contradiction[] = [];
 
-  /** A message that was accepted once is accepted, however its repeats were answered. */
+  /** A message that was accepted once counts as accepted, whatever the answers to its repeats are. */
   add(line: JournalLine): void {
     const known = this.#lines.get(line.messageId);
     if (known?.answer === 'ok' && line.answer === 'ok' && !isSameMessage(known, line)) {
-      this.contradict({ messageId: line.messageId, said: 'two different messages were accepted' });
+      this.addContradiction({ messageId: line.messageId, problem: 'two different messages were accepted' });
     }
     if (!known || rank(line.answer) > rank(known.answer)) this.#lines.set(line.messageId, line);
   }
 
-  /** Notes an answer that cannot be right. */
-  contradict(contradiction: Contradiction): void {
+  /** Records an answer that cannot be correct. */
+  addContradiction(contradiction: Contradiction): void {
     this.#contradictions.push(contradiction);
   }
 
@@ -48,7 +48,7 @@ export class Journal {
     return [...this.#lines.values()];
   }
 
-  /** Writes it where the checker's queries can join it. */
+  /** Writes the journal to a table that the checker's queries can join. */
   async store(pool: Pool): Promise<void> {
     await pool.query(
       `drop table if exists journal;

@@ -1,5 +1,5 @@
 /**
- * Commands on their way in, over both ways, with duplicates; and what their senders were told.
+ * Sends commands over both ways in, with duplicates, and writes the answers that the senders get to the journal.
  *
  * @module
  */
@@ -15,56 +15,57 @@ import type { Answer, Journal } from './journal.ts';
 import type { Random } from './random.ts';
 
 export interface LoadOptions {
-  /** Over different ways to Postgres; one is picked for each send. */
+  /** Inboxes with different routes to Postgres. Each send uses one of them at random. */
   inboxes: readonly Inbox[];
   client: Client;
   journal: Journal;
   random: Random;
-  /** Senders at the same time. */
+  /** The number of concurrent senders. */
   senders: number;
-  /** Commands a second of all of them. */
+  /** Commands per second, for all senders together. */
   rate: number;
-  /** True when workers of two releases run. Each release has command types of its own. */
+  /** True if workers of two releases run, which have some command types of their own. */
   twoReleases: boolean;
 }
 
 export interface LoadCounts {
-  /** Messages of their own, sent at least once. */
+  /** Distinct messages. */
   commands: number;
-  /** Sent again. */
+  /** Further sends of the same messages. */
   repeats: number;
-  /** Of both: answered by Postgres, by Temporal, or not at all. */
+  /** Sends that Postgres accepted, that Temporal accepted, and that got no answer. */
   sent: number;
   started: number;
   unknown: number;
-  /** Refused, since a stranger had sent something else under the same id. */
+  /** Sends that were refused because a stranger had sent a different message under the same id. */
   conflicts: number;
 }
 
 export interface Load {
   readonly counts: LoadCounts;
-  /** Until the signal. Each sender waits for its answer before it goes on, like a real one. Can be run again. */
+  /** Runs until the signal. Like a real sender, each one waits for an answer before its next send. Can be called again. */
   run(signal: AbortSignal): Promise<void>;
-  /** A message for somebody else to send first. `contested`: what they send under its id is another message. */
-  invent(contested: boolean): Sending;
-  /** Several senders send it next, over both ways. */
-  sendSoon(sending: Sending): void;
+  /** Creates a message that a stranger sends first. `contested`: the stranger's message has the same id but differs. */
+  invent(contested: boolean): OutgoingMessage;
+  /** Makes several senders send this message next, over both ways in. */
+  sendSoon(message: OutgoingMessage): void;
 }
 
-export interface Sending {
+export interface OutgoingMessage {
   messageId: string;
   commandType: string;
   payload: JsonObject;
-  /** Somebody else may have sent another message under this id: then a conflict is the right answer. */
+  /** A stranger may have sent a different message under this id. Then a conflict is a correct answer. */
   contested: boolean;
 }
 
+/** The share of sends that repeat an earlier message. */
 const DUPLICATES = 0.15;
-/** Of the commands; repeated and started like the others. */
+/** The shares of express and recorded commands. They are repeated, and started by Temporal clients, like the others. */
 const EXPRESS = 0.3;
 const RECORDED = 0.3;
-/** Of the commands: these send another one, beside the worker that runs them. */
-const BESIDE = 0.1;
+/** The share of commands whose handler sends another command, from the process of the worker. */
+const SENDS_ANOTHER = 0.1;
 /** The share of commands whose type only one of the two releases knows. */
 const OF_ONE_RELEASE = 0.12;
 /** How many senders send a stranger's message at the same time. */
@@ -73,22 +74,22 @@ const SENDERS_OF_INVENTED = 3;
 export function createLoad(options: LoadOptions): Load {
   const { random, senders, rate, twoReleases } = options;
   const counts: LoadCounts = { commands: 0, repeats: 0, sent: 0, started: 0, unknown: 0, conflicts: 0 };
-  const before: Sending[] = [];
-  const soon: Sending[] = [];
+  const sentBefore: OutgoingMessage[] = [];
+  const queued: OutgoingMessage[] = [];
   let invented = 0;
 
-  function next(): Sending {
-    const first = soon.shift();
+  function next(): OutgoingMessage {
+    const first = queued.shift();
     if (first) return first;
-    if (before.length > 0 && random.chance(DUPLICATES)) {
+    if (sentBefore.length > 0 && random.chance(DUPLICATES)) {
       counts.repeats += 1;
-      // Half of them soon, while the first may still be under way.
-      return random.chance(0.5) ? random.pick(before.slice(-20)) : random.pick(before);
+      // Half of the repeats come soon, while the first send may still be in progress.
+      return random.chance(0.5) ? random.pick(sentBefore.slice(-20)) : random.pick(sentBefore);
     }
     counts.commands += 1;
-    const sending = newSending(random, counts.commands, twoReleases);
-    before.push(sending);
-    return sending;
+    const message = newMessage(random, counts.commands, twoReleases);
+    sentBefore.push(message);
+    return message;
   }
 
   async function sender(signal: AbortSignal): Promise<void> {
@@ -107,27 +108,28 @@ export function createLoad(options: LoadOptions): Load {
       invented += 1;
       return { ...newTransfer(random, `stranger-${invented}`, twoReleases), contested };
     },
-    sendSoon(sending) {
+    sendSoon(message) {
       counts.commands += 1;
       counts.repeats += SENDERS_OF_INVENTED - 1;
-      before.push(sending);
-      for (let n = 0; n < SENDERS_OF_INVENTED; n += 1) soon.push(sending);
+      sentBefore.push(message);
+      for (let n = 0; n < SENDERS_OF_INVENTED; n += 1) queued.push(message);
     },
   };
 }
 
-function newSending(random: Random, number: number, twoReleases: boolean): Sending {
-  const sending = newTransfer(random, `transfer-${number}`, twoReleases);
-  if (!random.chance(BESIDE)) return sending;
+function newMessage(random: Random, number: number, twoReleases: boolean): OutgoingMessage {
+  const message = newTransfer(random, `transfer-${number}`, twoReleases);
+  if (!random.chance(SENDS_ANOTHER)) return message;
   const { messageId, commandType: type, payload } = newTransfer(random, `beside-${number}`, twoReleases);
-  return { ...sending, payload: { ...sending.payload, beside: { messageId, type, payload } } };
+  return { ...message, payload: { ...message.payload, beside: { messageId, type, payload } } };
 }
 
-function newTransfer(random: Random, messageId: string, twoReleases: boolean): Sending {
+function newTransfer(random: Random, messageId: string, twoReleases: boolean): OutgoingMessage {
   return {
     messageId,
     contested: false,
-    commandType: twoReleases && random.chance(OF_ONE_RELEASE) ? typeOfOneRelease(random) : laneOf(random),
+    commandType:
+      twoReleases && random.chance(OF_ONE_RELEASE) ? typeOfOneRelease(random) : typeOfRandomMode(random),
     payload: {
       from: random.below(ACCOUNTS),
       to: random.below(ACCOUNTS),
@@ -144,7 +146,7 @@ function typeOfOneRelease(random: Random): string {
   return random.pick(Object.values(TYPES_OF_ONE_RELEASE).flat());
 }
 
-function laneOf(random: Random): string {
+function typeOfRandomMode(random: Random): string {
   const share = random.next();
   if (share < EXPRESS) return 'ExpressTransfer';
   return share < EXPRESS + RECORDED ? 'RecordedTransfer' : 'Transfer';
@@ -152,7 +154,7 @@ function laneOf(random: Random): string {
 
 async function sendOnce(
   options: LoadOptions,
-  { messageId, commandType, payload, contested }: Sending,
+  { messageId, commandType, payload, contested }: OutgoingMessage,
   counts: LoadCounts,
 ): Promise<void> {
   const { inboxes, journal, random } = options;
@@ -163,17 +165,17 @@ async function sendOnce(
     if (viaPostgres) await inbox.send({ messageId, type: commandType, payload });
     else await start(options, messageId, { commandType, payload });
     counts[viaPostgres ? 'sent' : 'started'] += 1;
-    // A workflow that was started is refused later.
+    // Temporal accepts the start; the conflict is only found later, when the workflow claims its entry.
     if (contested && !viaPostgres) answer = 'unknown';
   } catch (error) {
-    // The answer was lost, or a server was away: it may have been accepted, or not.
+    // The answer was lost or a server was down, so the message may or may not have been accepted.
     answer = 'unknown';
     if (!(error instanceof IdempotencyConflictError)) counts.unknown += 1;
     else if (contested) counts.conflicts += 1;
-    else journal.contradict({ messageId, said: 'a conflict with a message that nobody sent' });
+    else journal.addContradiction({ messageId, problem: 'a conflict with a message that nobody sent' });
   }
   journal.add({ messageId, commandType, payload, answer });
-  // Whether and when the other one is sent is up to the worker.
+  // The handler sends the other message, so it is not known whether and when that happens.
   const beside = payload['beside'] as { messageId: string; type: string; payload: JsonObject } | undefined;
   if (!beside) return;
   const { type, ...rest } = beside;
@@ -183,7 +185,7 @@ async function sendOnce(
 async function start(
   { client }: LoadOptions,
   messageId: string,
-  { commandType, payload }: Pick<Sending, 'commandType' | 'payload'>,
+  { commandType, payload }: Pick<OutgoingMessage, 'commandType' | 'payload'>,
 ): Promise<void> {
   try {
     await client.withDeadline(Date.now() + 5_000, () =>

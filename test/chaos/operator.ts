@@ -1,6 +1,6 @@
 /**
- * A person, simulated, who resolves dead letters while everything goes wrong: mostly replays, sometimes twice, sometimes
- * a discard. Slower than commands die, so that some dead letters lie for long.
+ * A simulated operator who resolves dead letters during the faults. Most are replayed, some of them twice, and some are
+ * discarded. The operator is slower than commands die, so some dead letters stay open for a long time.
  *
  * @module
  */
@@ -33,7 +33,7 @@ export async function resolveDeadLetters({ pool, client, random, signal }: Simul
             workflowId,
             taskQueue: DEFAULT_TASK_QUEUE,
             signal: name,
-            signalArgs: [{ actor: 'chaos', reason: 'by chance' }],
+            signalArgs: [{ actor: 'chaos', reason: 'chosen at random' }],
           }),
         );
       await Promise.allSettled(random.chance(0.2) ? [act(), act()] : [act()]);

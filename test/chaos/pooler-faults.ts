@@ -1,5 +1,5 @@
 /**
- * PgBouncer is killed, or stopped for some seconds.
+ * Kills PgBouncer, or suspends it for some seconds.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export const POOLER_FAULTS: Record<string, Fault> = {
       return true;
     },
   },
-  'PgBouncer stands still': {
+  'PgBouncer suspended for seconds': {
     weight: 4,
     async run({ pooler }, random) {
       if (pooler === null) return false;

@@ -1,29 +1,30 @@
 /**
- * The invariants of what was published, each a query over the outbox and what the broker accepted (`chaos.published`).
+ * The invariants of published events. Each is a query over the outbox and the events that the broker accepted
+ * (`chaos.published`).
  *
  * @module
  */
 import type { Pool } from 'pg';
 import type { Invariant } from './checker.ts';
 
-/** The first time that the broker accepted each event: repeats are allowed. */
+/** The first acceptance of each event. The broker may get an event again. */
 const FIRST = `(select event_id, min(seq) as seq from chaos.published group by event_id) as first`;
 
 export const PUBLISHED_INVARIANTS: readonly Invariant[] = [
   {
-    name: '15a every event was published and marked',
+    name: '15a every event was published and is marked as published',
     sql: `select o.message_id, o.id, o.published_at, first.seq from inbox.outbox o left join ${FIRST} on event_id = o.id
           where o.published_at is null or first.seq is null`,
   },
   {
-    name: '15b nothing was published that was not committed, or not as it was committed',
+    name: '15b every published event was committed, with the same fields',
     sql: `select p.event_id, p.aggregateid from chaos.published p left join inbox.outbox o
             on (o.id, o.position, o.aggregatetype, o.aggregateid, o.type)
                = (p.event_id, p.position, p.aggregatetype, p.aggregateid, p.type)
           where o.id is null`,
   },
   {
-    name: '15c events of one aggregate were published in their order',
+    name: '15c the events of each aggregate were published in order',
     sql: `select message_id, aggregateid, position, seq, earlier from (
             select o.message_id, o.aggregateid, o.position, first.seq, max(first.seq) over (
               partition by o.aggregatetype, o.aggregateid order by o.position

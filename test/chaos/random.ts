@@ -1,19 +1,19 @@
 /**
- * Random numbers that a seed repeats.
+ * Random numbers that are the same for the same seed.
  *
  * @module
  */
 
 export interface Random {
-  /** From 0 up to, and without, 1. */
+  /** At least 0 and less than 1. */
   next(): number;
-  /** A whole number below `limit`. */
+  /** An integer of at least 0 and less than `limit`. */
   below(limit: number): number;
   chance(probability: number): boolean;
   pick<T>(items: readonly T[]): T;
 }
 
-/** Mulberry32: small, and good enough to choose faults by. */
+/** Mulberry32: small, and good enough to choose faults. */
 export function createRandom(seed: number): Random {
   let state = seed >>> 0;
   const next = () => {

@@ -1,5 +1,5 @@
 /**
- * Postgres answers, and nothing can be written: settings of the database, and a failover to a standby.
+ * Faults that make Postgres answer but refuse writes: a read-only setting of the database, and a failover to a standby.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import type { Random } from './random.ts';
 
 export const READ_ONLY_FAULTS: Record<string, Fault> = {
   'new connections read-only': { weight: 4, run: setReadOnly },
-  'Postgres a standby for seconds': { weight: 4, run: becomeStandby },
+  'Postgres is a standby for seconds': { weight: 4, run: becomeStandby },
 };
 
-/** Connections keep what they began with, so they are all ended before and after. */
+/** A connection keeps the setting that it started with, so all others are ended after each change. */
 async function setReadOnly({ pool }: Scene, random: Random): Promise<boolean> {
   try {
     await alter(pool, 'set default_transaction_read_only = on');
@@ -42,13 +42,13 @@ async function disconnectOthers(pool: Pool): Promise<void> {
   );
 }
 
-/** As after a failover to the wrong server, until it is promoted. */
+/** As after a failover to a standby that is promoted only later. */
 async function becomeStandby({ postgres, pool }: Scene, random: Random): Promise<boolean> {
   await postgres.kill();
   await writeFile(join(postgres.dataDir, 'pgdata', 'standby.signal'), '');
   await postgres.restart();
   await sleep(2_000 + random.below(8_000));
-  // The first connections of the pool are those that the restart broke.
+  // The restart has broken the pool's first connections, so their queries fail.
   const deadline = Date.now() + 20_000;
   for (;;) {
     const promoted = await pool

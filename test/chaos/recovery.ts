@@ -1,5 +1,5 @@
 /**
- * How long it takes after the last fault until every accepted command has ended.
+ * Measures how long it takes after the last fault until every accepted command has ended.
  *
  * @module
  */
@@ -10,14 +10,14 @@ import type { Journal } from './journal.ts';
 import { isAllPublished } from './published.ts';
 
 export interface Recovery {
-  /** Accepted and not ended when the faults stopped. */
+  /** Commands that were accepted but had not ended when the faults stopped. */
   open: number;
   endedWithin30s: number;
-  /** Seconds until the last had ended; null: it did not. */
+  /** Seconds until the last one had ended, or null if it did not end. */
   seconds: number | null;
 }
 
-/** While commands still end, the machine is only slow. Without any progress for this long, a recovery has failed. */
+/** As long as commands still end, the machine is only slow. Without any progress for this long, a recovery has failed. */
 const STANDSTILL_MS = 120_000;
 const LIMIT_MS = 300_000;
 
@@ -45,17 +45,17 @@ export async function watchRecovery(pool: Pool, journal: Journal): Promise<Recov
 }
 
 /**
- * Waits until every alert is delivered, every record is written and every event is published. After a storm, this can take as
- * long as the longest delay between two tries.
+ * Waits until every alert is delivered, every record has its workflow and every event is published. After a storm, this can
+ * take as long as the longest delay between two retries.
  */
-export async function watchWhatFollows(pool: Pool): Promise<void> {
+export async function waitForDeliveries(pool: Pool): Promise<void> {
   const begun = Date.now();
   const isOver = async () =>
     (await isAllAlerted(pool)) && (await isAllRecorded(pool)) && isAllPublished(pool);
   while (Date.now() - begun < 2 * LIMIT_MS && !(await isOver())) await sleep(500);
 }
 
-/** A command that was started with Temporal has no entry before its first claim. */
+/** Also counts accepted commands without an entry: one that a Temporal client started has none before its first claim. */
 async function countOpen(pool: Pool): Promise<number> {
   const { rows } = await pool.query<{ open: number }>(
     `select (
@@ -66,8 +66,8 @@ async function countOpen(pool: Pool): Promise<number> {
   return rows[0]!.open;
 }
 
-/** What is told of a command that went wrong: all that Postgres knows of it. */
-export async function tellStory(pool: Pool, messageId: string): Promise<string> {
+/** Everything that Postgres knows about a message, to explain a violation. */
+export async function describeMessage(pool: Pool, messageId: string): Promise<string> {
   const tables = ['inbox.entries', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit', 'chaos.effects'];
   const parts = await Promise.all(
     tables.map(async (table) => {

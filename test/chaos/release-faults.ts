@@ -1,5 +1,5 @@
 /**
- * Workers of two releases replace each other, as in rolling deploys and rollbacks that are not finished.
+ * Workers of two releases replace each other, as in unfinished rolling deploys and rollbacks.
  *
  * @module
  */
@@ -16,12 +16,12 @@ import type { Release } from './releases.ts';
 export const RELEASE_FAULTS: Record<string, Fault> = {
   'a worker replaced by one of the other release': {
     weight: 10,
-    async run({ fleet, releases, lasting }, random) {
+    async run({ fleet, releases, background }, random) {
       if (releases.length < 2) return false;
       const place = random.pick(fleet.places);
       const next = otherPlace(place, releases, random);
       const signal = random.chance(0.5) ? 'SIGTERM' : 'SIGKILL';
-      lasting.begin(async () => void (await fleet.replace(place, next, signal)));
+      background.start(async () => void (await fleet.replace(place, next, signal)));
       return true;
     },
   },
@@ -33,7 +33,9 @@ function otherPlace(place: Place, releases: readonly Release[], random: Random):
   return { release, route: random.pick(ROUTES) };
 }
 
-/** One after the other. For a while nobody knows the types of the other release: they wait, and use up no attempt. */
+/**
+ * Replaces one worker after another. Commands that only the other release knows must then wait without using up attempts.
+ */
 async function deploy(scene: Scene, random: Random): Promise<boolean> {
   const { fleet, releases, pool } = scene;
   if (releases.length < 2) return false;
@@ -44,22 +46,22 @@ async function deploy(scene: Scene, random: Random): Promise<boolean> {
     if (!replaced) return false;
   }
   const other = release.name === 'newer' ? 'older' : 'newer';
-  // Transactions of a worker that has ended can still be under way in a pooler.
+  // Transactions of a worker that has ended can still be in progress in a pooler.
   await sleep(1_000);
   const before = await readWaiting(pool, other);
   await sleep(2_000 + random.below(4_000));
   const isAlone = fleet.places.every((place) => place.release === release);
   if (!isAlone) return true;
   const after = await readWaiting(pool, other);
-  for (const example of touched(before, after)) {
-    scene.complain('16a no attempt by workers that do not know the type', example);
+  for (const example of changedEntries(before, after)) {
+    scene.reportViolation('16a no attempt by workers that do not know the type', example);
   }
   scene.count('commands seen waiting for a release that knows them', before.length);
   return true;
 }
 
-/** Before the checker: every type has a worker that knows it. False when one does not start in time. */
-export async function bringBackBothReleases({ fleet, releases }: Scene): Promise<boolean> {
+/** Gives every type a worker that knows it, as the checker needs. Returns false if a worker does not start in time. */
+export async function restoreBothReleases({ fleet, releases }: Scene): Promise<boolean> {
   const replaced = await Promise.all(
     fleet.places.map(async (place, number) => {
       const release = releases[number % releases.length]!;
@@ -77,7 +79,7 @@ export interface Waiting {
   retry_count: number;
 }
 
-/** Attempts that were made, without those that were given back. */
+/** Reads the waiting commands that only this release knows. `attempts` leaves out attempts that were given back. */
 async function readWaiting(pool: Pool, release: ReleaseName): Promise<Waiting[]> {
   const { rows } = await pool.query<Waiting>(
     `select message_id, status, attempt - given_back as attempts, retry_count from inbox.entries
@@ -88,7 +90,10 @@ async function readWaiting(pool: Pool, release: ReleaseName): Promise<Waiting[]>
 }
 
 /** The entries that changed although no worker knew their type. */
-export function touched(before: readonly Waiting[], after: readonly Waiting[]): Record<string, unknown>[] {
+export function changedEntries(
+  before: readonly Waiting[],
+  after: readonly Waiting[],
+): Record<string, unknown>[] {
   const now = new Map(after.map((entry) => [entry.message_id, entry]));
   return before.flatMap((entry) => {
     const found = now.get(entry.message_id);

@@ -1,8 +1,8 @@
 /**
- * The releases that a chaos run has workers of: the one of this checkout, and an earlier one, built from git.
+ * The releases whose workers take part in a chaos run: this checkout, and an earlier release that is built from git.
  *
- * The commands and the publisher are this checkout's for both. They use the public interface alone, so the earlier release
- * can load them: compiled, they are copied next to its own.
+ * Both use the commands and the publisher of this checkout. These use only the public interface, so the earlier release can
+ * load them: their compiled files are copied into its folder.
  *
  * @module
  */
@@ -18,7 +18,7 @@ import type { ReleaseName } from './bank.ts';
 
 export interface Release {
   name: ReleaseName;
-  /** For people. */
+  /** For display. */
   version: string;
   cli: string;
   /** URL of the module with its commands. */
@@ -29,7 +29,7 @@ export interface Release {
 
 const run = promisify(execFile);
 
-/** Compiled, in this folder. Each imports nothing but the others, the package's index, and packages. */
+/** Compiled modules in this folder. They import only each other, the package's index and other packages. */
 const SHARED = ['bank.js', 'fleet-commands.js', 'broker-publisher.js'];
 
 const checkout = fileURLToPath(packageFile(''));
@@ -42,7 +42,7 @@ export function releaseOfThisCheckout(): Release {
 }
 
 /**
- * Builds a commit, once: what was built is kept in the cache. Its packages are those of this checkout.
+ * Builds a commit once and keeps the result in the cache. It uses the node_modules of this checkout.
  *
  * @param ref - a commit, a tag or a branch
  */
@@ -69,7 +69,7 @@ export async function buildRelease(ref: string, say: (line: string) => void): Pr
   return describe('older', `${ref} (${commit.slice(0, 8)})`, folder, await share(folder));
 }
 
-/** Copies the modules to where their imports lead into the other release; a folder for each version of them. */
+/** Copies the modules to where their imports resolve to the other release. Each version of them gets its own folder. */
 async function share(folder: string): Promise<string> {
   const contents = await Promise.all(SHARED.map((file) => readFile(join(here, file))));
   const hash = createHash('sha256').update(Buffer.concat(contents)).digest('hex').slice(0, 12);

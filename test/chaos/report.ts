@@ -1,5 +1,5 @@
 /**
- * What a chaos run has to tell, and the sum of several.
+ * The report of a chaos run, and the sum of several reports.
  *
  * @module
  */
@@ -10,22 +10,22 @@ import type { Recovery } from './recovery.ts';
 export interface ChaosReport {
   seed: number;
   workers: number;
-  /** With faults going on, without the recoveries. */
+  /** Time under faults, without the recoveries. */
   stormMinutes: number;
   faults: Record<string, number>;
   workerDeaths: number;
   temporalLostDatabase: number;
   commitsCut: number;
   commitsHeld: number;
-  /** What the faults counted, by description. */
+  /** Numbers that the faults and the checks have counted, by description. */
   figures: Record<string, number>;
-  /** The releases that ran beside each other. */
+  /** The releases that ran at the same time. */
   releases: string[];
   load: LoadCounts;
   replayedAtTheEnd: number;
   recoveries: Recovery[];
   checks: number;
-  /** Of all checks of all invariants. */
+  /** In all checks of all invariants. */
   violations: number;
 }
 
@@ -42,22 +42,22 @@ export function addReports(reports: readonly ChaosReport[]): string {
     ['seeds', reports.map(({ seed, workers }) => `${seed} (${workers} workers)`).join(', ')],
     ['minutes under faults', sum(({ stormMinutes }) => stormMinutes).toFixed(0)],
     ['commands', sum(({ load }) => load.commands)],
-    ['repeats of them', sum(({ load }) => load.repeats)],
+    ['repeated sends', sum(({ load }) => load.repeats)],
     ['releases', [...new Set(reports.flatMap(({ releases }) => releases))].join(', ')],
-    ['answers lost to their senders', sum(({ load }) => load.unknown)],
-    ['sends refused as conflicts, rightly', sum(({ load }) => load.conflicts)],
+    ['sends without an answer', sum(({ load }) => load.unknown)],
+    ['sends correctly refused as conflicts', sum(({ load }) => load.conflicts)],
     ...Object.keys(FAULTS).map((name): [string, number] => [name, sum(({ faults }) => faults[name] ?? 0)]),
     ['worker processes that ended', sum(({ workerDeaths }) => workerDeaths)],
     ['Temporal restarted, its database lost', sum(({ temporalLostDatabase }) => temporalLostDatabase)],
-    ['COMMITs really cut', sum(({ commitsCut }) => commitsCut)],
-    ['COMMITs really held back', sum(({ commitsHeld }) => commitsHeld)],
+    ['COMMITs actually cut', sum(({ commitsCut }) => commitsCut)],
+    ['COMMITs actually held back', sum(({ commitsHeld }) => commitsHeld)],
     ...[...new Set(reports.flatMap(({ figures }) => Object.keys(figures)))]
       .sort()
       .map((name): [string, number] => [name, sum(({ figures }) => figures[name] ?? 0)]),
     ['recoveries', recoveries.length],
     ['commands open when the faults stopped', open],
     ['of these ended within 30 s', open === 0 ? '100 %' : `${((100 * soon) / open).toFixed(2)} %`],
-    ['the last of them after', slowest],
+    ['the last of these ended after', slowest],
     ['dead letters replayed by the checker', sum(({ replayedAtTheEnd }) => replayedAtTheEnd)],
     ['checks of all invariants', sum(({ checks }) => checks)],
     ['violations', sum(({ violations }) => violations)],

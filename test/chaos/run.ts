@@ -1,10 +1,11 @@
 /**
- * `npm run chaos -- --minutes N --seed S`: real worker processes of two releases under real load, faults at random from the
- * seed; every few minutes peace, and every invariant. A failure prints its seed, and the story of the commands it found.
+ * `npm run chaos -- --minutes N --seed S` runs real worker processes of two releases under real load, with random faults
+ * from the seed. Every few minutes the faults pause and every invariant is checked. A failure prints the seed and everything
+ * that Postgres knows about the commands in question.
  *
- * `--release REF`: the other release, a commit, tag or branch; default the previous commit, `none` for none.
- * `--only PART,PART`: only faults with one of these in their names. `--logs FOLDER`: what each worker said, the faults in
- * their order, and every failed attempt.
+ * `--release REF` is the other release: a commit, tag or branch. The default is the previous commit; `none` runs without
+ * one. `--only PART,PART` allows only faults with one of these parts in their names. `--logs FOLDER` writes the log of each
+ * worker, the faults in order, and every failed attempt to this folder.
  *
  * @module
  */
@@ -23,14 +24,14 @@ import type { Finding } from './checker.ts';
 import type { Scene } from './fault.ts';
 import { chooseFaults, pickFault } from './faults.ts';
 import { Journal } from './journal.ts';
-import { Lasting } from './lasting.ts';
+import { BackgroundFaults } from './lasting.ts';
 import { createLoad } from './load.ts';
 import { resolveDeadLetters } from './operator.ts';
 import { PUBLISHED_INVARIANTS } from './published.ts';
 import { createRandom } from './random.ts';
-import { bringBackBothReleases } from './release-faults.ts';
+import { restoreBothReleases } from './release-faults.ts';
 import { buildRelease, releaseOfThisCheckout } from './releases.ts';
-import { tellStory, watchWhatFollows, watchRecovery } from './recovery.ts';
+import { describeMessage, waitForDeliveries, watchRecovery } from './recovery.ts';
 import { addReports } from './report.ts';
 import type { ChaosReport } from './report.ts';
 import { startSurroundings } from './surroundings.ts';
@@ -50,7 +51,7 @@ const { values } = parseArgs({
 const seed = Number(values.seed);
 const workers = Number(values.workers);
 const rate = Number(values.rate);
-/** Faults go on for so long before there is peace for a while. */
+/** How long faults follow each other before they pause for the checks. */
 const STORM_MS = 4 * 60_000;
 const SENDERS = 16;
 
@@ -60,20 +61,20 @@ say(`chaos: seed ${seed}, ${values.minutes} minutes, ${workers} workers, ${rate}
 const faults = chooseFaults(values.only);
 const releases = [releaseOfThisCheckout()];
 if (workers > 1 && values.release !== 'none') releases.push(await buildRelease(values.release, say));
-if (releases.length === 1) say('workers of one release only: that takes one worker, or --release none');
+if (releases.length === 1) say('running one release only, because of --workers 1 or --release none');
 if (values.logs !== undefined) mkdirSync(values.logs, { recursive: true });
-const around = await startSurroundings({
+const system = await startSurroundings({
   workers,
   releases,
   onWorkerEnd(name, log) {
     if (values.logs !== undefined) writeFileSync(join(values.logs, `${name}.log`), log);
   },
 });
-const { fleet, proxy, pool, client } = around;
-if (around.disk === null) say('no small disk can be mounted here: it is not filled');
-if (around.pooler === null) say('PgBouncer is not installed: nothing is behind a pooler');
+const { fleet, proxy, pool, client } = system;
+if (system.disk === null) say('cannot mount a small disk here: the fault "disk full" is left out');
+if (system.pooler === null) say('PgBouncer is not installed: running without a pooler');
 const quiet = createLog('error', () => {});
-const inboxes = await Promise.all(around.senderPools.map((each) => createInbox({ pool: each, log: quiet })));
+const inboxes = await Promise.all(system.senderPools.map((each) => createInbox({ pool: each, log: quiet })));
 const journal = new Journal();
 const load = createLoad({
   inboxes,
@@ -84,9 +85,9 @@ const load = createLoad({
   senders: SENDERS,
   rate,
 });
-const lasting = new Lasting();
-/** Violations that faults saw themselves, by the name of the invariant. */
-const complaints = new Map<string, Record<string, unknown>[]>();
+const background = new BackgroundFaults();
+/** Violations that faults have found themselves, by the name of the invariant. */
+const reported = new Map<string, Record<string, unknown>[]>();
 const operatorRandom = createRandom(seed + 2);
 const report: ChaosReport = {
   seed,
@@ -107,12 +108,12 @@ const report: ChaosReport = {
 };
 
 const scene: Scene = {
-  ...around,
+  ...system,
   load,
   journal,
-  lasting,
-  complain(invariant, example) {
-    complaints.set(invariant, [...(complaints.get(invariant) ?? []), example]);
+  background,
+  reportViolation(invariant, example) {
+    reported.set(invariant, [...(reported.get(invariant) ?? []), example]);
   },
   count: (what, by) => void (report.figures[what] = (report.figures[what] ?? 0) + by),
 };
@@ -121,10 +122,10 @@ const end = Date.now() + Number(values.minutes) * 60_000;
 while (Date.now() < end && report.violations === 0) {
   await storm(Math.min(end, Date.now() + STORM_MS));
   await recover();
-  await judge();
+  await checkInvariants();
   Object.assign(report, {
     workerDeaths: fleet.deaths,
-    temporalLostDatabase: around.temporal.lostDatabases,
+    temporalLostDatabase: system.temporal.lostDatabases,
     commitsCut: proxy.commitsCut,
     commitsHeld: proxy.commitsHeld,
   });
@@ -133,47 +134,50 @@ while (Date.now() < end && report.violations === 0) {
 
 say(`\n${addReports([report])}`);
 await Promise.all(inboxes.map((inbox) => inbox.close()));
-await around.stop();
+await system.stop();
 if (report.violations > 0) {
-  const again = `--seed ${seed} --minutes ${values.minutes} --workers ${workers} --rate ${rate} --release ${values.release}`;
-  say(`\nFAILED: repeat it with ${again}`);
+  const options = `--seed ${seed} --minutes ${values.minutes} --workers ${workers} --rate ${rate} --release ${values.release}`;
+  say(`\nFAILED: repeat it with ${options}`);
   process.exitCode = 1;
 } else {
   say('\nevery invariant holds');
 }
 
-/** A line in one of the logs. */
-function note(log: string, line: string): void {
+/** Appends a line to a file in the folder of `--logs`. */
+function appendToLog(log: string, line: string): void {
   if (values.logs !== undefined) appendFileSync(join(values.logs, `${log}.log`), `${line}\n`);
 }
 
 async function storm(until: number): Promise<void> {
   const begun = Date.now();
-  const peace = new AbortController();
-  // Every sender listens to it while it waits.
-  setMaxListeners(0, peace.signal);
-  const going = Promise.all([
-    load.run(peace.signal),
-    resolveDeadLetters({ pool, client, random: operatorRandom, signal: peace.signal }),
+  const over = new AbortController();
+  // Every sender listens to the signal while it waits.
+  setMaxListeners(0, over.signal);
+  const running = Promise.all([
+    load.run(over.signal),
+    resolveDeadLetters({ pool, client, random: operatorRandom, signal: over.signal }),
   ]);
   while (Date.now() < until) {
     const name = pickFault(faults, random);
     const started = new Date().toISOString();
-    // A fault may find its victim gone: the server it talks to may be down by another fault's doing.
+    // A fault may fail because another fault has stopped the server that it needs.
     let problem = '';
     const hit = await faults[name]!.run(scene, random).catch((error: unknown) => {
       problem = String(error);
       return false;
     });
-    note('faults', [started, new Date().toISOString(), name, hit ? 'hit' : `missed ${problem}`].join('  '));
+    appendToLog(
+      'faults',
+      [started, new Date().toISOString(), name, hit ? 'hit' : `missed ${problem}`].join('  '),
+    );
     if (hit) report.faults[name] = (report.faults[name] ?? 0) + 1;
     await sleep(300 + random.below(2_200));
   }
-  peace.abort();
-  await going;
-  await lasting.end();
+  over.abort();
+  await running;
+  await background.end();
   proxy.cut();
-  if (!(await bringBackBothReleases(scene))) say('a worker did not start within a minute');
+  if (!(await restoreBothReleases(scene))) say('a worker did not start within a minute');
   report.stormMinutes += (Date.now() - begun) / 60_000;
 }
 
@@ -187,8 +191,8 @@ async function recover(): Promise<void> {
   );
 }
 
-/** While the workers run: a transaction left open in one of their pools would go with them. */
-async function judge(): Promise<void> {
+/** Runs while the workers still run, because a transaction left open in one of their pools would end with the worker. */
+async function checkInvariants(): Promise<void> {
   const operator = { pool, client, taskQueue: DEFAULT_TASK_QUEUE, waitMs: 60_000 };
   const { rows } = await pool.query<{ open: number }>(
     'select count(*)::integer as open from inbox.dead_letters where resolution is null',
@@ -196,16 +200,16 @@ async function judge(): Promise<void> {
   report.replayedAtTheEnd += rows[0]!.open;
   const replayable = await checkReplayable(operator);
   await watchRecovery(pool, journal);
-  await watchWhatFollows(pool);
-  await around.broker.store(pool);
+  await waitForDeliveries(pool);
+  await system.broker.store(pool);
   await countByRelease();
   await countFailures();
-  await noteFailures();
+  await logFailures();
   const findings: Finding[] = [
     replayable,
     ...(await check(pool, journal)),
     ...(await checkEach(pool, [...PUBLISHED_INVARIANTS, ...ATTEMPT_INVARIANTS])),
-    ...[...complaints].map(([name, examples]) => findingOf(name, examples)),
+    ...[...reported].map(([name, examples]) => findingOf(name, examples)),
   ];
   report.checks += 1;
   const broken = violated(findings);
@@ -218,7 +222,7 @@ async function judge(): Promise<void> {
       return [row['message_id'] ?? row['messageId']].filter((id) => typeof id === 'string');
     }),
   );
-  for (const messageId of [...new Set(ids)].slice(0, 5)) say(`\n${await tellStory(pool, messageId)}`);
+  for (const messageId of [...new Set(ids)].slice(0, 5)) say(`\n${await describeMessage(pool, messageId)}`);
 }
 
 async function countByRelease(): Promise<void> {
@@ -236,7 +240,7 @@ async function countFailures(): Promise<void> {
   for (const { error_type: type, count } of rows) report.figures[`failed attempts: ${type}`] = count;
 }
 
-async function noteFailures(): Promise<void> {
+async function logFailures(): Promise<void> {
   if (values.logs === undefined) return;
   const { rows } = await pool.query('select * from inbox.failures order by failed_at');
   writeFileSync(join(values.logs, 'failures.log'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));

@@ -1,5 +1,5 @@
 /**
- * How a bug is seeded: by a patch of what is said to Postgres, and of its answers.
+ * Seeds bugs by patching the statements that go to Postgres, and its answers.
  *
  * @module
  */
@@ -10,32 +10,35 @@ import type { MessageName } from './checker-scenario.ts';
 
 export interface SeededBug {
   name: string;
-  /** The names of the invariants that must be found broken begin with these. */
+  /** Prefixes of the names of the invariants that must be violated. */
   breaks: string[];
-  /** The names of other invariants that the bug can break begin with these. */
+  /** Prefixes of the names of other invariants that the bug can violate. */
   mayBreak?: string[];
   seed: () => Seed;
-  /** Run before the worker starts. */
+  /** SQL that runs before the worker starts. */
   schema?: string;
-  /** Bugs of one letter share a run, to save time: they break different invariants, and none hides another. */
+  /** Bugs with the same letter share a run, to save time. They violate different invariants, and none hides another. */
   together: string;
-  /** What can never get to its end with this bug, and is not waited for. */
+  /** Messages that can never end with this bug, so the scenario does not wait for them. */
   stuck?: MessageName[];
 }
 
 export interface Seed {
   patch: Patch;
-  /** What has not been changed yet: a bug that touched nothing proves nothing, as when a statement got another text. */
+  /**
+   * Changes that have not been made yet. If one is left, the bug was not seeded, for example because a statement's text has
+   * changed.
+   */
   untouched: Set<string>;
-  /** Run before the worker starts. */
+  /** SQL that runs before the worker starts. */
   schema?: string;
-  /** Run when all is settled; for what no path through the code can do. */
+  /** SQL that runs when everything has settled, for bugs that no path through the code can cause. */
   corrupt?: string;
 }
 
 type Application = 'inbox attempts' | 'inbox looks' | 'inbox claims' | 'inbox records' | 'inbox outbox';
 
-/** Replaces text in every statement of the pool that has it. */
+/** Replaces text in the statements of a pool. */
 export function rewrite(application: Application, ...changes: readonly (readonly [string, string])[]): Seed {
   const untouched = new Set(changes.map(([from]) => from));
   return {
@@ -59,7 +62,7 @@ function replaceAll(
   return changed;
 }
 
-/** Replaces text in a function of the schema; fails where the function does not have it. */
+/** Replaces text in a function of the schema. Fails if the function does not contain the text. */
 export function rewriteFunction(name: string, ...changes: readonly (readonly [string, string])[]): Seed {
   const steps = changes.map(
     ([from, to]) => `
@@ -74,7 +77,7 @@ export function rewriteFunction(name: string, ...changes: readonly (readonly [st
   return { untouched: new Set(), patch: ({ send }) => send(), schema };
 }
 
-/** What both seeds do. */
+/** Combines two seeds. */
 export function both(one: Seed, other: Seed): Seed {
   return {
     get untouched() {
@@ -85,7 +88,7 @@ export function both(one: Seed, other: Seed): Seed {
   };
 }
 
-/** `what` is said once the bug has done its harm. */
+/** Patches statements with a function, which calls `done` when the bug has happened. `what` describes the bug until then. */
 export function custom(
   what: string,
   patch: (statement: Statement, done: () => void) => Promise<QueryResult>,
@@ -94,15 +97,15 @@ export function custom(
   return { untouched, patch: (statement) => patch(statement, () => void untouched.delete(what)) };
 }
 
-export function byHand(sql: string): Seed {
+export function corruptAtEnd(sql: string): Seed {
   return { untouched: new Set(), patch: ({ send }) => send(), corrupt: sql };
 }
 
-/** An answer that Postgres did not give. */
+/** An answer that Postgres did not send. */
 export const forged = (command: string, rowCount: number) =>
   ({ command, rowCount, rows: [], fields: [], oid: 0 }) as QueryResult;
 
-/** As if each patched what the next one has left. */
+/** Applies all seeds to a statement: each one gets the statement as changed by the seed after it in the list. */
 export function chain(seeds: readonly Seed[]): Patch {
   return seeds.reduce<Patch>(
     (next, seed) => (statement) =>

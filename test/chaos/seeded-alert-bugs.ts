@@ -1,5 +1,5 @@
 /**
- * Bugs by which nobody hears of a dead letter, or hears of it wrongly; see seeded-bugs.ts.
+ * Bugs that lose the alert or the event of a dead letter, or make it wrong; see seeded-bugs.ts.
  *
  * @module
  */
@@ -8,33 +8,33 @@ import type { SeededBug } from './seed.ts';
 
 export const ALERT_BUGS: readonly SeededBug[] = [
   {
-    name: 'event of a dead letter lost',
+    name: 'the event of a dead letter is lost',
     together: 'a',
     breaks: ['12'],
     seed: () => rewrite('inbox records', ['from letter),', 'from letter where false),']),
   },
   {
-    name: 'a dead letter told as two events',
+    name: 'a dead letter writes two events',
     together: 'b',
     breaks: ['12'],
     seed: () => rewrite('inbox records', ['from letter),', 'from letter, generate_series(1, 2)),']),
   },
   {
-    // As if they had died before there were alerts.
-    name: 'alert lost',
+    // As if the commands had died before the inbox had alerts.
+    name: 'the alert of a dead letter is lost',
     together: 'c',
     breaks: ['12b', '12c'],
     seed: () => rewrite('inbox records', ['coalesce(made.id, $6)', '$6']),
   },
   {
-    name: 'alert written down as told before it is',
+    name: 'an alert is recorded as delivered before it is',
     together: 'd',
     breaks: ['12b'],
     seed: () =>
-      custom('a try', async ({ application, text, values, send, aside }, done) => {
+      custom('a delivery', async ({ application, text, values, send, separatePool }, done) => {
         if (application !== 'inbox records' || !text.includes('set tries = tries + 1')) return send();
         done();
-        await aside.query(`update inbox.alerts set waiting = '{}', ended_at = now() where id = $1`, [
+        await separatePool.query(`update inbox.alerts set waiting = '{}', ended_at = now() where id = $1`, [
           values?.[0],
         ]);
         return send();

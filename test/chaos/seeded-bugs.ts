@@ -1,32 +1,32 @@
 /**
- * Bugs to test the checker with: each changes what the worker's own statements say, or what they are answered, and names
- * the invariant that must notice. What is shipped is not touched.
+ * Bugs for the test of the checker. Each one changes the worker's own statements or their answers, and names the invariants
+ * that must find it. The shipped code is not changed.
  *
- * Much of the inbox is defended twice, so some bugs are two: the comment says which of them alone would do no harm. Where
- * a constraint, a trigger or a foreign key refuses to store what the bug does, `schema` takes it away first.
+ * The inbox protects against many errors in two ways, so some bugs change two things; a comment says which of them would do
+ * no harm alone. If a constraint, a trigger or a foreign key rejects the bug's rows, `schema` drops it first.
  *
  * @module
  */
 import type { Statement } from '../support/patched-client.ts';
 import type { MessageName } from './checker-scenario.ts';
-import { both, byHand, custom, forged, rewrite, rewriteFunction } from './seed.ts';
+import { both, corruptAtEnd, custom, forged, rewrite, rewriteFunction } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 import { ALERT_BUGS } from './seeded-alert-bugs.ts';
 import { DEAD_LETTER_BUGS } from './seeded-dead-letter-bugs.ts';
 
 const FENCE = `attempt = $2 and status::text = 'Processing'`;
-/** The same in the statement that completes. */
+/** The same fence in the statement that completes the entry. */
 const COMPLETION_FENCE = `attempt = $2::integer and status::text = 'Processing'::text
        and pg_catalog.pg_current`;
 const LOCK = 'for no key update of entries';
 const SAME_TRANSACTION = 'pg_catalog.pg_current_xact_id()::text = $3::text';
 
-/** The statements of `message`, where it is the first parameter. */
+/** True if the statement's first parameter is the id of `message`. */
 const isOf = ({ values }: Statement, message: MessageName) => String(values?.[0]).startsWith(`${message}-`);
 
 export const SEEDED_BUGS: readonly SeededBug[] = [
   {
-    name: "a sender's COMMIT is not checked, and was a ROLLBACK",
+    name: "a sender's COMMIT is not checked and was a ROLLBACK",
     together: 'c',
     breaks: ['1a'],
     stuck: ['sent'],
@@ -43,7 +43,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     },
   },
   {
-    name: 'an entry that outlives the rollback of its sender',
+    name: "an entry stays after its sender's rollback",
     together: 'a',
     breaks: ['1b'],
     seed: () =>
@@ -54,7 +54,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       }),
   },
   {
-    name: 'an id is cut on its way in',
+    name: 'a message id is truncated on its way in',
     together: 'd',
     breaks: ['1a', '1c'],
     stuck: ['started'],
@@ -70,8 +70,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       }),
   },
   {
-    // The statement that completes would fail by itself after a swallowed error, so its answer is not looked at either.
-    name: 'unchecked COMMIT, after an SQL error that the handler swallowed',
+    // After a swallowed error, the completing statement would fail on its own, so its answer is ignored, too.
+    name: 'COMMIT is not checked after an SQL error that the handler swallowed',
     together: 'f',
     breaks: ['2'],
     stuck: ['swallows'],
@@ -82,9 +82,9 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
         const { connection, text, send } = statement;
         if (statement.application !== 'inbox attempts') return send();
         const completes = text.includes('with completed as');
-        // Nor does it take effect later, when the reconciler has the command tried again.
+        // The completion must not take effect later either, when the reconciler has the command retried.
         if (completes && isOver && isOf(statement, 'swallows')) return forged('SELECT', 1);
-        // The inbox's own role is taken up again before, where the handler did more than queries.
+        // If the handler did more than queries, the inbox first returns to its own role.
         if (completes || text.startsWith('reset session authorization')) {
           return send().catch(() => (failed.add(connection), forged('SELECT', 1)));
         }
@@ -97,8 +97,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     },
   },
   {
-    // Each alone does no harm: a sweep finds what was not notified, and a new connection looks by itself.
-    name: 'no LISTEN reconnect, and no sweeps',
+    // Each alone does no harm: a sweep finds entries without a notification, and a new connection looks for entries itself.
+    name: 'LISTEN does not reconnect, and there are no sweeps',
     together: 'i',
     breaks: ['2'],
     stuck: ['after-listen'],
@@ -109,7 +109,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
           listening += 1;
           if (listening === 1) return send();
           done();
-          throw new Error('a listener that does not come back');
+          throw new Error('the listener does not reconnect');
         }
         const sweep = text.includes('skip locked') && text.includes(`status = 'Pending'`);
         return sweep && listening > 1 ? forged('UPDATE', 0) : send();
@@ -117,7 +117,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     },
   },
   {
-    // An attempt that was overtaken before it locked the row.
+    // Found through the attempt that is overtaken before it locks the row.
     name: 'no fence',
     together: 'c',
     breaks: ['3a', '3b'],
@@ -128,8 +128,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    // The fence of the completing statement alone holds an overtaken attempt back: it locks and checks in one.
-    name: 'no row lock, and no fence at the end',
+    // The fence of the completing statement alone stops an overtaken attempt: it locks and checks in one statement.
+    name: 'no row lock, and no fence in the completing statement',
     together: 'd',
     breaks: ['3a', '3b'],
     seed: () =>
@@ -140,22 +140,22 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ),
   },
   {
-    // With the row locked it could not be done from outside: it would wait for itself.
+    // Without the row lock, because the completion from outside would wait for the attempt's own lock.
     name: 'completion outside of the transaction',
     together: 'e',
     breaks: ['3a'],
     mayBreak: ['3b'],
     seed: () =>
-      custom('a completion', async ({ application, text, values, send, aside }, done) => {
+      custom('a completion', async ({ application, text, values, send, separatePool }, done) => {
         if (application !== 'inbox attempts') return send();
         if (text.includes(LOCK)) return send(text.replace(LOCK, ''));
         if (!text.includes(SAME_TRANSACTION)) return send();
         done();
-        return aside.query(text.replace(SAME_TRANSACTION, '$3::text is not null'), values);
+        return separatePool.query(text.replace(SAME_TRANSACTION, '$3::text is not null'), values);
       }),
   },
   {
-    // The row's rules say that only a Completed one has a result and a time: the bug takes them away.
+    // Only a Completed entry may have a result and processed_at, so the bug clears both.
     name: 'a duplicate start claims a Completed row',
     together: 'f',
     breaks: ['3a', '6c'],
@@ -180,14 +180,14 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ),
   },
   {
-    name: 'an event lost',
+    name: 'an event is lost',
     together: 'a',
     breaks: ['3b'],
     seed: () =>
       rewrite('inbox attempts', ['jsonb_array_elements($5::jsonb)', 'jsonb_array_elements($5::jsonb - 0)']),
   },
   {
-    name: 'events written twice',
+    name: 'events are written twice',
     together: 'b',
     breaks: ['3b'],
     seed: () =>
@@ -197,7 +197,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'events in another order',
+    name: 'events are written in the wrong order',
     together: 'h',
     breaks: ['3b'],
     seed: () => rewrite('inbox attempts', ['order by e.place', 'order by e.place desc']),
@@ -214,7 +214,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       }),
   },
   {
-    name: "an event of the handler's from a command that died",
+    name: 'a command that died has an event of its handler',
     together: 'i',
     breaks: ['4b'],
     mayBreak: ['3b'],
@@ -225,8 +225,8 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    // The foreign keys refuse all but the outbox's, which has none.
-    name: 'failures, dead letters, events and audit of a message that is not there',
+    // Foreign keys would reject all of these rows except those of the outbox, which has none.
+    name: 'failures, dead letters, events and audit rows belong to a message that does not exist',
     together: 'j',
     breaks: ['inbox.outbox', 'inbox.failures', 'inbox.dead_letters', 'inbox.audit'].map(
       (table) => `5 no orphan in ${table}`,
@@ -239,7 +239,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       const records = rewrite(
         'inbox records',
         ['select message_id, generation, attempt, $3', `select message_id || '?', generation, attempt, $3`],
-        // The second letter is one of nobody; the first goes on as ever.
+        // The second dead letter belongs to no message; the first one is as usual.
         [
           'from dead\n       returning *',
           `from dead union all
@@ -266,33 +266,33 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
     },
   },
   {
-    name: 'an entry deleted, its effect not (corrupted by hand: nothing deletes entries)',
+    name: 'an entry is deleted but its effect is not (corrupted by hand, because no code deletes entries)',
     together: 'e',
     breaks: ['1a', '5 no orphan in chaos.effects'],
     mayBreak: ['11b'],
     seed: () =>
-      byHand(`delete from inbox.entries where message_id =
+      corruptAtEnd(`delete from inbox.entries where message_id =
         (select min(message_id) from inbox.entries e join chaos.effects using (message_id)
          where not exists (select from inbox.failures f where f.message_id = e.message_id))`),
   },
   {
-    name: 'retry_count not counted for the failure that kills',
+    name: "retry_count does not count a command's last failure",
     together: 'b',
     breaks: ['6a'],
     seed: () => rewrite('inbox records', ["'DeadLetter', retry_count = retry_count + 1,", "'DeadLetter',"]),
   },
   {
-    name: 'retry_count not begun anew by a replay',
+    name: 'a replay does not reset retry_count',
     together: 'a',
     breaks: ['6a'],
     seed: () => rewriteFunction('replay_dead_letter', ['retry_count = 0,', '']),
   },
   {
-    name: 'more failures than attempts allowed (corrupted by hand: it would take a minute of retries)',
+    name: 'more failures than allowed attempts (corrupted by hand, because the retries would take a minute)',
     together: 'g',
     breaks: ['6a'],
     seed: () =>
-      byHand(`with tried as (
+      corruptAtEnd(`with tried as (
         update inbox.entries set retry_count = 21, attempt = 22
         where id = (select id from inbox.entries where status = 'Completed' and retry_count = 0 and generation = 0 limit 1)
         returning message_id)
@@ -300,7 +300,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       select message_id, 0, n, 'Error', 'Error: again', true from tried, generate_series(1, 21) as n`),
   },
   {
-    name: 'a failure recorded twice',
+    name: 'a failure is recorded twice',
     together: 'e',
     breaks: ['6b', '6a', '6c'],
     schema: 'alter table inbox.failures drop constraint failures_message_id_attempt_key',
@@ -308,7 +308,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed, generate_series(1, 2))']),
   },
   {
-    name: 'failure not recorded',
+    name: 'a failure is not recorded',
     together: 'd',
     breaks: ['6a', '6c'],
     seed: () => rewrite('inbox records', ['$7, $8 from failed)', '$7, $8 from failed where false)']),
@@ -324,7 +324,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'next_retry_at stays when the retry begins',
+    name: 'next_retry_at is not cleared when the retry starts',
     together: 'c',
     breaks: ['7a'],
     schema: 'drop trigger entry_is_sound on inbox.entries',
@@ -333,7 +333,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   ...DEAD_LETTER_BUGS,
   ...ALERT_BUGS,
   {
-    name: 'fingerprint changed by a replay with a new payload',
+    name: 'a replay with a new payload changes the fingerprint',
     together: 'a',
     breaks: ['10'],
     seed: () =>
@@ -344,7 +344,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'first payload lost by a replay with a new one',
+    name: 'a replay with a new payload loses the first payload',
     together: 'b',
     breaks: ['10'],
     seed: () =>
@@ -354,20 +354,20 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'money lost: one of the statements of a transfer',
+    name: 'money is lost, because one statement of a transfer has no effect',
     together: 'b',
     breaks: ['11a', '11b'],
     seed: () => rewrite('inbox attempts', ['balance + $1 where', 'balance + $1 where false and']),
   },
   {
-    name: 'money on the wrong account',
+    name: 'money goes to the wrong account',
     together: 'a',
     breaks: ['11b'],
     seed: () =>
       rewrite('inbox attempts', ['balance + $1 where id = $2', 'balance + $1 where id = ($2 + 1) % 20']),
   },
   {
-    name: 'a transaction begun and forgotten, its connection back in the pool',
+    name: 'a connection returns to the pool with an open transaction',
     together: 'b',
     breaks: ['13'],
     seed: () =>
@@ -380,12 +380,12 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
       }),
   },
   {
-    name: 'a record that is started is never noted',
+    name: 'needs_workflow is not cleared when the workflow was started',
     together: 'b',
     breaks: ['14'],
     seed: () =>
-      custom('a note', ({ application, text, send }, done) => {
-        // Commands of the scenario have their workflow from the start: so here they are all owed a record.
+      custom('an update of needs_workflow', ({ application, text, send }, done) => {
+        // The scenario's commands already have a workflow, so this marks all of them as needing one.
         if (application === 'inbox attempts')
           return send(text.replace('needs_workflow = $6', 'needs_workflow = true or $6'));
         if (!text.includes('set needs_workflow = false')) return send();

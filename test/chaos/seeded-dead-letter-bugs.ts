@@ -1,5 +1,5 @@
 /**
- * Bugs of dead letters, their replay and their discard; see seeded-bugs.ts.
+ * Bugs in dead letters, in their replay and in their discard; see seeded-bugs.ts.
  *
  * @module
  */
@@ -7,11 +7,11 @@ import type { MessageName } from './checker-scenario.ts';
 import { both, rewrite, rewriteFunction } from './seed.ts';
 import type { SeededBug } from './seed.ts';
 
-const REPLAYED: MessageName[] = ['dies-replayed', 'dies-mended', 'dies-answer-lost'];
+const REPLAYED: MessageName[] = ['dies-replayed', 'dies-corrected', 'dies-answer-lost'];
 
 export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
   {
-    name: 'a replay that leaves the dead letter open',
+    name: 'a replay leaves the dead letter open',
     together: 'g',
     breaks: ['7b', '7d', '9'],
     seed: () =>
@@ -22,7 +22,7 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'dead letter without its row',
+    name: 'a dead letter has no row in dead_letters',
     together: 'h',
     breaks: ['7c'],
     stuck: ['dies-discarded', ...REPLAYED],
@@ -33,8 +33,8 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    // Temporal runs the activity again when the worker's answer was lost.
-    name: 'replay twice',
+    // Temporal repeats the activity if the worker's answer is lost.
+    name: 'a replay is applied twice',
     together: 'f',
     breaks: ['7d', '9'],
     seed: () =>
@@ -49,7 +49,7 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
       ),
   },
   {
-    name: 'replay resolves the dead letter, and leaves its entry dead',
+    name: 'a replay resolves the dead letter but leaves its entry dead',
     together: 'i',
     breaks: ['7c', '8'],
     mayBreak: ['9'],
@@ -61,14 +61,14 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
       ]),
   },
   {
-    name: 'a dead letter whose workflow is gone is taken for a discarded one',
+    name: 'a dead letter whose workflow is gone is treated as discarded',
     together: 'j',
     breaks: ['8'],
     seed: () =>
       rewrite('inbox claims', ['resolution, resolved_at as', `'discarded' as resolution, resolved_at as`]),
   },
   {
-    name: 'resolution without actor',
+    name: 'a resolution has no actor',
     together: 'e',
     breaks: ['9'],
     schema: 'alter table inbox.dead_letters drop constraint resolution_is_whole',
@@ -85,13 +85,13 @@ export const DEAD_LETTER_BUGS: readonly SeededBug[] = [
       ),
   },
   {
-    name: 'a discard that the audit does not show',
+    name: 'a discard is missing in the audit',
     together: 'a',
     breaks: ['9'],
     seed: () => rewriteFunction('discard_dead_letter', ['from letter)', 'from letter where false)']),
   },
   {
-    name: 'a replay that the audit does not show',
+    name: 'a replay is missing in the audit',
     together: 'b',
     breaks: ['9'],
     seed: () =>

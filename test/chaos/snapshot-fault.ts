@@ -1,5 +1,5 @@
 /**
- * Somebody's transaction that holds a snapshot for a good part of a storm: nothing that dies meanwhile can be cleaned up.
+ * A transaction holds a snapshot for a good part of a storm, so Postgres cannot clean up rows that die in the meantime.
  *
  * @module
  */
@@ -12,10 +12,10 @@ export const SNAPSHOT_FAULTS: Record<string, Fault> = {
     weight: 4,
     async run(scene, random) {
       const until = Date.now() + 30_000 + random.below(90_000);
-      scene.lasting.begin(async (signal) => {
+      scene.background.start(async (signal) => {
         while (!signal.aborted && Date.now() < until) {
           await holdSnapshot(scene, until, signal).catch(() => {});
-          // Somebody who was thrown out comes back.
+          // Another fault may have ended the connection. Then the snapshot is taken again.
           await pause(1_000, signal);
         }
       });
@@ -24,7 +24,7 @@ export const SNAPSHOT_FAULTS: Record<string, Fault> = {
   },
 };
 
-/** Until then, or until Postgres ends the connection. */
+/** Ends at this time, or when Postgres ends the connection. */
 async function holdSnapshot({ postgres, count }: Scene, until: number, signal: AbortSignal): Promise<void> {
   const client = new Client({ connectionString: postgres.url, application_name: 'chaos snapshot' });
   const broken = new Promise<void>((resolve) => {

@@ -1,6 +1,7 @@
 /**
- * What has to hold after a soak. Its entries were pruned on the way, so of the checker's invariants those are left that
- * need no payload, no published event and no replayed dead letter; the audit and the broker's count stand in for these.
+ * The invariants that must hold after a soak. Entries were pruned during the soak, so only those of the checker's invariants
+ * apply that need no payload, no published event and no replayed dead letter. The audit and the broker's counts replace the
+ * others.
  *
  * @module
  */
@@ -9,10 +10,10 @@ import { check } from './checker.ts';
 import type { Finding } from './checker.ts';
 import type { Journal } from './journal.ts';
 
-/** The first letters of the invariants that hold with pruned entries, too. */
+/** The numbers of the invariants that also hold for pruned entries. */
 const UNPRUNED = /^(1a|1b|1c|2|3a|4a|4b|5|6a|6b|6c|7a|7b|7c|9|11a|13) /;
 
-/** @param published - events by type, as the broker counted them; all of the outbox has gone out */
+/** @param published - the number of events that the broker got, by type, after the whole outbox was published */
 export async function checkAfterSoak(
   pool: Pool,
   journal: Journal,
@@ -34,10 +35,10 @@ export async function checkAfterSoak(
   return [
     ...findings,
     finding(
-      'every generation but the first was replayed, says the audit',
+      'the audit shows a replay for every generation but the first',
       audit.rows.map((row) => JSON.stringify(row)),
     ),
-    // Nothing failed that could have made the relay publish twice.
+    // No fault has made the relay publish an event twice, so the numbers must be equal.
     ...compareCounts('Transferred', transferred, published),
     ...compareCounts('CommandDeadLettered', died, published),
   ];
@@ -47,7 +48,7 @@ function compareCounts(type: string, expected: number, published: Record<string,
   const got = published[type] ?? 0;
   return [
     finding(
-      `the broker got every ${type}, once`,
+      `the broker got every ${type} exactly once`,
       got === expected ? [] : [`${got} published, ${expected} committed`],
     ),
   ];

@@ -1,5 +1,5 @@
 /**
- * What a soak measures of a running system: its processes in /proc, which only Linux has, and Postgres.
+ * The measurements of a soak: the processes of the running system, in /proc (so only on Linux), and Postgres.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import { readHeapMegabytes } from '../support/heap-reports.ts';
 
 export interface SoakSubject {
   pool: Pool;
-  /** By the name that their figures get. */
+  /** Process ids by the prefix of their figures. */
   pids: Record<string, number>;
-  /** Where the processes report their heaps. */
+  /** The folder in which the processes report their heaps. */
   heaps: string;
 }
 
-/** A number for each figure: `worker_files`, `sessions_claims`, `outbox_dead` … */
+/** Returns a number for each figure: `worker_files`, `sessions_claims`, `outbox_dead` … */
 export async function measure({ pool, pids, heaps }: SoakSubject): Promise<Record<string, number>> {
   const processes = Object.entries(pids).map(([name, pid]) => measureProcess(name, pid, heaps));
   return Object.assign({}, ...(await Promise.all(processes)), ...(await measurePostgres(pool))) as Record<
@@ -35,7 +35,7 @@ async function measureProcess(name: string, pid: number, heaps: string): Promise
   };
 }
 
-/** Sessions of the worker and the relay, by application; and every table of the inbox, with its indexes. */
+/** Measures the sessions of the worker and the relay by application, and every table of the inbox with its indexes. */
 async function measurePostgres(pool: Pool): Promise<Record<string, number>[]> {
   const sessions = await pool.query<{ application: string; count: number; idle: number }>(
     `select replace(substr(application_name, 7), ' ', '_') as application, count(*)::integer as count,

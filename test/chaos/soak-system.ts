@@ -1,6 +1,6 @@
 /**
- * What a soak looks at: one worker and one outbox relay, each a process of its own so that their memory and files can be
- * told apart, on servers of their own.
+ * The system that a soak measures: one worker and one outbox relay on their own servers. They are separate processes, so
+ * that their memory and files can be measured separately.
  *
  * @module
  */
@@ -26,39 +26,39 @@ export interface SoakSystem {
   client: Client;
   worker: WorkerProcess;
   relay: SoakRelay;
-  /** Where both report their heaps. */
+  /** The folder in which both report their heaps. */
   heaps: string;
   stop(): Promise<void>;
 }
 
 export async function startSoakSystem(): Promise<SoakSystem> {
-  const closes: (() => unknown)[] = [];
+  const cleanups: (() => unknown)[] = [];
   const stop = async () => {
-    for (const close of closes.toReversed()) await close();
+    for (const cleanUp of cleanups.toReversed()) await cleanUp();
   };
   try {
-    return { ...(await start(closes)), stop };
+    return { ...(await start(cleanups)), stop };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-/** @param closes - what has to be undone, from the last to the first */
-async function start(closes: (() => unknown)[]): Promise<Omit<SoakSystem, 'stop'>> {
+/** @param cleanups - gets the functions that release what was started; they must run from the last to the first */
+async function start(cleanups: (() => unknown)[]): Promise<Omit<SoakSystem, 'stop'>> {
   const heaps = await mkdtemp(join(tmpdir(), 'temporal-inbox-soak-'));
-  closes.push(() => rm(heaps, { recursive: true, force: true }));
+  cleanups.push(() => rm(heaps, { recursive: true, force: true }));
   const postgres = await startPostgresServer();
-  closes.push(() => postgres.stop());
-  // In memory, as it is not the server that is looked at, and a file would make the disk's bad minutes the worker's. It
-  // keeps the history of what is over: some 3 GB after an hour of 12 commands a second.
+  cleanups.push(() => postgres.stop());
+  // In memory, because the soak does not measure the server, and with a file a slow disk would slow down the worker. The
+  // server keeps the histories of ended workflows: about 3 GB after an hour with 12 commands per second.
   const temporal = await startTemporalServer({
     uiPort: null,
     searchAttributes: Object.values(SEARCH_ATTRIBUTES),
   });
-  closes.push(() => temporal.stop());
+  cleanups.push(() => temporal.stop());
   const pool = createPool({ connectionString: postgres.url, max: 12, applicationName: 'soak' });
-  closes.push(() => pool.end());
+  cleanups.push(() => pool.end());
   await migrate(pool);
   await createChaosSchema(pool);
   await pool.query('create table chaos.crashes (message_id text primary key)');
@@ -68,10 +68,10 @@ async function start(closes: (() => unknown)[]): Promise<Omit<SoakSystem, 'stop'
     './chaos-commands.js',
     { TEMPORAL_ADDRESS: temporal.address, TEMPORAL_DEBUG: '', ...env },
   );
-  closes.push(() => worker.kill('SIGKILL'));
+  cleanups.push(() => worker.kill('SIGKILL'));
   const relay = startSoakRelay(postgres.url, env);
-  closes.push(() => relay.kill());
+  cleanups.push(() => relay.kill());
   const connection = await Connection.connect({ address: temporal.address });
-  closes.push(() => connection.close());
+  cleanups.push(() => connection.close());
   return { pool, client: new Client({ connection }), worker, relay, heaps };
 }

@@ -1,10 +1,10 @@
 /**
- * Tells growth from noise in what a soak has sampled.
+ * Distinguishes growth from noise in the samples of a soak.
  *
  * @module
  */
 
-/** What was measured at one time: `minutes` since the beginning, and one number a figure (see `soak-sample.ts`). */
+/** One measurement: `minutes` since the beginning, and a number for each figure (see `soak-sample.ts`). */
 export interface SoakSample {
   minutes: number;
   [figure: string]: number;
@@ -12,12 +12,12 @@ export interface SoakSample {
 
 export interface SoakFinding {
   what: string;
-  /** Of the first third after the warm-up, and of the last. */
+  /** The values of the first third and of the last third after the warm-up. */
   early: number;
   late: number;
-  /** Least squares, over all but the warm-up. */
-  growthAnHour: number;
-  /** The most that `late` may be. */
+  /** The slope of a least-squares fit to everything after the warm-up. */
+  growthPerHour: number;
+  /** The highest value allowed for `late`. */
   limit: number;
   holds: boolean;
 }
@@ -25,44 +25,44 @@ export interface SoakFinding {
 interface Rule {
   figures: RegExp;
   measure: (values: number[]) => number;
-  /** @param live - rows in the figure's table, where it is of a table */
+  /** @param live - live rows of the figure's table, if the figure belongs to a table */
   limit: (early: number, live: number) => number;
-  /** The shortest third that says something. */
+  /** The figure is only judged if a third of the samples takes at least this long. */
   leastMinutes?: number;
 }
 
-export const FEWEST_SAMPLES = 8;
-const LEAST_WARM_UP_MINUTES = 10;
-/** Megabytes of a heap that is small: a tenth of it is no growth. */
-const HEAP_MORE = 4;
-/** Of open files and sessions: some open and close all the time. */
-const FILES_MORE = 5;
-/** Sampled every 10 s: a transaction that somebody left open has been idle for longer in the next sample. */
+export const MINIMUM_SAMPLES = 8;
+const MINIMUM_WARM_UP_MINUTES = 10;
+/** Allowed growth of a small heap, in megabytes: a tenth of a small heap would be too strict. */
+const HEAP_TOLERANCE = 4;
+/** Allowed growth of open files and sessions, because some are opened and closed all the time. */
+const FILES_TOLERANCE = 5;
+/** There is a sample every 10 s, so a transaction that was left open has been idle for longer in one of the next samples. */
 const IDLE_SECONDS = 10;
-/** Postgres looks once a minute for what to vacuum: a shorter time sees where in its round it was. */
+/** Autovacuum looks for work once a minute. In a shorter time, the numbers depend on where in its round it was. */
 const VACUUM_MINUTES = 5;
-/** Of a table that holds only what is recent: its rows follow the load of the last minutes. */
-const RECENT_ROWS_MORE = 1_000;
+/** Allowed growth of a table that contains only recent rows, whose number follows the load of the last minutes. */
+const RECENT_ROWS_TOLERANCE = 1_000;
 
 const RULES: readonly Rule[] = [
-  // What a garbage collector holds breathes: the median of minutes does not.
+  // The size of a garbage-collected heap goes up and down, but its median over minutes does not.
   {
     figures: /_heap_megabytes$/,
     measure: median,
-    limit: (early) => Math.max(1.1 * early, early + HEAP_MORE),
+    limit: (early) => Math.max(1.1 * early, early + HEAP_TOLERANCE),
   },
   { figures: /_megabytes$/, measure: median, limit: (early) => 1.1 * early },
-  { figures: /_files$|^sessions_/, measure: max, limit: (early) => early + FILES_MORE },
+  { figures: /_files$|^sessions_/, measure: max, limit: (early) => early + FILES_TOLERANCE },
   { figures: /^idle_seconds$/, measure: max, limit: () => IDLE_SECONDS },
   {
     figures: /_dead$/,
     measure: max,
-    // Postgres vacuums a table when a fifth of its rows and 50 are dead; a busy machine lets it come late.
+    // Autovacuum is due when 50 rows plus a fifth of the rows are dead. On a busy machine it comes later.
     limit: (early, live) => Math.max(1.5 * early, 2 * (50 + 0.2 * live)),
     leastMinutes: VACUUM_MINUTES,
   },
   { figures: /^(outbox|retention|retention_left)_live$/, measure: max, limit: recentRows },
-  // Postgres gives no room back, so the most it took is what it has.
+  // Postgres does not return space, so the largest size is also the current one.
   {
     figures: /^outbox_kilobytes$/,
     measure: max,
@@ -72,17 +72,19 @@ const RULES: readonly Rule[] = [
 ];
 
 /**
- * A line for each figure that has a rule, and time enough for it; the others are there to be looked at. Tables take a run of
- * twenty-five minutes.
+ * Judges each figure that has a rule, if the run is long enough for that rule. The other figures are only recorded. Figures
+ * of tables need a run of 25 minutes.
  *
- * The first quarter is warm-up, and at least ten minutes of a run that has twenty. A transaction left open counts
- * whenever it was.
+ * The first quarter of a run is warm-up. In a run of at least 20 minutes, the warm-up is at least 10 minutes. A transaction
+ * that was left open counts at any time, also during the warm-up.
  *
- * @throws RangeError for fewer than {@link FEWEST_SAMPLES} samples
+ * @throws RangeError for fewer than {@link MINIMUM_SAMPLES} samples
  */
 export function judgeSoak(samples: readonly SoakSample[]): SoakFinding[] {
-  if (samples.length < FEWEST_SAMPLES) {
-    throw new RangeError(`${samples.length} samples say nothing; it takes at least ${FEWEST_SAMPLES}`);
+  if (samples.length < MINIMUM_SAMPLES) {
+    throw new RangeError(
+      `${samples.length} samples are too few to judge; at least ${MINIMUM_SAMPLES} are needed`,
+    );
   }
   const warm = samples.slice(countWarmUp(samples));
   const third = Math.floor(warm.length / 3);
@@ -97,15 +99,15 @@ export function judgeSoak(samples: readonly SoakSample[]): SoakFinding[] {
     const live = max(warm.slice(-third).map((sample) => sample[what.replace(/_dead$/, '_live')] ?? 0));
     const limit = rule.limit(early, live);
     const points = warm.map((sample): [number, number] => [sample.minutes, sample[what] ?? 0]);
-    return [{ what, early, late, growthAnHour: 60 * slope(points), limit, holds: late <= limit }];
+    return [{ what, early, late, growthPerHour: 60 * slope(points), limit, holds: late <= limit }];
   });
 }
 
 function countWarmUp(samples: readonly SoakSample[]): number {
   const quarter = Math.floor(samples.length / 4);
-  const isLong = samples.at(-1)!.minutes >= 2 * LEAST_WARM_UP_MINUTES;
-  const least = samples.findIndex(({ minutes }) => minutes >= LEAST_WARM_UP_MINUTES);
-  return isLong ? Math.max(quarter, least) : quarter;
+  const isLong = samples.at(-1)!.minutes >= 2 * MINIMUM_WARM_UP_MINUTES;
+  const minimum = samples.findIndex(({ minutes }) => minutes >= MINIMUM_WARM_UP_MINUTES);
+  return isLong ? Math.max(quarter, minimum) : quarter;
 }
 
 export function median(values: number[]): number {
@@ -117,10 +119,10 @@ function max(values: number[]): number {
 }
 
 function recentRows(early: number): number {
-  return 1.2 * early + RECENT_ROWS_MORE;
+  return 1.2 * early + RECENT_ROWS_TOLERANCE;
 }
 
-/** Of the straight line that fits best. */
+/** The slope of the straight line that fits best. */
 function slope(points: [x: number, y: number][]): number {
   const mean = (index: 0 | 1) => points.reduce((sum, point) => sum + point[index], 0) / points.length;
   const [x0, y0] = [mean(0), mean(1)];
@@ -130,10 +132,10 @@ function slope(points: [x: number, y: number][]): number {
 }
 
 export function describeSoak(findings: readonly SoakFinding[]): string {
-  const row = ({ what, early, late, growthAnHour, limit, holds }: SoakFinding) =>
-    `| ${what} | ${round(early)} | ${round(late)} | ${round(growthAnHour)} | ${round(limit)} | ${holds ? 'holds' : 'GROWS'} |`;
+  const row = ({ what, early, late, growthPerHour, limit, holds }: SoakFinding) =>
+    `| ${what} | ${round(early)} | ${round(late)} | ${round(growthPerHour)} | ${round(limit)} | ${holds ? 'holds' : 'GROWS'} |`;
   return [
-    '| what | after warm-up | at the end | growth an hour | limit | |',
+    '| what | after warm-up | at the end | growth per hour | limit | |',
     '| --- | --- | --- | --- | --- | --- |',
     ...findings.map(row),
   ].join('\n');

@@ -1,10 +1,10 @@
 /**
- * `npm run soak -- --minutes N --rate R --seed S --csv FILE`: one worker and one outbox relay under steady load, with
- * failures, dead letters, replays and pruning, and no fault: what grows while nothing goes wrong would end every service.
- * Reads /proc, so it runs on Linux alone.
+ * `npm run soak -- --minutes N --rate R --seed S --csv FILE` runs one worker and one outbox relay under steady load, with
+ * failures, dead letters, replays and pruning, but without faults. Anything that grows under these conditions would
+ * eventually bring a service down. Reads /proc, so it runs only on Linux.
  *
- * Entries are pruned after minutes, so that tables stay as large as a retention keeps them. Rows of entries, failures and
- * the audit stay, by design, and are not judged; how many of them are dead is.
+ * Entries are pruned after minutes, so tables stay as large as they do with a retention. Rows of entries, failures and the
+ * audit stay by design, so their number is not judged, but the number of their dead rows is.
  *
  * @module
  */
@@ -42,17 +42,17 @@ const { values } = parseArgs({
   },
 });
 const SAMPLE_MS = 10_000;
-const SAMPLES_A_LINE = 6;
-const LEAST_MINUTES = 2;
+const SAMPLES_PER_LINE = 6;
+const MINIMUM_MINUTES = 2;
 const SENDERS = 8;
-const MOST_KEPT_MS = 5 * 60_000;
+const MAXIMUM_KEEP_MS = 5 * 60_000;
 
 if (process.platform !== 'linux') throw new Error('the soak reads /proc, which only Linux has');
-const minutes = readNumber('minutes', LEAST_MINUTES);
+const minutes = readNumber('minutes', MINIMUM_MINUTES);
 const rate = readNumber('rate', 0.1);
 const seed = readNumber('seed', 0);
-/** Of an hour five minutes, of a short run less: tables have to be as large as they get before the warm-up is over. */
-const keepMs = Math.round(Math.min(MOST_KEPT_MS, (minutes * 60_000) / 12));
+/** 5 minutes in a run of an hour, less in a shorter run: tables must reach their full size before the warm-up is over. */
+const keepMs = Math.round(Math.min(MAXIMUM_KEEP_MS, (minutes * 60_000) / 12));
 const pruneMs = keepMs / 5;
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -83,7 +83,7 @@ try {
     `\n${load.counts.commands} commands, ${load.counts.repeats} repeats, ${load.counts.unknown} without an answer`,
   );
   say(`\n${describeSoak(growths)}\n\n${describeFindings(findings)}`);
-  sayWarnings();
+  printWarnings();
   const holds = growths.every((growth) => growth.holds) && violated(findings).length === 0;
   say(holds ? '\nnothing grows, and every check holds' : '\nFAILED');
   process.exitCode = holds ? 0 : 1;
@@ -92,11 +92,11 @@ try {
   await system.stop();
 }
 
-/** Load and samples, until the time is over or something has ended that should not. */
+/** Runs the load and takes samples, until the time is over or something has ended unexpectedly. */
 async function soak(): Promise<SoakSample[]> {
   const over = new AbortController();
   setMaxListeners(0, over.signal);
-  const going = Promise.all([
+  const running = Promise.all([
     load.run(over.signal),
     resolveDeadLetters({ pool, client, random: createRandom(seed + 1), signal: over.signal }),
     pruneRegularly(over.signal),
@@ -104,14 +104,14 @@ async function soak(): Promise<SoakSample[]> {
   const ended = Promise.race([
     worker.ended.then(() => `the worker ended:\n${worker.log().slice(-2_000)}`),
     relay.ended.then(() => 'the relay ended'),
-    going.then(() => 'the load ended'),
+    running.then(() => 'the load ended'),
   ]).then((what) => Promise.reject(new Error(what)));
   try {
     return await Promise.race([sampleRegularly(), ended]);
   } finally {
     ended.catch(() => {});
     over.abort();
-    await going;
+    await running;
   }
 }
 
@@ -127,7 +127,7 @@ async function sampleRegularly(): Promise<SoakSample[]> {
     const figures = await measure({ pool, pids, heaps: system.heaps });
     samples.push({ minutes: Math.round(elapsed() * 100) / 100, ...figures });
     writeFileSync(values.csv, describeCsv(samples));
-    if (samples.length % SAMPLES_A_LINE === 0) say(describeMinute(samples.at(-1)!));
+    if (samples.length % SAMPLES_PER_LINE === 0) say(describeMinute(samples.at(-1)!));
   }
   return samples;
 }
@@ -144,11 +144,11 @@ async function pruneRegularly(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** While worker and relay run; both end with it. */
+/** Checks the invariants while the worker and the relay still run, and stops both. */
 async function settleAndCheck(): Promise<Finding[]> {
   await watchRecovery(pool, journal);
   const replayable = await checkReplayable({ pool, client, taskQueue: DEFAULT_TASK_QUEUE, waitMs: 60_000 });
-  // An entry that does not end is found by the check.
+  // If an entry does not end, the check finds it.
   await watchRecovery(pool, journal);
   await allPublished(pool);
   const published = await relay.stop();
@@ -158,7 +158,7 @@ async function settleAndCheck(): Promise<Finding[]> {
   return findings;
 }
 
-/** Every figure that ever was has a column: a session may come late. */
+/** Every figure of any sample has a column, because some sessions only appear later. */
 function describeCsv(samples: readonly SoakSample[]): string {
   const columns = Object.keys(Object.assign({}, ...samples) as SoakSample);
   const lines = samples.map((sample) => columns.map((column) => sample[column] ?? 0).join(','));
@@ -177,8 +177,8 @@ function describeMinute(sample: SoakSample): string {
   );
 }
 
-/** What the worker complained of: of commands that were made to fail, if all is well. */
-function sayWarnings(): void {
+/** Prints the warnings and errors of the worker. If all is well, they are about commands that fail on purpose. */
+function printWarnings(): void {
   const counts = new Map<string, number>();
   for (const [, line] of worker.log().matchAll(/^\S+ ((?:WARN|ERROR) .*?)(?: \w+=.*)?$/gm)) {
     counts.set(line!, (counts.get(line!) ?? 0) + 1);
@@ -187,8 +187,8 @@ function sayWarnings(): void {
   for (const [line, count] of counts) say(`${String(count).padStart(8)}  ${line}`);
 }
 
-function readNumber(name: 'minutes' | 'rate' | 'seed', least: number): number {
+function readNumber(name: 'minutes' | 'rate' | 'seed', minimum: number): number {
   const value = Number(values[name]);
-  if (value >= least && Number.isFinite(value)) return value;
-  throw new RangeError(`--${name}: ${values[name]} is no number from ${least} on`);
+  if (value >= minimum && Number.isFinite(value)) return value;
+  throw new RangeError(`--${name} is ${values[name]}, but must be a number of at least ${minimum}`);
 }

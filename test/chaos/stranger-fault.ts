@@ -1,6 +1,7 @@
 /**
- * A stranger's transaction has inserted a message and is not over, while others send the same id. It ends with a commit
- * or a rollback; its message is the same as theirs, or another one under the same id.
+ * A stranger, which is another client of the database, inserts a message and keeps the transaction open while the senders of
+ * the load send the same message id. Then the transaction commits or rolls back. The stranger's message is the same as that
+ * of the load, or a different one under the same id.
  *
  * @module
  */
@@ -24,11 +25,11 @@ export const STRANGER_FAULTS: Record<string, Fault> = {
 };
 
 async function insertAsStranger(scene: Scene, random: Random): Promise<void> {
-  const { postgres, pool, load, lasting, journal } = scene;
-  const isOther = random.chance(0.4);
+  const { postgres, pool, load, background, journal } = scene;
+  const isDifferent = random.chance(0.4);
   const commits = random.chance(0.5);
-  const theirs = load.invent(isOther);
-  const own = isOther ? { ...theirs, payload: { ...theirs.payload, cents: 501 } } : theirs;
+  const ofLoad = load.invent(isDifferent);
+  const own = isDifferent ? { ...ofLoad, payload: { ...ofLoad.payload, cents: 501 } } : ofLoad;
   const forMs = 1_000 + random.below(12_000);
   const client = new Client({ connectionString: postgres.url, application_name: 'chaos stranger' });
   client.on('error', () => {});
@@ -39,15 +40,15 @@ async function insertAsStranger(scene: Scene, random: Random): Promise<void> {
     own.commandType,
     JSON.stringify(own.payload),
   ]);
-  load.sendSoon(theirs);
-  lasting.begin(async (signal) => {
+  load.sendSoon(ofLoad);
+  background.start(async (signal) => {
     await pause(forMs, signal);
     const ended = await client.query(commits ? 'commit' : 'rollback').then(
       () => true,
       () => false,
     );
     await client.end().catch(() => {});
-    // The answer was lost with the connection, so the row has to tell.
+    // If the answer was lost with the connection, the row shows whether the transaction was committed.
     const committed = ended ? commits : await isStored(pool, own.messageId, own.payload);
     if (committed) journal.add({ ...own, answer: 'ok' });
     scene.count(committed ? 'messages of strangers committed' : 'messages of strangers rolled back', 1);
@@ -57,7 +58,7 @@ async function insertAsStranger(scene: Scene, random: Random): Promise<void> {
 async function isStored(pool: Pool, messageId: string, payload: JsonObject): Promise<boolean> {
   const deadline = Date.now() + 60_000;
   for (;;) {
-    // Long enough for a backend to end that nobody listens to any more.
+    // Gives a backend that has lost its client enough time to end.
     await sleep(1_000);
     try {
       const { rowCount } = await pool.query(

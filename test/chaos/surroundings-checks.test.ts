@@ -1,10 +1,10 @@
-/** What a chaos run checks beyond the checker's own invariants: each check must find what it is for. */
+/** Tests the checks of a chaos run that go beyond the checker's own invariants: each must find the problems it is for. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { PublishError } from '../../src/core/errors.ts';
 import { createTestDatabase } from '../support/database.ts';
 import type { TestDatabase } from '../support/database.ts';
-import { addBacklog, allPublished, emptyOutbox, startRelay } from '../support/outbox.ts';
+import { insertEvents, allPublished, emptyOutbox, startRelay } from '../support/outbox.ts';
 import { patchDatabase } from '../support/patched-client.ts';
 import { seedOpen } from '../support/seed.ts';
 import { eventually } from '../support/wait.ts';
@@ -14,13 +14,13 @@ import { checkEach, violated } from './checker.ts';
 import type { Finding, Invariant } from './checker.ts';
 import { Journal } from './journal.ts';
 import { isAllPublished, PUBLISHED_INVARIANTS } from './published.ts';
-import { touched } from './release-faults.ts';
+import { changedEntries } from './release-faults.ts';
 import { chain, custom, rewrite } from './seed.ts';
 import type { Seed } from './seed.ts';
 
 const numbers = (findings: readonly Finding[]) => violated(findings).map(({ name }) => name.split(' ')[0]);
 
-describe('the checks of what surrounds the inbox', () => {
+describe('the checks of a chaos run beyond the checker', () => {
   let database: TestDatabase;
   before(async () => {
     database = await createTestDatabase();
@@ -30,14 +30,14 @@ describe('the checks of what surrounds the inbox', () => {
 
   const check = (invariants: readonly Invariant[]) => checkEach(database.pool, invariants);
 
-  /** The relay, with bugs, publishes 60 events to a broker that refuses one of three aggregates at first. */
+  /** Lets the relay, with these bugs, publish 60 events to a broker that refuses one of three aggregates at first. */
   async function publish(seeds: readonly Seed[]): Promise<void> {
     const { pool, url } = database;
     await emptyOutbox(pool);
-    patchDatabase(url, { patch: chain(seeds), aside: pool, answered: () => {} });
+    patchDatabase(url, { patch: chain(seeds), separatePool: pool, answered: () => {} });
     const broker = new Broker();
     broker.refuse({ aggregateId: 'a1', how: 'named' });
-    await addBacklog(pool, 60, 3);
+    await insertEvents(pool, 60, 3);
     const relay = startRelay({
       databaseUrl: url,
       batchSize: 20,
@@ -50,28 +50,28 @@ describe('the checks of what surrounds the inbox', () => {
       },
     });
     await allPublished(pool);
-    // The aggregate is parked until the relay has noted that its last event was accepted.
+    // The aggregate stays parked until the relay has recorded that its last event was accepted.
     if (seeds.length === 0) await eventually('nothing is parked', () => isAllPublished(pool));
     await relay.stop();
     await broker.store(pool);
   }
 
-  it('find nothing wrong with the outbox relay as it is', async () => {
+  it('find no violation by the unmodified outbox relay', async () => {
     await publish([]);
     assert.deepEqual(numbers(await check(PUBLISHED_INVARIANTS)), []);
     assert.equal(await isAllPublished(database.pool), true);
   });
 
-  it('find events that are lost, changed, out of order, and an aggregate that stays parked', async () => {
+  it('find lost, changed and reordered events, and an aggregate that stays parked', async () => {
     const LAST = `(select id from inbox.outbox where aggregateid = 'a2' order by position desc limit 1)`;
     const seeds = [
-      custom('a mark', async ({ text, send, aside }, done) => {
+      custom('an event marked as published', async ({ text, send, separatePool }, done) => {
         if (!text.includes('marked as')) return send();
-        await aside.query(`update inbox.outbox set published_at = now() where id = ${LAST}`);
+        await separatePool.query(`update inbox.outbox set published_at = now() where id = ${LAST}`);
         done();
         return send();
       }),
-      custom('an event', async ({ text, send }, done) => {
+      custom('a changed event', async ({ text, send }, done) => {
         if (!text.includes('"aggregateType"')) return send();
         const answer = await send();
         const [first] = answer.rows as { type: string }[];
@@ -87,15 +87,15 @@ describe('the checks of what surrounds the inbox', () => {
     assert.deepEqual(
       seeds.flatMap(({ untouched }) => [...untouched]),
       [],
-      'a bug was not there: its statement never ran, or has another text now',
+      'a bug was not seeded: its statement never ran, or its text has changed',
     );
     assert.deepEqual(numbers(await check(PUBLISHED_INVARIANTS)), ['15a', '15b', '15c', '15d']);
     assert.equal(await isAllPublished(database.pool), false);
   });
 
-  it('find attempts that must not count', async () => {
+  it('find attempts that should not have been used up', async () => {
     const { pool } = database;
-    // An operator's cancellation, which a worker wrote down that does not know the type.
+    // A cancellation by an operator, recorded by a worker that does not know the type. It is allowed.
     await seedOpen(pool, 'cancelled', 'DeadLetter', { days: 1 });
     await pool.query(
       `begin; set local session_replication_role = replica;
@@ -115,17 +115,17 @@ describe('the checks of what surrounds the inbox', () => {
     assert.deepEqual(numbers(await check(ATTEMPT_INVARIANTS)), ['16b', '16c', '16d']);
   });
 
-  it('find that something was done with a command that nobody knows', () => {
+  it('find a change to a command whose type no worker knows', () => {
     const waiting = { message_id: 'a', status: 'Pending', attempts: 0, retry_count: 0 };
-    assert.deepEqual(touched([waiting], [waiting]), []);
-    assert.deepEqual(touched([], [waiting]), []);
+    assert.deepEqual(changedEntries([waiting], [waiting]), []);
+    assert.deepEqual(changedEntries([], [waiting]), []);
     for (const now of [{ attempts: 1 }, { retry_count: 1 }]) {
-      assert.equal(touched([waiting], [{ ...waiting, ...now }]).length, 1);
+      assert.equal(changedEntries([waiting], [{ ...waiting, ...now }]).length, 1);
     }
-    assert.equal(touched([waiting], []).length, 1);
+    assert.equal(changedEntries([waiting], []).length, 1);
   });
 
-  it('find two different messages that were accepted under one id', () => {
+  it('find two different messages that were accepted under the same id', () => {
     const journal = new Journal();
     const line = { messageId: 'a', commandType: 'Transfer', payload: { cents: 1 } };
     journal.add({ ...line, answer: 'ok' });

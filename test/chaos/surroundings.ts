@@ -1,6 +1,6 @@
 /**
- * What a chaos run happens to: servers of its own, a proxy and a pooler between the workers and Postgres, a broker, and a
- * fleet of workers of two releases.
+ * The system that a chaos run disturbs: its own servers, a proxy and a pooler between the workers and Postgres, a broker,
+ * and a fleet of workers of two releases.
  *
  * @module
  */
@@ -33,27 +33,27 @@ import type { ChaosTemporal } from './temporal.ts';
 
 export interface Surroundings {
   fleet: ChaosFleet;
-  /** One, or two that the places of the fleet change between. */
+  /** One release, or two that the places of the fleet switch between. */
   releases: readonly Release[];
   proxy: Proxy;
-  /** In transaction mode, in front of the proxy, where it is installed. */
+  /** In transaction mode, in front of the proxy; null if PgBouncer is not installed. */
   pooler: PgBouncer | null;
   broker: Broker;
   postgres: PostgresServer;
   temporal: ChaosTemporal;
-  /** Postgres's, where one could be mounted. */
+  /** Postgres's disk; null if it could not be mounted. */
   disk: SmallDisk | null;
-  /** Straight to Postgres, not through the proxy, and never read-only. */
+  /** Connects directly to Postgres, not through the proxy, and is never read-only. */
   pool: Pool;
-  /** What senders use, one beside the other. */
+  /** The pools of the senders, with different routes to Postgres. */
   senderPools: readonly Pool[];
   client: Client;
   stop(): Promise<void>;
 }
 
-/** Room for the write-ahead log and the tables of an hour. */
+/** Enough for the write-ahead log and the tables of an hour. */
 const DISK_MEGABYTES = 6_000;
-/** Fewer than the workers behind it ask for. */
+/** The pooler's connections to Postgres. Fewer than the workers behind it would use. */
 const SERVER_CONNECTIONS = 40;
 
 export interface SurroundingsOptions {
@@ -67,7 +67,8 @@ export async function startSurroundings(options: SurroundingsOptions): Promise<S
   const disk = await mountSmallDisk(DISK_MEGABYTES);
   const postgres = await startPostgresServer(disk === null ? {} : { dataDir: join(disk.path, 'postgres') });
   const proxy = await startProxy(postgres.port);
-  // A file, so that a killed server finds again what it had acknowledged; in memory, where possible, for its speed.
+  // Temporal's database is a file, so that a killed server keeps what it has acknowledged. If possible, the file is in
+  // memory, for speed.
   const folder = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'temporal-inbox-chaos-'));
   const port = await choosePort();
   const temporal = await startChaosTemporal({

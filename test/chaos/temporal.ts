@@ -1,7 +1,7 @@
 /**
- * The Temporal server of a chaos run. It is restarted by faults, and when it can no longer read its own database: the
- * driver for SQLite in server 1.29 can answer `interrupted (9)` for ever once a call was cancelled, most of all on a busy machine
- * (https://github.com/temporalio/temporal/pull/9198). No inbox can do anything about that.
+ * The Temporal server of a chaos run. It is restarted by faults, and whenever it can no longer read its own database: after
+ * a cancelled call, the SQLite driver of server 1.29 can answer `interrupted (9)` forever, mostly on a busy machine
+ * (https://github.com/temporalio/temporal/pull/9198). The inbox cannot do anything about that.
  *
  * @module
  */
@@ -13,17 +13,17 @@ import { pause } from '../../src/outbox/session.ts';
 
 export interface ChaosTemporal {
   readonly server: TemporalServer;
-  /** Kills it; it is back after this time. One restart at a time. */
-  restart(awayMs: number): Promise<void>;
+  /** Kills the server and starts it again after this time. Several restarts run one after another. */
+  restart(downMs: number): Promise<void>;
   /** How often it was restarted because it had lost its database. */
   readonly lostDatabases: number;
   stop(): Promise<void>;
 }
 
-const LOOK_EVERY_MS = 5_000;
-const LOOK_LIMIT_MS = 10_000;
-/** Just after its start a server knows no namespace for a moment. */
-const LOOKS = 3;
+const PROBE_INTERVAL_MS = 5_000;
+const PROBE_TIMEOUT_MS = 10_000;
+/** Failed probes in a row before a restart. A server that has just started may fail for a moment. */
+const FAILED_PROBES = 3;
 
 export async function startChaosTemporal(options: TemporalServerOptions): Promise<ChaosTemporal> {
   let server = await startTemporalServer(options);
@@ -32,24 +32,24 @@ export async function startChaosTemporal(options: TemporalServerOptions): Promis
   const stopping = new AbortController();
   const connection = Connection.lazy({ address: server.address });
 
-  async function replaceServer(awayMs: number): Promise<void> {
+  async function replaceServer(downMs: number): Promise<void> {
     await server.kill();
-    await sleep(awayMs);
+    await sleep(downMs);
     server = await startTemporalServer(options);
   }
-  const restart = (awayMs: number) => {
-    const done = restarting.then(() => replaceServer(awayMs));
+  const restart = (downMs: number) => {
+    const done = restarting.then(() => replaceServer(downMs));
     restarting = done.catch(() => {});
     return done;
   };
 
   async function supervise(): Promise<void> {
-    let lost = 0;
+    let failures = 0;
     while (!stopping.signal.aborted) {
-      await pause(LOOK_EVERY_MS, stopping.signal);
-      lost = (await hasLostDatabase(connection)) ? lost + 1 : 0;
-      if (lost < LOOKS || stopping.signal.aborted) continue;
-      lost = 0;
+      await pause(PROBE_INTERVAL_MS, stopping.signal);
+      failures = (await hasLostDatabase(connection)) ? failures + 1 : 0;
+      if (failures < FAILED_PROBES || stopping.signal.aborted) continue;
+      failures = 0;
       lostDatabases += 1;
       await restart(0).catch(() => {});
     }
@@ -73,10 +73,10 @@ export async function startChaosTemporal(options: TemporalServerOptions): Promis
   };
 }
 
-/** Not when it is away: then it is a fault that brings it back. */
+/** False while the server is down: the fault that has stopped it also starts it again. */
 async function hasLostDatabase(connection: Connection): Promise<boolean> {
   try {
-    await connection.withDeadline(Date.now() + LOOK_LIMIT_MS, () =>
+    await connection.withDeadline(Date.now() + PROBE_TIMEOUT_MS, () =>
       connection.workflowService.listNamespaces({ pageSize: 1 }),
     );
     return false;

@@ -1,5 +1,5 @@
 /**
- * `node dist/test/chaos/totals.js REPORT…`: the table of several chaos runs, each written with `--report`.
+ * `node dist/test/chaos/totals.js REPORT…` prints one table for several chaos runs. Each report was written with `--report`.
  *
  * @module
  */

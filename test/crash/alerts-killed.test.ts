@@ -18,7 +18,10 @@ import { startFleet } from '../support/worker-fleet.ts';
 import type { WorkerFleet } from '../support/worker-fleet.ts';
 
 const POINTS = CRASH_POINTS.filter((point) => point.startsWith('alert'));
-/** What hangs in the loop would hang for ever; there only statements and starts wait, and both have limits. */
+/**
+ * A hang at a point inside the alert loop would never end. In production only statements and starts can wait there, and both
+ * have time limits.
+ */
 const KINDS = (point: CrashPoint) =>
   CRASH_KINDS.filter((kind) => kind !== 'hang' || point.endsWith('delivery'));
 
@@ -32,7 +35,7 @@ interface AlertRow {
 const alertsIn = (inbox: TestInbox) =>
   rows<AlertRow>(inbox.pool, 'select *, ended_at is not null as ended from inbox.alerts order by created_at');
 
-describe('a worker that dies, fails or hangs while it alerts', () => {
+describe('a worker that dies, fails or hangs while it sends alerts', () => {
   let inbox: TestInbox;
   let receiver: Receiver;
   let fleet: WorkerFleet;
@@ -61,16 +64,16 @@ describe('a worker that dies, fails or hangs while it alerts', () => {
     await inbox.close();
   });
 
-  it('repeats the alert under its id, and forgets none', { timeout: 240_000 }, async () => {
+  it('repeats each alert with the same id and loses none', { timeout: 240_000 }, async () => {
     const cases = POINTS.flatMap((point) => KINDS(point).map((kind) => ({ point, kind })));
     assert.equal(cases.length, 10);
-    // Those that hang first: they take the longest. A kill takes what else its worker does with it, so each has its turn.
+    // Hangs come first, because they take the longest. A kill also ends the worker's other work, so kills run one by one.
     for (const kind of ['hang', 'error', 'kill'] as const) {
       const some = cases.filter((each) => each.kind === kind);
       for (const group of kind === 'kill' ? some.map((each) => [each]) : [some]) await crash(group);
     }
     await eventually(
-      'every alert is told',
+      'every alert is delivered',
       async () => {
         const alerts = await alertsIn(inbox);
         return alerts.length === cases.length && alerts.every(({ ended }) => ended);
@@ -87,17 +90,17 @@ describe('a worker that dies, fails or hangs while it alerts', () => {
         'select alert_id from alerted where $1 = any (message_ids)',
         [messageId],
       );
-      for (const told of [posts.map((post) => post.id), calls.map((call) => call.alert_id)]) {
-        assert.deepEqual([...new Set(told)], [id], messageId);
+      for (const ids of [posts.map((post) => post.id), calls.map((call) => call.alert_id)]) {
+        assert.deepEqual([...new Set(ids)], [id], messageId);
       }
-      // Whoever had been told, and whose worker died before it could be written down, is told again.
+      // If the worker died after the delivery, before it was recorded, the receiver gets the alert again.
       const repeats = posts.length + calls.length - 2;
       if (messageId!.includes('alert-after-delivery')) assert.ok(repeats >= 1, `${messageId} ${repeats}`);
     }
     assert.ok(fleet.deaths >= POINTS.length, `${fleet.deaths} workers died`);
   });
 
-  it('says nothing of payload and error in its log', () => {
+  it('does not log payloads, error messages or secrets', () => {
     assert.match(log(), /alert delivered/);
     assert.doesNotMatch(log(), new RegExp(CANARY));
     assert.doesNotMatch(log(), new RegExp(SECRET.slice(6)));
@@ -118,25 +121,25 @@ describe('a worker that dies, fails or hangs while it alerts', () => {
       const sql = 'select from chaos.crashes where message_id = any ($1)';
       return (await rows(inbox.pool, sql, [ids])).length === ids.length;
     });
-    if (group[0]!.kind === 'kill') await eventually('its worker is gone', () => fleet.deaths > deaths);
+    if (group[0]!.kind === 'kill') await eventually('the worker has died', () => fleet.deaths > deaths);
   }
 });
 
-describe('a Temporal that is away', () => {
+describe('alerts while Temporal is down', () => {
   let inbox: TestInbox;
   let receiver: Receiver;
   let port: number;
-  let taken: boolean;
+  let isAccepted: boolean;
   const start = () =>
     startTemporalServer({ port, uiPort: null, searchAttributes: Object.values(SEARCH_ATTRIBUTES) });
   let server: Awaited<ReturnType<typeof start>>;
 
   beforeEach(async () => {
-    taken = true;
+    isAccepted = true;
     port = await choosePort();
     server = await start();
     inbox = await createTestInbox({ address: `127.0.0.1:${port}` });
-    receiver = await startReceiver(() => answer(taken ? 204 : 500));
+    receiver = await startReceiver(() => answer(isAccepted ? 204 : 500));
     await inbox.startWorker([dies], { webhook: { url: receiver.url, secrets: [SECRET] } });
   });
   afterEach(async () => {
@@ -146,42 +149,42 @@ describe('a Temporal that is away', () => {
   });
 
   const gathered = (messageId: string) =>
-    eventually('it is gathered', async () =>
+    eventually('the alert is gathered', async () =>
       (await alertsIn(inbox)).find(({ message_ids: ids }) => ids.includes(messageId)),
     );
-  const told = (messageId: string) =>
-    eventually('it is told', async () =>
+  const delivered = (messageId: string) =>
+    eventually('the alert is delivered', async () =>
       (await alertsIn(inbox)).find(({ message_ids: ids, ended }) => ended && ids.includes(messageId)),
     );
 
-  it('keeps alerts waiting, and loses none', async () => {
+  it('wait, and are delivered when Temporal is back', async () => {
     await server.kill();
     const messageId = inbox.id('meanwhile');
     await seedOpen(inbox.pool, messageId, 'DeadLetter', { days: 0 });
     const { id, ended } = await gathered(messageId);
     assert.equal(ended, false);
     server = await start();
-    await told(messageId);
+    await delivered(messageId);
     assert.deepEqual(
       receiver.of(messageId).map((post) => post.id),
       [id],
     );
   });
 
-  it('and comes back with nothing has the workflow of an alert started again', async () => {
-    taken = false;
+  it('get a new workflow if Temporal has lost its data', async () => {
+    isAccepted = false;
     const messageId = inbox.id('lost');
     await seedOpen(inbox.pool, messageId, 'DeadLetter', { days: 0 });
-    await eventually('it was tried', () => receiver.of(messageId).length > 0);
+    await eventually('a delivery was attempted', () => receiver.of(messageId).length > 0);
     const { id } = await gathered(messageId);
     await server.kill();
     server = await start();
-    taken = true;
-    // So long it takes until somebody looks after it by itself, is minutes.
+    isAccepted = true;
+    // Without this, it would take minutes until the alert loop checks the alert again.
     await inbox.pool.query('update inbox.alerts set due_at = now()');
-    await told(messageId);
+    await delivered(messageId);
     assert.deepEqual([...new Set(receiver.of(messageId).map((post) => post.id))], [id]);
-    const { status } = await eventually('the workflow is there', () =>
+    const { status } = await eventually('the workflow exists', () =>
       inbox.client.workflow.getHandle(alertWorkflowId(id)).describe(),
     );
     assert.ok(['RUNNING', 'COMPLETED'].includes(status.name), status.name);

@@ -25,30 +25,30 @@ describe('a campaign whose workers are killed', () => {
     await fixture.close();
   });
 
-  it('goes on, and replays each dead letter once', async () => {
+  it('continues, and replays each dead letter once', async () => {
     const ids = Array.from({ length: ITEMS }, (_, index) => fixture.id(`item-${index}`));
     await seedDeadLetters(fixture.pool, ids, { commandType: 'Mended', payload: {}, failureGroup: 'group' });
     const campaign = await startCampaign(fixture, {
       filter: { failureGroup: 'group' },
       canary: 5,
       rate: 50,
-      // A worker that dies takes what runs in it along, as failed attempts.
+      // When a worker dies, the attempts that it was running count as failed.
       stopAbove: 1,
     });
     for (let kill = 1; kill <= KILLS; kill += 1) {
-      await eventually(`a part of it is done before kill ${kill}`, async () => {
+      await eventually(`the campaign has progressed before kill ${kill}`, async () => {
         const { completed } = await campaignProgress(fixture.pool, campaign.id);
         return completed >= (ITEMS / (KILLS + 1)) * kill;
       });
       const deaths = fleet.deaths;
       for (const worker of fleet.workers) worker.kill('SIGKILL');
-      await eventually('they are gone', () => fleet.deaths > deaths);
+      await eventually('the workers have died', () => fleet.deaths > deaths);
     }
-    const look = await followCampaign(fixture.pool, campaign.id);
+    const snapshot = await followCampaign(fixture.pool, campaign.id);
     assert.deepEqual(
-      [look.state, look.completed, look.failed, look.skipped],
+      [snapshot.state, snapshot.completed, snapshot.failed, snapshot.skipped],
       ['Finished', ITEMS, 0, 0],
-      look.stateReason ?? '',
+      snapshot.stateReason ?? '',
     );
     const counts = async (sql: string) =>
       (

@@ -16,10 +16,10 @@ import { eventually } from '../support/wait.ts';
 import { startFleet } from '../support/worker-fleet.ts';
 import type { WorkerFleet } from '../support/worker-fleet.ts';
 
-/** Longer than the longest limit that an attempt can hang for before Temporal gives it up. */
+/** Longer than an attempt can hang before Temporal times it out. */
 const LIMIT_MS = 230_000;
 
-/** beside: sent by another command, in a transaction of its own, in the process of its worker. */
+/** beside: sent by another command in the worker's process, in a transaction of its own. */
 const WAYS = ['send', 'start', 'express', 'recorded', 'beside', 'beside express'] as const;
 type Way = (typeof WAYS)[number];
 
@@ -32,8 +32,8 @@ const TYPES: Record<Way, string> = {
   'beside express': 'ExpressTransfer',
 };
 
-/** Those of alerts have a test of their own: alerts-killed.test.ts. */
-const ON_THE_WAY = CRASH_POINTS.filter((point) => !point.startsWith('alert'));
+/** The crash points of alerts are tested in alerts-killed.test.ts. */
+const POINTS = CRASH_POINTS.filter((point) => !point.startsWith('alert'));
 
 interface Case {
   messageId: string;
@@ -43,7 +43,7 @@ interface Case {
   payload: JsonObject;
 }
 
-describe('a worker that dies, fails or hangs at any crash point, over every way in', () => {
+describe('a worker that dies, fails or hangs at any crash point, for every way in', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
   let fleet: WorkerFleet;
@@ -62,7 +62,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     await fixture.close();
   });
 
-  const cases: Case[] = ON_THE_WAY.flatMap((point, index) =>
+  const cases: Case[] = POINTS.flatMap((point, index) =>
     CRASH_KINDS.flatMap((kind) =>
       WAYS.flatMap((way): Case[] => {
         if (!passes(way, point) || (kind === 'kill' && !isKilledHere(way, point))) return [];
@@ -81,15 +81,15 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
 
   it('neither loses nor repeats a command', { timeout: 2 * LIMIT_MS }, async () => {
     const [replayed, others] = partition(cases, ({ point }) => point.includes('replay'));
-    for (const each of replayed) await begin(each);
-    // Those that hang first: they take the longest. A kill takes what else its worker does with it, so each has its turn.
+    for (const each of replayed) await start(each);
+    // Hangs come first, because they take the longest. A kill also ends the worker's other work, so kills run one by one.
     for (const kind of ['hang', 'error', 'kill'] as const)
       await crash(
         others.filter((each) => each.kind === kind),
-        begin,
+        start,
       );
     await eventually(
-      'all that are to be replayed are dead',
+      'all commands that will be replayed are dead letters',
       async () => (await openDeadLetters()) === replayed.length,
     );
     for (const kind of ['hang', 'error', 'kill'] as const) {
@@ -98,10 +98,10 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
         signalReplay,
       );
     }
-    await eventually('every command ends', everythingEnded, LIMIT_MS);
+    await eventually('every command is settled', allSettled, LIMIT_MS);
 
-    await eventually('every dead letter is told of', () => isAllAlerted(fixture.pool));
-    await eventually('every command has its record', () => isAllRecorded(fixture.pool));
+    await eventually('every dead letter was alerted', () => isAllAlerted(fixture.pool));
+    await eventually('every command is recorded', () => isAllRecorded(fixture.pool));
     const findings = await check(fixture.pool, journal);
     assert.deepEqual(violated(findings), [], describeFindings(findings));
     assert.ok(
@@ -110,12 +110,14 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     );
   });
 
-  /** Sets them off, and waits until each has reached its point; all at once, but kills one after the other. */
-  async function crash(some: readonly Case[], setOff: (each: Case) => Promise<void>): Promise<void> {
+  /**
+   * Triggers the cases and waits until each has reached its crash point. All run at once, except that kills run one by one.
+   */
+  async function crash(some: readonly Case[], trigger: (each: Case) => Promise<void>): Promise<void> {
     const groups = some[0]?.kind === 'kill' ? some.map((each) => [each]) : [some];
     for (const group of groups) {
       const deaths = fleet.deaths;
-      await Promise.all(group.map(setOff));
+      await Promise.all(group.map(trigger));
       const ids = group.map((each) => idOf(each));
       let missing = ids;
       await eventually(
@@ -126,10 +128,10 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
         },
         LIMIT_MS,
       ).catch((error: unknown) => {
-        throw new Error(`not reached: the crash points of ${missing.join(', ')}`, { cause: error });
+        throw new Error(`crash points not reached by: ${missing.join(', ')}`, { cause: error });
       });
-      // An express command that a dying worker takes up would go on with a workflow, and pass no hand-over.
-      if (group[0]?.kind === 'kill') await eventually('its worker is gone', () => fleet.deaths > deaths);
+      // If the dying worker took the next express command, a workflow would continue that command, without a hand-over.
+      if (group[0]?.kind === 'kill') await eventually('the worker has died', () => fleet.deaths > deaths);
     }
   }
 
@@ -141,7 +143,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
 
   const idOf = ({ messageId, point, kind }: Case) => crashingId(fixture.id(messageId), point, kind);
 
-  async function begin(each: Case): Promise<void> {
+  async function start(each: Case): Promise<void> {
     const { way, payload } = each;
     const id = idOf(each);
     const type = TYPES[way];
@@ -168,7 +170,7 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
     return (await rows(fixture.pool, 'select from inbox.dead_letters where resolution is null')).length;
   }
 
-  async function everythingEnded(): Promise<boolean> {
+  async function allSettled(): Promise<boolean> {
     const sql = `select from inbox.entries e where status not in ('Completed', 'DeadLetter')
                  or (status = 'DeadLetter' and message_id like '%replay%')`;
     const entries = await rows(fixture.pool, 'select from inbox.entries');
@@ -176,12 +178,12 @@ describe('a worker that dies, fails or hangs at any crash point, over every way 
   }
 });
 
-/** What is started with a client never passes the relay; an express command passes it without a start. */
+/** A command that a client starts never passes the relay; an express command passes the relay without a workflow start. */
 function passes(way: Way, point: CrashPoint): boolean {
-  // Beyond these it goes on like any other.
+  // After these points, the command is handled like any other.
   if (way === 'beside') return point.startsWith('relay');
   if (way === 'beside express') return ['after-claim', 'after-commit'].includes(point);
-  // Up to its COMMIT it is an express command.
+  // Until its COMMIT, a recorded command is handled like any express command.
   if (way === 'recorded')
     return ['before-commit', 'after-commit', 'before-record', 'after-record'].includes(point);
   if (point.endsWith('-record')) return false;
@@ -191,24 +193,24 @@ function passes(way: Way, point: CrashPoint): boolean {
 }
 
 /**
- * A kill costs a new worker, which takes seconds. From its claim on, a command that a client started goes the way of one
- * that was sent, and so do the later attempts and the replay of an express command: the kills of sent commands cover them.
+ * A kill requires a new worker, which takes seconds. After the claim, a command that a client started is handled like one
+ * that was sent, and so are the later attempts and the replay of an express command: the kills of sent commands cover these.
  */
 function isKilledHere(way: Way, point: CrashPoint): boolean {
   if (way === 'start') return point === 'before-claim';
   return way !== 'express' || !(point.includes('replay') || point.includes('failure'));
 }
 
-/** Points on the way of a failure need a command that fails, those of a replay one that dies. */
+/** The crash points of failures need a command that fails; those of replays need one that becomes a dead letter. */
 function payloadFor(point: CrashPoint, index: number): JsonObject {
-  // Accounts of its own for each point: a command that hangs keeps its rows locked, and would hold up those of other points.
+  // Each point has its own accounts, because a command that hangs keeps its rows locked and would block the others.
   const transfer: JsonObject = {
     from: index,
-    to: index + ON_THE_WAY.length,
+    to: index + POINTS.length,
     cents: 100 + index,
     events: index % 4,
   };
-  // More than one: an attempt may be lost to the kill of another command.
+  // Several failures, because an attempt may be lost when another command's kill ends its worker.
   if (point.includes('failure') || point.endsWith('hand-over')) return { ...transfer, failures: 4 };
   if (point.includes('replay')) return { ...transfer, dies: true };
   return transfer;

@@ -5,7 +5,7 @@ import type { TestDatabase } from '../support/database.ts';
 import { startNats } from '../support/nats.ts';
 import type { TestNats } from '../support/nats.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   countUnpublished,
   emptyOutbox,
@@ -48,57 +48,57 @@ describe('an outbox relay that is killed', () => {
   const addStream = (duplicateWindow: number) =>
     nats.addStream({ name: stream, subjects: ['inbox.>'], duplicate_window: duplicateWindow });
 
-  function another(env: Record<string, string> = {}): RelayProcess {
+  function startRelay(env: Record<string, string> = {}): RelayProcess {
     const started = startRelayProcess(database.url, nats.url, env);
     processes.push(started);
     return started;
   }
 
-  /** Waits until this relay has the lease: one that was killed just before may still seem to have it. */
+  /** Waits until this relay holds the lease, because a relay that was killed just before may still appear to hold it. */
   async function publishes(relay: RelayProcess): Promise<string> {
-    await eventually('it publishes', () => relay.log().includes('outbox relay publishes'));
+    await eventually('the relay publishes', () => relay.log().includes('outbox relay started publishing'));
     return (await publishingRelay(database.pool))!;
   }
 
   const stored = async () => (await nats.read(stream)).map((message) => message.json<number>());
 
-  it('between publishing and marking publishes again, and JetStream drops the repeats', async () => {
+  it('between publishing and marking is followed by repeats, which JetStream drops', async () => {
     await addStream(2 * MINUTE);
-    await addBacklog(database.pool, 50);
-    await another({ DIE: 'published' }).ended;
+    await insertEvents(database.pool, 50);
+    await startRelay({ DIE: 'published' }).ended;
     assert.equal(await nats.count(stream), 20);
     assert.equal(await countUnpublished(database.pool), 50);
-    another();
+    startRelay();
     await allPublished(database.pool);
     assert.deepEqual(await stored(), oneTo(50));
   });
 
-  it('does so at least once, in order, where the broker drops nothing', async () => {
+  it('is followed by repeats in order if the broker does not drop duplicates', async () => {
     await addStream(100_000_000);
-    await addBacklog(database.pool, 50);
-    await another({ DIE: 'published' }).ended;
+    await insertEvents(database.pool, 50);
+    await startRelay({ DIE: 'published' }).ended;
     const killed = Date.now();
     await eventually('the duplicate window has passed', () => Date.now() - killed > 500);
-    another();
+    startRelay();
     await allPublished(database.pool);
     assert.deepEqual(await stored(), [...oneTo(20), ...oneTo(50)]);
   });
 
-  it('any number of times loses nothing', async () => {
+  it('repeatedly loses no event and keeps the order', async () => {
     await addStream(2 * MINUTE);
-    await addBacklog(database.pool, 200, 3);
+    await insertEvents(database.pool, 200, 3);
     for (let round = 0; round < 4; round += 1) {
-      const relay = another();
+      const relay = startRelay();
       const backlog = await countUnpublished(database.pool);
-      await addBacklog(database.pool, 100, 3);
+      await insertEvents(database.pool, 100, 3);
       await eventually(
-        'it has published some',
+        'the relay has published some events',
         async () => (await countUnpublished(database.pool)) < backlog + 100,
       );
       relay.kill('SIGKILL');
       await relay.ended;
     }
-    another();
+    startRelay();
     await allPublished(database.pool);
     const messages = await nats.read(stream);
     assert.equal(messages.length, 600);
@@ -112,60 +112,60 @@ describe('an outbox relay that is killed', () => {
     }
   });
 
-  it('gives way to one that waits', async () => {
+  it('is replaced by a waiting relay', async () => {
     await addStream(2 * MINUTE);
-    const first = another();
+    const first = startRelay();
     const holder = await publishes(first);
-    another();
-    await eventually('the second waits', async () => (await relayBackends(database.pool)).length === 2);
+    startRelay();
+    await eventually('the second relay waits', async () => (await relayBackends(database.pool)).length === 2);
     assert.equal(await publishingRelay(database.pool), holder);
     first.kill('SIGKILL');
-    await addBacklog(database.pool, 10);
+    await insertEvents(database.pool, 10);
     await allPublished(database.pool);
     assert.deepEqual(await stored(), oneTo(10));
   });
 
-  it('or only stopped, gives way too, and waits its turn when it goes on', async () => {
+  it('or only stopped is replaced too, and waits for the lease when it continues', async () => {
     await addStream(2 * MINUTE);
-    const frozen = another();
+    const frozen = startRelay();
     const holder = await publishes(frozen);
     frozen.kill('SIGSTOP');
-    const second = another();
-    await addBacklog(database.pool, 10);
+    const second = startRelay();
+    await insertEvents(database.pool, 10);
     await allPublished(database.pool);
     const successor = await publishingRelay(database.pool);
     assert.notEqual(successor, holder);
     frozen.kill('SIGCONT');
-    await eventually('the first has noticed', () => frozen.log().includes('lost its lease'));
-    await eventually('it waits', async () => (await relayBackends(database.pool)).length === 2);
+    await eventually('the first relay has noticed', () => frozen.log().includes('lost its lease'));
+    await eventually('the first relay waits', async () => (await relayBackends(database.pool)).length === 2);
     assert.equal(await publishingRelay(database.pool), successor);
     second.kill('SIGKILL');
-    await addBacklog(database.pool, 10);
+    await insertEvents(database.pool, 10);
     await allPublished(database.pool);
     assert.deepEqual(await stored(), [...oneTo(10), ...oneTo(10)]);
   });
 
-  it('or only stopped with a batch under way, neither marks nor publishes when it goes on', async () => {
+  it('or only stopped in the middle of a batch neither marks nor publishes when it continues', async () => {
     await addStream(100_000_000);
-    await addBacklog(database.pool, 50);
-    const frozen = another({ FREEZE: 'published' });
-    await eventually('its batch is stored', async () => (await nats.count(stream)) === 20);
+    await insertEvents(database.pool, 50);
+    const frozen = startRelay({ FREEZE: 'published' });
+    await eventually('the broker has stored the batch', async () => (await nats.count(stream)) === 20);
     const stopped = Date.now();
     await eventually('the duplicate window has passed', () => Date.now() - stopped > 500);
-    const second = another();
+    const second = startRelay();
     await allPublished(database.pool);
-    const marks = await marked();
+    const marks = await publishedAt();
     frozen.kill('SIGCONT');
-    await eventually('the first has noticed', () => frozen.log().includes('lost its lease'));
+    await eventually('the first relay has noticed', () => frozen.log().includes('lost its lease'));
     second.kill('SIGTERM');
     await second.ended;
-    // The first has its turn again only now.
-    await addBacklog(database.pool, 5);
+    // Only now can the first relay get the lease again.
+    await insertEvents(database.pool, 5);
     await allPublished(database.pool);
     assert.deepEqual(await stored(), [...oneTo(20), ...oneTo(50), ...oneTo(5)]);
-    assert.deepEqual((await marked()).slice(0, 50), marks);
+    assert.deepEqual((await publishedAt()).slice(0, 50), marks);
   });
 
-  const marked = async () =>
+  const publishedAt = async () =>
     (await database.pool.query('select published_at from inbox.outbox order by position')).rows;
 });

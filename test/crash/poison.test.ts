@@ -7,14 +7,14 @@ import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { startSupervisor } from '../support/supervisor.ts';
 
-describe('a command', () => {
+describe('a poison message', () => {
   let inbox: TestInbox;
   let supervisor: CliProcess;
 
   before(async () => {
     inbox = await createTestInbox();
     await inbox.pool.query('create table effects (message_id text)');
-    // A small heap is full soon.
+    // With a small heap, the process runs out of memory quickly.
     supervisor = startSupervisor(inbox, {
       INBOX_WATCHDOG: '4s',
       NODE_OPTIONS: '--max-old-space-size=160',
@@ -28,7 +28,7 @@ describe('a command', () => {
     assert.equal(code, 0, stderr);
   });
 
-  async function startNeighbours(name: string, count: number): Promise<string[]> {
+  async function startNeighbors(name: string, count: number): Promise<string[]> {
     const ids = Array.from({ length: count }, (_, index) => inbox.id(`${name}-${index}`));
     await Promise.all(ids.map((id) => inbox.start(id, { commandType: 'Harmless', payload: {} })));
     return ids;
@@ -39,16 +39,16 @@ describe('a command', () => {
 
   for (const [what, commandType, why] of [
     ['calls process.exit', 'Exits', /exit code 3/],
-    // Node takes seconds to die of it, and the watchdog may be the first.
+    // Node takes seconds to die when its memory is exhausted, so the watchdog may kill the process first.
     ['runs out of memory', 'EatsMemory', /SIGABRT|watchdog/],
-    ['never yields', 'NeverYields', /killed by the watchdog: its event loop stood still for 4 s/],
+    ['never yields', 'NeverYields', /killed by the watchdog: its event loop was blocked for 4 s/],
   ] as const) {
-    it(`that ${what} ends as a dead letter, its neighbours complete once, and the worker is back`, async () => {
+    it(`that ${what} becomes a dead letter; its neighbors complete once, and the worker is restarted`, async () => {
       const log = supervisor.stderr().length;
       const messageId = inbox.id(commandType);
-      const neighbours = await startNeighbours(`${commandType}-before`, 5);
+      const neighbors = await startNeighbors(`${commandType}-before`, 5);
       await inbox.start(messageId, { commandType, payload: {} });
-      neighbours.push(...(await startNeighbours(`${commandType}-after`, 5)));
+      neighbors.push(...(await startNeighbors(`${commandType}-after`, 5)));
 
       await inbox.reaches(messageId, 'DeadLetter');
       const [letter] = await listDeadLetters(inbox.pool, messageId);
@@ -61,16 +61,16 @@ describe('a command', () => {
           [2, 'WorkerLost'],
         ],
       );
-      neighbours.push(...(await startNeighbours(`${commandType}-later`, 1)));
-      for (const neighbour of neighbours) {
-        await inbox.reaches(neighbour, 'Completed');
-        assert.equal((await effectsOf(neighbour)).length, 1, neighbour);
+      neighbors.push(...(await startNeighbors(`${commandType}-later`, 1)));
+      for (const neighbor of neighbors) {
+        await inbox.reaches(neighbor, 'Completed');
+        assert.equal((await effectsOf(neighbor)).length, 1, neighbor);
       }
       const ends = supervisor
         .stderr()
         .slice(log)
         .split('\n')
-        .filter((line) => line.includes('ended unasked'));
+        .filter((line) => line.includes('ended unexpectedly'));
       assert.equal(ends.filter((line) => why.test(line)).length, 2, ends.join('\n'));
     });
   }

@@ -37,18 +37,18 @@ describe('a prune that is killed', () => {
     return found!.count;
   };
 
-  /** Killed or stopped once it has pruned more than there were. */
+  /** Starts a prune, and sends it the signal once it has pruned some entries. */
   async function interrupt(signal: NodeJS.Signals) {
     const already = await pruned();
     const run = startCli(['prune', '--older-than', '30d', '--batch', '3'], { DATABASE_URL: database.url });
     started.push(run);
-    await eventually('it is at work', async () => (await pruned()) > already + 100);
+    await eventually('the prune is in progress', async () => (await pruned()) > already + 100);
     run.kill(signal);
-    assert.ok((await pruned()) < ENTRIES, 'it was in the middle');
+    assert.ok((await pruned()) < ENTRIES, 'the prune was interrupted before it finished');
     return run.result;
   }
 
-  /** Below the mark everything is pruned, or noted for the next run; and no entry is pruned by half. */
+  /** Every entry up to `settled_to` is pruned or noted for the next run, and no entry is only half pruned. */
   async function assertConsistent() {
     const wrong = await rows(
       database.pool,
@@ -62,7 +62,7 @@ describe('a prune that is killed', () => {
     assert.deepEqual(wrong, []);
   }
 
-  it('leaves a database in which the next run goes on', async () => {
+  it('leaves the database consistent, so that the next run can continue', async () => {
     for (let times = 0; times < 3; times += 1) {
       assert.equal((await interrupt('SIGKILL')).code, 'SIGKILL');
       await assertConsistent();

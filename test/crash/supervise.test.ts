@@ -25,7 +25,7 @@ describe('inbox worker --supervise', () => {
     return supervisor;
   }
 
-  it('drains on SIGTERM, and ends as its worker does', async () => {
+  it('drains its worker on SIGTERM and exits with the worker’s exit code', async () => {
     const supervisor = supervise();
     await supervisor.says(/worker started/);
     const messageId = inbox.id('drained');
@@ -39,25 +39,25 @@ describe('inbox worker --supervise', () => {
     assert.deepEqual([entry?.status, entry?.attempt], ['Completed', 1]);
   });
 
-  it('leaves no worker behind when it is killed itself', async () => {
+  it('leaves no worker behind when the supervisor itself is killed', async () => {
     const supervisor = supervise();
     await supervisor.says(/worker started/);
     supervisor.kill('SIGKILL');
     const { code, stderr } = await supervisor.result;
     assert.equal(code, 'SIGKILL');
-    assert.match(stderr, /worker stopped\n$/, 'it had the time to drain');
+    assert.match(stderr, /worker stopped\n$/, 'the worker had time to drain');
   });
 
   for (const [what, env, module, problem] of [
     ['a setting is missing', { DATABASE_URL: undefined }, POISON_COMMANDS, /inbox: DATABASE_URL is not set/],
-    ['its module is not there', {}, `${POISON_COMMANDS}.missing`, /missing could not be loaded/],
-    ['a setting of its own is wrong', { INBOX_WATCHDOG: 'soon' }, POISON_COMMANDS, /INBOX_WATCHDOG/],
+    ['its module does not exist', {}, `${POISON_COMMANDS}.missing`, /missing could not be loaded/],
+    ['a setting of the supervisor is invalid', { INBOX_WATCHDOG: 'soon' }, POISON_COMMANDS, /INBOX_WATCHDOG/],
   ] as const) {
-    it(`ends at once, with exit code 1, when ${what}`, async () => {
+    it(`exits with code 1 without retrying when ${what}`, async () => {
       const { code, stderr } = await supervise(env, module).result;
       assert.equal(code, 1);
       assert.match(stderr, problem);
-      assert.doesNotMatch(stderr, /ended unasked/);
+      assert.doesNotMatch(stderr, /ended unexpectedly/);
     });
   }
 
@@ -69,17 +69,17 @@ describe('inbox worker --supervise', () => {
       /why="exit code 1" inMs=500\n[^]*why="exit code 1" inMs=1000\n/,
     ],
   ] as const) {
-    it(`tries again when ${server} is away at its start, until it is told to stop`, async () => {
+    it(`restarts its worker while ${server} is down, until it receives SIGTERM`, async () => {
       const supervisor = supervise(env);
       await supervisor.says(said);
       supervisor.kill('SIGTERM');
       const { code } = await supervisor.result;
-      assert.ok(code === 0 || code === 143, `between two workers, or one that starts: ${code}`);
+      assert.ok(code === 0 || code === 143, `exit code between two workers, or while one starts: ${code}`);
     });
   }
 
-  // The last one: the attempt that it leaves behind would be the next worker's.
-  it('leaves no worker behind that hears of nothing any more', async () => {
+  // Must be the last test, because another worker would pick up the attempt that it leaves behind.
+  it('leaves no worker behind that blocks its event loop', async () => {
     const supervisor = supervise({ INBOX_WATCHDOG: '0', INBOX_SHUTDOWN_GRACE: '100ms' });
     await supervisor.says(/worker started/);
     const messageId = inbox.id('orphan');
@@ -88,7 +88,7 @@ describe('inbox worker --supervise', () => {
     supervisor.kill('SIGKILL');
     const { stderr } = await supervisor.result;
     assert.doesNotMatch(stderr, /worker stopped/);
-    await eventually('its connections are gone too', async () => {
+    await eventually('the worker’s connections are closed', async () => {
       const open = await rows(
         inbox.pool,
         "select from pg_stat_activity where datname = current_database() and application_name like 'inbox attempts'",

@@ -13,7 +13,7 @@ import { createTestInbox, rows } from '../support/inbox.ts';
 import type { TestInbox } from '../support/inbox.ts';
 import { eventually } from '../support/wait.ts';
 
-/** Every third fails once, every tenth for good; all the others take their time. */
+/** Every tenth command becomes a dead letter, every third fails once, and each takes 50 ms. */
 const work = defineCommand({
   type: 'Work',
   schema: z.object({ number: z.int() }),
@@ -32,7 +32,7 @@ describe('Temporal', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
 
-  /** In memory: a server that is killed has lost everything. */
+  /** The server keeps its data in memory, so killing it loses everything. */
   const start = () =>
     startTemporalServer({ port, uiPort: null, searchAttributes: Object.values(SEARCH_ATTRIBUTES) });
 
@@ -62,30 +62,34 @@ describe('Temporal', () => {
     }
   }
 
-  async function everythingEnds(sent: number): Promise<void> {
-    await eventually(`all ${sent} end`, async () => (await count(TERMINAL)) === sent, 180_000);
+  async function expectAllSettled(sent: number): Promise<void> {
+    await eventually(
+      `all ${sent} commands are settled`,
+      async () => (await count(TERMINAL)) === sent,
+      180_000,
+    );
     const wrong = await rows(
       fixture.pool,
       `select e.message_id, e.status, count(effects.message_id) from inbox.entries e left join effects using (message_id)
        group by e.id having count(effects.message_id) <> case e.status when 'Completed' then 1 else 0 end`,
     );
-    assert.deepEqual(wrong, [], 'Completed has one effect, all else has none');
+    assert.deepEqual(wrong, [], 'Completed commands have one effect, all others have none');
   }
 
-  it('that goes away under load and comes back with nothing loses no command', async () => {
+  it('loses no command when it is killed under load and comes back without its data', async () => {
     const first = sendMany(0, 60);
-    await eventually('some are done', async () => (await count(TERMINAL)) >= 10);
+    await eventually('some commands are settled', async () => (await count(TERMINAL)) >= 10);
     await server.kill();
-    // Commands go on coming in while it is away.
+    // Commands are still accepted while Temporal is down.
     await first;
     await sendMany(60, 80);
     assert.equal(await count('true'), 80);
     assert.ok((await count(TERMINAL)) < 80);
     server = await start();
-    await everythingEnds(80);
+    await expectAllSettled(80);
   });
 
-  it('that has lost its dead letters cannot keep them from being replayed', async () => {
+  it('does not prevent replays of dead letters whose workflows it has lost', async () => {
     const [letter] = await rows<{ message_id: string }>(
       fixture.pool,
       'select message_id from inbox.dead_letters where resolution is null order by id limit 1',
@@ -109,7 +113,7 @@ describe('Temporal', () => {
     ['terminated', 'terminate'],
     ['deleted', 'delete'],
   ] as const) {
-    it(`whose workflow was ${what} between two attempts does not keep the command from its next one`, async () => {
+    it(`does not prevent the next attempt when the workflow was ${what} between two attempts`, async () => {
       const messageId = fixture.id(what);
       await fixture.pool.query(`update inbox.entries set relayed_at = null`);
       await inbox.send({ messageId, type: 'Work', payload: { number: 3 } });

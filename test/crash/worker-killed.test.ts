@@ -25,13 +25,13 @@ describe('a worker that is killed', () => {
     await inbox.close();
   });
 
-  async function another(): Promise<WorkerProcess> {
+  async function startWorker(): Promise<WorkerProcess> {
     const started = await startWorkerProcess(inbox, MODULE);
     processes.push(started);
     return started;
   }
 
-  const told = (messageId: string) =>
+  const inHandler = (messageId: string) =>
     eventually(`${messageId} is in its handler`, async () => {
       const found = await rows(inbox.pool, 'select from told where message_id = $1', [messageId]);
       return found.length > 0;
@@ -39,14 +39,14 @@ describe('a worker that is killed', () => {
   const effectsOf = (messageId: string) =>
     rows(inbox.pool, 'select from effects where message_id = $1', [messageId]);
 
-  it('between claim and commit leaves nothing, and the next worker goes on at attempt 2', async () => {
-    const first = await another();
+  it('between claim and commit leaves no effects, and the next worker runs attempt 2', async () => {
+    const first = await startWorker();
     const messageId = inbox.id('in-handler');
     const handle = await inbox.start(messageId, { commandType: 'WaitInHandler', payload: {} });
-    await told(messageId);
+    await inHandler(messageId);
     first.kill('SIGKILL');
     await first.ended;
-    const second = await another();
+    const second = await startWorker();
 
     assert.equal(await handle.result(), 2);
     assert.equal((await effectsOf(messageId)).length, 1);
@@ -59,13 +59,13 @@ describe('a worker that is killed', () => {
     await second.ended;
   });
 
-  it('after its commit has done the work once, and the next worker answers with the stored result', async () => {
-    const first = await another();
+  it('after its commit has done the work once, and the next worker returns the stored result', async () => {
+    const first = await startWorker();
     const messageId = inbox.id('committed');
     const handle = await inbox.start(messageId, { commandType: 'DieOnceCommitted', payload: {} });
     await first.ended;
     assert.equal((await inbox.entry(messageId))?.status, 'Completed');
-    const second = await another();
+    const second = await startWorker();
 
     assert.equal(await handle.result(), 'committed');
     assert.equal((await effectsOf(messageId)).length, 1);
@@ -75,12 +75,12 @@ describe('a worker that is killed', () => {
     await second.ended;
   });
 
-  it('by the command itself, every time, is saved from it: the command becomes a dead letter', async () => {
+  it('by the command itself at every attempt makes the command a dead letter', async () => {
     const messageId = inbox.id('poison');
     await inbox.start(messageId, { commandType: 'Poison', payload: {} });
     for (let started = 1; (await inbox.entry(messageId))?.status !== 'DeadLetter'; started += 1) {
-      assert.ok(started <= 3, 'two attempts, and one worker that finds the second one lost');
-      const current = await another();
+      assert.ok(started <= 3, 'two workers for two attempts, and one that finds the second attempt lost');
+      const current = await startWorker();
       await Promise.race([current.ended, inbox.reaches(messageId, 'DeadLetter')]);
     }
     const [letter] = await listDeadLetters(inbox.pool, messageId);
@@ -90,18 +90,18 @@ describe('a worker that is killed', () => {
     await Promise.all(processes.map((each) => each.ended));
   });
 
-  it('is overtaken while it is stopped: what it does when it goes on changes nothing', async () => {
-    const zombie = await another();
+  it('only by SIGSTOP changes nothing when it continues after another worker has taken over', async () => {
+    const zombie = await startWorker();
     const messageId = inbox.id('zombie');
     const handle = await inbox.start(messageId, { commandType: 'WaitInHandler', payload: {} });
-    await told(messageId);
+    await inHandler(messageId);
     zombie.kill('SIGSTOP');
-    const successor = await another();
+    const successor = await startWorker();
 
     assert.equal(await handle.result(), 2);
     zombie.kill('SIGCONT');
-    // Its own timer fires at once, and it tries to record a Timeout for attempt 1.
-    await eventually('the zombie has no transaction any more', async () => {
+    // The zombie's own timer fires at once, and the zombie tries to record a Timeout for attempt 1.
+    await eventually('the zombie has no open transaction', async () => {
       const open = await rows(
         inbox.pool,
         `select from pg_stat_activity where datname = current_database() and application_name = 'inbox attempts'
@@ -118,11 +118,11 @@ describe('a worker that is killed', () => {
     await Promise.all([zombie.ended, successor.ended]);
   });
 
-  it('with SIGTERM finishes what it has begun', async () => {
-    const stopping = await another();
+  it('with SIGTERM finishes its running attempts', async () => {
+    const stopping = await startWorker();
     const messageId = inbox.id('drained');
     await inbox.start(messageId, { commandType: 'Slow', payload: {} });
-    await told(messageId);
+    await inHandler(messageId);
     stopping.kill('SIGTERM');
     await stopping.ended;
     assert.equal((await inbox.entry(messageId))?.status, 'Completed');

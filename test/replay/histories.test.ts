@@ -1,6 +1,6 @@
 /**
- * History replay: the workflow of today must make of every history what the workflow of then made of it. Dead letters
- * stay open for months, and a change that breaks one stops its workflow task for ever.
+ * History replay: the current workflow code must produce the commands that are in the recorded histories. Dead letters stay
+ * open for months, and an incompatible change would make their workflow tasks fail forever.
  */
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
@@ -33,7 +33,7 @@ describe('history replay', () => {
     workflowBundle = await bundle('workflows/index.js');
   });
 
-  it('has the histories that the record script makes', () => {
+  it('finds the histories that the record script creates', () => {
     assert.ok(names.length >= 16, `${names.length}`);
     for (const name of ['completed', 'dead-parked', 'exhausted-parked', 'dead-replayed-completed']) {
       assert.ok(names.includes(name), name);
@@ -48,7 +48,7 @@ describe('history replay', () => {
   }
 
   for (const name of ['completed', 'retried-completed', 'dead-parked', 'dead-replayed-completed']) {
-    it(`refuses ${name} once another activity stands in it`, async () => {
+    it(`rejects ${name} if it contains another activity`, async () => {
       const tampered = renameActivities((await read(name)).history);
       await assert.rejects(
         Worker.runReplayHistory({ workflowBundle }, tampered, name),
@@ -57,7 +57,7 @@ describe('history replay', () => {
     });
   }
 
-  it('refuses a history in which a dead letter was never waited for', async () => {
+  it("rejects a history in which the dead letter's wait is missing", async () => {
     const { history } = await read('dead-replayed-completed');
     const without = history.events.filter((event) => !('timerStartedEventAttributes' in event));
     assert.ok(without.length < history.events.length);
@@ -65,19 +65,19 @@ describe('history replay', () => {
   });
 
   for (const name of names) {
-    it(`finds nothing of the machine that recorded ${name}`, async () => {
+    it(`finds no traces of the recording machine in ${name}`, async () => {
       const { text, history } = await read(name);
       assert.doesNotMatch(text, /file:\/\/|node_modules|\d+@|"identity": "(?!worker")/);
       for (const data of text.matchAll(/"data": "([^"]*)"/g)) {
         assert.doesNotMatch(Buffer.from(data[1]!, 'base64').toString(), /file:\/\/|node_modules|\d+@/);
       }
-      assert.ok(text.length < 60_000, 'small enough to be read');
+      assert.ok(text.length < 60_000, 'small enough to read');
       assert.ok(history.events.length > 3);
     });
   }
 });
 
-/** As if today's workflow called its activities by other names. */
+/** Renames the recorded activities, as if the current workflow called activities with other names. */
 function renameActivities(history: History): History {
   const tampered = structuredClone(history);
   let renamed = 0;

@@ -1,6 +1,7 @@
 /**
- * Records the histories that histories.test.ts replays: real commands on a real server, one for each way a command can
- * go. Run by hand, before a change of the workflow, and keep the old files: open dead letters still have them.
+ * Records the histories that histories.test.ts replays: real commands on a real server, one for each path a command can
+ * take. Run it by hand before changing the workflow, and keep the old files, because open dead letters still have such
+ * histories.
  *
  *     DATABASE_URL=… TEMPORAL_ADDRESS=… node dist/test/replay/record.js [name …]
  *
@@ -21,7 +22,7 @@ import { eventually } from '../support/wait.ts';
 
 const FOLDER = packageFile('test/replay/histories/');
 
-/** Fails as often as the payload says since it was received or last replayed, then works. */
+/** Fails as often as the payload says, counted since it was received or last replayed, then succeeds. */
 const flaky = defineCommand({
   type: 'Flaky',
   schema: z.object({ failures: z.int() }),
@@ -32,8 +33,8 @@ const flaky = defineCommand({
   },
 });
 
-/** Works once it was replayed as often as the payload says. */
-const mended = defineCommand({
+/** Succeeds after as many replays as the payload says. */
+const fixedByReplay = defineCommand({
   type: 'Mended',
   schema: z.object({ replays: z.int() }),
   handle({ payload, generation }) {
@@ -42,7 +43,7 @@ const mended = defineCommand({
   },
 });
 
-const patient = defineCommand({
+const failsSlowly = defineCommand({
   type: 'Patient',
   schema: z.object({}),
   retry: { initialInterval: '1h', maximumInterval: '1h' },
@@ -51,7 +52,7 @@ const patient = defineCommand({
   },
 });
 
-const long = defineCommand({
+const longRunning = defineCommand({
   type: 'Long',
   schema: z.object({ failures: z.int() }),
   retry: { initialInterval: '10ms' },
@@ -62,14 +63,14 @@ const long = defineCommand({
   },
 });
 
-const remembered = defineCommand({
+const recordedExpress = defineCommand({
   type: 'Remembered',
   express: 'recorded',
   schema: z.object({}),
   handle: () => ({ remembered: true }),
 });
 
-/** As a sender leaves it. */
+/** Inserts an entry as a sender would. */
 async function insert(inbox: TestInbox, messageId: string, commandType: string, payload: string) {
   await inbox.pool.query(
     `insert into inbox.entries (message_id, command_type, payload, fingerprint)
@@ -80,20 +81,20 @@ async function insert(inbox: TestInbox, messageId: string, commandType: string, 
 
 type Recording = (inbox: TestInbox, messageId: string) => Promise<WorkflowHandle>;
 
-async function over(handle: WorkflowHandle): Promise<WorkflowHandle> {
+async function waitForEnd(handle: WorkflowHandle): Promise<WorkflowHandle> {
   await handle.result().catch(() => {});
   return handle;
 }
 
-/** Started with this payload, and parked as a dead letter. */
-async function parked(inbox: TestInbox, messageId: string, commandType: string, payload: object) {
+/** Starts a command with this payload and waits until it is a dead letter. */
+async function startDeadLetter(inbox: TestInbox, messageId: string, commandType: string, payload: object) {
   const handle = await inbox.start(messageId, {
     commandType,
     payload: payload as never,
     correlationId: 'flow',
   });
   await eventually(
-    `${messageId} is parked`,
+    `${messageId} is a dead letter`,
     async () => (await inbox.status(messageId)).status === 'DeadLetter',
   );
   return handle;
@@ -101,147 +102,147 @@ async function parked(inbox: TestInbox, messageId: string, commandType: string, 
 
 const recordings: Record<string, Recording> = {
   completed: async (inbox, id) =>
-    over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } })),
+    waitForEnd(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } })),
 
   'completed-from-postgres': async (inbox, id) => {
     await insert(inbox, id, 'Flaky', '{"failures": 0}');
-    return over(await inbox.start(id));
+    return waitForEnd(await inbox.start(id));
   },
 
   recorded: async (inbox, id) => {
     await insert(inbox, id, 'Remembered', '{}');
-    return eventually('its record is there', async () => {
+    return eventually('the record exists', async () => {
       const handle = inbox.client.workflow.getHandle(id);
       await handle.describe();
-      return over(handle);
+      return waitForEnd(handle);
     });
   },
 
   'retried-completed': async (inbox, id) =>
-    over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 2 } })),
+    waitForEnd(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 2 } })),
 
-  'exhausted-parked': (inbox, id) => parked(inbox, id, 'Flaky', { failures: 99 }),
+  'exhausted-parked': (inbox, id) => startDeadLetter(inbox, id, 'Flaky', { failures: 99 }),
 
-  'dead-parked': (inbox, id) => parked(inbox, id, 'Mended', { replays: 99 }),
+  'dead-parked': (inbox, id) => startDeadLetter(inbox, id, 'Mended', { replays: 99 }),
 
   'dead-replayed-completed': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 1 });
-    await handle.signal('replay', { actor: 'ada', reason: 'mended' });
-    return over(handle);
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 1 });
+    await handle.signal('replay', { actor: 'ada', reason: 'fixed' });
+    return waitForEnd(handle);
   },
 
   'dead-replayed-with-payload': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 99 });
     await handle.signal('replay', { payload: { replays: 'none' } });
-    await eventually('the refusal is told', async () => (await inbox.status(id)).refusals.count === 1);
+    await eventually('the refusal is reported', async () => (await inbox.status(id)).refusals.count === 1);
     await handle.signal('replay', { payload: { replays: 0 } });
-    return over(handle);
+    return waitForEnd(handle);
   },
 
   'dead-replayed-dead-discarded': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 99 });
     await handle.signal('replay');
-    await eventually('the second generation is parked', async () => {
+    await eventually('the second generation is a dead letter', async () => {
       const { generation, status } = await inbox.status(id);
       return generation === 1 && status === 'DeadLetter';
     });
     await handle.signal('discard', { actor: 'ada' });
-    return over(handle);
+    return waitForEnd(handle);
   },
 
   'dead-discarded': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 99 });
     await handle.signal('discard');
-    return over(handle);
+    return waitForEnd(handle);
   },
 
   'dead-terminated-replayed': async (inbox, id) => {
-    await (await parked(inbox, id, 'Mended', { replays: 1 })).terminate('an operator');
+    await (await startDeadLetter(inbox, id, 'Mended', { replays: 1 })).terminate('an operator');
     const { taskQueue, client } = inbox;
     const options = { workflowId: id, taskQueue, signal: 'replay', signalArgs: [{ actor: 'ada' }] };
-    return over(await client.workflow.signalWithStart(WORKFLOW_TYPE, options));
+    return waitForEnd(await client.workflow.signalWithStart(WORKFLOW_TYPE, options));
   },
 
-  refused: async (inbox, id) => over(await inbox.start(id, { payload: {} } as never)),
+  refused: async (inbox, id) => waitForEnd(await inbox.start(id, { payload: {} } as never)),
 
   duplicate: async (inbox, id) => {
     const envelope = { commandType: 'Flaky', payload: { failures: 0 } };
-    await over(await inbox.start(id, envelope));
-    return over(await inbox.start(id, envelope));
+    await waitForEnd(await inbox.start(id, envelope));
+    return waitForEnd(await inbox.start(id, envelope));
   },
 
   conflict: async (inbox, id) => {
-    await over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } }));
-    return over(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 1 } }));
+    await waitForEnd(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 0 } }));
+    return waitForEnd(await inbox.start(id, { commandType: 'Flaky', payload: { failures: 1 } }));
   },
 
   'long-running-completed': async (inbox, id) =>
-    over(await inbox.start(id, { commandType: 'Long', payload: { failures: 1 } })),
+    waitForEnd(await inbox.start(id, { commandType: 'Long', payload: { failures: 1 } })),
 
   'failed-cancelled': async (inbox, id) => {
     const handle = await inbox.start(id, { commandType: 'Patient', payload: {} });
     await eventually('the workflow waits', async () => (await inbox.status(id)).status === 'Failed');
     await handle.cancel();
-    return over(handle);
+    return waitForEnd(handle);
   },
 
   'dead-cancelled': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 99 });
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 99 });
     await handle.cancel();
-    return over(handle);
+    return waitForEnd(handle);
   },
 
   'dead-replayed-by-campaign': async (inbox, id) => {
-    const handle = await parked(inbox, id, 'Mended', { replays: 1 });
-    await campaignOver(inbox, id);
-    return over(handle);
+    const handle = await startDeadLetter(inbox, id, 'Mended', { replays: 1 });
+    await replayByCampaign(inbox, id);
+    return waitForEnd(handle);
   },
 
   'campaign-finished': async (inbox, id) => {
-    await parked(inbox, id, 'Mended', { replays: 1 });
-    return campaignOver(inbox, id);
+    await startDeadLetter(inbox, id, 'Mended', { replays: 1 });
+    return replayByCampaign(inbox, id);
   },
 
   'alert-told': async (inbox, id) => {
-    await parked(inbox, id, 'Mended', { replays: 99 });
-    return alerted(inbox, id);
+    await startDeadLetter(inbox, id, 'Mended', { replays: 99 });
+    return waitForAlert(inbox, id);
   },
 
   'alert-given-up': async (inbox, id) => {
-    await parked(inbox, id, 'Flaky', { failures: 99 });
-    return alerted(inbox, id);
+    await startDeadLetter(inbox, id, 'Flaky', { failures: 99 });
+    return waitForAlert(inbox, id);
   },
 };
 
-/** Replays this one dead letter. */
-async function campaignOver(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
+/** Replays this one dead letter with a campaign, and waits for its end. */
+async function replayByCampaign(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
   const correlationId = messageId;
   await inbox.pool.query('update inbox.dead_letters set correlation_id = $1 where message_id = $1', [
     messageId,
   ]);
   const filter = { correlationId };
-  const { id } = await startCampaign(inbox, { filter, actor: 'ada', reason: 'mended' });
-  return over(inbox.client.workflow.getHandle(campaignWorkflowId(id)));
+  const { id } = await startCampaign(inbox, { filter, actor: 'ada', reason: 'fixed' });
+  return waitForEnd(inbox.client.workflow.getHandle(campaignWorkflowId(id)));
 }
 
-/** Of the alert that tells of this dead letter. */
-async function alerted(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
-  const alertId = await eventually(`${messageId} is alerted`, async () => {
+/** Waits for the workflow of this dead letter's alert to end. */
+async function waitForAlert(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
+  const alertId = await eventually(`${messageId} has an alert`, async () => {
     const sql = 'select alert_id from inbox.dead_letters where message_id = $1';
     return (await inbox.pool.query<{ alert_id: string | null }>(sql, [messageId])).rows[0]?.alert_id;
   });
-  return eventually('its workflow is there', async () => {
+  return eventually('the workflow of the alert exists', async () => {
     const handle = inbox.client.workflow.getHandle(alertWorkflowId(alertId));
     await handle.describe();
-    return over(handle);
+    return waitForEnd(handle);
   });
 }
 
-/** What is of this machine and this day in a history tells nothing, and would be all that differs between two. */
+/** Removes what depends on the machine and the time, so that two recordings differ only if the workflow differs. */
 function scrub(json: string): string {
   return JSON.stringify(
     JSON.parse(json, (key, value: unknown) => {
-      // The identity, and the sticky task queue that is named after it.
+      // The worker's identity, and the sticky task queue that is named after it.
       if (typeof value === 'string' && /^\d+@/.test(value)) return 'worker';
       if (key === 'stackTrace') return '';
       return value;
@@ -255,14 +256,14 @@ async function record(): Promise<void> {
   const inbox = await createTestInbox();
   try {
     await mkdir(FOLDER, { recursive: true });
-    // Alerts of Flaky commands are given up at once.
+    // Alerts of Flaky commands are given up immediately.
     const settings = { alertGiveUpMs: 1, alertWindowMs: 0 };
     await inbox.startWorker(
-      [flaky, mended, patient, long, remembered],
+      [flaky, fixedByReplay, failsSlowly, longRunning, recordedExpress],
       settings,
       undefined,
       ({ commandType }) => {
-        if (commandType === 'Flaky') throw new Error('nobody hears');
+        if (commandType === 'Flaky') throw new Error('delivery failed');
       },
     );
     const wanted = process.argv.slice(2);

@@ -1,6 +1,6 @@
 /**
- * Commands that die, for tests of alerts; and a hook that remembers whom it told. In a worker process they die, fail or
- * hang at the crash point that is in their message's id.
+ * A command that becomes a dead letter, for tests of alerts, and an `onDeadLetter` hook that records each alert it gets. If
+ * a message id names a crash point, the worker process dies, fails or hangs there (see chaos-commands.ts).
  *
  * @module
  */
@@ -12,15 +12,19 @@ import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
 import { UnrecoverableError } from '../../src/core/errors.ts';
 import './chaos-commands.ts';
 
-/** In the payload and in the message of its error. */
+/** Tests put this text into the payload; the handler repeats it in its error message. */
 export const CANARY = 'canary-4711';
 
-/** Each cause is a failure group of its own. */
+/** Each cause makes a separate failure group. */
 export const dies = defineCommand({
   type: 'Dies',
   schema: z.object({ cause: z.string(), secret: z.string().optional() }),
   handle({ payload }) {
-    throw new UnrecoverableError(payload.cause, {}, { message: `it said ${payload.secret ?? 'nothing'}` });
+    throw new UnrecoverableError(
+      payload.cause,
+      {},
+      { message: `the secret is ${payload.secret ?? 'not set'}` },
+    );
   },
 });
 

@@ -1,5 +1,5 @@
 /**
- * The bank's HTTP API, as a client sees it.
+ * A client for the bank example's HTTP API.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A publisher that throws whatever it gets.
+ * A publisher that always throws, with the events in its error message.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The bank as a release with a bug left it: its transfers look up a limit for a currency that no payload has, and check none
- * of the fields.
+ * The bank after a faulty release: `transferFunds` looks up the limit of a currency that no payload has, and validates no
+ * field.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The workflow code as a worker runs it.
+ * Bundles workflow code the way a worker does.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { bundleWorkflowCode } from '@temporalio/worker';
 
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, log() {} };
 
-/** Bundles a compiled module, by its path from dist/. */
+/** Bundles a compiled module. The path is relative to dist/. */
 export async function bundle(path: string): Promise<{ code: string }> {
   const workflowsPath = fileURLToPath(new URL(`../../${path}`, import.meta.url));
   const payloadConverterPath = fileURLToPath(

@@ -1,5 +1,5 @@
 /**
- * What the campaign of the crash test replays.
+ * The command that the crash test's campaign replays.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Sets of dead letters for campaigns, and a command that does with each what its test says.
+ * Sets of dead letters for campaign tests, and a command whose behavior each test chooses.
  *
  * @module
  */
@@ -12,10 +12,10 @@ import { seedDeadLetters } from './dead-letters.ts';
 import { rows } from './inbox.ts';
 import type { TestInbox } from './inbox.ts';
 
-type Behaviour = (messageId: string) => Promise<void> | void;
+type Behavior = (messageId: string) => Promise<void> | void;
 
-/** By failure group: throws where the fix is no good, waits where the test wants it to. */
-export const behaviours = new Map<string, Behaviour>();
+/** By failure group. A behavior throws to simulate a fix that does not work, or waits for its test. */
+export const behaviours = new Map<string, Behavior>();
 
 export const mend = defineCommand({
   type: 'Mend',
@@ -36,7 +36,7 @@ export interface Item {
   outcome: string | null;
 }
 
-/** So many dead letters of one failure group, and what a test does with them. */
+/** `size` dead letters of one failure group, with the operations and queries that tests need. */
 export class DeadSet {
   readonly ids: string[];
   readonly group: string;
@@ -83,7 +83,7 @@ export class DeadSet {
     );
   }
 
-  /** How often each of them was done. */
+  /** The number of effects of each message. */
   async effects(): Promise<number[]> {
     const counts = await rows<{ count: number }>(
       this.inbox.pool,
@@ -94,7 +94,7 @@ export class DeadSet {
     return counts.map(({ count }) => count);
   }
 
-  /** How often each of them was replayed, by whom. */
+  /** One row for each replay, with its actor and its campaign. */
   replays(): Promise<{ messageId: string; actor: string; campaign: string | null }[]> {
     return rows(
       this.inbox.pool,
@@ -104,7 +104,7 @@ export class DeadSet {
     );
   }
 
-  /** Those that are open, of the first generation. */
+  /** One row for each dead letter that is open and was never replayed. */
   untouched(): Promise<object[]> {
     return rows(
       this.inbox.pool,

@@ -1,5 +1,5 @@
 /**
- * Commands that know a secret, for a worker whose every line is looked at.
+ * Commands with a secret in their payload, for a worker whose whole output is searched for it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const define = (type: string, express: boolean | 'recorded') =>
       emit({ aggregateType: 'canary', aggregateId: messageId, type: 'Sang', payload: { attempt } });
       if (course === 'dies') throw new UnrecoverableError('Refused');
       if (course === 'retried' && attempt === 1) throw new Error('not yet');
-      // Careless, as handlers are.
+      // Real handlers put payload data into errors, too.
       if (course === 'quotes' && attempt === 1) throw new Error(`no account ${secret}`);
       if (course === 'casts' && attempt === 1) await tx.query('select $1::text::integer', [secret]);
       if (course === 'quotes and dies') throw new UnrecoverableError('Refused', { account: secret });

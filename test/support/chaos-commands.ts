@@ -1,6 +1,6 @@
 /**
- * The chaos bank's commands for a worker process that dies, fails or hangs at a crash point: once for each message whose
- * id names one, as in `x@after-claim@kill@a`.
+ * The chaos bank's commands, for a worker process that dies, fails or hangs at a crash point. The message id names the point
+ * and what happens there: `x@after-claim@kill@a`. It happens once for each message.
  *
  * @module
  */
@@ -9,11 +9,11 @@ import type { DeadLetterAlert } from '../../src/core/alert.ts';
 import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
 import { setCrashHook } from '../../src/platform/crash-points.ts';
 import type { CrashPoint } from '../../src/platform/crash-points.ts';
-import { noteAlert } from '../chaos/bank.ts';
+import { recordAlert } from '../chaos/bank.ts';
 
 export { expressTransfer, recordedTransfer, transfer } from '../chaos/bank.ts';
 
-export const onDeadLetter = (alert: DeadLetterAlert) => aside((client) => noteAlert(client, alert));
+export const onDeadLetter = (alert: DeadLetterAlert) => withNewClient((client) => recordAlert(client, alert));
 
 export const CRASH_KINDS = ['kill', 'error', 'hang'] as const;
 export type CrashKind = (typeof CRASH_KINDS)[number];
@@ -30,14 +30,13 @@ setCrashHook(async (point, messageId) => {
   await new Promise(() => {});
 });
 
-/** Remembered outside of this process, which may be about to die. */
+/** True the first time. Recorded in Postgres, because this process may be about to die. */
 async function isFirst(messageId: string): Promise<boolean> {
   const sql = 'insert into chaos.crashes (message_id) values ($1) on conflict do nothing';
-  return aside(async (client) => (await client.query(sql, [messageId])).rowCount === 1);
+  return withNewClient(async (client) => (await client.query(sql, [messageId])).rowCount === 1);
 }
 
-/** On a connection of its own. */
-async function aside<T>(work: (client: Client) => Promise<T>): Promise<T> {
+async function withNewClient<T>(work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client(readDatabaseUrl());
   await client.connect();
   try {

@@ -1,11 +1,11 @@
 /**
- * Processes that tests start.
+ * Child processes of tests.
  *
  * @module
  */
 import type { ChildProcess } from 'node:child_process';
 
-/** Whether it has exited or was killed. */
+/** True if the process has exited or was killed. */
 export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }

@@ -1,12 +1,12 @@
 /**
- * The module that the tests of the command line give to `inbox worker`.
+ * The command module that CLI tests pass to `inbox worker`.
  *
  * @module
  */
 import { z } from 'zod';
 import { defineCommand } from '../../src/commands/define-command.ts';
 
-/** A key of Postgres's advisory locks: a test that holds it keeps {@link held} in its attempt. */
+/** The key of a Postgres advisory lock. While a test holds the lock, the attempt of {@link held} waits. */
 export const HELD_LOCK = 4_711;
 
 export const held = defineCommand({
@@ -21,5 +21,5 @@ export const held = defineCommand({
 
 export const quick = defineCommand({ type: 'Quick', schema: z.object({}), handle: () => 'done' });
 
-/** Modules export other things, too. */
+/** Command modules may export other values, too. */
 export const somethingElse = { type: 'no command' };

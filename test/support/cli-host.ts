@@ -1,6 +1,6 @@
 /**
- * A process that runs one command of `inbox` after the other, each with arguments, an environment, input and output of its
- * own. Most of the time of a short command is spent on loading modules, which the host does once.
+ * A process that runs `inbox` commands one after another, each with its own arguments, environment, input and output. Short
+ * commands spend most of their time on loading modules; the host loads them once.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface CliCall {
   input: Uint8Array;
 }
 
-/** What a command has written so far. */
+/** What the current command has written so far. */
 let output = { stdout: '', stderr: '' };
 
 function capture(name: 'stdout' | 'stderr'): void {

@@ -1,5 +1,5 @@
 /**
- * The real command line: in a process of its own, or, where that makes no difference, in one that other commands use too.
+ * Runs the real command line, in a separate process or, where that makes no difference, in a process that commands share.
  *
  * @module
  */
@@ -19,22 +19,22 @@ export const CLI_MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.me
 export type CliEnvironment = Record<string, string | undefined>;
 
 export interface CliResult {
-  /** Exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended the process. */
   code: number | string;
   stdout: string;
   stderr: string;
 }
 
 export interface CliProcess {
-  /** Once it has ended. */
+  /** Resolves when the process has ended. */
   result: Promise<CliResult>;
   stderr(): string;
   kill(signal: NodeJS.Signals): void;
-  /** Waits for this text on stderr. */
+  /** Waits until stderr matches this pattern. */
   says(text: RegExp): Promise<void>;
 }
 
-/** Starts `inbox …`; what is undefined in the environment is not set, everything else is as here. */
+/** Starts `inbox …` with this process's environment and the given changes; undefined unsets a variable. */
 export function startCli(
   args: readonly string[],
   env: CliEnvironment = {},
@@ -45,7 +45,7 @@ export function startCli(
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  // A command that does not read its input may be gone before all of it is written.
+  // A command that does not read its input may exit before all of it is written.
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const result = new Promise<CliResult>((resolve, reject) => {
@@ -57,7 +57,7 @@ export function startCli(
     stderr: () => stderr,
     kill: (signal) => void child.kill(signal),
     says: async (text) => {
-      await eventually(`inbox ${args[0]} says ${text}`, () => hasEnded(child) || text.test(stderr));
+      await eventually(`inbox ${args[0]} prints ${text}`, () => hasEnded(child) || text.test(stderr));
       const end = child.exitCode ?? child.signalCode;
       if (!text.test(stderr)) throw new Error(`inbox ${args[0]} ended with ${end}: ${stderr}`);
     },
@@ -65,21 +65,21 @@ export function startCli(
 }
 
 const HOST = fileURLToPath(new URL('./cli-host.js', import.meta.url));
-/** They wait for the next command, and end with this process. */
+/** Idle hosts wait for the next command and exit with this process. */
 const idleHosts: ChildProcess[] = [];
-/** What does not end by itself, or changes the process that it runs in. */
-const NEEDS_A_PROCESS = new Set(['worker', 'dev']);
+/** Commands that run until they are stopped, or that change the process they run in. */
+const NEEDS_OWN_PROCESS = new Set(['worker', 'dev']);
 
 /**
- * Runs `inbox …` to its end. Commands that run at the same time have a process each; one that runs later takes over the
- * process of one that has ended. Signals, pipes and terminals need {@link startCli}.
+ * Runs `inbox …` until it ends. Concurrent commands run in separate processes; a later command reuses the process of one
+ * that has ended. Tests of signals, pipes and terminals need {@link startCli}.
  */
 export async function runCli(
   args: readonly string[],
   env: CliEnvironment = {},
   input: string | Buffer = '',
 ): Promise<CliResult> {
-  if (NEEDS_A_PROCESS.has(args[0] ?? '')) return startCli(args, env, input).result;
+  if (NEEDS_OWN_PROCESS.has(args[0] ?? '')) return startCli(args, env, input).result;
   const host = idleHosts.pop() ?? startHost();
   host.ref();
   host.channel!.ref();
@@ -104,7 +104,7 @@ export async function runCli(
 }
 
 function startHost(): ChildProcess {
-  // What it writes outside of a command, such as Node's own last words, belongs on stderr of the test.
+  // Whatever the host writes to stderr outside of a command, such as a fatal error of Node, appears on the test's stderr.
   return fork(HOST, {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     serialization: 'advanced',
@@ -112,12 +112,12 @@ function startHost(): ChildProcess {
   });
 }
 
-/** `inbox …` against one inbox. */
+/** Runs `inbox …` against one test inbox. */
 export interface Cli {
   run(args: readonly string[], more?: CliEnvironment, input?: string | Buffer): Promise<CliResult>;
-  /** The answer of a command that worked, and said nothing on stderr. */
+  /** Runs a command with `--json`, checks that it succeeds without output on stderr, and returns the parsed result. */
   json<T>(...args: string[]): Promise<T>;
-  /** The command fails with one line on stderr, which is no stack. */
+  /** Checks that the command fails with a single line on stderr, without a stack trace. */
   fails(args: readonly string[], message: RegExp, more?: CliEnvironment): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Commands for workers that get killed. They tell the test where they are through a table that they write outside of
- * their transaction.
+ * Commands for workers that are killed. They report to the test in the table `told`, which they write outside of their
+ * transaction.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
 
 let dieAfterCommit = false;
 
-/** Ends this process once Postgres has answered COMMIT, before anybody in it hears of the answer. */
+/** Kills this process when Postgres has answered COMMIT, before the caller gets the answer. */
 // oxlint-disable-next-line typescript/unbound-method -- it is called with `this` below
 const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
 Client.prototype.query = function observed(this: Client, ...args: unknown[]) {
@@ -23,7 +23,7 @@ Client.prototype.query = function observed(this: Client, ...args: unknown[]) {
   });
 } as typeof Client.prototype.query;
 
-async function tell(messageId: string): Promise<void> {
+async function reportStarted(messageId: string): Promise<void> {
   const client = new Client(readDatabaseUrl());
   await client.connect();
   await client.query('insert into told (message_id, pid) values ($1, $2)', [messageId, process.pid]);
@@ -32,7 +32,7 @@ async function tell(messageId: string): Promise<void> {
 
 const schema = z.object({});
 
-/** Waits for ever in its first attempt, with its effect written but not committed. */
+/** The first attempt waits forever, with its effect written but not committed. */
 export const waitInHandler = defineCommand({
   type: 'WaitInHandler',
   schema,
@@ -41,7 +41,7 @@ export const waitInHandler = defineCommand({
   async handle({ tx, messageId, attempt }) {
     await tx.query('insert into effects (message_id) values ($1)', [messageId]);
     if (attempt === 1) {
-      await tell(messageId);
+      await reportStarted(messageId);
       await new Promise(() => {});
     }
     return attempt;
@@ -58,7 +58,7 @@ export const dieOnceCommitted = defineCommand({
   },
 });
 
-/** Takes its process with it, every time. */
+/** Ends its process in every attempt. */
 export const poison = defineCommand({
   type: 'Poison',
   schema,
@@ -73,7 +73,7 @@ export const slow = defineCommand({
   schema,
   async handle({ tx, messageId }) {
     await tx.query('insert into effects (message_id) values ($1)', [messageId]);
-    await tell(messageId);
+    await reportStarted(messageId);
     await tx.query('select pg_sleep(1.5)');
     return 'done';
   },

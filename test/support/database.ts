@@ -1,5 +1,5 @@
 /**
- * A database of its own for every test file, copied from a template that has the inbox's schema.
+ * A separate database for every test file, copied from a template that has the inbox's schema.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface TestDatabase {
   drop(): Promise<void>;
 }
 
-/** Copied from the migrated template; `empty` is one without the inbox's schema. */
+/** Copies the migrated template; `empty` creates a database without the inbox's schema. */
 export async function createTestDatabase(kind: 'migrated' | 'empty' = 'migrated'): Promise<TestDatabase> {
   const serverUrl = readDatabaseUrl();
   const server = createPool({ connectionString: serverUrl, max: 1, applicationName: 'inbox tests' });
@@ -28,16 +28,16 @@ export async function createTestDatabase(kind: 'migrated' | 'empty' = 'migrated'
   }
   const url = databaseUrl(serverUrl, name);
   const pool = createPool({ connectionString: url, max: 10, applicationName: 'inbox tests' });
-  // A copy of a database is another inbox.
+  // A copied database is a different inbox, so it needs its own identity.
   if (kind === 'migrated') await pool.query('update inbox.identity set id = gen_random_uuid()');
   return {
     url,
     pool,
     async drop() {
       await pool.end();
-      const again = createPool({ connectionString: serverUrl, max: 1, applicationName: 'inbox tests' });
-      await again.query(`drop database if exists ${name} with (force)`);
-      await again.end();
+      const admin = createPool({ connectionString: serverUrl, max: 1, applicationName: 'inbox tests' });
+      await admin.query(`drop database if exists ${name} with (force)`);
+      await admin.end();
     },
   };
 }
@@ -48,10 +48,10 @@ function databaseUrl(serverUrl: string, name: string): string {
   return url.href;
 }
 
-/** Its name holds the checksum of the migrations, so that a template left by another version is not taken. */
+/** The template's name contains a checksum of the migrations, so that a template of another version is not used. */
 async function ensureTemplate(server: Pool, serverUrl: string): Promise<string> {
   const checksums = (await readMigrations()).map(({ checksum }) => checksum).join();
-  // Short: Postgres cuts names at 63 bytes.
+  // Shortened, because Postgres truncates names to 63 bytes.
   const name = `inbox_template_${createHash('sha256').update(checksums).digest('hex').slice(0, 16)}`;
   const client = await server.connect();
   try {
@@ -76,7 +76,7 @@ async function copyDatabase(server: Pool, name: string, template: string): Promi
   await server.query(`create database ${name} template ${template}`);
 }
 
-/** Empties these tables and all that refer to them: the audit too, which refuses it where triggers are not passed over. */
+/** Empties these tables and all that reference them. Triggers are off, because one forbids truncating the audit. */
 export async function truncate(pool: Pool, tables: string): Promise<void> {
   await pool.query(`begin; set local session_replication_role = replica; truncate ${tables} cascade; commit`);
 }

@@ -1,5 +1,5 @@
 /**
- * Many dead letters at once, as commands that died leave them, without their workflows: a replay starts those.
+ * Inserts many dead letters at once, as failed commands leave them, but without workflows: a replay starts the workflow.
  *
  * @module
  */
@@ -12,7 +12,7 @@ export interface DeadLetterSeed {
   failureGroup: string;
 }
 
-/** In this order of death. */
+/** The commands died in the order of `messageIds`, one millisecond apart. */
 export async function seedDeadLetters(
   pool: Pool,
   messageIds: readonly string[],

@@ -1,5 +1,5 @@
 /**
- * What a test's inbox looks like, for a wait that failed: rows, workflows and the workers' last log lines. No payloads.
+ * Describes a test's inbox when a wait has failed: rows, workflows and the workers' last log lines, without payloads.
  *
  * @module
  */
@@ -10,8 +10,8 @@ import type { CommandLog } from '../../src/core/command-log.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { campaignWorkflowId } from '../../src/core/protocol.ts';
 
-const ROWS_AT_MOST = 40;
-const WORKFLOWS_AT_MOST = 10;
+const MAXIMUM_ROWS = 40;
+const MAXIMUM_WORKFLOWS = 10;
 const LOG_LINES = 200;
 
 export interface RecentLog {
@@ -33,20 +33,20 @@ export function createRecentLog(): RecentLog {
 export interface DiagnosedInbox {
   pool: Pool;
   client: Client;
-  /** Of each worker that was started, in order. */
+  /** One log for each worker, in the order in which the workers were started. */
   logs: readonly RecentLog[];
 }
 
-/** One text of several sections. A section that cannot be read says why. */
+/** Returns one text with several sections. A section that cannot be read contains the error instead. */
 export async function describeInbox({ pool, client, logs }: DiagnosedInbox): Promise<string> {
-  const entries = await attempt(() => openEntries(pool));
-  const campaigns = await attempt(() => rows<{ id: string }>(pool, CAMPAIGNS));
+  const entries = await readOrError(() => openEntries(pool));
+  const campaigns = await readOrError(() => rows<{ id: string }>(pool, CAMPAIGNS));
   const sections: [title: string, found: unknown[] | Error][] = [
-    ['inbox.entries, the unsettled ones first', entries],
-    ['open dead letters', await attempt(() => rows(pool, OPEN_DEAD_LETTERS))],
+    ['inbox.entries, unsettled ones first', entries],
+    ['open dead letters', await readOrError(() => rows(pool, OPEN_DEAD_LETTERS))],
     ['campaigns', campaigns],
-    ['campaign items that were asked for', await attempt(() => rows(pool, CAMPAIGN_ITEMS))],
-    ['workflows', await attempt(() => describeWorkflows(client, workflowsOf(entries, campaigns)))],
+    ['campaign items whose replay was requested', await readOrError(() => rows(pool, CAMPAIGN_ITEMS))],
+    ['workflows', await readOrError(() => describeWorkflows(client, workflowsOf(entries, campaigns)))],
     ...logs.map(({ lines }, index): [string, unknown[]] => [`log of worker ${index + 1}`, [...lines]]),
   ];
   return sections.map(([title, found]) => section(title, found)).join('\n');
@@ -55,16 +55,16 @@ export async function describeInbox({ pool, client, logs }: DiagnosedInbox): Pro
 const OPEN_ENTRIES = `
   select message_id, command_type, status, attempt, generation, retry_count, next_retry_at, error, received_at, claimed_at,
          relayed_at, processed_at
-  from inbox.entries order by status = 'Completed', received_at desc limit ${ROWS_AT_MOST}`;
+  from inbox.entries order by status = 'Completed', received_at desc limit ${MAXIMUM_ROWS}`;
 const OPEN_DEAD_LETTERS = `
   select message_id, generation, reason, error, dead_at from inbox.dead_letters
-  where resolution is null order by dead_at desc limit ${ROWS_AT_MOST}`;
+  where resolution is null order by dead_at desc limit ${MAXIMUM_ROWS}`;
 const CAMPAIGNS = `
   select id, state, state_reason, total, completed, failed, skipped, canary, rate, concurrency, judged_from, judged_since
   from inbox.campaigns order by id desc limit 5`;
 const CAMPAIGN_ITEMS = `
   select campaign_id, position, message_id, asked_at, replayed_at, outcome, settled_at
-  from inbox.campaign_items where asked_at is not null order by outcome is not null, asked_at desc limit ${ROWS_AT_MOST}`;
+  from inbox.campaign_items where asked_at is not null order by outcome is not null, asked_at desc limit ${MAXIMUM_ROWS}`;
 
 interface OpenEntry {
   message_id: string;
@@ -75,14 +75,14 @@ function openEntries(pool: Pool): Promise<OpenEntry[]> {
   return rows<OpenEntry>(pool, OPEN_ENTRIES);
 }
 
-/** Those of commands that are on their way, and those of campaigns. */
+/** The IDs of the workflows of campaigns and of commands in progress. */
 function workflowsOf(entries: OpenEntry[] | Error, campaigns: { id: string }[] | Error): string[] {
-  const moving = entries instanceof Error ? [] : entries.filter(({ status }) => isMoving(status));
+  const inProgress = entries instanceof Error ? [] : entries.filter(({ status }) => isInProgress(status));
   const ids = campaigns instanceof Error ? [] : campaigns.map(({ id }) => campaignWorkflowId(id));
-  return [...ids, ...moving.slice(0, WORKFLOWS_AT_MOST).map((entry) => entry.message_id)];
+  return [...ids, ...inProgress.slice(0, MAXIMUM_WORKFLOWS).map((entry) => entry.message_id)];
 }
 
-function isMoving(status: string): boolean {
+function isInProgress(status: string): boolean {
   return ['Pending', 'Processing', 'Failed'].includes(status);
 }
 
@@ -117,7 +117,7 @@ async function rows<T extends object>(pool: Pool, sql: string): Promise<T[]> {
   return found;
 }
 
-async function attempt<T>(read: () => Promise<T[]>): Promise<T[] | Error> {
+async function readOrError<T>(read: () => Promise<T[]>): Promise<T[] | Error> {
   try {
     return await read();
   } catch (error) {

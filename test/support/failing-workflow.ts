@@ -1,5 +1,5 @@
 /**
- * Workflow code of a release that is broken: every workflow task fails.
+ * Workflow code of a broken release: every workflow task fails.
  *
  * @module
  */

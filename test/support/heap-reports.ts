@@ -1,6 +1,6 @@
 /**
- * How much a process's JavaScript holds, told to another process: `node --import heap-reports.js` with HEAP_REPORTS set to
- * a folder. Each thread writes a file of its own, since each has a heap of its own; workflows run in a thread.
+ * Reports the sizes of a process's JavaScript heaps to another process: `node --import heap-reports.js` with HEAP_REPORTS
+ * set to a folder. Each thread has its own heap and writes its own file; workflows run in a separate thread.
  *
  * @module
  */
@@ -12,15 +12,15 @@ import { threadId } from 'node:worker_threads';
 
 const VARIABLE = 'HEAP_REPORTS';
 const EVERY_MS = 1_000;
-/** The least of so many readings: what is left after a garbage collection, mostly. */
+/** A report is the smallest of this many readings, which is mostly the size right after a garbage collection. */
 const READINGS = 10;
 
-/** The environment for a process that is to report. */
+/** The environment variables that make a process report. */
 export function reportHeapTo(folder: string): Record<string, string> {
   return { [VARIABLE]: folder, NODE_OPTIONS: `--import=${import.meta.url}` };
 }
 
-/** All threads of a process. */
+/** The sum over all threads of a process. */
 export async function readHeapMegabytes(folder: string, pid: number): Promise<number> {
   const names = (await readdir(folder)).filter((name) => name.startsWith(`${pid}-`));
   const bytes = await Promise.all(
@@ -30,7 +30,7 @@ export async function readHeapMegabytes(folder: string, pid: number): Promise<nu
 }
 
 function report(folder: string): void {
-  // Written over, not anew: a reader must not find it empty.
+  // Overwritten in place, so that a reader never finds an empty file.
   const file = openSync(join(folder, `${process.pid}-${threadId}`), 'w');
   const readings: number[] = [];
   setInterval(() => {

@@ -1,5 +1,5 @@
 /**
- * An inbox on real servers for one test file: its own database, task queue and worker.
+ * An inbox on real servers for one test file, with its own database, task queue and workers.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface TestInbox {
   database: TestDatabase;
   client: Client;
   taskQueue: string;
-  /** A message id that no other test has. */
+  /** Makes a message id that no other test file uses. */
   id(name: string): string;
   start(
     messageId: string,
@@ -48,7 +48,7 @@ export interface TestInbox {
     databaseUrl?: string,
     onDeadLetter?: DeadLetterHook,
   ): Promise<TestWorker>;
-  /** The last lines that its workers logged. */
+  /** The last log lines of all its workers. */
   logs(): string[];
   close(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export interface TestWorker {
   stop(): Promise<void>;
 }
 
-/** `address`: of a Temporal server of the test's own, which it may stop. */
+/** `address` is that of the test's own Temporal server, which the test may stop. */
 export async function createTestInbox({ address }: { address?: string } = {}): Promise<TestInbox> {
   if (!quiet) Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
   quiet = true;
@@ -94,7 +94,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
       }),
     status: (messageId) => client.workflow.getHandle(messageId).query<StatusReport>('status'),
     async startWorker(commands, settings, databaseUrl = database.url, onDeadLetter) {
-      // Of its own: the SDK refuses two workers for one queue on one connection.
+      // A new connection for each worker: the SDK refuses two workers for one task queue on one connection.
       const native = await NativeConnection.connect(connectionOptions);
       const recent = createRecentLog();
       logs.push(recent);
@@ -126,8 +126,8 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
 }
 
 /**
- * Creates a worker whose workflows run in this thread. A thread of their own, as the workers of the command line have it,
- * takes a second of CPU time to start.
+ * Creates a worker whose workflows run in this thread. The separate thread that `inbox worker` uses takes a second of CPU
+ * time to start.
  */
 async function inThisThread<T>(create: () => Promise<T>): Promise<T> {
   process.env['TEMPORAL_DEBUG'] = '1';
@@ -140,7 +140,7 @@ async function inThisThread<T>(create: () => Promise<T>): Promise<T> {
 
 function runInBackground(worker: InboxWorker, native: NativeConnection): TestWorker {
   const running = worker.run();
-  // Whoever stops it hears of the error; until then it must not end the process.
+  // `stop` rejects with the error; until then it must not end the process as an unhandled rejection.
   running.catch(() => {});
   let stopped = false;
   return {
@@ -154,13 +154,13 @@ function runInBackground(worker: InboxWorker, native: NativeConnection): TestWor
   };
 }
 
-/** Workflows without a worker would stay open in a server that other tests use too. */
+/** Without a worker, workflows would stay open on a server that other tests use, too. */
 async function terminateAll(client: Client, taskQueue: string): Promise<void> {
   const open = client.workflow.list({ query: `TaskQueue = '${taskQueue}' and ExecutionStatus = 'Running'` });
   for await (const { workflowId } of open) {
     await client.workflow
       .getHandle(workflowId)
-      .terminate('its test is over')
+      .terminate('the test has ended')
       .catch(() => {});
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Which indexes a statement scans, for calls of functions, whose plans EXPLAIN does not show.
+ * Finds the indexes that a statement scans, also inside functions, whose plans EXPLAIN does not show.
  *
  * @module
  */
@@ -7,8 +7,9 @@ import type { PoolClient } from 'pg';
 import { sqlState } from '../../src/platform/postgres.ts';
 
 /**
- * Of these indexes of the schema the ones that the statement scans, also within functions. By which index a row is looked for does
- * not depend on whether it is there. Within a transaction; what the statement changes is rolled back.
+ * Returns which of these indexes of the schema the statement scans, also inside functions. The tables may be empty: the
+ * index that Postgres uses to look for a row does not depend on whether the row exists. Call it within a transaction; the
+ * statement's changes are rolled back.
  */
 export async function scannedIndexes(
   client: PoolClient,
@@ -26,7 +27,7 @@ export async function scannedIndexes(
   const before = await counts();
   await client.query('savepoint calling; set local plan_cache_mode = force_generic_plan');
   await client.query(text, [...values]).catch((error: unknown) => {
-    // "on conflict" needs a unique index that the test has dropped; what it can use is that index and nothing else.
+    // "on conflict" fails if the test has dropped the unique index that it needs. It could not have used any other index.
     if (sqlState(error) !== '42P10') throw error;
   });
   await client.query('rollback to calling');
@@ -34,5 +35,5 @@ export async function scannedIndexes(
   return indexes.filter((name) => after.get(name) !== before.get(name));
 }
 
-/** Whether the statement only calls functions of the schema, and reads none of its tables itself. */
+/** True if the statement only calls functions of the schema and uses none of its tables directly. */
 export const callsFunction = (text: string) => !/\binbox\.\w+\b(?!\()/.test(text);

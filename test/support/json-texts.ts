@@ -1,5 +1,6 @@
 /**
- * JSON over its full range, as texts: what a sender in another language may write and JavaScript never would.
+ * Random JSON texts over the full range of JSON: also those that a sender in another language may write but JavaScript would
+ * not.
  *
  * @module
  */
@@ -13,7 +14,7 @@ const exponents = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: -140_000, max: 140_000 }) },
 );
 
-/** Any sign, digits and exponent. */
+/** Numbers with any sign, digits and exponent. */
 const decimals = fc
   .record({
     sign: fc.constantFrom('', '-'),
@@ -28,7 +29,7 @@ const decimals = fc
     return `${sign}${whole}${fraction === null ? '' : `.${fraction}`}${power}`;
   });
 
-/** Every double there is, with the digits JavaScript gives it and with others. */
+/** All finite doubles. */
 export const doubles = fc
   .bigInt({ min: 0n, max: 2n ** 64n - 1n })
   .map((bits) => {
@@ -37,6 +38,7 @@ export const doubles = fc
     return view.getFloat64(0);
   })
   .filter(Number.isFinite);
+/** Doubles with the digits that JavaScript prints, and with others. */
 const doubleTexts = fc.oneof(
   doubles.map(String),
   fc.double({ noNaN: true, min: -(2 ** 53), max: 2 ** 53 }).map(String),
@@ -88,7 +90,7 @@ const edges = fc.constantFrom(
 );
 export const numberTexts = fc.oneof(decimals, doubleTexts, edges);
 
-/** All of Unicode, and what is not: lone surrogates, NUL, noncharacters, separators, a BOM; é in both its forms. */
+/** All of Unicode, lone surrogates, and special cases: NUL, noncharacters, separators, a BOM, and é in both its forms. */
 const strings = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 12 }),
   fc.string({ unit: fc.nat({ max: 0xffff }).map((unit) => String.fromCharCode(unit)), maxLength: 3 }),
@@ -114,7 +116,7 @@ const strings = fc.oneof(
 );
 const stringTexts = fc.oneof(
   strings.map((value) => JSON.stringify(value)),
-  // The same with every unit escaped, as some languages write it.
+  // The same strings with every UTF-16 unit escaped, as some languages write them.
   strings.map(
     (value) => `"${Array.from({ length: value.length }, (_, at) => escaped(value.charCodeAt(at))).join('')}"`,
   ),
@@ -123,8 +125,8 @@ const stringTexts = fc.oneof(
 const escaped = (unit: number) => `\\u${unit.toString(16).padStart(4, '0')}`;
 
 /**
- * Any JSON text: nested, with any keys. None is repeated: Postgres also checks the value that another one replaces, and
- * JavaScript has dropped it.
+ * Any JSON text, nested and with any keys, but without repeated keys in one object: Postgres also checks a value that a
+ * later one replaces, whereas JavaScript drops it.
  */
 export const jsonTexts = fc.letrec<{ value: string }>((tie) => ({
   value: fc.oneof(

@@ -1,5 +1,5 @@
 /**
- * Logins of the test cluster. Roles are the whole cluster's, so each has a name of its own and is dropped by its test.
+ * Logins for tests. Roles belong to the whole cluster, so each login has a unique name and its test must drop it.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface TestLogin {
   drop(): Promise<void>;
 }
 
-/** A login with what this role may do, and nothing else. */
+/** Creates a login that has the privileges of this role and no others. */
 export async function createLogin({ pool, url }: TestDatabase, role: string): Promise<TestLogin> {
   const suffix = randomBytes(4).toString('hex');
   const name = `${role}_${suffix}`;

@@ -1,5 +1,5 @@
 /**
- * A NATS server with JetStream of its own for a test file, on the loopback interface.
+ * A NATS server with JetStream for one test file, on the loopback interface.
  *
  * @module
  */
@@ -17,21 +17,21 @@ import { findNatsServer } from './nats-binary.ts';
 import { eventually } from './wait.ts';
 
 const NATS_USER = 'inbox';
-/** With what means something in a URL; also a canary, which no log may show. */
+/** Contains characters that are special in a URL. It is also a canary that must not appear in any log. */
 export const NATS_PASSWORD = 'p@ss:word/canary-4417';
 
 export interface TestNats {
-  /** With the password. */
+  /** Includes the password. */
   url: string;
   connect(): Promise<NatsConnection>;
   addStream(config: Partial<StreamConfig> & { name: string; subjects: string[] }): Promise<void>;
-  /** Also where there is none. */
+  /** Does nothing if the stream does not exist. */
   removeStream(name: string): Promise<void>;
-  /** How many messages the stream has. */
+  /** The number of messages in the stream. */
   count(stream: string): Promise<number>;
-  /** All messages of a stream, in its order. */
+  /** All messages of the stream, in order. */
   read(stream: string): Promise<JsMsg[]>;
-  /** Stops the server and keeps what is stored. */
+  /** Stops the server and keeps its data. */
   stop(): Promise<void>;
   start(): Promise<void>;
   close(): Promise<void>;
@@ -60,7 +60,7 @@ export async function startNats(): Promise<TestNats> {
     });
     server = started;
     await eventually('nats-server listens', async () => {
-      if (started.exit) throw new Error(`nats-server ended: ${await started.readLog()}`);
+      if (started.exit) throw new Error(`nats-server exited: ${await started.readLog()}`);
       return isListening(port);
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Commands that emit events, without Temporal, and relays that run beside a test.
+ * Commands that emit events without Temporal, and relays that run during a test.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export function eventOf(
   return { aggregatetype: 'account', aggregateid, type, payload, metadata: {} };
 }
 
-/** One command's transaction as an attempt makes it: lock, handler, events and Completed in one statement, COMMIT. */
+/** Runs a command's transaction as an attempt does: lock, handler, one statement for events and Completed, COMMIT. */
 export async function runCommand(
   pool: Pool,
   messageId: string,
@@ -46,13 +46,13 @@ export async function runCommand(
     const { xid } = (await lockAttempt(tx, messageId, 1, 60_000))!;
     const events = await handle(tx);
     await completeEntry(tx, { messageId, attempt: 1, xid, result: null, events });
-    // The COMMIT that follows finds no transaction, and is answered with COMMIT all the same.
+    // The COMMIT that follows finds no transaction, but Postgres still answers COMMIT.
     if (last === 'rollback') await tx.query('rollback');
   });
 }
 
-/** So many events in one transaction, as a backlog; the payload of each is its number, from 1. */
-export async function addBacklog(pool: Pool, count: number, aggregates = 1): Promise<void> {
+/** Adds a backlog of events in one transaction. The payload of each event is its number, from 1. */
+export async function insertEvents(pool: Pool, count: number, aggregates = 1): Promise<void> {
   await pool.query(
     `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
      select 'account', 'a' || n % $2, 'Happened', to_jsonb(n), 'backlog' from generate_series(1, $1) n order by n`,
@@ -71,7 +71,7 @@ export async function countUnpublished(pool: Pool): Promise<number> {
 export const allPublished = (pool: Pool) =>
   eventually('every event is marked as published', async () => (await countUnpublished(pool)) === 0);
 
-/** Backends of relays on this database. */
+/** Process ids of the Postgres backends of this database's relays. */
 export async function relayBackends(pool: Pool): Promise<number[]> {
   const found = await rows<{ pid: number }>(
     pool,
@@ -81,7 +81,7 @@ export async function relayBackends(pool: Pool): Promise<number[]> {
   return found.map(({ pid }) => pid);
 }
 
-/** The relay that has the lease. */
+/** The relay that holds the lease. */
 export async function publishingRelay(pool: Pool): Promise<string | undefined> {
   const found = await rows<{ holder: string }>(
     pool,
@@ -90,12 +90,12 @@ export async function publishingRelay(pool: Pool): Promise<string | undefined> {
   return found[0]?.holder;
 }
 
-/** Empties the outbox and what is parked, for the next test. */
+/** Deletes all events and parked aggregates, for the next test. */
 export async function emptyOutbox(pool: Pool): Promise<void> {
   await pool.query('truncate inbox.outbox, inbox.outbox_parked');
 }
 
-/** The numbers that events have as payload, for each aggregate in the order in which they came. */
+/** The payload numbers of the events of each aggregate, in the order of `events`. */
 export function byAggregate(events: readonly PublishedEvent[]): Map<string, number[]> {
   const found = new Map<string, number[]>();
   for (const { aggregateId, payload } of events) {
@@ -104,7 +104,7 @@ export function byAggregate(events: readonly PublishedEvent[]): Map<string, numb
   return found;
 }
 
-/** A publisher that keeps what it gets, after what the test does first. */
+/** A publisher that calls `first` and then records the events. */
 export function recorder(
   first: (events: readonly PublishedEvent[], signal: AbortSignal) => unknown = () => {},
 ) {
@@ -119,12 +119,12 @@ export function recorder(
 export const oneTo = (count: number) => Array.from({ length: count }, (_, index) => index + 1);
 
 export interface TestRelay {
-  /** What it logged. */
+  /** The lines that it logged. */
   lines: string[];
   stop(): Promise<void>;
 }
 
-/** A parked aggregate's rejected event. */
+/** The rejected event of a parked aggregate. */
 export interface ParkedRow {
   event_id: string;
   attempts: number;
@@ -138,12 +138,12 @@ export function startRelay(options: OutboxRelayOptions): TestRelay {
   const lines: string[] = [];
   const relay = createOutboxRelay({
     log: createLog('debug', (line) => lines.push(line)),
-    // Short, so that tests that kill a relay need not wait.
+    // Short, so that tests that kill a relay don't wait long.
     lease: '3s',
     ...options,
   });
   const running = relay.run();
-  // Whoever stops it hears of the error; until then it must not end the process.
+  // `stop` rejects with the error; until then it must not end the process as an unhandled rejection.
   running.catch(() => {});
   return {
     lines,

@@ -1,6 +1,6 @@
 /**
- * Stands between the code and Postgres, for one database at a time: a test sees every statement, and may change its text,
- * its parameters or its answer. So a bug can be seeded without touching what is shipped.
+ * Intercepts the statements that code sends to certain databases. A test sees every statement and can change its text, its
+ * parameters or its answer. This seeds a bug without changing the shipped code.
  *
  * @module
  */
@@ -9,32 +9,32 @@ import { Client } from 'pg';
 import type { Pool, QueryResult } from 'pg';
 
 export interface Statement {
-  /** As in pg_stat_activity: which of the pools it comes from. */
+  /** The application_name, which tells which pool the statement comes from. */
   application: string;
   text: string;
   values: unknown[] | undefined;
-  /** The connection; only to tell one from another. */
+  /** Identifies the connection. */
   connection: object;
-  /** Runs it on its connection, as it is or changed. */
+  /** Runs the statement on its connection, unchanged or with another text or other values. */
   readonly send: (text?: string, values?: unknown[]) => Promise<QueryResult>;
-  /** Connections that are nobody's, for what a bug does outside of the transaction. */
-  aside: Pool;
+  /** A pool that the code under test does not use, for what a bug does outside of the transaction. */
+  separatePool: Pool;
 }
 
 export type Patch = (statement: Statement) => Promise<QueryResult>;
 
 export interface Patched {
   patch: Patch;
-  aside: Pool;
-  /** Told of every statement that was answered, well or not. */
+  separatePool: Pool;
+  /** Called after every statement, whether it succeeded or failed. */
   answered(statement: Statement): void;
 }
 
-/** By the name of the database, so that tests of several bugs can run side by side. */
-const patched = new Map<string, Patched>();
+/** By database name, so that tests of several bugs can run concurrently. */
+const patchedDatabases = new Map<string, Patched>();
 
-export function patchDatabase(url: string, how: Patched): void {
-  patched.set(new URL(url).pathname.slice(1), how);
+export function patchDatabase(url: string, patched: Patched): void {
+  patchedDatabases.set(new URL(url).pathname.slice(1), patched);
 }
 
 interface Internals {
@@ -51,12 +51,12 @@ function textAndValues(config: unknown): unknown[] {
 // oxlint-disable-next-line typescript/unbound-method -- it is called with `this` below
 const query = Client.prototype.query as (this: Client, ...args: unknown[]) => unknown;
 Client.prototype.query = function patchable(this: Client & Internals, ...args: unknown[]) {
-  const how = patched.get(this.database);
-  if (!how) return query.apply(this, args);
-  // A prepared one comes as an object, and is sent unprepared: what is changed would need another name.
+  const patched = patchedDatabases.get(this.database);
+  if (!patched) return query.apply(this, args);
+  // A prepared statement is an object. It is sent unprepared, because a changed text would need another statement name.
   const [text, given] = typeof args[0] === 'string' ? args : textAndValues(args[0]);
   if (typeof text !== 'string') return query.apply(this, args);
-  // A pool's own query() asks with a callback.
+  // `Pool.query()` passes a callback.
   const callback = typeof args.at(-1) === 'function' ? (args.pop() as Callback) : null;
   const statement: Statement = {
     application: this.connectionParameters.application_name ?? '',
@@ -65,9 +65,9 @@ Client.prototype.query = function patchable(this: Client & Internals, ...args: u
     connection: this,
     send: (changed = text, values = statement.values) =>
       query.call(this, changed, values) as Promise<QueryResult>,
-    aside: how.aside,
+    separatePool: patched.separatePool,
   };
-  const answer = how.patch(statement).finally(() => how.answered(statement));
+  const answer = patched.patch(statement).finally(() => patched.answered(statement));
   if (!callback) return answer;
   callbackify(() => answer)(callback);
   return undefined;

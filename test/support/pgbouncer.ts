@@ -1,5 +1,5 @@
 /**
- * A PgBouncer of a test's own, in front of the test's Postgres.
+ * A separate PgBouncer for a test, in front of the test's Postgres.
  *
  * @module
  */
@@ -19,9 +19,9 @@ export type PoolMode = 'session' | 'transaction';
 
 export interface PgBouncerOptions {
   poolMode: PoolMode;
-  /** Further lines of its configuration's section `[pgbouncer]`. */
+  /** Additional settings in the section `[pgbouncer]` of its configuration. */
   settings?: Record<string, string | number>;
-  /** Logins beside the one in the URL, by name, with their password. */
+  /** Passwords of further logins, by user name. The login in the URL is always included. */
   users?: Record<string, string>;
 }
 
@@ -29,28 +29,28 @@ export interface PgBouncer {
   port: number;
   /** The same database, through this PgBouncer. */
   url: string;
-  /** Any URL of the same server, through this PgBouncer. */
+  /** Changes any URL of the same server to go through this PgBouncer. */
   through(url: string): string;
   log(): Promise<string>;
-  /** SIGSTOP for one that stands still, SIGCONT for one that goes on, SIGKILL for one that is gone until `restart`. */
+  /** SIGSTOP suspends PgBouncer, SIGCONT resumes it, SIGKILL ends it until `restart`. */
   kill(signal: NodeJS.Signals): void;
-  /** On the same port; resolves when it answers. */
+  /** Restarts it on the same port; resolves when it accepts connections. */
   restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** `PGBOUNCER_PATH` is another version to test with. */
+/** `PGBOUNCER_PATH` selects another version to test with. */
 const binary = findBinary();
 
-/** Why tests that need PgBouncer are skipped; false where it is installed, and in CI, where it has to be. */
+/** The reason to skip tests that need PgBouncer. False if it is installed, and in CI, where it must be installed. */
 export const withoutPgBouncer: string | false =
   binary !== null || process.env['CI'] ? false : 'PgBouncer is not installed: apt-get install -y pgbouncer';
 
 function findBinary(): string | null {
-  const asked = process.env['PGBOUNCER_PATH'];
+  const configured = process.env['PGBOUNCER_PATH'];
   const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
-  const places = asked ? [asked] : folders.map((folder) => join(folder, 'pgbouncer'));
-  return places.find((place) => isExecutable(place)) ?? null;
+  const paths = configured ? [configured] : folders.map((folder) => join(folder, 'pgbouncer'));
+  return paths.find((path) => isExecutable(path)) ?? null;
 }
 
 function isExecutable(path: string): boolean {
@@ -62,7 +62,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** It refuses to run as root. */
+/** The user and group that PgBouncer runs as, since it refuses to run as root. */
 const NOBODY = 65_534;
 
 export async function startPgBouncer(
@@ -117,16 +117,16 @@ export async function startPgBouncer(
     pooled.port = String(port);
     return pooled.href;
   };
-  const answers = () =>
-    eventually('PgBouncer answers', async () => {
-      if (hasEnded(child)) throw new Error(`PgBouncer ended: ${await log()}`);
+  const waitUntilReady = () =>
+    eventually('PgBouncer accepts connections', async () => {
+      if (hasEnded(child)) throw new Error(`PgBouncer exited: ${await log()}`);
       const client = new Client({ connectionString: through(databaseUrl) });
       client.on('error', () => {});
       await client.connect();
       await client.end();
       return true;
     });
-  await answers();
+  await waitUntilReady();
   return {
     port,
     url: through(databaseUrl),
@@ -138,7 +138,7 @@ export async function startPgBouncer(
       await ended;
       child = launch();
       ended = once(child, 'exit');
-      await answers();
+      await waitUntilReady();
     },
     async stop() {
       if (!hasEnded(child)) child.kill('SIGKILL');

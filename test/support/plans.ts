@@ -1,11 +1,11 @@
 /**
- * Many rows, and how Postgres reads them.
+ * Seeds many rows, and finds the statements that read whole tables.
  *
  * @module
  */
 import type { Pool } from 'pg';
 
-/** Completed ones, a second apart and the last one now; one in a hundred belongs to a flow, and was caused. */
+/** Adds completed entries, one per second up to now. One in a hundred has a correlation id and a causation id. */
 export async function seedThousands(pool: Pool, count: number): Promise<void> {
   await inBulk(
     pool,
@@ -18,7 +18,7 @@ export async function seedThousands(pool: Pool, count: number): Promise<void> {
   await pool.query('analyze inbox.entries');
 }
 
-/** Of so many dead letters of the entries of {@link seedThousands} all but these were replayed. */
+/** Adds `count` dead letters of the entries of {@link seedThousands}. About `open` of them are open, the rest replayed. */
 export async function seedDeadLetters(pool: Pool, count: number, open: number): Promise<void> {
   await inBulk(
     pool,
@@ -36,12 +36,12 @@ export async function seedDeadLetters(pool: Pool, count: number, open: number): 
 const idAt = (at: string) => `(lpad(to_hex((extract(epoch from ${at}) * 1000)::bigint), 12, '0') ||
   substr(replace(inbox.new_id()::text, '-', ''), 13))::uuid`;
 
-/** Without triggers and foreign keys: they take ten times as long as the rows. */
+/** Skips triggers and foreign keys, which take ten times as long as the rows themselves. */
 async function inBulk(pool: Pool, sql: string): Promise<void> {
   await pool.query(`begin; set local session_replication_role = replica; ${sql}; commit`);
 }
 
-/** Which tables the statements of this work read as a whole: one line for each, with how Postgres reads it. */
+/** Returns `Seq Scan on <table>` for each table that a statement of `work` reads as a whole. */
 export async function wholeTablesRead(pool: Pool, work: (pool: Pool) => Promise<unknown>): Promise<string[]> {
   const statements: [text: string, values: unknown[]][] = [];
   const recording = {

@@ -1,5 +1,5 @@
 /**
- * Commands that end their worker's process, or would hold it for ever, and one that does no harm.
+ * Commands that end their worker's process or block it forever, and commands that do no harm.
  *
  * @module
  */
@@ -11,7 +11,7 @@ const retry = { maximumAttempts: 2, initialInterval: '100ms' } as const;
 
 export const exits = defineCommand({ type: 'Exits', schema, retry, handle: () => process.exit(3) });
 
-/** 8 MB at a time, in arrays: they are on V8's heap, which a Buffer's bytes are not. */
+/** Allocates 8 MB at a time, in arrays: unlike the bytes of a Buffer, they are on V8's heap. */
 export const eatsMemory = defineCommand({
   type: 'EatsMemory',
   schema,
@@ -31,7 +31,7 @@ export const neverYields = defineCommand({
   },
 });
 
-/** Loses an attempt whenever a neighbour ends the process that they share. */
+/** Loses an attempt whenever another command ends the process that they share. */
 export const harmless = defineCommand({
   type: 'Harmless',
   schema,
@@ -43,7 +43,7 @@ export const harmless = defineCommand({
   },
 });
 
-/** Long enough to be stopped in. */
+/** Takes long enough for a test to stop the worker during the attempt. */
 export const slow = defineCommand({
   type: 'Slow',
   schema,

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy in front of a server, to make the network fail.
+ * A TCP proxy that simulates network failures in front of a server.
  *
  * @module
  */
@@ -8,42 +8,42 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A simple query of Postgres's protocol: its text, and the zero that ends it; or what is sent behind it in one message. */
+/** COMMIT in a simple query of Postgres's protocol: ended by a zero byte, or followed by more statements in one message. */
 const COMMITS = [Buffer.from('commit\0'), Buffer.from('commit; ')];
-/** ReadyForQuery, without the byte that says in which state. */
+/** The message ReadyForQuery, without its last byte, the transaction status. */
 const READY = Buffer.from('Z\0\0\0\x05');
 
-/** What befalls a COMMIT before the server gets it, or after, when its answer is on the way back. */
+/** Cuts the connection or holds the data back, before the server gets a COMMIT or after, when its answer is on the way. */
 export type CommitFault =
   | { when: 'before' | 'after'; how: 'cut' }
   | { when: 'before' | 'after'; holdMs: number };
 
 export interface Proxy {
   port: number;
-  /** From now on the connections there are say nothing any more, in either direction, and do not end. New ones work. */
+  /** Stops all data on the current connections without closing them. New connections work. Returns how many were stopped. */
   blackhole(): number;
-  /** Ends the connections there are. */
+  /** Closes the current connections. */
   cut(): void;
-  /** From now on everything takes so many milliseconds longer in each direction; 0 ends it. */
+  /** From now on delays all data in each direction by this many milliseconds; 0 ends the delay. */
   slow(delayMs: number): void;
-  /** The next COMMIT of any connection meets this. Calls add up. */
+  /** Applies the fault to the next COMMIT of any connection. Each call affects one more COMMIT. */
   disturbNextCommit(fault: CommitFault): void;
   /**
-   * How often the clients of this name (Postgres's application_name) have said something after an answer, so far: their round
-   * trips, without those of a connection's beginning. Only under {@link slow}, where no answer overtakes what is still being
-   * said.
+   * The round trips so far of all clients with this application_name, without those that open a connection: how often a
+   * client sent something after an answer. Only reliable under {@link slow}, where no answer arrives while the client is
+   * still sending.
    */
   turns(applicationName: string): number;
-  /** How many COMMITs were cut, and held, so far. */
+  /** The number of COMMITs that were cut, and held back, so far. */
   readonly commitsCut: number;
   readonly commitsHeld: number;
   close(): Promise<void>;
 }
 
-/** `port`: of a proxy that was closed, to bring its server back. */
+/** `port` is the port of a proxy that was closed, to make its server reachable again. By default a free port. */
 export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   const pairs = new Set<[Socket, Socket]>();
-  const armed: CommitFault[] = [];
+  const pendingFaults: CommitFault[] = [];
   let delayMs = 0;
   let commitsCut = 0;
   let commitsHeld = 0;
@@ -58,12 +58,14 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
     let ready = false;
     let answered = true;
     client.on('data', (chunk: Buffer) => {
-      // The first that is said is who it is.
+      // The first message of a connection contains the client's name.
       name ??= /application_name\0([^\0]*)/.exec(chunk.toString('latin1'))?.[1] ?? '';
       if (ready && answered) turns.set(name, (turns.get(name) ?? 0) + 1);
       answered = false;
       const fault =
-        armed.length > 0 && COMMITS.some((commit) => chunk.includes(commit)) ? armed.shift()! : null;
+        pendingFaults.length > 0 && COMMITS.some((commit) => chunk.includes(commit))
+          ? pendingFaults.shift()!
+          : null;
       if (fault && 'how' in fault) {
         commitsCut += 1;
         if (fault.when === 'after') target.write(chunk);
@@ -82,7 +84,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
     for (const socket of pair) {
       socket.on('error', () => {});
       socket.on('close', () => {
-        // What was said last, such as why the server hangs up, still arrives.
+        // Data that was sent last, such as the server's reason for closing, still arrives.
         client.destroySoon();
         target.destroySoon();
         pairs.delete(pair);
@@ -109,7 +111,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
     cut,
     slow: (ms) => void (delayMs = ms),
     turns: (applicationName) => turns.get(applicationName) ?? 0,
-    disturbNextCommit: (fault) => void armed.push(fault),
+    disturbNextCommit: (fault) => void pendingFaults.push(fault),
     get commitsCut() {
       return commitsCut;
     },
@@ -124,7 +126,7 @@ export async function startProxy(targetPort: number, port = 0): Promise<Proxy> {
   };
 }
 
-/** One direction of a connection: what is passed on later keeps its order. */
+/** One direction of a connection. Delayed data keeps its order. */
 class Pipe {
   readonly #to: Socket;
   #last: Promise<void> | null = null;
@@ -133,7 +135,7 @@ class Pipe {
     this.#to = to;
   }
 
-  /** Nothing passes for so long. */
+  /** Holds back all data for this long. */
   hold(ms: number): void {
     this.#later(() => sleep(ms));
   }

@@ -1,5 +1,5 @@
 /**
- * A real terminal for a command: `script` of util-linux makes one.
+ * Runs a command on a real terminal, which `script` of util-linux creates.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { quoteForShell } from '../../src/core/shell.ts';
 import { CLI_MAIN } from './cli.ts';
 import type { CliEnvironment } from './cli.ts';
 
-/** Why there is no terminal to be had, or false. In CI it is a failure. */
+/** The reason why there is no terminal, or false if there is one. Fails in CI if there is none. */
 export function noTerminal(): string | false {
   const { stdout } = spawnSync('script', ['--version'], { encoding: 'utf8' });
   if (/util-linux/.test(stdout ?? '')) return false;
@@ -18,7 +18,7 @@ export function noTerminal(): string | false {
   return 'script of util-linux is not installed';
 }
 
-/** Runs `inbox …` on a terminal of this width; stdout and stderr are what it showed. */
+/** Runs `inbox …` on a terminal of this width. `screen` is everything the terminal showed, from stdout and stderr. */
 export async function runOnTerminal(
   args: readonly string[],
   { columns, env = {} }: { columns: number; env?: CliEnvironment },

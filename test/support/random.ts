@@ -1,5 +1,5 @@
 /**
- * Everything that a test chooses at random, from one seed that each process prints. Ids that only have to be unique need none.
+ * The random choices of tests, from one seed that each process prints. Ids that only have to be unique don't use the seed.
  *
  * @module
  */
@@ -8,13 +8,13 @@ import * as fc from 'fast-check';
 import { chooseSeed } from './choose-seed.ts';
 
 const seed = chooseSeed();
-process.stdout.write(`random seed ${seed}; TEST_SEED=${seed} repeats it\n`);
+process.stdout.write(`random seed ${seed}; set TEST_SEED=${seed} to repeat this run\n`);
 fc.configureGlobal({ seed });
 
-/** fast-check with this seed: tests import it from here. */
+/** fast-check, configured with this seed. Tests import it from here. */
 export { fc };
 
-/** Bytes that don't compress, in base64; the same for the same seed and name. */
+/** Bytes that don't compress, in base64. The same seed and name give the same bytes. */
 export function noise(name: string, bytes: number): string {
   return createHash('shake256', { outputLength: bytes }).update(`${seed} ${name}`).digest('base64');
 }

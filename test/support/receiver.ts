@@ -1,5 +1,5 @@
 /**
- * A webhook's receiver: a real HTTP server that verifies every signature with the official library, and can be told to
+ * A webhook receiver: a real HTTP server that verifies every signature with the official library. Tests can make it
  * misbehave.
  *
  * @module
@@ -11,7 +11,7 @@ import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { Webhook } from 'standardwebhooks';
 
-/** As the docs describe it. */
+/** The body of a webhook, as docs/alerts.md describes it. */
 export interface AlertBody {
   type: string;
   timestamp: string;
@@ -33,7 +33,7 @@ export interface Post {
   headers: IncomingHttpHeaders;
   text: string;
   body: AlertBody;
-  /** How many came with this id before. */
+  /** The number of earlier posts with this id. */
   repeats: number;
 }
 
@@ -42,7 +42,7 @@ export type Behaviour = (response: ServerResponse, request: IncomingMessage) => 
 export interface Receiver {
   url: string;
   posts: readonly Post[];
-  /** Posts that were under way at the same time, at most. */
+  /** The largest number of posts that were open at the same time. */
   readonly mostAtOnce: number;
   of(messageId: string): Post[];
   close(): Promise<void>;
@@ -55,19 +55,19 @@ export const answer =
   (response) =>
     void response.writeHead(status, headers).end();
 
-/** @param behave - what a post gets; default is that it is taken */
+/** @param behave - chooses the answer to a post; by default, the receiver accepts it with 204 */
 export async function startReceiver(
   behave: (post: Post) => Behaviour = () => answer(204),
   secret = SECRET,
 ): Promise<Receiver> {
   const posts: Post[] = [];
   const verifier = new Webhook(secret);
-  let underWay = 0;
+  let open = 0;
   let mostAtOnce = 0;
   const server = createServer((request, response) => {
-    underWay += 1;
-    mostAtOnce = Math.max(mostAtOnce, underWay);
-    response.on('close', () => (underWay -= 1));
+    open += 1;
+    mostAtOnce = Math.max(mostAtOnce, open);
+    response.on('close', () => (open -= 1));
     void receive(request).then(
       (post) => {
         posts.push(post);

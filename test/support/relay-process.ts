@@ -1,7 +1,7 @@
 /**
- * A relay to NATS as a process of its own, to be killed: `node relay-process.js <database> <nats>`. With DIE=published it
- * kills itself once JetStream has acknowledged a batch, before Postgres hears of it; with FREEZE=published it stops itself then,
- * once.
+ * An outbox relay to NATS in a separate process, so that tests can kill it: `node relay-process.js <database> <nats>`. With
+ * DIE=published the process kills itself after JetStream has acknowledged a batch and before the relay marks its events in
+ * Postgres. With FREEZE=published it suspends itself there, once.
  *
  * @module
  */

@@ -1,11 +1,11 @@
 /**
- * Rows of a query.
+ * Queries of tests that look into the tables.
  *
  * @module
  */
 import type { Pool } from 'pg';
 
-/** Rows of one query, for tests that look into the tables. */
+/** Runs a query and returns its rows. */
 export async function rows<T extends object>(
   pool: Pool,
   sql: string,

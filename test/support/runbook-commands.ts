@@ -1,5 +1,6 @@
 /**
- * The command of the runbook's test: an account that is closed keeps its payments dead, until it is opened or another one named.
+ * Commands of the runbook's test. A payment to a closed account becomes a dead letter. Its replay succeeds once the account
+ * is open or the payload names an open one.
  *
  * @module
  */

@@ -1,24 +1,24 @@
 /**
- * Rows as they are after a while: entries with a past, which no test can wait for.
+ * Rows that look days old, which a test cannot wait for.
  *
  * @module
  */
 import type { Pool } from 'pg';
 import type { Queryable } from '../../src/platform/queryable.ts';
 
-/** Parameter $2 is how many days ago it was. */
+/** Parameter $2 is the number of days. */
 const AGO = `now() - $2 * interval '1 day'`;
 const ID_OF_THAT_TIME = `(lpad(to_hex((extract(epoch from ${AGO}) * 1000)::bigint), 12, '0') ||
   substr(replace(inbox.new_id()::text, '-', ''), 13))::uuid`;
 
 export interface SeedOptions {
-  /** Received so many days ago. */
+  /** How many days ago the entry was received. */
   days: number;
-  /** Completed so many days ago; default when it was received. */
+  /** How many days ago the entry was completed. By default when it was received. */
   completedDays?: number;
 }
 
-/** A completed entry with payload, metadata, result and one failure of which the texts repeat the payload. */
+/** Adds a completed entry with a payload, metadata, a result and one failure whose texts repeat the payload. */
 export async function seedCompleted(pool: Pool, messageId: string, options: SeedOptions): Promise<void> {
   await seedMany(pool, [messageId], options);
 }
@@ -47,8 +47,8 @@ export async function seedMany(
 export type OpenStatus = 'Pending' | 'Processing' | 'Failed' | 'DeadLetter';
 
 /**
- * An entry that is not over; a dead letter with its open row and its failure. Taken under a lease that lasts, so that no
- * worker's relay or reconciler mends what is to be found stuck.
+ * Adds an entry that is not over; for a dead letter, also its open row and its failure. The entry has a lease of a day, so
+ * that no relay or reconciler of a worker repairs an entry that the test wants to find stuck.
  */
 export async function seedOpen(
   pool: Queryable,
@@ -78,7 +78,7 @@ export async function seedOpen(
   );
 }
 
-/** Resolves an open dead letter, `days` ago, as a person did through its workflow. */
+/** Resolves an open dead letter, dated `days` ago, as an operator does through its workflow. */
 export async function resolveLetter(
   pool: Pool,
   messageId: string,
@@ -98,7 +98,7 @@ export async function resolveLetter(
   );
 }
 
-/** Completes an open entry, `days` ago, as its next attempt would. */
+/** Completes an open entry, dated `days` ago, as its next attempt would. */
 export async function complete(pool: Pool, messageId: string, days: number): Promise<void> {
   await pool.query(
     `update inbox.entries
@@ -109,7 +109,7 @@ export async function complete(pool: Pool, messageId: string, days: number): Pro
   );
 }
 
-/** An outbox row created, and perhaps published, so many days ago. */
+/** Adds an event that was created `days` ago, and published `publishedDays` ago or not at all. */
 export async function seedEvent(
   pool: Pool,
   type: string,

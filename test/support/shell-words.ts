@@ -1,5 +1,5 @@
 /**
- * Splits a command line with a real shell, which runs nothing of it.
+ * Splits a command line into words with a real shell, without running the command.
  *
  * @module
  */

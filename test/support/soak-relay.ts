@@ -1,6 +1,6 @@
 /**
- * An outbox relay as a process of its own, to a simulated broker that takes every event at once and counts them by type.
- * At its end it says how many.
+ * An outbox relay in a separate process. Its simulated broker accepts every event immediately and counts events by type. The
+ * process prints the counts when it ends.
  *
  * @module
  */
@@ -16,39 +16,39 @@ export interface SoakRelay {
   pid: number;
   ended: Promise<unknown>;
   kill(): void;
-  /** Stops it; what the broker got. */
+  /** Stops the relay and returns the number of events that the broker got, by type. */
   stop(): Promise<Record<string, number>>;
 }
 
 export function startSoakRelay(databaseUrl: string, env: Record<string, string>): SoakRelay {
   const child = spawn(process.execPath, [PATH], {
     stdio: ['ignore', 'pipe', 'inherit'],
-    // Not as an argument: those are for everybody to see.
+    // Not as an argument, because other users of the machine can see arguments.
     env: { ...process.env, ...env, DATABASE_URL: databaseUrl },
   });
-  const said = text(child.stdout);
+  const output = text(child.stdout);
   return {
     pid: child.pid!,
     ended: once(child, 'exit'),
     kill: () => void child.kill('SIGKILL'),
     async stop() {
       child.kill('SIGTERM');
-      return JSON.parse(await said) as Record<string, number>;
+      return JSON.parse(await output) as Record<string, number>;
     },
   };
 }
 
 async function main(): Promise<void> {
-  const taken: Record<string, number> = {};
+  const counts: Record<string, number> = {};
   const relay = createOutboxRelay({
     databaseUrl: process.env['DATABASE_URL']!,
     async publish(events) {
-      for (const { type } of events) taken[type] = (taken[type] ?? 0) + 1;
+      for (const { type } of events) counts[type] = (counts[type] ?? 0) + 1;
     },
   });
   process.once('SIGTERM', () => relay.stop());
   await relay.run();
-  process.stdout.write(JSON.stringify(taken));
+  process.stdout.write(JSON.stringify(counts));
 }
 
 if (process.argv[1] === PATH) await main();

@@ -1,5 +1,5 @@
 /**
- * The project's own TypeScript, as text: for tests of how it is put together.
+ * Reads the project's own TypeScript as text, for tests of its structure.
  *
  * @module
  */
@@ -8,23 +8,23 @@ import { posix } from 'node:path';
 import { packageFile } from '../../src/platform/package-files.ts';
 
 export interface Source {
-  /** From the package's root, with slashes: `src/store/entries.ts`. */
+  /** Relative to the package's root, with slashes: `src/store/entries.ts`. */
   path: string;
   imports: Import[];
   /** The contents of its string and template literals. */
   literals: string[];
-  /** Without comments. */
+  /** The text without comments. */
   code: string;
 }
 
 export interface Import {
-  /** The path of a file of ours, or the name of a package or Node module. */
+  /** The path of a file of this package, or the name of another package or a Node module. */
   target: string;
-  /** Gone when the program runs. */
+  /** True if the import does not exist at run time. */
   typeOnly: boolean;
 }
 
-/** Every TypeScript file in these folders of the package. */
+/** Reads every TypeScript file in these folders of the package. */
 export async function readSources(folders: readonly string[]): Promise<Source[]> {
   const files = await Promise.all(
     folders.map(async (folder) => {
@@ -36,7 +36,7 @@ export async function readSources(folders: readonly string[]): Promise<Source[]>
   return Promise.all(paths.map(async (path) => readSource(path, await readFile(packageFile(path), 'utf8'))));
 }
 
-/** Comments, regular expressions and literals, so that a quote within one does not begin another. */
+/** Matches comments, regular expressions and literals, so that a quote within one does not start another. */
 const TOKEN =
   /(?<comment>\/\*[\s\S]*?\*\/|\/\/[^\n]*)|(?<regex>(?<=[(,=:[!&|?{};]\s*|return\s)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/[a-z]*)|(?<literal>'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`)/g;
 const IMPORT =

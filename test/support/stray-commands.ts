@@ -1,6 +1,6 @@
 /**
- * Handlers that leave something behind which fails, for a worker in a process of its own: node:test has listeners of its
- * own for such errors.
+ * Handlers that leave promises and callbacks behind, which then fail. They need a worker in a separate process, because
+ * node:test has its own listeners for such errors.
  *
  * @module
  */
@@ -20,12 +20,12 @@ async function failsLater(ms: number): Promise<void> {
   throw new Error('went wrong');
 }
 
-/** How long an attempt stays open for what it leaves behind: until that has failed it. */
+/** Keeps the attempt open until the error that the handler left behind has failed it. */
 const forever = () => new Promise<never>(() => {});
 
 const behaviours: Record<string, (context: Context) => unknown> = {
   works: () => 'fine',
-  // Never awaited.
+  // Promises that are never awaited.
   'sends an invalid message': ({ send }) => void send(invalid),
   'sends a conflicting message': ({ send }) => void send(conflicting),
   'sends a valid message': ({ send, messageId }) =>
@@ -62,7 +62,7 @@ const behaviours: Record<string, (context: Context) => unknown> = {
     void Promise.reject();
     await forever();
   },
-  // Caught.
+  // Errors that the handler catches.
   'catches an invalid message': ({ send }) => send(invalid).catch(() => 'fine'),
   'catches a conflict and throws': async ({ send }) => {
     await send(conflicting).catch(() => {
@@ -76,7 +76,7 @@ const behaviours: Record<string, (context: Context) => unknown> = {
       return 'fine';
     }
   },
-  // After the attempt has ended.
+  // Errors after the attempt has ended.
   'rejects afterwards': () => void failsLater(200),
   'throws in a callback afterwards': () =>
     void setTimeout(() => {
@@ -100,7 +100,7 @@ export const stray = defineCommand({
 
 export const strayExpress = defineCommand({ ...stray, type: 'StrayExpress', express: true });
 
-/** What is no handler's must end the process as ever. */
+/** Errors that no handler caused must end the process, as they would without the inbox. */
 process.on('SIGUSR2', () => {
   if (process.env['FOREIGN_ERROR'] === 'rejection') void failsLater(0);
   else throw new Error('went wrong');

@@ -1,5 +1,5 @@
 /**
- * What nobody should write: a publisher that never answers and listens to no signal.
+ * A faulty publisher that never finishes and ignores its signal.
  *
  * @module
  */

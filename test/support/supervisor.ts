@@ -1,5 +1,5 @@
 /**
- * `inbox worker --supervise` with the commands of poison-commands.ts.
+ * Starts `inbox worker --supervise` with the commands of poison-commands.ts.
  *
  * @module
  */
@@ -10,7 +10,10 @@ import type { TestInbox } from './inbox.ts';
 
 export const POISON_COMMANDS = fileURLToPath(new URL('./poison-commands.js', import.meta.url));
 
-/** Its worker has no thread for workflows (see worker-process.ts). Its result is there when nobody holds its stderr any more: neither the supervisor nor a worker of its. */
+/**
+ * The worker runs its workflows in its main thread (see worker-process.ts). The result resolves when neither the supervisor
+ * nor a worker has stderr open.
+ */
 export function startSupervisor(
   inbox: TestInbox,
   more: CliEnvironment = {},

@@ -1,5 +1,5 @@
 /**
- * Tests wait for what they want to see, never for a time.
+ * Tests wait for a condition, never for a fixed time.
  *
  * @module
  */
@@ -7,9 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const SHORTEST_POLL_MS = 10;
 const LONGEST_POLL_MS = 300;
-/** The next look comes after this part of the time that was waited so far: many waits at once must not keep the cores busy. */
+/**
+ * The pause before the next poll, as a share of the time waited so far: many concurrent waits must not keep the cores busy.
+ */
 const POLL_SHARE = 0.1;
-/** Far beyond what any condition takes on a slow machine: retryWhenDatabaseUnavailable it is a failure, never noise. */
+/** Far longer than any condition takes on a slow machine: a wait that reaches the limit is a real failure. */
 const LIMIT_MS = 90_000;
 
 /** How long one source of diagnostics may take. */
@@ -17,15 +19,15 @@ const DIAGNOSIS_MS = 10_000;
 
 const sources = new Set<() => Promise<string>>();
 
-/** Registers what to print when a wait fails. Returns how to take it back. */
+/** Registers a source of text to print when a wait fails. Returns a function that removes the source. */
 export function addDiagnostics(source: () => Promise<string>): () => void {
   sources.add(source);
   return () => void sources.delete(source);
 }
 
 /**
- * Polls until the probe gives a value that is neither undefined, null nor false, and returns it. When the time is over, the
- * error says what every registered source of diagnostics has to say.
+ * Polls until the probe returns a value other than undefined, null and false, and returns that value. A probe that throws is
+ * called again. When the time is over, throws an error with the text of every registered source of diagnostics.
  */
 export async function eventually<T>(
   what: string,
@@ -46,9 +48,12 @@ export async function eventually<T>(
     }
     const waitedMs = Date.now() - start;
     if (waitedMs > limitMs) {
-      throw new Error([`waited ${limitMs} ms in vain: ${what}`, ...(await diagnose())].join('\n'), {
-        cause: last,
-      });
+      throw new Error(
+        [`timed out after ${limitMs} ms waiting for: ${what}`, ...(await diagnose())].join('\n'),
+        {
+          cause: last,
+        },
+      );
     }
     await sleep(Math.min(Math.max(waitedMs * POLL_SHARE, SHORTEST_POLL_MS), LONGEST_POLL_MS));
   }
@@ -59,14 +64,14 @@ function diagnose(): Promise<string[]> {
   return Promise.all(
     [...sources].map(async (source) => {
       const limit = new AbortController();
-      const late = sleep(DIAGNOSIS_MS, 'diagnostics: no answer', { signal: limit.signal, ref: false });
+      const timeout = sleep(DIAGNOSIS_MS, 'diagnostics: timed out', { signal: limit.signal, ref: false });
       try {
-        return await Promise.race([source(), late]);
+        return await Promise.race([source(), timeout]);
       } catch (error) {
         return `diagnostics: ${String(error)}`;
       } finally {
         limit.abort();
-        late.catch(() => {});
+        timeout.catch(() => {});
       }
     }),
   );
@@ -77,27 +82,27 @@ export interface Gate {
   open: () => void;
 }
 
-/** Longer than a wait of `eventually`, whose diagnostics say more. */
+/** Longer than the limit of `eventually`, whose error says more. */
 const GATE_LIMIT_MS = 2 * LIMIT_MS;
 
 /**
- * A promise that resolves when somebody opens it: for a handler that waits for its test, and the other way round. Where nobody
- * does, it is rejected with the diagnostics that `eventually` gives.
+ * A promise that resolves when `open` is called. With it a handler waits for its test, or a test for its handler. If nobody
+ * calls `open` in time, it rejects with the same diagnostics as `eventually`.
  */
 export function gate(): Gate {
-  const made = {} as Gate;
-  made.opened = new Promise((resolve, reject) => {
+  const created = {} as Gate;
+  created.opened = new Promise((resolve, reject) => {
     const limit = setTimeout(() => {
       void diagnose().then((found) =>
         reject(new Error([`a gate was not opened within ${GATE_LIMIT_MS} ms`, ...found].join('\n'))),
       );
     }, GATE_LIMIT_MS).unref();
-    made.open = () => {
+    created.open = () => {
       clearTimeout(limit);
       resolve();
     };
   });
-  // Where nobody waits for it any more, that is no error.
-  made.opened.catch(() => {});
-  return made;
+  // If nobody waits for the gate any more, its rejection is not an error.
+  created.opened.catch(() => {});
+  return created;
 }

@@ -1,12 +1,12 @@
 /**
- * Renders Markdown like Temporal's Web UI: it first replaces placeholders, then reads the text as CommonMark. Simulated, because
- * the Web UI needs a browser.
+ * Renders Markdown like Temporal's Web UI, which first replaces placeholders and then parses the text as CommonMark. This is
+ * a simulation, because the Web UI needs a browser.
  *
  * @module
  */
 import { micromark } from 'micromark';
 
-/** @param workflowId - stands for all three values, so that a hostile one is tried in each place */
+/** @param workflowId - replaces all three placeholders, so that a hostile value is tested in each of them */
 export function renderLikeWebUi(markdown: string, workflowId: string): string {
   return micromark(markdown.replaceAll(/\{(workflowId|runId|namespace)\}/g, () => workflowId));
 }

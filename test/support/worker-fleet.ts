@@ -1,5 +1,5 @@
 /**
- * Worker processes that are started again when they die, as a supervisor of the operating system would.
+ * Worker processes that are restarted when they die, as a supervisor of the operating system would do.
  *
  * @module
  */
@@ -7,9 +7,9 @@ import { startWorkerProcess } from './worker-process.ts';
 import type { WorkerProcess, WorkerTarget } from './worker-process.ts';
 
 export interface WorkerFleet {
-  /** How often a worker ended that nobody had stopped, including those that ended while they were starting. */
+  /** How often a worker ended that was not stopped, including workers that ended during startup. */
   readonly deaths: number;
-  /** Those that run now. */
+  /** The workers that are running now. */
   readonly workers: readonly WorkerProcess[];
   stop(): Promise<void>;
 }
@@ -23,7 +23,7 @@ export async function startFleet(
   return keepFleet(size, () => startWorkerProcess(target, module, env));
 }
 
-/** Keeps `size` workers running: each time the worker of a place has ended, `start` gives the next one for this place. */
+/** Keeps `size` workers running: when the worker of a place has ended, `start` creates the next one for this place. */
 export function keepFleet(size: number, start: (place: number) => Promise<WorkerProcess>): WorkerFleet {
   const workers = new Set<WorkerProcess>();
   const stop = new AbortController();

@@ -1,5 +1,5 @@
 /**
- * A worker as a process of its own, to be killed.
+ * A worker in a separate process, so that tests can kill it.
  *
  * @module
  */
@@ -16,22 +16,22 @@ export interface WorkerProcess {
   kill(signal: NodeJS.Signals): void;
   /** Resolves when the process has ended. */
   ended: Promise<void>;
-  /** What it said on stderr. */
+  /** Everything that it wrote to stderr. */
   log(): string;
 }
 
-/** Such as a TestInbox. */
+/** For example a TestInbox. */
 export interface WorkerTarget {
   database: { url: string };
   taskQueue: string;
 }
 
 /**
- * `inbox worker` with a module of test/support; resolves when it works. Its workflows run in its main thread, because a thread
- * of their own takes a second of CPU time to start; `TEMPORAL_DEBUG: ''` gives them one, as in production.
+ * Starts `inbox worker` with a module of test/support; resolves when the worker has started. Its workflows run in its main
+ * thread, because a separate thread takes a second of CPU time to start; `TEMPORAL_DEBUG: ''` uses one, as in production.
  *
- * @param module - relative to test/support, or a whole file URL
- * @param cli - the command line of another release
+ * @param module - relative to test/support, or a complete file URL
+ * @param cli - the path of another release's command line
  */
 export async function startWorkerProcess(
   target: WorkerTarget,
@@ -61,6 +61,6 @@ export async function startWorkerProcess(
     throw error;
   }
   // A command can end a worker as soon as it has started.
-  if (!log.includes('worker started')) throw new Error(`the worker ended: ${log}`);
+  if (!log.includes('worker started')) throw new Error(`the worker ended during startup: ${log}`);
   return { pid: child.pid!, kill: (signal) => void child.kill(signal), ended, log: () => log };
 }

@@ -1,5 +1,5 @@
 /**
- * What must not get into a workflow: a module that uses zod.
+ * A module that uses zod, which must not get into a workflow.
  *
  * @module
  */

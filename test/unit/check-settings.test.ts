@@ -7,7 +7,7 @@ import { ConfigurationError } from '../../src/core/errors.ts';
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
 
 describe('settings in code', () => {
-  it('are taken as they are, without those that are undefined', () => {
+  it('are returned unchanged, without undefined ones', () => {
     assert.deepEqual(checkSettings({ concurrency: 4, taskQueue: undefined } as never), { concurrency: 4 });
     assert.deepEqual(checkSettings(undefined), {});
     const all = readSettings({});
@@ -41,7 +41,7 @@ describe('settings in code', () => {
     ['alertGiveUpMs', 0],
     ['concurency', 8],
   ] as const) {
-    it(`refuse ${setting} = ${String(value).slice(0, 20)}, by name`, () => {
+    it(`refuse ${setting} = ${String(value).slice(0, 20)} and name the setting`, () => {
       assert.throws(
         () => checkSettings({ [setting]: value }),
         (error: Error) => {
@@ -53,7 +53,7 @@ describe('settings in code', () => {
     });
   }
 
-  it('refuse all that is wrong in one error', () => {
+  it('report all problems in one error', () => {
     const wrong = {
       concurrency: 0,
       retryConcurrency: 'many',
@@ -72,7 +72,7 @@ describe('settings in code', () => {
     );
   });
 
-  it('never repeat a webhook, which is secret', () => {
+  it('never repeat the webhook, which is secret', () => {
     for (const webhook of ['https://ada:hunter2@x', { url: 'https//ada:hunter2@x', secrets: ['hunter2'] }]) {
       assert.throws(
         () => checkSettings({ webhook } as never),

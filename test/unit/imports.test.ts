@@ -1,5 +1,5 @@
 /**
- * Which file may import which. The order of the folders is described in docs/architecture.md.
+ * Checks which file imports which. docs/architecture.md describes the order of the folders.
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
@@ -7,7 +7,7 @@ import { bundle } from '../support/bundle.ts';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Import, Source } from '../support/sources.ts';
 
-/** Each folder, or file at the top of `src`, imports only from those above it, and from itself. */
+/** Each folder, or file at the top of `src`, may import only from itself and from those above it. */
 const ORDER = [
   ['src/core'],
   ['src/platform'],
@@ -29,14 +29,14 @@ const ORDER = [
   ['src/cli'],
 ];
 
-/** Imports that the order does not speak about: `from` may import `to`. */
-const BESIDE_THE_ORDER = [
+/** Imports that the order does not cover: `from` may import `to`. */
+const EXCEPTIONS = [
   { from: 'workflows', to: 'workflows', typeOnly: false },
   { from: 'workflows', to: 'src/core', typeOnly: false },
   { from: 'workflows', to: 'activities', typeOnly: true },
 ];
 
-/** Packages that a folder may import at run time; the others may import any. */
+/** The packages that a folder may import at runtime. Folders that are not listed may import any package. */
 const PACKAGES: Record<string, string[]> = {
   // Part of every workflow, in Temporal's sandbox: no Node modules, no pg, no zod.
   'src/core': ['@temporalio/common/lib/time.js'],
@@ -46,24 +46,25 @@ const PACKAGES: Record<string, string[]> = {
 const isIn = (path: string, folder: string) => path === folder || path.startsWith(`${folder}/`);
 const isOurs = (target: string) => /^(src|activities|workflows|test|examples)\//.test(target);
 
-/** The place in the order, or -1. */
-const placeOf = (path: string) => ORDER.findIndex((folders) => folders.some((folder) => isIn(path, folder)));
-const folderOf = (path: string) => ORDER[placeOf(path)]?.find((folder) => isIn(path, folder));
+/** The position in the order, or -1. */
+const positionOf = (path: string) =>
+  ORDER.findIndex((folders) => folders.some((folder) => isIn(path, folder)));
+const folderOf = (path: string) => ORDER[positionOf(path)]?.find((folder) => isIn(path, folder));
 
 function isAllowed({ target, typeOnly }: Import, { path }: Source): boolean {
   if (!isOurs(target)) {
     const folder = Object.keys(PACKAGES).find((name) => isIn(path, name));
     return typeOnly || folder === undefined || PACKAGES[folder]!.includes(target);
   }
-  const exception = BESIDE_THE_ORDER.some(
+  const exception = EXCEPTIONS.some(
     ({ from, to, typeOnly: only }) => isIn(path, from) && isIn(target, to) && (typeOnly || !only),
   );
   if (exception) return true;
-  const [own, other] = [placeOf(path), placeOf(target)];
+  const [own, other] = [positionOf(path), positionOf(target)];
   return own >= 0 && other >= 0 && (other < own || folderOf(path) === folderOf(target));
 }
 
-/** `file imports target` for every import of the files that is not allowed. */
+/** `file imports target` for every forbidden import. */
 const forbiddenImports = (files: readonly Source[]): string[] =>
   files.flatMap((file) =>
     file.imports
@@ -71,7 +72,7 @@ const forbiddenImports = (files: readonly Source[]): string[] =>
       .map(({ target }) => `${file.path} imports ${target}`),
   );
 
-/** Files that import each other, directly or through others, as `a > b > a`; imports of types count, too. */
+/** Finds files that import each other, directly or indirectly, as `a > b > a`. Type imports count, too. */
 function findCycle(files: readonly Source[]): string | undefined {
   const byPath = new Map(files.map((file) => [file.path, file]));
   const finished = new Set<string>();
@@ -99,10 +100,10 @@ describe('imports', () => {
     assert.ok(shipped.length > 200, 'the sources were found');
   });
 
-  it('follow the order of the folders, in which every file has its place', () => {
-    const lost = shipped.filter(({ path }) => placeOf(path) < 0 && !isIn(path, 'workflows'));
+  it('follow the order of the folders, which includes every file', () => {
+    const unplaced = shipped.filter(({ path }) => positionOf(path) < 0 && !isIn(path, 'workflows'));
     assert.deepEqual(
-      lost.map(({ path }) => path),
+      unplaced.map(({ path }) => path),
       [],
     );
     assert.deepEqual(forbiddenImports(shipped), []);
@@ -112,7 +113,7 @@ describe('imports', () => {
     assert.equal(findCycle(shipped), undefined);
   });
 
-  it('of activities and the command line are made by few files', async () => {
+  it('from activities and the CLI exist only where expected', async () => {
     const all = await readSources(['src', 'activities', 'workflows', 'examples', 'test']);
     const importersOf = (folder: string, except: string[]) =>
       all
@@ -126,7 +127,7 @@ describe('imports', () => {
 
 const read = (...lines: string[]) => readSource('src/deep/file.ts', lines.join('\n'));
 
-describe('the check of imports', () => {
+describe('the import check', () => {
   it('sees every kind of import', () => {
     const { imports } = read(
       "import a, { b } from '../command.ts';",
@@ -172,7 +173,7 @@ describe('the check of imports', () => {
     });
   }
 
-  it('finds a circle of three files', () => {
+  it('finds a cycle of three files', () => {
     const files = [
       readSource('src/a.ts', "import './b.ts';"),
       readSource('src/b.ts', "import type { C } from './c.ts';"),
@@ -183,7 +184,7 @@ describe('the check of imports', () => {
   });
 });
 
-/** Packages and files of ours in a bundle, by the headings that the bundler writes. */
+/** The packages and our own files in a bundle, found by the headings that the bundler writes. */
 function contents(code: string): { packages: string[]; ours: string[] } {
   const modules = [...code.matchAll(/!\*\*\* (\S+)/g)].map(([, path]) => path!);
   const packages = modules.map((path) => /\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.[1]);
@@ -196,8 +197,8 @@ function unique(names: (string | undefined)[]): Set<string> {
 }
 
 describe('the workflow bundle', () => {
-  it('contains workflows, src/core, Temporal and what Temporal needs; no pg, no zod, no Node modules', async () => {
-    // The bundler itself refuses Node's modules, and so does the sandbox.
+  it('contains only workflows, src/core, Temporal and its dependencies; no pg, no zod, no Node modules', async () => {
+    // The bundler itself refuses Node modules, and so does the sandbox.
     const { packages, ours } = contents((await bundle('workflows/index.js')).code);
     assert.deepEqual(packages, ['@temporalio/common', '@temporalio/workflow', 'long', 'ms', 'nexus-rpc']);
     assert.ok(
@@ -210,7 +211,7 @@ describe('the workflow bundle', () => {
     );
   });
 
-  it('would show zod, and cannot be made with Node’s modules', async () => {
+  it('shows zod if it is bundled, and cannot be built with Node modules', async () => {
     const { packages, ours } = contents((await bundle('test/support/zod-user.js')).code);
     assert.ok(packages.includes('zod'));
     assert.ok(ours.includes('test/support/zod-user'));

@@ -1,15 +1,18 @@
 /**
- * SQL and the names that Temporal knows each have one place in the source.
+ * Checks that SQL, and the names that Temporal knows, each appear in one place in the source.
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { readSource, readSources } from '../support/sources.ts';
 import type { Source } from '../support/sources.ts';
 
-/** Statements of SQL, at the start of a literal. */
+/** SQL statements at the start of a literal. */
 const SQL =
   /^\s*(select\s|insert\s+into\s|update\s+[\w.]+\s+(as\s+|\w\s+)?set\s|delete\s+from\s|with\s+\w+\s+as\s|(create|alter|drop)\s+(table|schema|index|type|function)\s|truncate\s|listen\s|notify\s|set\s+local\s|savepoint\s|(begin|commit|rollback)\s*;?\s*$)/i;
-/** Who opens and ends transactions holds those words, the embedded server asks whether it is up, and nothing else. */
+/**
+ * Exceptions: files that begin and end transactions contain these words, and the embedded server checks whether it is
+ * running.
+ */
 const ALLOWED_SQL: Record<string, string[]> = {
   'src/platform/postgres.ts': ['begin', 'commit', 'COMMIT', 'rollback'],
   'src/attempts/handler-transaction.ts': ['begin'],
@@ -29,7 +32,7 @@ function sqlOutsideTheStore(files: Source[]): string[] {
 
 const PUBLIC_NAMES =
   /^(handleCommand|replayCampaign|deliverAlert|InboxStatus|CommandType|CorrelationId|FailureGroup)$/;
-/** A name given to Temporal as a literal: a workflow, signal, query or task queue. */
+/** A literal passed to Temporal as the name of a workflow, signal, query or task queue. */
 const NAMED_IN_PLACE =
   /\b(?:define(?:Signal|Query|Update)(?:<[^(]*>)?|workflow\s*\.\s*(?:start|execute|signalWithStart)|(?:h|H)andle\s*\.\s*(?:signal|query)(?:<[^(]*>)?)\(\s*['"`]|\b(?:signal|taskQueue):\s*['"`]/;
 
@@ -50,22 +53,22 @@ describe('the source', () => {
     assert.ok(shipped.length > 200, 'the sources were found');
   });
 
-  it('SQL stands in src/store, and nowhere else', () => {
-    // Two files read and replace the words that begin and end a handler's transactions.
+  it('contains SQL only in src/store', () => {
+    // These two files read and replace the statements that begin and end a handler's transactions.
     const words = ['src/attempts/transaction-control.ts: ', 'src/attempts/nested-transactions.ts: '];
     const found = sqlOutsideTheStore(shipped).filter((each) => !words.some((file) => each.startsWith(file)));
     assert.deepEqual(found, []);
   });
 
-  it('names that Temporal knows stand in src/core/protocol.ts, and nowhere else', () => {
+  it('contains the names that Temporal knows only in src/core/protocol.ts', () => {
     assert.deepEqual(namesOutsideTheProtocol(shipped), []);
   });
 });
 
 const read = (...lines: string[]) => readSource('src/deep/file.ts', lines.join('\n'));
 
-describe('the check of the source', () => {
-  it('sees SQL in any kind of literal, not in comments, and takes no sentence for a statement', () => {
+describe('the source check', () => {
+  it('finds SQL in any kind of literal, but not in comments or sentences', () => {
     const found = sqlOutsideTheStore([
       read(
         "db.query('select 1');",
@@ -82,7 +85,7 @@ describe('the check of the source', () => {
     assert.equal(found.length, 5);
   });
 
-  it('sees names outside the protocol', () => {
+  it('finds names outside the protocol', () => {
     for (const line of [
       "client.workflow.start('other', {})",
       "handle.signal('replay')",

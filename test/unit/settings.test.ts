@@ -15,7 +15,7 @@ function refused(work: () => unknown): string {
     assert.ok(error instanceof ConfigurationError, String(error));
     return error.message;
   }
-  throw new assert.AssertionError({ message: 'was taken' });
+  throw new assert.AssertionError({ message: 'no error was thrown' });
 }
 
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
@@ -69,22 +69,22 @@ describe('settings', () => {
   for (const [name, value, problem] of [
     ['INBOX_TASK_QUEUE', 'x'.repeat(201), 'is longer than 200'],
     ['INBOX_MAX_PAYLOAD_BYTES', '1048577', 'is above 1048576'],
-    ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is no number'],
+    ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is not a number'],
     ['INBOX_CONCURRENCY', '0', 'is below 1'],
     ['INBOX_CONCURRENCY', '-3', 'is below 1'],
-    ['INBOX_CONCURRENCY', '1.5', 'is no whole number'],
+    ['INBOX_CONCURRENCY', '1.5', 'is not a whole number'],
     ['INBOX_CONCURRENCY', '1001', 'is above 1000'],
     ['INBOX_EXPRESS_CONCURRENCY', '0', 'is below 1'],
-    ['INBOX_RETRY_CONCURRENCY', 'many', 'is no number'],
-    ['INBOX_RETRY_CONCURRENCY', 'Infinity', 'is no'],
-    ['INBOX_SHUTDOWN_GRACE', 'soon', 'is no duration'],
-    ['INBOX_SHUTDOWN_GRACE', '61m', 'is no duration of at most an hour'],
-    ['INBOX_SHUTDOWN_GRACE', '-1s', 'is no duration'],
+    ['INBOX_RETRY_CONCURRENCY', 'many', 'is not a number'],
+    ['INBOX_RETRY_CONCURRENCY', 'Infinity', 'is not'],
+    ['INBOX_SHUTDOWN_GRACE', 'soon', 'is not a duration'],
+    ['INBOX_SHUTDOWN_GRACE', '61m', 'is not a duration of at most an hour'],
+    ['INBOX_SHUTDOWN_GRACE', '-1s', 'is not a duration'],
     ['INBOX_WATCHDOG', 'off', 'is neither 0'],
     ['INBOX_WATCHDOG', '1s', 'is neither 0 (off) nor a duration between 2s'],
     ['INBOX_WATCHDOG', '2h', 'is neither 0'],
-    ['INBOX_ALERT_WINDOW', '25h', 'is no duration of at most a day'],
-    ['INBOX_ALERT_GIVE_UP', '0', 'is no duration between a minute and 30 days'],
+    ['INBOX_ALERT_WINDOW', '25h', 'is not a duration of at most a day'],
+    ['INBOX_ALERT_GIVE_UP', '0', 'is not a duration between a minute and 30 days'],
     ['INBOX_ALERT_ALLOW_HTTP', 'yes', 'is neither true nor false'],
   ] as const) {
     it(`refuse ${name}=${value.slice(0, 20)}`, () => {
@@ -93,7 +93,7 @@ describe('settings', () => {
     });
   }
 
-  it('that are set to nothing are not set, as in Compose', () => {
+  it('are not set if the variable is empty, as in Compose', () => {
     const names = [
       'TASK_QUEUE',
       'MAX_PAYLOAD_BYTES',
@@ -114,7 +114,7 @@ describe('settings', () => {
     }
   });
 
-  it('are taken without whitespace and byte order marks around them', () => {
+  it('are read without surrounding whitespace and byte order marks', () => {
     const { taskQueue, concurrency, shutdownGraceMs, webhook } = readSettings({
       INBOX_TASK_QUEUE: '\ufeffbank\r\n',
       INBOX_CONCURRENCY: ' 8\n',
@@ -126,7 +126,7 @@ describe('settings', () => {
     assert.deepEqual(webhook, { url: 'https://hooks.example.com/x', secrets: [SECRET, OLD_SECRET] });
   });
 
-  it('in quotes are refused, as an env file of Docker keeps them', () => {
+  it('are refused in quotes, which an env file of Docker keeps', () => {
     for (const value of ['"bank"', "'bank'"]) {
       assert.match(
         refused(() => readSettings({ INBOX_TASK_QUEUE: value })),
@@ -135,12 +135,12 @@ describe('settings', () => {
     }
   });
 
-  it('with a line break inside are refused', () => {
+  it('are refused with a line break inside', () => {
     const message = refused(() => readSettings({ INBOX_TASK_QUEUE: 'bank\nINBOX_CONCURRENCY=4' }));
     assert.match(message, /^INBOX_TASK_QUEUE has a line break/);
   });
 
-  it('of the webhook that are empty are not set', () => {
+  it('of the webhook are not set if they are empty', () => {
     assert.equal(readSettings({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
   });
 
@@ -150,20 +150,20 @@ describe('settings', () => {
     'http://127.0.0.1',
     'http://[::1]/',
   ]) {
-    it(`take ${url} for a webhook`, () => {
+    it(`accept ${url} for a webhook`, () => {
       const { webhook } = readSettings({ INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET });
       assert.deepEqual(webhook, { url, secrets: [SECRET] });
     });
   }
 
-  it('take http to another host where that is allowed', () => {
+  it('accept http to another host if it is allowed', () => {
     const url = 'http://hooks.internal/inbox';
     const env = { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET, INBOX_ALERT_ALLOW_HTTP: 'true' };
     assert.equal(readSettings(env).webhook?.url, url);
   });
 
   for (const [what, env, problem] of [
-    ['no URL', { INBOX_ALERT_URL: 'canary' }, /^INBOX_ALERT_URL is no URL/],
+    ['text that is not a URL', { INBOX_ALERT_URL: 'canary' }, /^INBOX_ALERT_URL is not a URL/],
     ['another protocol', { INBOX_ALERT_URL: 'ftp://canary/x' }, /^INBOX_ALERT_URL is neither an https/],
     [
       'a password with a bare %',
@@ -185,15 +185,19 @@ describe('settings', () => {
       { INBOX_ALERT_SECRET: SECRET.slice(6) },
       /^INBOX_ALERT_SECRET is not whsec_/,
     ],
-    ['a secret that is no base64', { INBOX_ALERT_SECRET: `whsec_canary-${'x'.repeat(40)}` }, /is not whsec_/],
+    [
+      'a secret that is not base64',
+      { INBOX_ALERT_SECRET: `whsec_canary-${'x'.repeat(40)}` },
+      /is not whsec_/,
+    ],
     [
       'a short secret',
       { INBOX_ALERT_SECRET: `whsec_${Buffer.alloc(23).toString('base64')}` },
       /of 24 to 64 bytes/,
     ],
-    ['one bad secret of two', { INBOX_ALERT_SECRET: `${SECRET} whsec_canary` }, /is not whsec_/],
+    ['one invalid secret of two', { INBOX_ALERT_SECRET: `${SECRET} whsec_canary` }, /is not whsec_/],
   ] as const) {
-    it(`refuse a webhook with ${what}, and do not repeat it`, () => {
+    it(`refuse a webhook with ${what}, without repeating it`, () => {
       const whole = {
         INBOX_ALERT_URL: 'https://hooks.example.com/canary',
         INBOX_ALERT_SECRET: SECRET,
@@ -205,20 +209,20 @@ describe('settings', () => {
     });
   }
 
-  it('name every variable that is wrong at once', () => {
+  it('name all invalid variables at once', () => {
     const message = refused(() => readSettings({ INBOX_CONCURRENCY: 'x', INBOX_SHUTDOWN_GRACE: 'y' }));
     assert.match(message, /INBOX_CONCURRENCY.*; INBOX_SHUTDOWN_GRACE/);
   });
 });
 
 describe('DATABASE_URL', () => {
-  it('is taken as it is', () => {
+  it('is returned unchanged', () => {
     for (const url of ['postgres://a@h/d', 'postgresql://a:b@h:5432/d?sslmode=require']) {
       assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
     }
   });
 
-  it('is asked for where it is missing', () => {
+  it('is requested if it is missing', () => {
     for (const env of [{}, { DATABASE_URL: '' }, { DATABASE_URL: undefined }]) {
       assert.match(
         refused(() => readDatabaseUrl(env)),
@@ -227,14 +231,14 @@ describe('DATABASE_URL', () => {
     }
   });
 
-  it('is never repeated, as it may hold a password', () => {
+  it('is never repeated, because it may contain a password', () => {
     const message = refused(() => readDatabaseUrl({ DATABASE_URL: 'mysql://root:s3cret@h/d' }));
-    assert.match(message, /DATABASE_URL is no postgres:\/\/ URL/);
+    assert.match(message, /DATABASE_URL is not a postgres:\/\/ URL/);
     assert.doesNotMatch(message, /s3cret/);
   });
 });
 
-describe('a URL with a character that ends its password early', () => {
+describe('a URL with a reserved character in its password', () => {
   for (const url of [
     'postgres://u:12/34@h/d',
     'postgres://u:12?34@h/d',
@@ -254,12 +258,12 @@ describe('a URL with a character that ends its password early', () => {
     'postgres:///d?host=/run',
     'postgres://u:p@@h/d',
   ]) {
-    it(`is none of ${url}`, () => {
+    it(`does not include ${url}`, () => {
       assert.equal(readDatabaseUrl({ DATABASE_URL: url }), url);
     });
   }
 
-  it('in an address of Temporal is refused', () => {
+  it('is refused as the address of Temporal', () => {
     const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'u:canary@h:7233' }));
     assert.match(message, /write host:port/);
     assert.doesNotMatch(message, /canary/);
@@ -267,7 +271,7 @@ describe('a URL with a character that ends its password early', () => {
 });
 
 describe('INBOX_DIRECT_URL', () => {
-  it('is a postgres:// URL, or not there', () => {
+  it('is a postgres:// URL, or null', () => {
     const url = 'postgres://user:secret@host/inbox';
     assert.equal(readDirectUrl({ INBOX_DIRECT_URL: url }), url);
     assert.equal(readDirectUrl({}), null);
@@ -276,13 +280,13 @@ describe('INBOX_DIRECT_URL', () => {
 
   it('is never repeated in an error', () => {
     const message = refused(() => readDirectUrl({ INBOX_DIRECT_URL: 'mysql://user:secret@host/inbox' }));
-    assert.match(message, /INBOX_DIRECT_URL is no postgres:\/\/ URL/);
+    assert.match(message, /INBOX_DIRECT_URL is not a postgres:\/\/ URL/);
     assert.doesNotMatch(message, /secret/);
   });
 });
 
 describe('URLs and keys from files', () => {
-  it('are taken without the line break at their end', () => {
+  it('are read without the line break at their end', () => {
     const url = 'postgres://a:b@h/d';
     assert.equal(readDatabaseUrl({ DATABASE_URL: `${url}\n` }), url);
     assert.equal(readDatabaseUrl({ DATABASE_URL: `\ufeff${url}\r\n` }), url);
@@ -302,7 +306,7 @@ describe('URLs and keys from files', () => {
     assert.deepEqual(connectionOptions.metadata, { authorization: 'canary-header-4711' });
   });
 
-  it('set to nothing leave the default', () => {
+  it('leave the default if they are empty', () => {
     const env = {
       TEMPORAL_ADDRESS: 'h:7233',
       TEMPORAL_NAMESPACE: '',
@@ -318,30 +322,30 @@ describe('URLs and keys from files', () => {
 
   for (const [what, env] of [
     ['a line break inside', { TEMPORAL_API_KEY: 'canary-key\nmore' }],
-    ['a character that no header has', { TEMPORAL_API_KEY: 'canary-key-\u00fc' }],
+    ['a character that a header cannot contain', { TEMPORAL_API_KEY: 'canary-key-\u00fc' }],
     ['quotes', { TEMPORAL_API_KEY: '"canary-key"' }],
     ['a header with a line break', { TEMPORAL_GRPC_META_AUTHORIZATION: 'canary\nx' }],
   ] as const) {
-    it(`refuse ${what}, and do not repeat it`, () => {
+    it(`are refused with ${what}, without repeating it`, () => {
       const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'h:7233', ...env }));
       assert.match(message, /^(TEMPORAL_API_KEY|TEMPORAL_GRPC_META_AUTHORIZATION) (is in quotes|has a )/);
       assert.doesNotMatch(message, /canary/);
     });
   }
 
-  it('do not repeat a database URL in quotes', () => {
+  it('are not repeated if a database URL is in quotes', () => {
     const message = refused(() => readDatabaseUrl({ DATABASE_URL: '"postgres://a:canary@h/d"' }));
     assert.match(message, /^DATABASE_URL is in quotes/);
     assert.doesNotMatch(message, /canary/);
   });
 
-  it('do not repeat the line of a profile file that is no TOML', async () => {
+  it('are not repeated if a profile file is not valid TOML', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'inbox-config-'));
     try {
       const file = join(folder, 'temporal.toml');
       await writeFile(file, '[profile.default]\napi_key = "canary-key-4711\n');
       const message = refused(() => readTemporal({ TEMPORAL_CONFIG_FILE: file }));
-      assert.match(message, /^the settings for Temporal cannot be used/);
+      assert.match(message, /^the Temporal settings are invalid/);
       assert.doesNotMatch(message, /canary/);
       await writeFile(file, '[profile.default]\naddress = "h:1"\napi_key = "canary-key-4711\\n"\n');
       assert.equal(readTemporal({ TEMPORAL_CONFIG_FILE: file }).connectionOptions.apiKey, 'canary-key-4711');

@@ -14,15 +14,19 @@ interface Options extends Omit<AuditFilter, 'messageId' | 'campaignId'> {
 export function addAudit(program: Command): void {
   program
     .command('audit')
-    .description('what operators did, newest first')
-    .option('--actor <name>', 'done by this operator')
-    .option('--message <id>', 'done to this message')
-    .option('--campaign <id>', 'done to this campaign', parseUuid)
-    .option('--action <name>', 'such as replay or discard')
-    .option('--since <when>', `at or after it: ${WHEN}`, parseWhen)
-    .option('--until <when>', 'before it', parseWhen)
-    .option('--before <id>', 'the next page: lines older than the one with this id', wholeNumber(1, MAX_ID))
-    .option('--limit <n>', 'how many at most', parseLimit, 50)
+    .description('List what operators did, newest first')
+    .option('--actor <name>', 'Only actions by this operator')
+    .option('--message <id>', 'Only actions on the message with this message_id')
+    .option('--campaign <id>', 'Only actions on the campaign with this id (a UUID)', parseUuid)
+    .option('--action <name>', 'Only actions of this kind, such as replay or discard')
+    .option('--since <when>', `Only actions at or after this time: ${WHEN}`, parseWhen)
+    .option('--until <when>', 'Only actions before this time, in the same format as --since', parseWhen)
+    .option(
+      '--before <id>',
+      'Next page: only actions older than the one with this ID',
+      wholeNumber(1, MAX_ID),
+    )
+    .option('--limit <n>', 'Maximum number of actions to list, 1 to 10000', parseLimit, 50)
     .action(({ message, campaign, ...filter }: Options) =>
       withPool(async (pool) => {
         const lines = await auditTrail(pool, {
@@ -37,7 +41,7 @@ export function addAudit(program: Command): void {
 
 const MAX_ID = 999_999_999_999_999;
 
-/** Without `json`, which is no part of the filter. */
+/** Drops `json`, which is not part of the filter. */
 function withoutJson({ json: _json, ...filter }: Omit<Options, 'message' | 'campaign'>): AuditFilter {
   return filter;
 }

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { bar, failureShare, figuresText, itemsLeft, percent } from '../../core/campaign.ts';
+import { bar, failureShare, progressText, countRemaining, percent } from '../../core/campaign.ts';
 import { InboxError } from '../../core/errors.ts';
 import type { ActionAnswer, CampaignStory, Operator } from '../../operations/index.ts';
 import {
@@ -11,7 +11,7 @@ import {
 } from '../../operations/index.ts';
 import type { OperatorNote } from '../../core/protocol.ts';
 import { follow } from '../shared/campaign-follow.ts';
-import { defaultActor, withPool, withServers } from '../shared/context.ts';
+import { ACTOR_HELP, defaultActor, REASON_HELP, withPool, withServers } from '../shared/context.ts';
 import { answer, print, printFields, printTable } from '../shared/output.ts';
 
 interface NoteOptions {
@@ -22,12 +22,12 @@ interface NoteOptions {
 export function addCampaigns(program: Command): void {
   const campaigns = program
     .command('campaigns')
-    .description('bulk replays: what they are doing, and how to stop them');
+    .description('Show and control campaigns, which are bulk replays');
   addList(campaigns);
   campaigns
     .command('show')
-    .argument('<id>')
-    .description('one campaign: its figures, what failed last, what was done to it')
+    .argument('<id>', 'Campaign id (a UUID)')
+    .description('Show one campaign: its progress, its latest failures, and what operators did')
     .action((id: string) =>
       withPool(async (pool) => {
         const story = await showCampaign(pool, id);
@@ -36,18 +36,38 @@ export function addCampaigns(program: Command): void {
     );
   campaigns
     .command('follow')
-    .argument('<id>')
-    .description('until it is paused or over; Ctrl-C leaves it running')
+    .argument('<id>', 'Campaign id (a UUID)')
+    .description(
+      'Follow a campaign until it pauses or ends; Ctrl-C stops following, and the campaign continues',
+    )
     .action((id: string) => withPool((pool) => follow(pool, id)));
-  addChange(campaigns, 'pause', 'replay nothing more until it is resumed', 'paused', pauseCampaign);
-  addChange(campaigns, 'resume', 'go on, with a new canary', 'resumed', resumeCampaign);
-  addChange(campaigns, 'abort', 'end it; what is left stays a dead letter', 'aborted', abortCampaign);
+  addChange(
+    campaigns,
+    'pause',
+    'Pause a campaign: it starts no more replays until it is resumed',
+    'paused',
+    pauseCampaign,
+  );
+  addChange(
+    campaigns,
+    'resume',
+    'Resume a paused campaign, starting with a new canary',
+    'resumed',
+    resumeCampaign,
+  );
+  addChange(
+    campaigns,
+    'abort',
+    'Abort a campaign; dead letters that it has not replayed stay open',
+    'aborted',
+    abortCampaign,
+  );
 }
 
 function addList(campaigns: Command): void {
   campaigns
     .command('list', { isDefault: true })
-    .description('the newest first')
+    .description('List the 20 newest campaigns')
     .action(() =>
       withPool(async (pool) => {
         const found = await listCampaigns(pool);
@@ -92,17 +112,17 @@ function addChange(
 ): void {
   campaigns
     .command(name)
-    .argument('<id>')
+    .argument('<id>', 'Campaign id (a UUID)')
     .description(description)
-    .option('--actor <name>', 'who does this, for the audit', defaultActor())
-    .option('--reason <text>', 'why, for the audit')
+    .option('--actor <name>', ACTOR_HELP, defaultActor())
+    .option('--reason <text>', REASON_HELP)
     .action((id: string, { actor, reason }: NoteOptions) =>
       withServers(async (servers) => {
         const outcome = await change(servers, id, { actor, ...(reason !== undefined && { reason }) });
         if (outcome === 'pending') {
           throw new InboxError(
-            `the request for campaign ${id} is with Temporal, but no worker has taken it up yet; it will be done as soon ` +
-              'as one runs on this task queue',
+            `the request for campaign ${id} was sent to Temporal, but no worker has processed it yet; a worker processes it ` +
+              'as soon as one runs on this task queue',
           );
         }
         answer({ id, outcome: done }, () => print(`${id} ${done}`));
@@ -110,33 +130,36 @@ function addChange(
     );
 }
 
-function printStory({ campaign, look, failures, audit }: CampaignStory): void {
+function printStory({ campaign, look: snapshot, failures, audit }: CampaignStory): void {
   printFields([
     ['campaign', campaign.id],
     ['state', campaign.state],
-    ['because', campaign.stateReason],
+    ['state reason', campaign.stateReason],
     ['started', campaign.createdAt],
     ['ended', campaign.endedAt],
-    ['by', campaign.actor],
+    ['started by', campaign.actor],
     ['reason', campaign.reason],
     ['filter', campaign.filter],
     [
       'plan',
-      `canary ${campaign.canary}, at most ${campaign.rate} a second and ${campaign.concurrency} at the same time`,
+      `canary of ${campaign.canary}, at most ${campaign.rate} per second, at most ${campaign.concurrency} at the same time`,
     ],
-    ['progress', bar(look)],
-    ['figures', figuresText(look)],
-    ['not asked for', itemsLeft(look)],
-    ['failures', `${failureShare(look.judged)}; it pauses itself above ${percent(campaign.stopAbove)}`],
+    ['progress', bar(snapshot)],
+    ['counts', progressText(snapshot)],
+    ['not yet started', countRemaining(snapshot)],
+    [
+      'failures',
+      `${failureShare(snapshot.judged)}; it pauses automatically above ${percent(campaign.stopAbove)}`,
+    ],
   ]);
   if (failures.length > 0) {
-    print('\nFailed last');
+    print('\nLatest failures');
     printTable(
       ['MESSAGE ID', 'FAILURE GROUP', { head: 'ERROR', fit: 'cut' }],
       failures.map((failure) => [failure.messageId, failure.failureGroup, failure.error]),
     );
   }
-  print('\nWhat was done to it');
+  print('\nAudit');
   printTable(
     [{ head: 'AT', short: 'AGE' }, 'ACTION', 'ACTOR', { head: 'REASON', fit: 'wrap' }],
     audit.map((line) => [line.at, line.action, line.actor, line.reason]),

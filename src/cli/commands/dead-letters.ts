@@ -19,10 +19,14 @@ interface Options extends FilterOptions {
 export function addDeadLetters(program: Command): void {
   const command = program
     .command('dead-letters')
-    .description('what waits for a person, and what was done about it');
+    .description('Show dead letters, and how they were resolved');
   queryOptions(command.command('list', { isDefault: true }))
-    .description('dead letters, newest first')
-    .option('--before <id>', 'the next page: those before the dead letter with this id', parseUuid)
+    .description('List dead letters, newest first')
+    .option(
+      '--before <id>',
+      'Next page: only dead letters older than the one with this dead letter id (a UUID)',
+      parseUuid,
+    )
     .action((options: Options) =>
       withPool(async (pool) => {
         const letters = await deadLetters(pool, queryOf(options));
@@ -30,7 +34,7 @@ export function addDeadLetters(program: Command): void {
       }),
     );
   queryOptions(command.command('groups'))
-    .description('dead letters by their cause, the most frequent first')
+    .description('Count dead letters by cause, most frequent first')
     .action((options: Options) =>
       withPool(async (pool) => {
         const groups = await failureGroups(pool, queryOf(options));
@@ -39,12 +43,14 @@ export function addDeadLetters(program: Command): void {
     );
   command
     .command('show <id>')
-    .description('every dead letter of one message, with its payload; or the one with this id')
+    .description(
+      'Show all dead letters of the message with this message_id, or the one dead letter with this id, with payloads',
+    )
     .action((id: string) =>
       withPool(async (pool) => {
         const letters = await deadLettersOf(pool, id);
         answer(letters, () => {
-          if (letters.length === 0) note('it was never a dead letter');
+          if (letters.length === 0) note('this message was never a dead letter');
           for (const letter of letters) printLetter(letter);
         });
       }),
@@ -54,9 +60,11 @@ export function addDeadLetters(program: Command): void {
 function queryOptions(command: Command): Command {
   return filterOptions(command)
     .addOption(
-      new Option('--status <status>', 'what was done about them').choices(RESOLUTION_STATES).default('open'),
+      new Option('--status <status>', 'Only dead letters with this status')
+        .choices(RESOLUTION_STATES)
+        .default('open'),
     )
-    .option('--limit <n>', 'how many at most', parseLimit, 100);
+    .option('--limit <n>', 'Maximum number of rows to show, 1 to 10000', parseLimit, 100);
 }
 
 function queryOf(options: Options): DeadLetterQuery {
@@ -119,10 +127,10 @@ function printLetter(letter: Letters[number]): void {
     ['payload', letter.prunedAt ? null : letter.payload],
     [
       'resolved',
-      letter.resolution === null ? 'no: it is open' : `${letter.resolution} by ${letter.resolvedBy}`,
+      letter.resolution === null ? 'no, it is open' : `${letter.resolution} by ${letter.resolvedBy}`,
     ],
-    ['at', letter.resolvedAt],
-    ['because', letter.resolvedReason],
+    ['resolved at', letter.resolvedAt],
+    ['resolved because', letter.resolvedReason],
     ['pruned', letter.prunedAt],
   ]);
   print('');

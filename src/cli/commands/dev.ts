@@ -3,9 +3,15 @@ import type { Command } from 'commander';
 export function addDev(program: Command): void {
   program
     .command('dev')
-    .argument('[module]', 'also run a worker with the commands of this module')
-    .option('--dir <folder>', 'where the servers keep their data')
-    .description('embedded Postgres and Temporal with its Web UI, migrated and ready, until Ctrl-C')
+    .argument(
+      '[module]',
+      'JavaScript module that exports commands; also runs a worker for them (default: no worker)',
+    )
+    .option(
+      '--dir <folder>',
+      'Folder for the data of the servers (default: ~/.local/share/temporal-inbox/dev, or its equivalent on this system)',
+    )
+    .description('Run Postgres, Temporal and its Web UI for local development, until Ctrl-C')
     .action(async (module: string | undefined, { dir }: { dir?: string }) => {
       const { runDev } = await import('../worker/run-dev.ts');
       await runDev(module, dir);

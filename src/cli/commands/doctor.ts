@@ -7,12 +7,15 @@ import { answer, printTable } from '../shared/output.ts';
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('is everything there and well: Postgres, Temporal, workers, and nothing stuck')
+    .description(
+      'Check Postgres, Temporal and workers, and find stuck messages; exits with 1 if a check fails',
+    )
     .action(async () => {
       const findings = await checkHealth();
       answer(findings, () => printFindings(findings));
-      const sick = findings.filter(({ ok }) => !ok);
-      if (sick.length > 0) throw new InboxError(`not well: ${sick.map(({ name }) => name).join(', ')}`);
+      const unhealthy = findings.filter(({ ok }) => !ok);
+      if (unhealthy.length > 0)
+        throw new InboxError(`unhealthy: ${unhealthy.map(({ name }) => name).join(', ')}`);
     });
 }
 

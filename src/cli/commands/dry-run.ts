@@ -5,7 +5,7 @@ import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { InboxError } from '../../core/errors.ts';
 import { dryRun } from '../../operations/index.ts';
 import type { DryRunResult } from '../../operations/index.ts';
-import { chosenBy, filterOptions } from '../shared/filter-options.ts';
+import { chosenBy, filterOptions, MESSAGE_IDS_HELP } from '../shared/filter-options.ts';
 import type { FilterOptions } from '../shared/filter-options.ts';
 import { loadCommands } from '../worker/load-commands.ts';
 import { parseLimit } from '../shared/option-values.ts';
@@ -21,21 +21,22 @@ interface Options extends FilterOptions {
 const ORDER: DryRunResult['outcome'][] = ['completes', 'refused', 'fails'];
 
 export function addDryRun(program: Command): void {
-  const command = filterOptions(program.command('dry-run').argument('[message-id...]'));
+  const command = filterOptions(program.command('dry-run').argument('[message-id...]', MESSAGE_IDS_HELP));
   command
-    .description(
-      'prove a fix: run the handlers of a module against dead letters, in transactions that are rolled back',
-    )
+    .description('Test a fix: run handlers against dead letters, in transactions that are always rolled back')
     .addOption(
       new Option(
         '--commands <module>',
-        'as for `inbox worker`: its exports are commands',
+        'JavaScript module that exports commands, as for `inbox worker` (required)',
       ).makeOptionMandatory(),
     )
-    .option('--payload <json>', `tries this payload instead of the stored one: ${PAYLOAD_FORMS}`)
+    .option(
+      '--payload <json>',
+      `Try this payload instead of the stored one, for exactly one message: ${PAYLOAD_FORMS}`,
+    )
     .option(
       '--limit <n>',
-      'how many of those that the options choose at most, the oldest first',
+      'Maximum number of dead letters to try when you use filters, oldest first, 1 to 10000',
       parseLimit,
       1_000,
     )
@@ -49,9 +50,9 @@ export function addDryRun(program: Command): void {
         ...(await payloadOf(options)),
         maxPayloadBytes: readSettings().maxPayloadBytes,
       });
-      // Before the verdict, which is about these alone.
+      // Print this before the summary, which covers only the dead letters that were tried.
       if (filter !== null && results.length === options.limit)
-        note(`the ${options.limit} oldest were tried; there may be more: --limit`);
+        note(`tried the ${options.limit} oldest; there may be more: raise --limit`);
       report(results);
     });
 }
@@ -60,16 +61,16 @@ function report(results: DryRunResult[]): void {
   const completes = results.filter(({ outcome }) => outcome === 'completes').length;
   answer(results, () => {
     printTable(
-      ['MESSAGE ID', { head: 'WOULD', paint: colorOf }, { head: 'WITH', fit: 'wrap' }],
-      // What needs a person stands last, where it is still seen after many.
+      ['MESSAGE ID', { head: 'WOULD', paint: colorOf }, { head: 'DETAILS', fit: 'wrap' }],
+      // Failures come last, where they are still visible at the end of a long list.
       results
         .toSorted((a, b) => ORDER.indexOf(a.outcome) - ORDER.indexOf(b.outcome))
-        .map((result) => [result.messageId, ...wordsOf(result)]),
+        .map((result) => [result.messageId, ...describeResult(result)]),
     );
     printGroups(results);
     print(`\n${completes} of ${results.length} would complete; nothing was changed`);
   });
-  if (results.length === 0) throw new InboxError('no open dead letter fits');
+  if (results.length === 0) throw new InboxError('no open dead letter matches');
   if (completes < results.length) {
     throw new InboxError(`${results.length - completes} of ${results.length} would not complete`);
   }
@@ -79,7 +80,7 @@ function colorOf(would: string): 'green' | 'red' {
   return would === 'complete' ? 'green' : 'red';
 }
 
-function wordsOf(result: DryRunResult): [would: string, as: string] {
+function describeResult(result: DryRunResult): [would: string, details: string] {
   switch (result.outcome) {
     case 'completes': {
       const events = result.events.map(({ type, aggregateid }) => `${type} ${aggregateid}`);
@@ -98,7 +99,7 @@ function wordsOf(result: DryRunResult): [would: string, as: string] {
   }
 }
 
-/** What would still fail, by its cause: the next thing to look at. */
+/** Counts what would still fail, by cause. */
 function printGroups(results: readonly DryRunResult[]): void {
   const counts = new Map<string, number>();
   for (const result of results) {

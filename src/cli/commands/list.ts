@@ -22,14 +22,25 @@ interface Options {
 export function addList(program: Command): void {
   program
     .command('list')
-    .description('entries, newest first')
-    .option('--status <status>', `one of ${STATUSES.join(', ')}`, parseStatus)
-    .option('--type <type>', 'command type')
-    .option('--correlation <id>', 'one flow: this correlation_id, and the command whose message_id it is')
-    .option('--since <when>', `received at or after: ${WHEN}`, parseWhen)
-    .option('--until <when>', 'received before', parseWhen)
-    .option('--before <id>', "the next page: entries before the one with this entry's id", parseUuid)
-    .option('--limit <n>', 'how many at most', parseLimit, 20)
+    .description('List inbox entries, newest first')
+    .option('--status <status>', `Only entries with this status: ${STATUSES.join(', ')}`, parseStatus)
+    .option('--type <type>', 'Only entries of this command type')
+    .option(
+      '--correlation <id>',
+      'Only one flow: entries with this correlation_id, and the entry whose message_id it is',
+    )
+    .option('--since <when>', `Only entries received at or after this time: ${WHEN}`, parseWhen)
+    .option(
+      '--until <when>',
+      'Only entries received before this time, in the same format as --since',
+      parseWhen,
+    )
+    .option(
+      '--before <id>',
+      'Next page: only entries older than the one with this entry id (a UUID)',
+      parseUuid,
+    )
+    .option('--limit <n>', 'Maximum number of entries to list, 1 to 10000', parseLimit, 20)
     .action((options: Options) =>
       withPool(async (pool) => {
         const entries = await list(pool, filterOf(options));
@@ -75,7 +86,7 @@ function printEntries(entries: Awaited<ReturnType<typeof list>>, { limit }: Opti
 
 const COLORS: Record<string, Paint> = { DeadLetter: 'red', Failed: 'yellow', Completed: 'green' };
 
-/** The same everywhere. */
+/** The color of a status in every table. */
 export function colorOf(status: string): Paint | null {
   return COLORS[status] ?? null;
 }

@@ -15,7 +15,7 @@ export function addMigrate(program: Command): void {
   addWait(
     program
       .command('migrate')
-      .description("bring the database's schema to this version; safe to run twice, and by two at once"),
+      .description('Migrate the database schema to this version; safe to repeat and to run concurrently'),
   ).action(({ wait }: MigrateCliOptions) =>
     withAnySchema(async (pool) => {
       const report = await migrate(pool, undefined, waitOption(wait));
@@ -24,11 +24,11 @@ export function addMigrate(program: Command): void {
   );
 }
 
-/** The option that `migrate` and `setup` share. */
+/** Adds the option that `migrate` and `setup` share. */
 export function addWait(command: Command): Command {
   return command.option(
     '--wait <time>',
-    'how long to go on trying while other sessions hold the locks, for each migration (default: 2m)',
+    'How long each migration retries while other sessions hold locks, such as 30s or 10m (default: 2m)',
     parseWait,
   );
 }
@@ -54,6 +54,6 @@ export function reportMigrations({ applied, version, newer }: MigrationReport): 
 
 function parseWait(text: string): number {
   const ms = toMilliseconds(text);
-  if (ms === null || ms < 0) throw new InvalidArgumentError('Not a duration such as 30s or 10m.');
+  if (ms === null || ms < 0) throw new InvalidArgumentError('Give a duration such as 30s or 10m.');
   return ms;
 }

@@ -3,10 +3,10 @@ import { InboxError } from '../../core/errors.ts';
 import { discard, replay, restore, whyPending } from '../../operations/index.ts';
 import type { ActionAnswer } from '../../operations/index.ts';
 import { inspectSearchAttributes } from '../../temporal/search-attributes.ts';
-import { defaultActor, withServers } from '../shared/context.ts';
+import { ACTOR_HELP, defaultActor, REASON_HELP, withServers } from '../shared/context.ts';
 import type { Servers } from '../shared/context.ts';
 import { discardSet } from '../shared/discard-set.ts';
-import { chosenBy, filterOptions } from '../shared/filter-options.ts';
+import { chosenBy, filterOptions, MESSAGE_IDS_HELP } from '../shared/filter-options.ts';
 import type { FilterOptions } from '../shared/filter-options.ts';
 import { answer, complain, isJson, print, printable } from '../shared/output.ts';
 import { checkPayloadGoesWith, PAYLOAD_FORMS, payloadOf } from '../shared/payload-option.ts';
@@ -22,11 +22,11 @@ export function addReplay(program: Command): void {
   const command = planOptions(operatorOptions(program.command('replay')));
   command
     .description(
-      'give dead letters new attempts, after their cause was fixed: by message id, or as a campaign all that the options choose',
+      'Replay dead letters after a fix: by message id, or as a campaign all that match the filters',
     )
     .option(
       '--payload <json>',
-      `replaces the payload of one message: ${PAYLOAD_FORMS}; checked against the schema, and the old one is kept`,
+      `Replace the payload of one message: ${PAYLOAD_FORMS}. It must pass the schema; the old payload is kept`,
     )
     .action(async (messageIds: string[], options: Options & SetOptions & { payload?: string }) => {
       const filter = chosenBy(command, messageIds, options);
@@ -44,10 +44,8 @@ export function addReplay(program: Command): void {
 export function addDiscard(program: Command): void {
   const command = operatorOptions(program.command('discard'));
   command
-    .description(
-      'discard dead letters, by message id or all that the options choose; their entries stay, resolved',
-    )
-    .option('--yes', 'without asking')
+    .description('Discard dead letters that must never run: by message id, or all that match the filters')
+    .option('--yes', 'Do not ask for confirmation')
     .action(async (messageIds: string[], options: Options & { yes?: boolean }) => {
       const filter = chosenBy(command, messageIds, options);
       if (filter !== null) return discardSet(command, filter, options);
@@ -60,14 +58,14 @@ export function addDiscard(program: Command): void {
 export function addRestore(program: Command): void {
   program
     .command('restore')
-    .argument('<message-id...>')
-    .option('--actor <name>', 'who does this, for the audit', defaultActor())
-    .option('--reason <text>', 'why, for the audit')
-    .description('open discarded dead letters again, so that they can be replayed')
+    .argument('<message-id...>', 'Message ids of discarded dead letters')
+    .option('--actor <name>', ACTOR_HELP, defaultActor())
+    .option('--reason <text>', REASON_HELP)
+    .description('Restore discarded dead letters, so that they can be replayed')
     .action((messageIds: string[], options: Options) =>
       withServers(async (servers) => {
         const { connection } = servers.client;
-        // Where they cannot be listed, it goes without them.
+        // If they cannot be listed, the workflow starts without search attributes.
         const searchAttributes = await inspectSearchAttributes(connection, servers.namespace).then(
           ({ usable }) => new Set(usable),
           () => false,
@@ -81,9 +79,9 @@ export function addRestore(program: Command): void {
 function operatorOptions(command: Command): Command {
   return filterOptions(
     command
-      .argument('[message-id...]')
-      .option('--actor <name>', 'who does this, for the audit', defaultActor())
-      .option('--reason <text>', 'why, for the audit'),
+      .argument('[message-id...]', MESSAGE_IDS_HELP)
+      .option('--actor <name>', ACTOR_HELP, defaultActor())
+      .option('--reason <text>', REASON_HELP),
   );
 }
 
@@ -91,14 +89,14 @@ function noteOf({ actor, reason }: Options): { actor: string; reason?: string } 
   return reason === undefined ? { actor } : { actor, reason };
 }
 
-/** What `--json` says of each. */
+/** One message in the `--json` output. */
 interface Outcome {
   messageId: string;
   outcome: string;
   error?: { name: string; message: string };
 }
 
-/** One after the other; one that cannot be done does not keep the others from it. */
+/** Handles the messages one after the other. An error for one message does not stop the others. */
 async function eachOf(
   servers: Servers,
   messageIds: string[],
@@ -135,6 +133,6 @@ async function checkDone(servers: Servers, messageId: string, outcome: ActionAns
   if (outcome !== 'pending') return;
   const why = await whyPending(servers, messageId);
   throw new InboxError(
-    `the request for ${JSON.stringify(messageId)} is with Temporal, but no worker of this inbox has taken it up yet; ${why}`,
+    `the request for ${JSON.stringify(messageId)} was sent to Temporal, but no worker of this inbox has processed it yet; ${why}`,
   );
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from '../../operations/index.ts';
 import type { ParkedEvent } from '../../operations/index.ts';
-import { defaultActor, withPool } from '../shared/context.ts';
+import { ACTOR_HELP, defaultActor, REASON_HELP, withPool } from '../shared/context.ts';
 import { parseLimit } from '../shared/option-values.ts';
 import { age, answer, cut, note, print, printTable } from '../shared/output.ts';
 
@@ -13,16 +13,16 @@ interface NoteOptions {
 export function addOutbox(program: Command): void {
   const outbox = program
     .command('outbox')
-    .description('events that the broker rejects: each holds back the later events of its aggregate');
+    .description('Show, release and skip parked events, which the broker rejects');
   outbox
     .command('list', { isDefault: true })
-    .description('parked events, the ones that have waited longest first')
-    .option('--limit <n>', 'at most this many', parseLimit, 100)
+    .description('List parked events, longest parked first')
+    .option('--limit <n>', 'Maximum number of events to list, 1 to 10000', parseLimit, 100)
     .action(({ limit }: { limit: number }) =>
       withPool(async (pool) => {
         const events = await parkedEvents(pool, limit);
         answer(events, () => printEvents(events));
-        if (events.length === limit) note(`there may be more: --limit ${limit * 2}`);
+        if (events.length === limit) note(`there may be more: use --limit ${limit * 2}`);
       }),
     );
   addRelease(outbox);
@@ -32,12 +32,12 @@ export function addOutbox(program: Command): void {
 function addRelease(outbox: Command): void {
   const command = noteOptions(outbox.command('release'));
   command
-    .argument('[event-id]')
-    .description('try a parked event again now; --all: every one of them')
-    .option('--all', 'every parked event')
+    .argument('[event-id]', 'Id of a parked event (a UUID)')
+    .description('Release a parked event: publishing it is retried now')
+    .option('--all', 'Release all parked events instead of one')
     .action((eventId: string | undefined, { all, ...options }: NoteOptions & { all?: boolean }) => {
       if ((eventId === undefined) === (all === undefined)) {
-        command.error('error: give the id of an event, or --all', { exitCode: 2 });
+        command.error('error: give either the id of an event or --all', { exitCode: 2 });
       }
       return withPool(async (pool) => {
         if (eventId !== undefined) await releaseEvent(pool, eventId, noteOf(options));
@@ -51,10 +51,8 @@ function addRelease(outbox: Command): void {
 
 function addSkip(outbox: Command): void {
   noteOptions(outbox.command('skip'), true)
-    .argument('<event-id>')
-    .description(
-      'give up a parked event: it is never published, and the next event of its aggregate is tried',
-    )
+    .argument('<event-id>', 'Id of a parked event (a UUID)')
+    .description('Skip a parked event: it is never published, and the next event of its aggregate is tried')
     .action((eventId: string, options: NoteOptions) =>
       withPool(async (pool) => {
         await skipEvent(pool, eventId, { ...noteOf(options), reason: options.reason ?? '' });
@@ -63,10 +61,11 @@ function addSkip(outbox: Command): void {
     );
 }
 
-function noteOptions(command: Command, reasonNeeded = false): Command {
-  command.option('--actor <name>', 'who does this, for the audit', defaultActor());
-  if (reasonNeeded) command.requiredOption('--reason <text>', 'why, for the audit');
-  else command.option('--reason <text>', 'why, for the audit');
+function noteOptions(command: Command, isReasonRequired = false): Command {
+  command.option('--actor <name>', ACTOR_HELP, defaultActor());
+  if (isReasonRequired)
+    command.requiredOption('--reason <text>', 'Why you do this, for the audit (required)');
+  else command.option('--reason <text>', REASON_HELP);
   return command;
 }
 
@@ -76,7 +75,7 @@ function noteOf({ actor, reason }: NoteOptions): { actor: string; reason?: strin
 
 function printEvents(events: ParkedEvent[]): void {
   printTable(
-    ['EVENT ID', 'AGGREGATE', 'TYPE', 'PARKED FOR', 'ATTEMPTS', 'NEXT TRY', 'WAIT BEHIND', 'ERROR'],
+    ['EVENT ID', 'AGGREGATE', 'TYPE', 'PARKED FOR', 'ATTEMPTS', 'NEXT TRY', 'EVENTS BLOCKED', 'ERROR'],
     events.map((event) => [
       event.id,
       cut(`${event.aggregateType} ${event.aggregateId}`, 40),

@@ -27,30 +27,41 @@ const STEPS: Record<PruneStep, string> = {
 export function addPrune(program: Command): void {
   const command = program.command('prune');
   command
-    .description('delete the data of what is over; message ids stay, so a duplicate stays a duplicate')
+    .description('Delete old data; message ids are kept, so duplicates are still detected')
     .option(
       '--older-than <age>',
-      'payload, metadata and result of entries completed longer ago, such as 30d (default: INBOX_RETENTION)',
+      'Delete payload, metadata and result of entries completed longer ago than this, such as 30d (default: ' +
+        'INBOX_RETENTION; one of the two is required)',
       parseAge,
     )
-    .option('--outbox-older-than <age>', 'also delete outbox rows published longer ago', parseAge)
+    .option(
+      '--outbox-older-than <age>',
+      'Also delete outbox rows published longer ago than this, such as 7d (default: keep them)',
+      parseAge,
+    )
     .option(
       '--dead-letters-older-than <age>',
-      'also delete dead letters replayed, and empty those discarded, longer ago',
+      'Also delete replayed dead letters, payloads of discarded ones, and ended alerts that are older than this, such as 90d ' +
+        '(default: keep them)',
       parseAge,
     )
-    .option('--batch <n>', 'rows at once', wholeNumber(1, 10_000), 1_000)
-    .option('--dry-run', 'count what would go, and change nothing')
+    .option(
+      '--batch <n>',
+      'Maximum number of rows per transaction, 1 to 10000',
+      wholeNumber(1, 10_000),
+      1_000,
+    )
+    .option('--dry-run', 'Only count what would be deleted')
     .action((options: Options) => runPrune(options, options.olderThan ?? retentionSetting(command)));
 }
 
-/** What is deleted stays deleted, so there is no age that nobody has chosen. */
+/** Deleting cannot be undone, so there is no default age. */
 function retentionSetting(command: Command): number {
   const text = process.env['INBOX_RETENTION']?.trim();
   if (!text) {
     command.error(
       'error: prune deletes data, so it has no default age: give one, as in `inbox prune --older-than 30d`, or set ' +
-        'INBOX_RETENTION=30d; add --dry-run to see first what would go',
+        'INBOX_RETENTION=30d; add --dry-run to see what would be deleted',
       { exitCode: 2 },
     );
   }
@@ -70,7 +81,7 @@ async function runPrune(options: Options, completedOlderThanMs: number): Promise
     stoppedBy = signal;
     stop.abort();
   };
-  // The second one ends the process at once, which is no harm either.
+  // A second signal ends the process at once, which is also safe.
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const bar = showBar();
   try {
@@ -90,7 +101,9 @@ async function runPrune(options: Options, completedOlderThanMs: number): Promise
     bar.stop();
     answer(report, () => printReport(report, options));
     if (report.interrupted) {
-      throw new InboxError(`stopped by ${stoppedBy} before all was done; the next run goes on from here`);
+      throw new InboxError(
+        `stopped by ${stoppedBy} before everything was pruned; run the same command again to continue`,
+      );
     }
   } finally {
     bar.stop();
@@ -111,7 +124,7 @@ function printReport(report: PruneReport, { outboxOlderThan, deadLettersOlderTha
   ]);
 }
 
-/** On a terminal only: a nightly run's log has no use for it. */
+/** Shows a progress bar on a terminal, and nothing in a log. */
 function showBar(): { update: (progress: PruneProgress) => void; stop: () => void } {
   if (!canRedraw(process.stderr) || isJson()) return { update() {}, stop() {} };
   const bar = new cliProgress.SingleBar({

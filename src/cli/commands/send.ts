@@ -26,23 +26,32 @@ interface Options {
 export function addSend(program: Command): void {
   program
     .command('send')
-    .argument('[type]', 'command type of the one command to send')
-    .description('send one command, or one a line (NDJSON: messageId, type, payload, …) from a file or stdin')
-    .option('--id <message-id>', "the sender's idempotency key")
-    .option('--payload <json>', `the command's data: ${PAYLOAD_FORMS}`)
-    .option('--correlation <id>', 'correlation_id')
-    .option('--causation <id>', 'causation_id')
-    .option('--file <path>', 'NDJSON file in UTF-8; - is stdin')
+    .argument('[type]', 'Type of the command to send; leave it out with --file')
+    .description('Send one command, or many from an NDJSON file')
+    .option(
+      '--id <message-id>',
+      'message_id of the command, the idempotency key: a repeat with the same id is a duplicate',
+    )
+    .option('--payload <json>', `Payload of the command: ${PAYLOAD_FORMS}`)
+    .option('--correlation <id>', 'correlation_id of the command (default: none)')
+    .option('--causation <id>', 'causation_id of the command (default: none)')
+    .option(
+      '--file <path>',
+      'Send the commands in this UTF-8 file, one {"messageId", "type", "payload", …} per line; - reads stdin',
+    )
     .option(
       '--concurrency <n>',
-      'how many lines to send in one transaction at most',
+      'Maximum number of lines to send in one transaction, 1 to 1000',
       wholeNumber(1, 1_000),
       200,
     )
     .action(async (type: string | undefined, options: Options) => {
       if (options.file !== undefined) {
         if (type !== undefined || options.id !== undefined || options.payload !== undefined) {
-          program.error('error: with --file, type, id and payload are in its lines', { exitCode: 2 });
+          program.error(
+            'error: with --file, the lines contain type, id and payload; leave them out of the command line',
+            { exitCode: 2 },
+          );
         }
         return sendMany(options.file, options.concurrency);
       }
@@ -74,7 +83,7 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
       : null;
   let sent: { last: number; tally: Tally } | null = null;
   const tally = await trySending().catch((error: unknown) => {
-    sayHowFar(sent, of);
+    notePartialSend(sent, of);
     if (error instanceof InvalidMessageError && of !== '') {
       throw new InvalidMessageError(error.field, `${error.problem} (${file})`);
     }
@@ -97,17 +106,17 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
       }),
     ).finally(() => {
       bar?.stop();
-      // Nobody may have begun to read the file, for example without a database.
+      // If the database is unreachable, for example, nothing has read the file yet.
       if (file !== '-') input.destroy();
     });
   }
 }
 
-/** What stops a file in its middle leaves the question of what to do with the rest. */
-function sayHowFar(sent: { last: number; tally: Tally } | null, of: string): void {
+/** After an error in the middle of a file, says how far it got and that the whole file can be sent again. */
+function notePartialSend(sent: { last: number; tally: Tally } | null, of: string): void {
   if (sent === null || sent.tally.refused + sent.tally.accepted + sent.tally.duplicate === 0) return;
   note(
-    `sent up to line ${sent.last}${of}: ${inWords(sent.tally)}. Sending all of it again is safe: what was accepted is then a duplicate`,
+    `sent up to line ${sent.last}${of}: ${inWords(sent.tally)}. Sending all of it again is safe: commands that were already accepted are duplicates`,
   );
 }
 
@@ -117,8 +126,8 @@ function report(tally: Tally): void {
   const lines = tally.refused === 1 ? 'line was' : 'lines were';
   const { accepted, duplicate } = tally;
   throw new InboxError(
-    `${tally.refused} ${lines} refused; the others are sent (${accepted} accepted, ${duplicate} duplicate). Correct and send them ` +
-      'again: what was accepted is then a duplicate',
+    `${tally.refused} ${lines} refused; the others were sent (${accepted} accepted, ${duplicate} duplicate). Correct the refused lines and ` +
+      'send the file again: commands that were already accepted are duplicates',
   );
 }
 

@@ -15,15 +15,13 @@ export function addSetup(program: Command): void {
   addWait(
     program
       .command('setup')
-      .description(
-        'migrate the database, look for its roles, and register the search attributes with Temporal',
-      ),
+      .description('Migrate the database, check its roles, and register the search attributes with Temporal'),
   ).action(async ({ wait }: MigrateCliOptions) => {
     const { migrations, roles } = await withAnySchema(async (pool) => {
       const report = await migrate(pool, undefined, waitOption(wait));
       if (!isJson()) reportMigrations(report);
       const verdict = await checkRoles(pool);
-      // Everything works without them, as the owner: so it is no failure of the setup.
+      // The owner of the schema can do everything without the roles, so missing roles don't fail the setup.
       if (verdict.remedy !== null) note(`roles ${verdict.finding}; ${verdict.remedy}`);
       else if (!isJson()) print(`roles: ${verdict.finding}`);
       return { migrations: migrationsAsJson(report), roles: verdict };
@@ -51,10 +49,11 @@ export function addSetup(program: Command): void {
 }
 
 const DENIED =
-  'this login may not list or register search attributes, or the server does not offer it: let an administrator register ' +
-  'InboxStatus, CommandType, CorrelationId and FailureGroup as Keyword (on Temporal Cloud with the namespace editor or tcld)';
+  'this login is not allowed to list or register search attributes, or the server does not support it: ask an administrator ' +
+  'to register InboxStatus, CommandType, CorrelationId and FailureGroup as Keyword (on Temporal Cloud with the namespace ' +
+  'editor or tcld)';
 
-/** Why not all of them can be used; null when they can. */
+/** Explains why some search attributes cannot be used. Null when all can. */
 function problemOf(registration: Registration, namespace: string): InboxError | null {
   const { registered, error } = registration;
   const found = describeProblems(registration, namespace);
@@ -70,7 +69,7 @@ function problemOf(registration: Registration, namespace: string): InboxError | 
 }
 
 function notRegistered(namespace: string, problem: string, remedy: string | null): InboxError {
-  const what = `not all search attributes can be used in namespace ${namespace}: ${problem}`;
-  const work = 'Commands run without them, but cannot be found by them';
-  return new InboxError(`${what}${remedy === null ? '' : `; ${remedy}`}. ${work}`);
+  const what = `some search attributes cannot be used in namespace ${namespace}: ${problem}`;
+  const consequence = 'Commands still run, but you cannot search for them by these attributes';
+  return new InboxError(`${what}${remedy === null ? '' : `; ${remedy}`}. ${consequence}`);
 }

@@ -11,11 +11,9 @@ import { answer, print, printable, printFields, printTable } from '../shared/out
 export function addShow(program: Command): void {
   program
     .command('show')
-    .argument('<message-id>')
-    .description(
-      "an entry's whole story: the entry, its failed attempts, its dead letters, what operators did",
-    )
-    .option('--stack', 'with the stacks of the failures')
+    .argument('<message-id>', 'Message id')
+    .description("Show one message's history: its entry, failed attempts, dead letters and operator actions")
+    .option('--stack', 'Include the stack traces of failed attempts')
     .action((messageId: string, options: { stack?: boolean }) =>
       withPool(async (pool) => {
         const story = await show(pool, messageId);
@@ -38,7 +36,8 @@ function printStory(
     ['processed', entry.processedAt],
     [
       'pruned',
-      entry.prunedAt && `${entry.prunedAt.toISOString()}: payload, metadata, result and texts of failures`,
+      entry.prunedAt &&
+        `${entry.prunedAt.toISOString()}: payload, metadata, result and failure messages were deleted`,
     ],
     ['next retry', entry.nextRetryAt],
     ['attempts started', entry.attempt],
@@ -64,7 +63,7 @@ function printStory(
   printRelated(entry.messageId, related);
   if (flow > 0) {
     const flowId = entry.correlationId ?? entry.messageId;
-    const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} of this flow`;
+    const others = `${flow} other ${flow === 1 ? 'message' : 'messages'} in this flow`;
     print(`\n${others}: ${shellCommand`inbox list --correlation ${flowId}` ?? NO_COMMAND}`);
   }
 }
@@ -74,28 +73,28 @@ function describeCondition({ finding, remedy }: WorkflowCondition): string {
 }
 
 const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${depth > 0 ? '└ ' : ''}${text}`);
-const named = (one: EntryStory['related'][number]) =>
+const describeMessage = (one: EntryStory['related'][number]) =>
   `${printable(one.messageId)}  ${printable(one.commandType)}  ${one.status}`;
 
-/** What caused it above, what it caused below. */
+/** Prints a tree: the causes above the message, its effects below. */
 function printRelated(messageId: string, related: EntryStory['related']): void {
   if (related.length === 0) return;
-  print('\nWhat caused it, and what it caused');
+  print('\nCauses and effects');
   const above = related.filter(({ depth }) => depth < 0);
-  above.forEach((one, depth) => branch(depth, named(one)));
-  branch(above.length, `${printable(messageId)}  (this one)`);
+  above.forEach((one, depth) => branch(depth, describeMessage(one)));
+  branch(above.length, `${printable(messageId)}  (this message)`);
   const printBelow = (parent: string, depth: number) => {
     for (const one of related.filter((each) => each.depth === depth && each.causationId === parent)) {
-      branch(above.length + depth, named(one));
+      branch(above.length + depth, describeMessage(one));
       printBelow(one.messageId, depth + 1);
     }
   };
   printBelow(messageId, 1);
   if (related.length - above.length >= MAX_RELATED_MESSAGES)
-    print(`… the first ${MAX_RELATED_MESSAGES} of what it caused`);
+    print(`… only the first ${MAX_RELATED_MESSAGES} effects are shown`);
 }
 
-/** Stacks keep their lines; each is cleaned like any other text. */
+/** Keeps the lines of a stack trace, and escapes each line like any other text. */
 function indent(stack: string): string {
   return stack
     .split('\n')

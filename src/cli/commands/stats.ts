@@ -9,10 +9,11 @@ import { age, answer, print, printFields, printTable } from '../shared/output.ts
 export function addStats(program: Command): void {
   program
     .command('stats')
-    .description(
-      'entries by type and status, what came and failed lately, and open dead letters by what failed',
+    .description('Show entries by type and status, recent rates, and open dead letters by error type')
+    .option(
+      '--exact',
+      'Count every entry (default: above 200,000 entries, Completed ones are estimated and marked with ~)',
     )
-    .option('--exact', 'count every entry, where the Completed ones of many would be estimated (~)')
     .action(({ exact }: { exact?: boolean }) =>
       withPool(async (pool) => {
         const found = await stats(pool, { exact: exact ?? false });
@@ -21,12 +22,12 @@ export function addStats(program: Command): void {
     );
 }
 
-/** The most unknown types to list: a sender can invent any number of them. */
+/** Limits the list of unknown types: a sender can invent any number of them. */
 const MOST_TYPES = 20;
 
-/** Null, and no line, when there are none. */
+/** Null, which prints no line, when nothing is parked. */
 function parkedText({ aggregates, since }: InboxStats['parked']): string | null {
-  return aggregates === 0 ? null : `${aggregates}, the first for ${age(since!)}; see \`inbox outbox list\``;
+  return aggregates === 0 ? null : `${aggregates}, the oldest for ${age(since!)}; see \`inbox outbox list\``;
 }
 
 function printStats(found: InboxStats): void {
@@ -39,9 +40,9 @@ function printStats(found: InboxStats): void {
       since && age(since),
     ]),
   );
-  print('\nIn the last');
+  print('\nRecent rates');
   printTable(
-    ['MINUTES', 'RECEIVED', 'OF THESE COMPLETED', 'FAILED ATTEMPTS', 'DEAD LETTERS'],
+    ['LAST MINUTES', 'RECEIVED', 'OF THESE COMPLETED', 'FAILED ATTEMPTS', 'DEAD LETTERS'],
     found.rates.map((rate) => [rate.minutes, rate.received, rate.completed, rate.failed, rate.deadLettered]),
   );
   const { pending, failed, openDeadLetter } = found.oldest;
@@ -53,7 +54,7 @@ function printStats(found: InboxStats): void {
     ['parked aggregates', parkedText(found.parked)],
   ]);
   if (found.unknownTypes.length > 0) {
-    print('\nWaiting for a worker that knows their type');
+    print('\nWaiting for a worker that handles their type');
     printTable(
       ['TYPE', 'COUNT', 'OLDEST', { head: 'EXAMPLE', fit: 'whole' }],
       found.unknownTypes

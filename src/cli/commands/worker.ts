@@ -6,15 +6,21 @@ import { superviseWorker } from '../worker/supervise.ts';
 export function addWorker(program: Command): void {
   program
     .command('worker')
-    .argument('<module>', 'JavaScript module whose exports, or whose one default array, are commands')
-    .option('--build-id <id>', 'release, kept with every failed attempt')
+    .argument(
+      '<module>',
+      'JavaScript module that exports commands, or an array of commands as its default export',
+    )
+    .option('--build-id <id>', 'Release to record with every failed attempt (default: none)')
     .option(
       '--publish <publisher>',
-      'also publish the outbox: nats://host:4222, or a JavaScript module whose default export is a publisher',
+      'Also publish the outbox: nats://host:4222, tls://host:4222, or a JavaScript module whose default export is a publisher (default: do not publish)',
     )
-    .option('--supervise', 'run it in a child process: back by itself after a crash, killed when it hangs')
+    .option(
+      '--supervise',
+      'Run the worker in a child process that is restarted when it crashes, or hangs for INBOX_WATCHDOG (30s by default)',
+    )
     .description(
-      'handle commands until SIGTERM or Ctrl-C; attempts in flight may finish within INBOX_SHUTDOWN_GRACE',
+      'Run a worker until SIGTERM or Ctrl-C; running attempts then have INBOX_SHUTDOWN_GRACE (20s by default) to finish',
     )
     .action(async (module: string, { supervise, ...flags }: WorkerFlags & { supervise?: boolean }) => {
       if (supervise) {
@@ -25,7 +31,7 @@ export function addWorker(program: Command): void {
       }
       const supervision = reportToSupervisor();
       try {
-        // Temporal's native parts take a second to load, which `inbox show` need not wait for.
+        // Temporal's native modules take a second to load. Other commands, such as `inbox show`, don't load them.
         const { runWorker } = await import('../worker/run-worker.ts');
         await runWorker(module, flags, () => supervision.working());
       } catch (error) {

@@ -1,49 +1,54 @@
 /**
- * Follows a campaign on the terminal until it is paused or over.
+ * Follows a campaign on the terminal until it pauses or ends.
  *
  * @module
  */
 import cliProgress from 'cli-progress';
 import type { Pool } from 'pg';
 import type { CampaignSnapshot } from '../../core/campaign.ts';
-import { failureShare, figuresText, isCanary, settledOf } from '../../core/campaign.ts';
+import { failureShare, progressText, isCanary, countSettled } from '../../core/campaign.ts';
 import { InboxError } from '../../core/errors.ts';
 import { followCampaign } from '../../operations/index.ts';
 import { answer, isJson, note, print, printable } from './output.ts';
 import { canRedraw } from './terminal.ts';
 
-/** Between two lines where there is no terminal for a bar. */
+/** Minimum time between two progress lines when there is no terminal for a progress bar. */
 const LINE_INTERVAL_MS = 5_000;
 
-/** @throws InboxError when it did not get to its end: paused, aborted, or left by Ctrl-C */
+/** @throws InboxError when the campaign did not finish: it was paused or aborted, or Ctrl-C stopped following it */
 export async function follow(pool: Pool, id: string): Promise<void> {
-  const leave = new AbortController();
-  const onSignal = () => leave.abort();
-  // The second one ends the process at once, which is no harm to the campaign either.
+  const stopFollowing = new AbortController();
+  const onSignal = () => stopFollowing.abort();
+  // A second signal ends the process at once, which does not affect the campaign either.
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
   const display = canRedraw(process.stderr) && !isJson() ? showBar() : showLines();
   try {
-    const look = await followCampaign(pool, id, { onProgress: display.update, signal: leave.signal });
+    const snapshot = await followCampaign(pool, id, {
+      onProgress: display.update,
+      signal: stopFollowing.signal,
+    });
     display.stop();
-    if (look.state === 'Running') {
-      throw new InboxError(`campaign ${id} goes on; \`inbox campaigns follow ${id}\` follows it again`);
+    if (snapshot.state === 'Running') {
+      throw new InboxError(
+        `campaign ${id} is still running; \`inbox campaigns follow ${id}\` follows it again`,
+      );
     }
-    answer(look, () => print(`${look.state}: ${figuresText(look)}`));
-    if (look.state !== 'Finished') throw new InboxError(ending(look));
+    answer(snapshot, () => print(`${snapshot.state}: ${progressText(snapshot)}`));
+    if (snapshot.state !== 'Finished') throw new InboxError(describeEnd(snapshot));
   } finally {
     display.stop();
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
   }
 }
 
-function ending({ id, state, stateReason }: CampaignSnapshot): string {
+function describeEnd({ id, state, stateReason }: CampaignSnapshot): string {
   const why = stateReason ? `: ${printable(stateReason)}` : '';
   if (state === 'Aborted') return `campaign ${id} was aborted${why}`;
-  return `campaign ${id} is paused${why}; \`inbox campaigns resume ${id}\` goes on, \`inbox campaigns abort ${id}\` ends it`;
+  return `campaign ${id} is paused${why}; \`inbox campaigns resume ${id}\` continues it, \`inbox campaigns abort ${id}\` ends it`;
 }
 
 interface Display {
-  update: (look: CampaignSnapshot) => void;
+  update: (snapshot: CampaignSnapshot) => void;
   stop: () => void;
 }
 
@@ -59,23 +64,26 @@ function showBar(): Display {
   });
   let started = false;
   return {
-    update(look) {
-      const payload = { phase: isCanary(look) ? 'canary' : 'replay', failures: failureShare(look.judged) };
-      if (!started) bar.start(look.total, 0, payload);
+    update(snapshot) {
+      const payload = {
+        phase: isCanary(snapshot) ? 'canary' : 'replay',
+        failures: failureShare(snapshot.judged),
+      };
+      if (!started) bar.start(snapshot.total, 0, payload);
       started = true;
-      bar.update(settledOf(look), payload);
+      bar.update(countSettled(snapshot), payload);
     },
     stop: () => bar.stop(),
   };
 }
 
-/** For a log: seldom, and only when there is news. */
+/** Prints lines for a log: rarely, and only when the counts have changed. */
 function showLines(): Display {
   let last = '';
   let at = 0;
   return {
-    update(look) {
-      const line = figuresText(look);
+    update(snapshot) {
+      const line = progressText(snapshot);
       if (line === last || Date.now() - at < LINE_INTERVAL_MS) return;
       last = line;
       at = Date.now();

@@ -1,5 +1,5 @@
 /**
- * Asks before something is done to many dead letters, and shows to which.
+ * Shows which dead letters a bulk action would change, and asks for confirmation.
  *
  * @module
  */
@@ -11,11 +11,14 @@ import { viewOf } from './terminal.ts';
 
 const GROUPS_SHOWN = 20;
 
-/** What would be done, on stderr: stdout is for the answer. A program has `inbox dead-letters groups --json` for it. */
+/**
+ * Shows the dead letters on stderr, because stdout is for the result. With `--json` it only reports when none matches:
+ * programs can call `inbox dead-letters groups --json`.
+ */
 export function showPreview({ total, oldest, newest, groups }: ReplayPreview): void {
-  if (total === 0) return note('no open dead letter fits the filter');
+  if (total === 0) return note('no open dead letter matches the filter');
   if (isJson()) return;
-  note(`${total} open dead letters, the oldest ${age(oldest!)} and the newest ${age(newest!)} old`);
+  note(`${total} open dead letters; the oldest is ${age(oldest!)} old, the newest ${age(newest!)}`);
   note(
     tableText(
       ['FAILURE GROUP', 'TYPE', 'COUNT', 'OLDEST', 'EXAMPLE', { head: 'ERROR', fit: 'cut' }],
@@ -32,18 +35,21 @@ export function showPreview({ total, oldest, newest, groups }: ReplayPreview): v
       viewOf(process.stderr),
     ),
   );
-  if (groups.length > GROUPS_SHOWN) note(`and ${groups.length - GROUPS_SHOWN} groups more`);
+  if (groups.length > GROUPS_SHOWN) note(`and ${groups.length - GROUPS_SHOWN} more groups`);
 }
 
 /**
- * True when it may be done.
+ * Returns true if the action may proceed.
  *
- * @throws CommanderError of exit code 2 where there is nobody to ask and nobody has said yes
+ * @throws CommanderError with exit code 2 when `yes` is not set and there is no terminal to ask on
  */
 export async function confirm(command: Command, question: string, yes: boolean): Promise<boolean> {
   if (yes) return true;
   if (!process.stdin.isTTY || !process.stderr.isTTY) {
-    command.error('error: this is no terminal to ask on: --yes does it without asking', { exitCode: 2 });
+    command.error(
+      'error: cannot ask for confirmation without a terminal; use --yes to proceed without asking',
+      { exitCode: 2 },
+    );
   }
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {

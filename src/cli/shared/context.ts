@@ -1,5 +1,5 @@
 /**
- * What every command of the command line needs: servers, an exit code, an actor.
+ * What CLI commands share: connections to Postgres and Temporal, and the operator's name.
  *
  * @module
  */
@@ -16,9 +16,9 @@ import { UnreachableError } from '../../core/errors.ts';
 import { checkSchema } from '../../store/migrate.ts';
 
 /**
- * Runs with a pool on DATABASE_URL, and closes it.
+ * Runs `work` with a connection pool for DATABASE_URL, then closes the pool.
  *
- * @throws SchemaError when this release cannot work with the schema of the database
+ * @throws SchemaError when this release cannot work with the database's schema
  */
 export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
   return withDatabase(async (pool) => {
@@ -27,7 +27,7 @@ export async function withPool<T>(work: (pool: Pool) => Promise<T>): Promise<T> 
   }, OPERATOR_SETTINGS);
 }
 
-/** Like {@link withPool}, for the commands that migrate: a migration makes its own settings. */
+/** Like {@link withPool}, but without a schema check or session settings: for commands that migrate. */
 export async function withAnySchema<T>(work: (pool: Pool) => Promise<T>): Promise<T> {
   return withDatabase(work);
 }
@@ -54,7 +54,7 @@ export interface Servers {
   maxPayloadBytes: number;
 }
 
-/** Runs with Postgres and Temporal, and closes both. */
+/** Runs `work` with connections to Postgres and Temporal, then closes both. */
 export async function withServers<T>(work: (servers: Servers) => Promise<T>): Promise<T> {
   const { taskQueue, maxPayloadBytes } = readSettings();
   return withPool(async (pool) => {
@@ -74,10 +74,10 @@ export async function withServers<T>(work: (servers: Servers) => Promise<T>): Pr
   });
 }
 
-/** @throws UnreachableError that names the address when nobody answers there */
+/** @throws UnreachableError, which names the address, when no server answers there */
 export async function connectTemporal(): Promise<{ connection: Connection; namespace: string }> {
   const { connectionOptions, namespace } = readTemporal();
-  // Takes half a second to load, which the commands that need only Postgres do not spend.
+  // The client takes half a second to load. Commands that only need Postgres don't load it.
   const { Connection } = await import('@temporalio/client');
   try {
     return {
@@ -93,12 +93,16 @@ export async function connectTemporal(): Promise<{ connection: Connection; names
 export function unreachable(address: string | undefined, error: unknown): UnreachableError {
   const why = error instanceof Error ? error.message : String(error);
   return new UnreachableError(
-    `no Temporal server answers at ${address}: ${why}; check that it runs, TEMPORAL_ADDRESS (host:port, without a scheme), ` +
+    `no Temporal server answers at ${address}: ${why}; check that it is running, TEMPORAL_ADDRESS (host:port, without a scheme), ` +
       'and the TLS settings',
   );
 }
 
-/** Who is at the keyboard, for the audit: INBOX_ACTOR where many people share one system user, such as in a container. */
+/** For `--help`. Commander appends the default. */
+export const ACTOR_HELP = 'Your name, for the audit; INBOX_ACTOR changes the default';
+export const REASON_HELP = 'Why you do this, for the audit (default: none)';
+
+/** The operator's name for the audit. INBOX_ACTOR is for people who share one system user, for example in a container. */
 export function defaultActor(): string {
   const actor = process.env['INBOX_ACTOR']?.trim();
   if (actor) return actor;

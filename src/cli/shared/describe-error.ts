@@ -1,5 +1,5 @@
 /**
- * Errors in the words of someone who has to do something about it: which server, which setting, what to check.
+ * Error messages that say what to do: which server failed, which setting is involved, what to check.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import type { GrpcError } from '../../temporal/grpc-error.ts';
 
 type Environment = Record<string, string | undefined>;
 
-/** The message for one line on stderr; never with a password in it. */
+/** Returns a message for one line on stderr. It never contains a password. */
 export function describeError(error: unknown, env: Environment = process.env): string {
   if (error instanceof InboxError) return error.message;
   const grpc = findGrpcError(error);
   if (grpc) return describeTemporal(grpc, env);
-  if (error instanceof DatabaseError) return describeAnswer(error, serverOf(env), env);
+  if (error instanceof DatabaseError) return describeDatabaseError(error, serverOf(env), env);
   const connection = describeConnection(error, serverOf(env));
   if (connection !== null) return connection;
   if (env['INBOX_LOG_LEVEL'] === 'debug' && error instanceof Error) return error.stack ?? error.message;
@@ -24,13 +24,13 @@ export function describeError(error: unknown, env: Environment = process.env): s
 }
 
 interface Server {
-  /** `db.example.com:5432`, or the folder of a socket. */
+  /** `db.example.com:5432`, or the folder of a Unix socket. */
   at: string;
   database: string;
   user: string;
 }
 
-/** As pg understands the URL and the PG… variables together; without the password. */
+/** The server that pg derives from DATABASE_URL and the PG… variables, without the password. */
 function serverOf(env: Environment): Server {
   try {
     const { host, port, database, user } = new Client({ connectionString: env['DATABASE_URL'] });
@@ -41,18 +41,21 @@ function serverOf(env: Environment): Server {
   }
 }
 
-/** What became of the attempt to connect, by Node's codes. */
+/** Why the connection failed, by Node's error code. */
 const CONNECTION: Record<string, string> = {
-  ECONNREFUSED: 'nothing listens there: check that it runs, and the host and port in DATABASE_URL',
-  ENOTFOUND: 'no such host: check the host in DATABASE_URL, and the name server',
-  EAI_AGAIN: 'the name server does not answer: check the host in DATABASE_URL, and the network',
-  ENOENT: 'there is no such socket: check that it runs, and the host in DATABASE_URL',
-  EACCES: 'this user may not connect there: check the host and port in DATABASE_URL',
+  ECONNREFUSED:
+    'nothing is listening there: check that Postgres is running, and the host and port in DATABASE_URL',
+  ENOTFOUND: 'host not found: check the host in DATABASE_URL, and DNS',
+  EAI_AGAIN: 'DNS does not answer: check the host in DATABASE_URL, and the network',
+  ENOENT: 'socket not found: check that Postgres is running, and the host in DATABASE_URL',
+  EACCES: 'this user is not allowed to connect there: check the host and port in DATABASE_URL',
   ETIMEDOUT: 'no answer: check the host and port in DATABASE_URL, and the firewall',
-  EHOSTUNREACH: 'there is no way to that host: check the host in DATABASE_URL, and the network',
-  ENETUNREACH: 'there is no way to that network: check the host in DATABASE_URL, and the network',
-  ECONNRESET: 'it ended the connection: check its log, and that the port in DATABASE_URL is that of Postgres',
-  EPIPE: 'it ended the connection: check its log, and that the port in DATABASE_URL is that of Postgres',
+  EHOSTUNREACH: 'no route to that host: check the host in DATABASE_URL, and the network',
+  ENETUNREACH: 'no route to that network: check the host in DATABASE_URL, and the network',
+  ECONNRESET:
+    'the server closed the connection: check its log, and that Postgres listens on the port in DATABASE_URL',
+  EPIPE:
+    'the server closed the connection: check its log, and that Postgres listens on the port in DATABASE_URL',
 };
 
 const TLS_CODES = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO$)/;
@@ -62,43 +65,48 @@ function describeConnection(error: unknown, { at, user, database }: Server): str
   const code = codeOf(error);
   const start = `Postgres cannot be reached at ${at}`;
   const isNetwork = code !== null && code in CONNECTION;
-  // ENOENT and EACCES are also what files have.
+  // Files also fail with ENOENT and EACCES.
   if (isNetwork && (syscallOf(error) !== null || !['ENOENT', 'EACCES'].includes(code))) {
     return `${start} (${said}): ${CONNECTION[code]}`;
   }
   if (/does not support SSL/.test(said)) {
-    return `${start} with TLS (${said}): turn TLS on in that server, or leave sslmode out of DATABASE_URL`;
+    return `${start} with TLS (${said}): turn on TLS in that server, or remove sslmode from DATABASE_URL`;
   }
   if (code !== null && TLS_CODES.test(code)) {
-    return `${start} with TLS (${code}: ${said}): check sslmode and sslrootcert in DATABASE_URL, and the host that the certificate is for`;
+    return `${start} with TLS (${code}: ${said}): check sslmode and sslrootcert in DATABASE_URL, and which host the certificate is for`;
   }
   if (/^SASL|client password must be a string/.test(said)) {
-    return `Postgres at ${at} asks for a password of user "${user}" (${said}): give it in DATABASE_URL, or in PGPASSWORD`;
+    return `Postgres at ${at} requires a password for user "${user}" (${said}): set it in DATABASE_URL, or in PGPASSWORD`;
   }
   if (/timeout expired|timeout exceeded when trying to connect|connection timeout/i.test(said)) {
     return `${start} (${said}): ${CONNECTION['ETIMEDOUT']}`;
   }
   if (/Connection terminated|Client was closed|Connection ended/i.test(said)) {
     return (
-      `the connection to Postgres at ${at}, database "${database}", broke off (${said}): check its log, and that the port in ` +
-      'DATABASE_URL is that of Postgres. What was under way may have been done or not; the same command again is safe'
+      `the connection to Postgres at ${at}, database "${database}", was lost (${said}): check the server's log, and that ` +
+      'Postgres listens on the port in DATABASE_URL. The last change may or may not have been made; it is safe to run the ' +
+      'same command again'
     );
   }
   return null;
 }
 
-/** What Postgres itself said, by SQLSTATE. https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function describeAnswer(error: DatabaseError, { at, database, user }: Server, env: Environment): string {
+/** Describes an error that Postgres returned, by SQLSTATE. https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function describeDatabaseError(
+  error: DatabaseError,
+  { at, database, user }: Server,
+  env: Environment,
+): string {
   const said = `Postgres at ${at}: ${error.message}`;
   switch (error.code) {
     case '28P01':
       return `${said}; check the user and password in DATABASE_URL`;
     case '28000':
       return /no encryption|SSL off/.test(error.message)
-        ? `${said}; it wants TLS: add ?sslmode=require to DATABASE_URL`
-        : `${said}; check the user in DATABASE_URL, and pg_hba.conf of that server`;
+        ? `${said}; the server requires TLS: add ?sslmode=require to DATABASE_URL`
+        : `${said}; check the user in DATABASE_URL, and the server's pg_hba.conf`;
     case '3D000':
-      return `${said}; check the database in DATABASE_URL, or make it: create database "${database}"`;
+      return `${said}; check the database in DATABASE_URL, or create it: create database "${database}"`;
     case '3F000':
     case '42P01':
     case '42703':
@@ -107,21 +115,21 @@ function describeAnswer(error: DatabaseError, { at, database, user }: Server, en
       return `${said}; the schema in database "${database}" is missing or older than this version: run \`inbox migrate\``;
     case '42501':
       return (
-        `${said}; the login "${user}" in DATABASE_URL may not do this. As the owner of the schema: grant inbox_operator to "${user}" ` +
-        '(for people who look and act), inbox_worker for workers, inbox_sender for senders; migrations run as the owner'
+        `${said}; the login "${user}" in DATABASE_URL has no permission for this. As the owner of the schema, run: grant ` +
+        `inbox_operator to "${user}" (for operators; inbox_worker is for workers, inbox_sender for senders). Only the owner runs migrations`
       );
     case '53300':
-      return `${said}; its max_connections are used up: end some, or try again later`;
+      return `${said}; all of its max_connections are in use: close some connections, or try again later`;
     case '57P03':
-      return `${said}; it is starting, stopping or recovering: try again in a moment`;
+      return `${said}; the server is starting, stopping or recovering: try again in a moment`;
     case '57P01':
     case '57P02':
-      return `${said}; it was shut down, or ended this session. The same command again is safe`;
+      return `${said}; the server was shut down, or it ended this session. It is safe to run the same command again`;
     case '25006':
-      return `${said}; it is a standby or read-only: DATABASE_URL must name the primary`;
+      return `${said}; the server is a standby or read-only: DATABASE_URL must name the primary`;
     case '57014':
     case '55P03':
-      return `${said}; another session was in the way, or the statement took too long: try again`;
+      return `${said}; another session holds a lock, or the statement took too long: try again`;
     default: {
       const more =
         env['INBOX_LOG_LEVEL'] === 'debug' ? `\n${error.stack}` : ' (INBOX_LOG_LEVEL=debug shows more)';
@@ -131,19 +139,20 @@ function describeAnswer(error: DatabaseError, { at, database, user }: Server, en
 }
 
 const GRPC_REMEDIES: Record<number, string> = {
-  [GRPC.deadlineExceeded]: 'no answer in time: check that the server at TEMPORAL_ADDRESS works',
+  [GRPC.deadlineExceeded]: 'the server did not answer in time: check the server at TEMPORAL_ADDRESS',
   [GRPC.notFound]: 'check TEMPORAL_NAMESPACE, and that the namespace exists',
   [GRPC.permissionDenied]:
-    'this client may not do that: check TEMPORAL_API_KEY or the certificate, and TEMPORAL_NAMESPACE',
-  [GRPC.resourceExhausted]: 'the server is at a limit: try again later',
-  [GRPC.unavailable]: 'check that the server runs, TEMPORAL_ADDRESS (host:port) and the TLS settings',
-  [GRPC.unauthenticated]: 'this client is not known there: check TEMPORAL_API_KEY or the certificate',
+    'this client is not allowed to do that: check TEMPORAL_API_KEY or the certificate, and TEMPORAL_NAMESPACE',
+  [GRPC.resourceExhausted]: 'the server has reached a limit: try again later',
+  [GRPC.unavailable]: 'check that the server is running, TEMPORAL_ADDRESS (host:port) and the TLS settings',
+  [GRPC.unauthenticated]:
+    'the server does not recognize this client: check TEMPORAL_API_KEY or the certificate',
 };
 
 function describeTemporal(error: GrpcError, env: Environment): string {
   const at = env['TEMPORAL_ADDRESS'] ? ` at ${env['TEMPORAL_ADDRESS']}` : '';
-  const todo = GRPC_REMEDIES[error.code];
-  return `Temporal${at}: ${error.details || error.message}${todo === undefined ? '' : `; ${todo}`}`;
+  const remedy = GRPC_REMEDIES[error.code];
+  return `Temporal${at}: ${error.details || error.message}${remedy === undefined ? '' : `; ${remedy}`}`;
 }
 
 function codeOf(error: unknown): string | null {

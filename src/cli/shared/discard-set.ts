@@ -16,7 +16,7 @@ export interface DiscardSetOptions {
   yes?: boolean;
 }
 
-/** Shows what would be discarded, asks, and does it. */
+/** Shows what would be discarded, asks for confirmation, and discards it. */
 export async function discardSet(
   command: Command,
   filter: DeadLetterFilter,
@@ -29,7 +29,7 @@ export async function discardSet(
     showPreview(preview);
     const nothing = { total: preview.total, discarded: 0, skipped: 0, pending: 0, left: preview.total };
     if (preview.total === 0) return answer(nothing, () => {});
-    if (!(await confirm(command, `Give these ${preview.total} up for good?`, yes ?? false))) {
+    if (!(await confirm(command, `Discard these ${preview.total} dead letters?`, yes ?? false))) {
       return answer(nothing, () => note('nothing was discarded'));
     }
     process.once('SIGINT', onSignal).once('SIGTERM', onSignal);
@@ -51,24 +51,24 @@ function report(done: BulkDiscard): void {
   answer(done, () => print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`));
   if (done.pending > 0) {
     throw new InboxError(
-      `${done.pending} requests are with Temporal, but no worker has taken them up yet, and ${done.left} were not asked ` +
-        'for; the requests are done as soon as a worker runs on this task queue',
+      `${done.pending} requests were sent to Temporal, but no worker has processed them yet; ${done.left} more were not sent. ` +
+        'A worker processes the requests as soon as one runs on this task queue',
     );
   }
   if (done.taken > 0) {
     throw new InboxError(
-      `${done.taken} were not asked for, because another workflow of the namespace has their message_id as its workflow ID; ` +
+      `${done.taken} were not discarded, because another workflow in the namespace uses their message_id as its workflow ID; ` +
         describeExample(done.takenExample ?? ''),
     );
   }
-  if (done.left > 0) throw new InboxError(`${done.left} are left; the same command goes on with them`);
+  if (done.left > 0) throw new InboxError(`${done.left} are left; run the same command again to continue`);
 }
 
 function describeExample(messageId: string): string {
   const show = shellCommand`inbox show ${messageId}`;
   return show === null
-    ? `\`inbox show\` names that workflow, for example of ${JSON.stringify(messageId)}`
-    : `this names one of those workflows: ${show}`;
+    ? `\`inbox show\` names that workflow, for example for ${JSON.stringify(messageId)}`
+    : `to see one of those workflows: ${show}`;
 }
 
 function showBar(): { update: (progress: BulkDiscard) => void; stop: () => void } {

@@ -1,5 +1,5 @@
 /**
- * The options that choose dead letters.
+ * Options that filter dead letters.
  *
  * @module
  */
@@ -17,18 +17,32 @@ export interface FilterOptions {
   text?: string;
 }
 
+/** For `--help`, where a command takes either message ids or the filters below. */
+export const MESSAGE_IDS_HELP = 'Message ids of dead letters; leave them out to use filters';
+
 export function filterOptions(command: Command): Command {
   return command
-    .option('--group <failure-group>', 'those with the same cause, such as Pay/AccountClosed/1a2b3c4d')
-    .option('--type <type>', 'those of this command type')
-    .option('--error-type <type>', 'those that failed with this type of error')
-    .option('--since <when>', `those that died at or after: ${WHEN}`, parseWhen)
-    .option('--until <when>', 'those that died before', parseWhen)
-    .option('--correlation <id>', 'those of one flow')
-    .option('--text <part>', 'those whose error has this in it');
+    .option(
+      '--group <failure-group>',
+      'Only dead letters of this failure group, such as Pay/AccountClosed/1a2b3c4d',
+    )
+    .option('--type <type>', 'Only dead letters of this command type')
+    .option('--error-type <type>', 'Only dead letters with this error type')
+    .option(
+      '--since <when>',
+      `Only messages that became dead letters at or after this time: ${WHEN}`,
+      parseWhen,
+    )
+    .option(
+      '--until <when>',
+      'Only messages that became dead letters before this time, in the same format as --since',
+      parseWhen,
+    )
+    .option('--correlation <id>', 'Only dead letters with this correlation_id')
+    .option('--text <part>', 'Only dead letters whose error contains this text, ignoring case');
 }
 
-/** Null where none is given. */
+/** Null when no filter option is given. */
 export function filterOf(options: FilterOptions): DeadLetterFilter | null {
   const { group, type, errorType, since, until, correlation, text } = options;
   const filter: DeadLetterFilter = {
@@ -43,7 +57,10 @@ export function filterOf(options: FilterOptions): DeadLetterFilter | null {
   return Object.keys(filter).length === 0 ? null : filter;
 }
 
-/** The filter, or null for message ids. Never neither: that would be all of them. */
+/**
+ * Returns the filter, or null when message ids are given. Exactly one of the two is required: without either, the command
+ * would apply to every dead letter.
+ */
 export function chosenBy(
   command: Command,
   messageIds: readonly string[],
@@ -51,7 +68,7 @@ export function chosenBy(
 ): DeadLetterFilter | null {
   const filter = filterOf(options);
   if ((filter === null) === (messageIds.length === 0)) {
-    command.error(`error: ${command.name()} takes message ids, or options that choose dead letters`, {
+    command.error(`error: ${command.name()} takes either message ids or filters such as --group and --type`, {
       exitCode: 2,
     });
   }

@@ -1,18 +1,18 @@
 /**
- * Bytes into lines. A line ends at \n, or \r\n, and nowhere else: JSON may have U+2028 and U+2029 inside of strings, where
- * Node's readline ends a line since version 24.
+ * Splits bytes into lines. A line ends only at \n or \r\n. Node's readline (since version 24) also ends lines at U+2028 and
+ * U+2029, which JSON allows inside strings.
  *
  * @module
  */
 import { InvalidMessageError } from '../../core/errors.ts';
 import { decodeUtf8, MAX_TEXT_BYTES, withoutBom } from './text-input.ts';
 
-/** A line that is not blank; or why it cannot be read. */
+/** A line that is not blank, or the reason why it cannot be read. */
 export interface Line {
-  /** From 1, blank lines included. */
+  /** Counted from 1, including blank lines. */
   number: number;
   text: string;
-  /** Memory that it takes. */
+  /** Size in memory. */
   bytes: number;
   problem: InvalidMessageError | null;
 }
@@ -20,7 +20,7 @@ export interface Line {
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** Holds one line at most, and of one that is too long nothing. */
+/** Buffers at most one line, and nothing of a line that is too long. */
 export class LineSplitter {
   #number = 1;
   #parts: Buffer[] = [];
@@ -31,7 +31,7 @@ export class LineSplitter {
     this.#maxBytes = maxBytes;
   }
 
-  /** The lines that end in this chunk. */
+  /** Yields the lines that end in this chunk. */
   *push(chunk: Buffer): Generator<Line> {
     let from = 0;
     for (let end = chunk.indexOf(NEWLINE); end !== -1; end = chunk.indexOf(NEWLINE, from)) {
@@ -42,7 +42,7 @@ export class LineSplitter {
     this.#add(chunk.subarray(from));
   }
 
-  /** The last line, where it does not end in a newline. */
+  /** Yields the last line if it does not end with a newline. */
   *end(): Generator<Line> {
     if (this.#length > 0) yield* this.#finish();
   }
@@ -61,12 +61,12 @@ export class LineSplitter {
     this.#length = 0;
     this.#number += 1;
     if (length > this.#maxBytes) {
-      yield refused(number, `has ${length} bytes; at most ${this.#maxBytes} can be read`);
+      yield refused(number, `is ${length} bytes; the limit is ${this.#maxBytes}`);
       return;
     }
     try {
       const content = bytes.at(-1) === RETURN ? bytes.subarray(0, -1) : bytes;
-      // Files with a mark may have been joined, so that there is one in the middle, too. JSON cannot begin with it.
+      // Concatenated files can have a byte order mark in the middle. JSON never begins with one, so removing it is safe.
       const text = decodeUtf8(withoutBom(content), 'the line');
       if (text.trim() !== '') yield { number, text, bytes: length, problem: null };
     } catch (error) {

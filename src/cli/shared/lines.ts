@@ -1,5 +1,5 @@
 /**
- * Commands as lines of NDJSON, sent in as few transactions as they come.
+ * Sends commands from NDJSON, with as few transactions as the speed of the input allows.
  *
  * @module
  */
@@ -21,16 +21,16 @@ export interface Tally {
 }
 
 export interface LineEvents {
-  /** This line was passed over: the file can be corrected and sent again, what was accepted is then a duplicate. */
+  /** This line was refused and skipped. The file can be corrected and sent again: accepted commands are then duplicates. */
   refused: (line: number, error: InboxError) => void;
-  /** So many more lines have their answer; the last of them has this number. */
+  /** `lines` more lines were answered; `last` is the number of the last one. */
   sent: (lines: number, last: number, tally: Tally) => void;
 }
 
-/** In bytes: payloads may have 1 MiB each, and a batch is one parameter of one statement. */
+/** A payload can be 1 MiB, and a batch is one parameter of one statement, so a batch is limited in bytes too. */
 const MAX_BATCH_BYTES = 4_194_304;
-/** What tells the formats apart that are not text. */
-const LONGEST_MARK = 6;
+/** Number of first bytes that identify every format in {@link wrongFormat}. */
+const FORMAT_BYTES = 6;
 
 interface NumberedMessage {
   line: number;
@@ -38,12 +38,12 @@ interface NumberedMessage {
 }
 
 /**
- * A transaction takes what has come in while the last one was under way: hundreds of a file's lines, and each line of a
- * slow pipe at once.
+ * Each transaction sends the lines that arrived during the previous one: hundreds of lines of a file, or a single line of a
+ * slow pipe without waiting for more.
  *
- * @param size - lines in one transaction at most
- * @throws InvalidMessageError when the input is no text in UTF-8 at all; what the database throws: the lines after that would fare
- *   no better
+ * @param size - maximum number of lines in one transaction
+ * @throws InvalidMessageError when the input is not UTF-8 text at all; database errors, because the lines that follow would
+ *   fail as well
  */
 export async function sendLines(
   inbox: Inbox,
@@ -74,7 +74,7 @@ export async function sendLines(
   return tally;
 }
 
-/** Null wherever nothing more has come in yet, and at the end. */
+/** Yields null whenever the lines read so far are all that has arrived, and at the end. */
 async function* linesOf(input: Readable): AsyncGenerator<Line | null> {
   const splitter = new LineSplitter();
   for await (const chunk of fromFirstBytes(input)) {
@@ -85,7 +85,7 @@ async function* linesOf(input: Readable): AsyncGenerator<Line | null> {
   yield null;
 }
 
-/** Waits until it can tell what the input is; what has less bytes is text. */
+/** Waits for enough bytes to identify the format. Shorter input is treated as text. */
 async function* fromFirstBytes(input: Readable): AsyncGenerator<Buffer> {
   let start: Buffer | null = Buffer.alloc(0);
   for await (const chunk of chunksOf(input)) {
@@ -94,7 +94,7 @@ async function* fromFirstBytes(input: Readable): AsyncGenerator<Buffer> {
       continue;
     }
     start = Buffer.concat([start, chunk]);
-    if (start.length < LONGEST_MARK) continue;
+    if (start.length < FORMAT_BYTES) continue;
     yield checkedStart(start);
     start = null;
   }
@@ -135,8 +135,8 @@ async function sendBatch(inbox: Inbox, batch: readonly Line[], tally: Tally): Pr
 }
 
 /**
- * All in one transaction; where one of them is refused, in two halves, until that one is alone. So one bad line among
- * 200 costs about 16 transactions more, not 200.
+ * Sends all messages in one transaction. If one is refused, sends each half separately, down to the single refused message.
+ * So one bad line among 200 costs about 16 more transactions, not 200.
  */
 async function sendAll(inbox: Inbox, messages: readonly NumberedMessage[], tally: Tally): Promise<Refusal[]> {
   if (messages.length === 0) return [];
@@ -144,7 +144,7 @@ async function sendAll(inbox: Inbox, messages: readonly NumberedMessage[], tally
     for (const { answer } of await inbox.send(messages.map(({ message }) => message))) tally[answer] += 1;
     return [];
   } catch (error) {
-    // Two senders with the same messages in another order wait for each other; with one message nobody can.
+    // Two senders of the same messages in different orders can deadlock. With a single message they cannot.
     if (!(error instanceof InboxError) && !isDeadlock(error)) throw error;
     if (messages.length === 1) return [refusal(messages[0]!.line, error)];
     const half = messages.length >> 1;
@@ -161,13 +161,15 @@ function refusal(line: number, error: unknown): Refusal {
 function parseLine(text: string): Message {
   const value = parseJson('the line', text);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    const hint = Array.isArray(value) ? "; an array's elements, one a line: jq -c '.[]'" : '';
+    const hint = Array.isArray(value)
+      ? "; to put the elements of an array on one line each: jq -c '.[]'"
+      : '';
     throw new InvalidMessageError('the line', `is not a JSON object with messageId, type and payload${hint}`);
   }
   return value as Message;
 }
 
-/** @throws InvalidMessageError that names the field, also for numbers that JSON.parse would change */
+/** @throws InvalidMessageError, which names the field; also for numbers that JSON.parse would change */
 export function parseJson(field: string, text: string): unknown {
   const value = parse(field, text);
   const problem = findInexactNumber(text);

@@ -1,5 +1,5 @@
 /**
- * What options take, checked before anything is done: a bad value is wrong usage, exit code 2.
+ * Parsers for option values. They run before the command starts: a bad value is wrong usage, exit code 2.
  *
  * @module
  */
@@ -7,18 +7,18 @@ import { InvalidArgumentError } from 'commander';
 import { toMilliseconds } from '../../core/duration.ts';
 import { isUuid } from '../../core/text.ts';
 
-/** As commander calls it; throws InvalidArgumentError. */
+/** Called by Commander. Throws InvalidArgumentError. */
 export type Parser<T> = (text: string) => T;
 
 /** For help texts. */
 export const WHEN =
-  'a time such as 2026-03-01T09:30Z (without a zone it is UTC), or how long ago, such as 2h';
+  'an ISO 8601 time such as 2026-03-01T09:30Z (UTC without a zone), or how long ago, such as 2h or 7d';
 
-/** A time in ISO 8601, or a duration ago. A bare number could be anything. */
+/** Parses an ISO 8601 time, or a duration before now. Refuses a bare number, which would be ambiguous. */
 export function parseWhen(text: string): Date {
   const ago = /^\d+(\.\d+)?\s*[a-z]+$/i.test(text) ? toMilliseconds(text) : null;
   const when = ago === null ? parseIso(text.trim()) : new Date(Date.now() - ago);
-  // Postgres and people both know the years from 1 to 9999.
+  // Only years 1 to 9999: Postgres has no year 0, and later years need more than four digits.
   if (!(when.getTime() >= FIRST && when.getTime() < LAST)) {
     throw new InvalidArgumentError(
       'Give a time such as 2026-03-01T09:30Z, or how long ago, such as 2h or 7d.',
@@ -31,7 +31,7 @@ const FIRST = Date.parse('0001-01-01T00:00:00Z');
 const LAST = Date.UTC(10_000, 0);
 const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?\s*(Z|[+-]\d\d:?\d\d)?)?$/i;
 
-/** Only ISO: what else Date accepts, it reads in a way of its own, and it turns the 30th of February into March. */
+/** Accepts only ISO 8601. `Date` also parses other formats in surprising ways, and turns February 30 into a day in March. */
 function parseIso(text: string): Date {
   const parts = ISO.exec(text);
   if (!parts) return new Date(Number.NaN);
@@ -46,7 +46,7 @@ function parseIso(text: string): Date {
   return new Date(zone === undefined ? `${iso}Z` : iso.replace(/([+-]\d\d)(\d\d)$/, '$1:$2'));
 }
 
-/** In ms. A bare number would be milliseconds, and `--older-than 30` would take everything. */
+/** Returns milliseconds. Refuses a bare number: `--older-than 30` would mean 30 ms and delete everything. */
 export function parseAge(text: string): number {
   const ms = /^\d.*[a-z]$/i.test(text.trim()) ? toMilliseconds(text.trim()) : null;
   if (ms === null) throw new InvalidArgumentError('Give a number with a unit, such as 30d, 12h or 1y.');

@@ -1,9 +1,9 @@
 /**
- * What people and programs read: tables on a terminal, JSON with `--json`. Answers go to stdout, all else to stderr.
+ * Output of commands: tables for people, JSON with `--json`. Results go to stdout, everything else to stderr.
  *
  * @module
  */
-import { hideSecrets } from '../../platform/secrets.ts';
+import { maskSecrets } from '../../platform/secrets.ts';
 import { makeVisible } from '../../core/text.ts';
 import { age, printable } from './printable.ts';
 import { writeError, writeOut } from './stdio.ts';
@@ -14,7 +14,7 @@ import type { View } from './terminal.ts';
 
 export { age, printable };
 
-/** With `--json`, stdout has one JSON text and nothing else, and each line of stderr is a JSON object. */
+/** With `--json`, stdout has exactly one JSON text, and each line of stderr is a JSON object. */
 let json = false;
 
 export function useJson(on: boolean): void {
@@ -25,7 +25,7 @@ export function isJson(): boolean {
   return json;
 }
 
-/** The answer of a command: the value as JSON where that was asked for, else what `show` prints. */
+/** Prints the result of a command: `value` as JSON with `--json`, otherwise whatever `show` prints. */
 export function answer(value: unknown, show: () => void): void {
   if (json) printJson(value);
   else show();
@@ -35,23 +35,23 @@ export function print(line: string): void {
   writeOut(`${line}\n`);
 }
 
-/** To a person, beside the answer; without secrets. */
+/** Prints a remark for a person to stderr, with secrets hidden. */
 export function note(line: string): void {
   complain(line, { note: line });
 }
 
-/** To a person; with `--json` to the program, as an object. Without secrets. */
+/** Prints to stderr, with secrets hidden: `line` for a person, or `object` with `--json`. */
 export function complain(line: string, object: object): void {
-  writeError(json ? `${oneLine(withoutSecrets(object))}\n` : `${hideSecrets(line)}\n`);
+  writeError(json ? `${oneLine(withoutSecrets(object))}\n` : `${maskSecrets(line)}\n`);
 }
 
 function withoutSecrets(object: object): unknown {
   return JSON.parse(JSON.stringify(object), (_key, value: unknown) =>
-    typeof value === 'string' ? hideSecrets(value) : value,
+    typeof value === 'string' ? maskSecrets(value) : value,
   );
 }
 
-/** Escapes what JSON lets through and a terminal might act on. */
+/** Escapes characters that JSON allows but a terminal might interpret. */
 export function printJson(value: unknown): void {
   print(prettyJson(value).join('\n'));
 }
@@ -68,7 +68,7 @@ export function printTable(head: readonly (string | Column)[], rows: readonly un
   print(tableText(head, rows));
 }
 
-/** @param view - of the stream that it goes to */
+/** @param view - of the stream that the table is written to */
 export function tableText(
   head: readonly (string | Column)[],
   rows: readonly unknown[][],
@@ -79,43 +79,44 @@ export function tableText(
 
 export type Field = [name: string, value: unknown];
 
-/** Names and values, one a line; long texts and large JSON on lines of their own. Without a value a field is left out. */
+/** Prints one name and value per line. Long texts and large JSON get their own lines. Fields without a value are omitted. */
 export function printFields(fields: readonly Field[], view: View = viewOf(process.stdout)): void {
   const shown = fields.filter(([, value]) => value !== null && value !== undefined);
   const names = Math.max(...fields.map(([name]) => widthOf(name)));
   for (const [name, value] of shown) {
-    const { lines, own } = blockOf(value, names + 2, view);
-    if (own) print([view.colors.bold(name), ...lines.map((line) => `  ${line}`)].join('\n'));
+    const { lines, ownLines } = blockOf(value, names + 2, view);
+    if (ownLines) print([view.colors.bold(name), ...lines.map((line) => `  ${line}`)].join('\n'));
     else print(`${view.colors.bold(name)}${' '.repeat(names + 2 - widthOf(name))}${lines[0]!}`.trimEnd());
   }
 }
 
-/** JSON that is shorter than this stays on the line of its name, also where there is no terminal. */
+/** JSON up to this length stays on the line of its name, even without a terminal. */
 const SHORT_JSON = 80;
-/** On a terminal; more would only push away what stands above. */
+/** Maximum number of lines for one value on a terminal, so that the fields above stay visible. */
 const MOST_LINES = 100;
 
-function blockOf(value: unknown, indent: number, { width }: View): { lines: string[]; own: boolean } {
+function blockOf(value: unknown, indent: number, { width }: View): { lines: string[]; ownLines: boolean } {
   const room = width === null ? Infinity : width - indent;
   const line = printable(value);
   if (typeof value === 'object' && !(value instanceof Date)) {
-    if (line.length <= SHORT_JSON && widthOf(line) <= room) return { lines: [line], own: false };
-    return { lines: fitted(prettyJson(value), width), own: true };
+    if (line.length <= SHORT_JSON && widthOf(line) <= room) return { lines: [line], ownLines: false };
+    return { lines: fitted(prettyJson(value), width), ownLines: true };
   }
-  const several = typeof value === 'string' && /\n./.test(value);
-  if (!several && (line.length <= room / 2 || widthOf(line) <= room)) return { lines: [line], own: false };
-  const lines = several ? value.split('\n').map((one) => printable(one)) : [line];
-  return { lines: fitted(lines, width), own: true };
+  const hasSeveralLines = typeof value === 'string' && /\n./.test(value);
+  if (!hasSeveralLines && (line.length <= room / 2 || widthOf(line) <= room))
+    return { lines: [line], ownLines: false };
+  const lines = hasSeveralLines ? value.split('\n').map((one) => printable(one)) : [line];
+  return { lines: fitted(lines, width), ownLines: true };
 }
 
 function fitted(lines: string[], width: number | null): string[] {
   if (width === null) return lines;
   const shown = lines.slice(0, MOST_LINES).flatMap((line) => wrapTo(line, width - 2));
   const left = lines.length - MOST_LINES;
-  return left > 0 ? [...shown, `… ${left} more lines: --json has them all`] : shown;
+  return left > 0 ? [...shown, `… ${left} more lines; use --json to see all of them`] : shown;
 }
 
-/** Cut for a table; the whole is in `inbox show` and in `--json`. */
+/** Cuts a text for a table. `inbox show` and `--json` have all of it. */
 export function cut(text: string | null, length: number): string {
   const line = printable(text);
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;

@@ -1,5 +1,5 @@
 /**
- * `--payload`: JSON, a file, or stdin. Linux passes at most 128 KiB in one argument, and a payload may have 1 MiB.
+ * `--payload`: JSON, a file, or stdin. Linux limits an argument to 128 KiB, and a payload can be 1 MiB.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Json } from '../../core/json.ts';
 import { parseJson } from './lines.ts';
 import { readText } from './text-input.ts';
 
-/** For help texts. JSON begins neither with @ nor is it a hyphen alone. */
+/** For help texts. The forms are unambiguous: JSON never begins with @, and a single hyphen is not JSON. */
 export const PAYLOAD_FORMS = 'JSON, @file, or - for stdin';
 
 export function checkPayloadGoesWith(
@@ -17,7 +17,7 @@ export function checkPayloadGoesWith(
   payload: string | undefined,
 ): void {
   if (payload === undefined || messageIds.length === 1) return;
-  command.error('error: --payload goes with one message id', { exitCode: 2 });
+  command.error('error: --payload needs exactly one message id', { exitCode: 2 });
 }
 
 /** @throws InvalidMessageError */

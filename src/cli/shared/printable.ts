@@ -1,11 +1,11 @@
 /**
- * Values as text on one line of a terminal.
+ * Formats values as text on one line of a terminal.
  *
  * @module
  */
 import { makeVisible } from '../../core/text.ts';
 
-/** One line; control characters, invisible ones and look-alikes are escaped. */
+/** Returns one line, with control characters, invisible characters and look-alikes escaped. */
 export function printable(value: unknown): string {
   if (value === null || value === undefined) return '';
   if (value instanceof Date) return value.toISOString();
@@ -13,7 +13,7 @@ export function printable(value: unknown): string {
   return makeVisible(text.replace(/\r?\n|\t/g, ' '));
 }
 
-/** How long ago, in one unit: `34s`, `5m`, `3h`, `12d`. */
+/** The time since `since` in one unit: `34s`, `5m`, `3h`, `12d`. */
 export function age(since: Date, now: Date = new Date()): string {
   const seconds = Math.max(0, Math.round((now.getTime() - since.getTime()) / 1000));
   if (seconds < 120) return `${seconds}s`;

@@ -23,28 +23,28 @@ export function planOptions(command: Command): Command {
   return command
     .option(
       '--canary <n>',
-      'how many to replay first; the others only when few enough of those fail',
+      'Number of dead letters to replay first, 0 for none; the others follow unless more than --stop-above of these fail',
       wholeNumber(0, 1_000_000),
       canary,
     )
-    .option('--rate <n>', 'replays a second, at most', decimal(0.001, 1_000), rate)
+    .option('--rate <n>', 'Maximum number of replays per second, 0.001 to 1000', decimal(0.001, 1_000), rate)
     .option(
       '--concurrency <n>',
-      'replays under way at the same time, at most',
+      'Maximum number of replays running at the same time, 1 to 1000',
       wholeNumber(1, 1_000),
       concurrency,
     )
     .option(
       '--stop-above <share>',
-      'pauses when a greater share of them fails, 0 to 1',
+      'Pause when more than this share of the replays fails, 0 to 1',
       decimal(0, 1),
       stopAbove,
     )
-    .option('--yes', 'without asking')
-    .option('--no-follow', 'start it, and do not wait for its end');
+    .option('--yes', 'Do not ask for confirmation')
+    .option('--no-follow', 'Start the campaign and return (default: follow it until it pauses or ends)');
 }
 
-/** Shows what would be replayed, asks, starts the campaign and follows it. */
+/** Shows what would be replayed, asks for confirmation, starts the campaign and follows it. */
 export async function replaySet(
   command: Command,
   filter: DeadLetterFilter,
@@ -55,8 +55,10 @@ export async function replaySet(
     showPreview(preview);
     if (preview.total === 0) return answer(null, () => {});
     const { actor, reason, canary, rate, concurrency, stopAbove } = options;
-    const plan = `${canary} first, then at most ${rate} a second and ${concurrency} at the same time`;
-    if (!(await confirm(command, `Replay these ${preview.total}: ${plan}?`, options.yes ?? false))) {
+    const plan = `${canary} first, then at most ${rate} per second and ${concurrency} at the same time`;
+    if (
+      !(await confirm(command, `Replay these ${preview.total} dead letters (${plan})?`, options.yes ?? false))
+    ) {
       return answer(null, () => note('nothing was started'));
     }
     const campaign = await startCampaign(servers, {
@@ -68,7 +70,7 @@ export async function replaySet(
       concurrency,
       stopAbove,
     });
-    note(`campaign ${campaign.id} replays ${campaign.total}; Ctrl-C leaves it running`);
+    note(`campaign ${campaign.id} replays ${campaign.total} dead letters; it continues after Ctrl-C`);
     if (options.follow) return follow(servers.pool, campaign.id);
     answer(campaign, () => print(campaign.id));
   });

@@ -1,19 +1,19 @@
 /**
- * Writing to stdout and stderr, whatever is at their other end.
+ * Writes to stdout and stderr, and handles readers that leave and writes that fail.
  *
  * @module
  */
 import { messageOf } from '../../platform/error-message.ts';
 
-/** Nobody reads any more: `inbox list | head -1`. That is no failure, and what the command does goes on. */
+/** The reader of the pipe has exited, as in `inbox list | head -1`. This is not an error, and the command continues. */
 let readerLeft = false;
-/** Anything else, such as a full disk: the answer is incomplete. */
+/** Any other write error, such as a full disk: the output is incomplete. */
 let failure: string | null = null;
 
-/** Once, before anything is written: an unhandled error of a stream ends the process with a stack. */
+/** Call once, before any output. Without a listener, a stream error would end the process with a stack trace. */
 export function guardOutput(): void {
   process.stdout.on('error', onError);
-  // There is nowhere left to say so.
+  // There is no stream left to report it on.
   process.stderr.on('error', () => {});
 }
 
@@ -22,7 +22,7 @@ export function writeOut(text: string): void {
   try {
     process.stdout.write(text);
   } catch (error) {
-    // To a file, Node writes and fails at once.
+    // Writes to a file are synchronous in Node, so they throw.
     onError(error);
   }
 }
@@ -31,11 +31,11 @@ export function writeError(text: string): void {
   try {
     process.stderr.write(text);
   } catch {
-    // There is nowhere left to say so.
+    // There is no stream left to report it on.
   }
 }
 
-/** Resolves when all of stdout was written, or could not be. Then it is why not, or null. */
+/** Waits until all of stdout is written or has failed. Returns the reason of the failure, or null. */
 export async function finishOutput(): Promise<string | null> {
   if (!readerLeft && failure === null) {
     await new Promise<void>((resolve) => {

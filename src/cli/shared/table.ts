@@ -1,9 +1,9 @@
 /**
- * Tables that fit the terminal. On pipes every row is one line and nothing is cut.
+ * Tables that fit the terminal. On pipes, each row is one line and nothing is cut.
  *
- * Where a table is too wide, times become ages and empty columns are left out. Then its last column is cut or wrapped, or gets
- * lines of its own; then the first one, which is an id, gets a line of its own. Ids are never cut: where they do not fit
- * either, each row becomes a list of names and values.
+ * If a table is too wide, these steps are tried in order: times become ages and empty columns are omitted; the last column
+ * is cut, wrapped, or moved to its own lines; the first column, which is an id, gets its own line; each row becomes a list
+ * of names and values. Ids are never cut.
  *
  * @module
  */
@@ -12,16 +12,16 @@ import { cutTo, padTo, wrapTo, widthOf } from './terminal.ts';
 import type { Paint, View } from './terminal.ts';
 
 /**
- * What becomes of text in the last column that is too long: it is cut, because `show` and `--json` have it all; or wrapped; or
- * kept whole, on a line of its own.
+ * How text in the last column is shown if it is too long: cut (`show` and `--json` have all of it), wrapped, or whole on its
+ * own line.
  */
 export type Fit = 'cut' | 'wrap' | 'whole';
 
 export interface Column {
   head: string;
-  /** Instead of the head where times are shown as ages. */
+  /** Replaces the head when times are shown as ages. */
   short?: string;
-  /** Of the last column alone. */
+  /** Only used for the last column. */
   fit?: Fit;
   paint?: (cell: string) => Paint | null;
 }
@@ -38,13 +38,13 @@ interface Sheet {
   rows: string[][];
 }
 
-/** Less room than this would show nothing of an error. */
+/** In less space than this, an error would be unreadable. */
 const NARROWEST_CUT = 40;
 const NARROWEST_WRAP = 40;
 const INDENT = '    ';
 const GAP = '  ';
 
-/** Nothing but the head for no rows, so that the answer is visibly none. */
+/** Without rows, prints the head alone, which shows that nothing was found. */
 export function layOut(head: readonly (string | Column)[], rows: readonly unknown[][], view: View): string {
   const columns = head.map((one) => (typeof one === 'string' ? { head: one } : one));
   const full: Grid = { columns, rows: rows.map((row) => row.map((cell) => printable(cell))), view };
@@ -53,7 +53,8 @@ export function layOut(head: readonly (string | Column)[], rows: readonly unknow
   const sheet = asTableIn(full, width);
   if (sheet) return textOf(sheet);
   const compact = compacted(columns, rows, view);
-  const narrow = asTableIn(compact, width) ?? withLastApart(compact, width) ?? withFirstApart(compact, width);
+  const narrow =
+    asTableIn(compact, width) ?? withLastSeparate(compact, width) ?? withFirstSeparate(compact, width);
   return narrow ? textOf(narrow) : asRecords(compact, width);
 }
 
@@ -61,7 +62,7 @@ function textOf({ head, rows }: Sheet): string {
   return [head, ...rows.flat()].join('\n');
 }
 
-/** Times as ages, and without the columns that have nothing in them. */
+/** Shows times as ages, and omits empty columns. */
 function compacted(columns: readonly Column[], rows: readonly unknown[][], view: View): Grid {
   const cells = rows.map((row) => row.map((cell) => (cell instanceof Date ? age(cell) : printable(cell))));
   const isUsed = columns.map((_, at) => rows.length === 0 || cells.some((row) => row[at] !== ''));
@@ -85,8 +86,8 @@ function asTableIn(grid: Grid, width: number): Sheet | null {
   return lineWidth(widthsOf(grid)) <= width ? asTable(grid) : null;
 }
 
-/** The last column cut, wrapped, or on lines of its own; null where the others alone are too wide. */
-function withLastApart(grid: Grid, width: number): Sheet | null {
+/** Cuts or wraps the last column, or moves it to its own lines. Null if the other columns alone are too wide. */
+function withLastSeparate(grid: Grid, width: number): Sheet | null {
   const { columns, rows } = grid;
   const fit = columns.at(-1)?.fit;
   const others = widthsOf(grid).slice(0, -1);
@@ -135,13 +136,13 @@ function fitted(text: string, fit: Fit, width: number): string[] {
   }
 }
 
-/** The first column above the others; null where these are too wide by themselves. */
-function withFirstApart(grid: Grid, width: number): Sheet | null {
+/** Puts the first column above the others. Null if the others alone are too wide. */
+function withFirstSeparate(grid: Grid, width: number): Sheet | null {
   const [first, ...columns] = grid.columns;
   if (!first || first.head === '' || columns.length === 0) return null;
   const others: Grid = { ...grid, columns, rows: grid.rows.map((row) => row.slice(1)) };
   const room = width - GAP.length;
-  const below = asTableIn(others, room) ?? withLastApart(others, room);
+  const below = asTableIn(others, room) ?? withLastSeparate(others, room);
   if (!below) return null;
   const id: Grid = { ...grid, columns: [first] };
   return {
@@ -153,7 +154,7 @@ function withFirstApart(grid: Grid, width: number): Sheet | null {
   };
 }
 
-/** Names and values, one a line, with an empty line between two rows. */
+/** Prints one name and value per line, with an empty line between rows. */
 function asRecords(grid: Grid, width: number): string {
   const { columns, rows, view } = grid;
   if (rows.length === 0) return wrapTo(columns.map(({ head }) => head).join(GAP), width).join('\n');
@@ -166,7 +167,7 @@ function asRecords(grid: Grid, width: number): string {
     const name = view.colors.bold(padTo(head, names));
     if (head === '') return wrapTo(cell, width).map((part) => paintedCell(grid, row, at, part));
     if (widthOf(cell) <= room) return [`${name}${GAP}${paintedCell(grid, row, at, cell)}`];
-    // An id stays in one piece, to be copied; the terminal breaks it where it must.
+    // Keep ids in one piece so that they can be copied; the terminal wraps them if necessary.
     const parts = fit === undefined || fit === 'whole' ? [cell] : wrapTo(cell, width - INDENT.length);
     return [view.colors.bold(head), ...parts.map((part) => INDENT + paintedCell(grid, row, at, part))];
   };
@@ -181,7 +182,7 @@ function headLine({ columns, view }: Grid, widths: readonly number[]): string {
   return text === '' ? '' : ` ${view.colors.bold(text)}`;
 }
 
-/** @param cells - what stands in them; default all of the row */
+/** @param cells - what to print; by default the cells of the row */
 function rowLine(
   grid: Grid,
   widths: readonly number[],
@@ -196,7 +197,7 @@ function rowLine(
   return ` ${padded.join(GAP)}`.trimEnd();
 }
 
-/** By the whole cell, of which this may be a part. */
+/** The color depends on the whole cell, even if `text` is only a part of it. */
 function paintedCell({ columns, view }: Grid, row: readonly string[], at: number, text: string): string {
   const paint = columns[at]!.paint?.(row[at]!);
   return paint ? view.colors[paint](text) : text;
@@ -208,7 +209,7 @@ function widthsOf({ columns, rows }: Grid): number[] {
   );
 }
 
-/** With the space at the beginning of each line, and two between columns. */
+/** Includes the leading space of each line and the gaps between columns. */
 function lineWidth(widths: readonly number[]): number {
   return 1 + widths.reduce((sum, width) => sum + width, 0) + GAP.length * Math.max(0, widths.length - 1);
 }

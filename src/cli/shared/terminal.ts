@@ -1,14 +1,14 @@
 /**
- * What the terminal can show: its width, colors, and how wide a text is on it.
+ * Properties of the terminal: its width, its colors, and how wide a text is on it.
  *
  * @module
  */
 import picocolors from 'picocolors';
 import stringWidth from 'string-width';
 
-/** How text is shown on one stream. */
+/** How to show text on one stream. */
 export interface View {
-  /** In columns of the terminal; null on pipes and files, where nothing is cut or wrapped. */
+  /** In terminal columns; null for pipes and files, where nothing is cut or wrapped. */
   width: number | null;
   colors: Colors;
 }
@@ -19,11 +19,11 @@ export type Paint = 'red' | 'yellow' | 'green' | 'cyan' | 'bold' | 'dim';
 type Output = Pick<NodeJS.WriteStream, 'isTTY' | 'columns'>;
 type Environment = Record<string, string | undefined>;
 
-/** A terminal that does not know its own width: a serial line, or `script` in a cron job. */
+/** For terminals that report no width, such as a serial line or `script` in a cron job. */
 const USUAL_WIDTH = 80;
 const NARROWEST = 20;
 
-/** Reads the terminal and the environment anew each time: a window may be resized. */
+/** Reads the terminal and the environment on every call, because a window can be resized. */
 export function viewOf(stream: Output = process.stdout, env: Environment = process.env): View {
   return {
     width: stream.isTTY ? Math.max(NARROWEST, stream.columns || USUAL_WIDTH) : null,
@@ -32,8 +32,8 @@ export function viewOf(stream: Output = process.stdout, env: Environment = proce
 }
 
 /**
- * FORCE_COLOR decides where it is set (0 and false are no), then NO_COLOR and TERM=dumb, then whether it is a terminal: the order
- * that Node itself has.
+ * FORCE_COLOR has precedence (0 and false turn colors off), then NO_COLOR and TERM=dumb, then whether the stream is a
+ * terminal. Node uses the same order.
  */
 export function wantsColors(stream: Output, env: Environment = process.env): boolean {
   const { FORCE_COLOR: force, NO_COLOR: none, TERM: term } = env;
@@ -42,12 +42,12 @@ export function wantsColors(stream: Output, env: Environment = process.env): boo
   return stream.isTTY && term !== 'dumb';
 }
 
-/** Whether a line can be drawn again in place, as a progress bar is. */
+/** Whether a line can be redrawn in place, which a progress bar needs. */
 export function canRedraw(stream: Output, env: Environment = process.env): boolean {
   return stream.isTTY && env['TERM'] !== 'dumb';
 }
 
-/** In columns: 2 for most CJK and emoji, 0 for combining marks. */
+/** Width in columns: 2 for most CJK characters and emoji, 0 for combining marks. */
 export function widthOf(text: string): number {
   return stringWidth(text);
 }
@@ -56,15 +56,14 @@ export function padTo(text: string, width: number): string {
   return text + ' '.repeat(Math.max(0, width - widthOf(text)));
 }
 
-/** At most this wide, ending in `…` where something was cut; never inside of a character that people see as one. */
+/** Cuts a text to this width, and marks the cut with `…`. Never cuts inside a grapheme. */
 export function cutTo(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   return `${takeWidth(text, width - 1)}…`;
 }
 
 /**
- * Lines of at most this width, broken between words; a word that is wider than a line is broken where it must be. An
- * indentation is that of every line.
+ * Wraps a text between words. A word that is wider than a line is broken. Every line gets the indentation of the text.
  */
 export function wrapTo(text: string, width: number): string[] {
   if (widthOf(text) <= width) return [text];
@@ -83,7 +82,7 @@ function wrapWords(text: string, width: number): string[] {
     }
     if (line !== '') lines.push(line);
     while (widthOf(rest) > width) {
-      // At least one character, however wide it is.
+      // Take at least one character, even if it is wider than the line.
       const part = takeWidth(rest, width) || takeWidth(rest, 2);
       lines.push(part);
       rest = rest.slice(part.length);

@@ -1,6 +1,6 @@
 /**
- * Text from files and pipes, which is UTF-8 or refused: a byte that is replaced by U+FFFD is lost for good, and two ids
- * that differ only in such a byte would be one.
+ * Reads text from files and pipes. Text that is not UTF-8 is refused: replacing an invalid byte with U+FFFD would lose it,
+ * and two ids that differ only in such a byte would become the same id.
  *
  * @module
  */
@@ -12,13 +12,13 @@ import { messageOf } from '../../platform/error-message.ts';
 import { InboxError, InvalidMessageError } from '../../core/errors.ts';
 import { note } from './output.ts';
 
-/** Of a line, and of a payload in a file: more than 1 MiB of payload can be in any way of writing it as JSON. */
+/** Limit for a line, and for a payload in a file. A payload of 1 MiB is smaller than this in any JSON notation. */
 export const MAX_TEXT_BYTES = 16 * 1_048_576;
 
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
-/** What begins like this is no text in UTF-8, and what to do with it. The first that fits counts. */
-const FORMATS: [start: number[], what: string, todo: string][] = [
+/** First bytes of formats that are not UTF-8 text, and how to convert them. The first match counts. */
+const FORMATS: [start: number[], what: string, remedy: string][] = [
   [[0xff, 0xfe], 'is UTF-16 or UTF-32, not UTF-8', 'convert it: iconv -f UTF-16 -t UTF-8'],
   [[0xfe, 0xff], 'is UTF-16, not UTF-8', 'convert it: iconv -f UTF-16 -t UTF-8'],
   [[0x1f, 0x8b], 'is compressed with gzip', 'unpack it first: gzip -dc'],
@@ -27,13 +27,13 @@ const FORMATS: [start: number[], what: string, todo: string][] = [
   [[0x42, 0x5a, 0x68], 'is compressed with bzip2', 'unpack it first: bzip2 -dc'],
   [[0x50, 0x4b, 0x03, 0x04], 'is a zip archive', 'unpack it first: unzip -p'],
 ];
-/** UTF-16 without a mark: every other byte of what is ASCII is 0. JSON begins with ASCII. */
+/** UTF-16 without a byte order mark. JSON begins with ASCII characters, so every other byte is 0. */
 const UNMARKED_UTF16 = [
   [null, 0, null, 0],
   [0, null, 0, null],
 ];
 
-/** What is wrong with a text that begins with these bytes, or null. */
+/** Explains why input with these first bytes is not UTF-8 text. Null if it may be. */
 export function wrongFormat(start: Buffer): string | null {
   const found = FORMATS.find(([bytes]) => bytes.every((byte, at) => start[at] === byte));
   if (found) return `${found[1]}; ${found[2]}`;
@@ -48,8 +48,8 @@ export function withoutBom(bytes: Buffer): Buffer {
 }
 
 /**
- * @param field - what it is, for the error
- * @throws InvalidMessageError that says which byte is not UTF-8
+ * @param field - names the text in the error
+ * @throws InvalidMessageError, which says which byte is not UTF-8
  */
 export function decodeUtf8(bytes: Buffer, field: string): string {
   if (isUtf8(bytes)) return bytes.toString('utf8');
@@ -63,10 +63,10 @@ export function decodeUtf8(bytes: Buffer, field: string): string {
 }
 
 /**
- * Opened, and found to be something that can be read.
+ * Opens a file, or stdin for `-`, and checks that it can be read.
  *
- * @param option - which names it, for the error
- * @throws InvalidMessageError saying what is wrong with the path
+ * @param option - the option that names the path, for the error
+ * @throws InvalidMessageError, which says what is wrong with the path
  */
 export async function openInput(path: string, option: string): Promise<Readable> {
   if (path === '-') return standardInput(option);
@@ -84,9 +84,9 @@ export async function openInput(path: string, option: string): Promise<Readable>
 }
 
 function standardInput(option: string): Readable {
-  // Node reads nothing from it, and reports nothing.
+  // Node would read nothing from a directory, and report no error.
   if (isFolder(0)) throw new InvalidMessageError(option, 'cannot be read: stdin is a directory');
-  if (process.stdin.isTTY) note(`${option} - reads from this terminal; Ctrl-D ends it`);
+  if (process.stdin.isTTY) note(`${option} - reads from this terminal; press Ctrl-D to end the input`);
   return process.stdin;
 }
 
@@ -99,7 +99,7 @@ function isFolder(fd: number): boolean {
 }
 
 /**
- * The whole text of a file, or of stdin for `-`. A mark at its beginning is left out.
+ * Reads the whole text of a file, or of stdin for `-`, without a byte order mark.
  *
  * @throws InvalidMessageError when it cannot be read, is too long or is not UTF-8
  */
@@ -113,7 +113,7 @@ export async function readText(path: string, option: string): Promise<string> {
       chunks.push(chunk);
       length += chunk.length;
       if (length > MAX_TEXT_BYTES)
-        throw new InvalidMessageError(option, `is too long: ${from} has more than ${MAX_TEXT_BYTES} bytes`);
+        throw new InvalidMessageError(option, `is too long: ${from} is more than ${MAX_TEXT_BYTES} bytes`);
     }
   } catch (error) {
     if (error instanceof InboxError) throw error;

@@ -1,5 +1,5 @@
 /**
- * The worker's side of `inbox worker --supervise`: shows that the event loop turns, stops when asked to, and does not
+ * The worker's side of `inbox worker --supervise`: sends heartbeats from the event loop, stops on request, and does not
  * outlive its supervisor.
  *
  * @module
@@ -9,76 +9,76 @@ import { Worker } from 'node:worker_threads';
 import { readSettings } from '../../settings.ts';
 import { ConfigurationError, InvalidCommandError, SchemaError } from '../../core/errors.ts';
 
-/** Set by the supervisor for its child, and taken away by the child: what a handler starts is not supervised. */
+/** The supervisor sets it for its child. The child removes it, so that processes started by a handler don't inherit it. */
 export const SUPERVISED_VARIABLE = 'INBOX_SUPERVISED';
-/** The file descriptor of a pipe that nobody writes into: it ends when the supervisor does. */
+/** The file descriptor of a pipe that carries no data. The pipe closes when the supervisor ends. */
 export const LIFELINE_FD = 4;
 export const HEARTBEAT_MS = 500;
 
-/** To the supervisor. `hopeless` is the last word of a worker that trying again would not help. */
-export type WorkerNews = 'alive' | 'working' | 'hopeless';
-/** From the supervisor. */
+/** From the worker to the supervisor. `hopeless`: the worker is about to end, and a restart would end the same way. */
+export type WorkerMessage = 'alive' | 'working' | 'hopeless';
+/** From the supervisor to the worker. */
 export interface StopOrder {
   stop: 'SIGTERM' | 'SIGINT';
 }
 
 export interface Supervision {
-  /** From here on a stop drains. */
+  /** Call once the worker runs. From then on, a stop drains it first. */
   working(): void;
-  /** Before the process ends with this error. */
+  /** Call before the process ends with this error. */
   failed(error: unknown): Promise<void>;
 }
 
-/** Does nothing where nobody supervises. */
+/** Does nothing without a supervisor. */
 export function reportToSupervisor(): Supervision {
   if (process.env[SUPERVISED_VARIABLE] === undefined || process.send === undefined) {
     return { working() {}, async failed() {} };
   }
   delete process.env[SUPERVISED_VARIABLE];
-  let works = false;
+  let isWorking = false;
   const stop = (signal: StopOrder['stop']) => {
-    if (!works) process.exit(128 + constants.signals[signal]);
-    // To the listener of Temporal's Runtime. Not a signal of the operating system: that listener takes the first one
-    // alone, and a Ctrl-C, or a systemd that tells the whole control group, has sent one already.
+    if (!isWorking) process.exit(128 + constants.signals[signal]);
+    // Calls the listener of Temporal's Runtime. A real signal would not work: the listener handles only the first one, and
+    // Ctrl-C, or systemd signaling the whole control group, may already have sent it.
     process.emit(signal, signal);
   };
   process.on('message', (order: Partial<StopOrder>) => {
     if (order.stop) stop(order.stop);
   });
   process.once('disconnect', () => stop('SIGTERM'));
-  // Listening must not keep a process alive that has nothing left to do.
+  // The IPC channel must not keep the process alive when nothing else does.
   process.channel?.unref();
-  // On the main thread, for it is the main thread's silence that is meant to be noticed.
-  setInterval(() => void tell('alive'), HEARTBEAT_MS).unref();
-  guardAgainstOrphanage();
+  // On the main thread, because the watchdog must notice when the main thread is blocked.
+  setInterval(() => void report('alive'), HEARTBEAT_MS).unref();
+  startOrphanGuard();
   return {
     working() {
-      works = true;
-      void tell('working');
+      isWorking = true;
+      void report('working');
     },
     async failed(error) {
-      if (isHopeless(error)) await tell('hopeless');
+      if (needsAPerson(error)) await report('hopeless');
     },
   };
 }
 
-/** Resolves when it was sent, or cannot be any more. */
-function tell(news: WorkerNews): Promise<void> {
+/** Resolves when the message was sent, or when the channel is closed. */
+function report(message: WorkerMessage): Promise<void> {
   return new Promise((resolve) => {
-    if (process.connected) process.send!(news, undefined, undefined, () => resolve());
+    if (process.connected) process.send!(message, undefined, undefined, () => resolve());
     else resolve();
   });
 }
 
-/** A handler that never yields hears of no disconnect, so a thread listens too. */
-function guardAgainstOrphanage(): void {
+/** While a handler blocks the event loop, the main thread cannot notice a disconnect. So another thread watches too. */
+function startOrphanGuard(): void {
   const { shutdownGraceMs } = readSettings();
   const workerData = { fd: LIFELINE_FD, graceMs: shutdownGraceMs };
   new Worker(new URL('./orphan-guard.js', import.meta.url), { workerData }).unref();
 }
 
-/** What a person has to mend. A server that is away is none of them: it comes back by itself. */
-function isHopeless(error: unknown): boolean {
+/** Errors that a restart cannot fix. An unreachable server is not one of them: it may become available again. */
+function needsAPerson(error: unknown): boolean {
   return (
     error instanceof ConfigurationError ||
     error instanceof SchemaError ||

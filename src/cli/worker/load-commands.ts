@@ -1,5 +1,5 @@
 /**
- * The commands of a user's module, and its hook for dead letters.
+ * Loads the commands of a user's module, and its hook for dead letters.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { isCommandDefinition } from '../../commands/registry.ts';
 
 export interface LoadedModule {
   commands: CommandDefinition[];
-  /** Its export `onDeadLetter`, where it has one. To be spread into the worker's options. */
+  /** The module's export `onDeadLetter`, if it has one. Spread it into the worker's options. */
   hooks: { onDeadLetter?: DeadLetterHook };
 }
 
-/** @throws ConfigurationError when the module cannot be loaded, has no command, or an onDeadLetter that is no function */
+/** @throws ConfigurationError when the module cannot be loaded, has no command, or its onDeadLetter is not a function */
 export async function loadCommands(module: string): Promise<LoadedModule> {
   const url = pathToFileURL(resolve(module)).href;
   const exports = await (import(url) as Promise<Record<string, unknown>>).catch((error: unknown) => {
@@ -24,7 +24,7 @@ export async function loadCommands(module: string): Promise<LoadedModule> {
     throw new ConfigurationError(`the module ${module} could not be loaded: ${why}`, { cause: error });
   });
   const candidates = Array.isArray(exports['default']) ? exports['default'] : Object.values(exports);
-  // One command under two names is still one.
+  // A command that is exported under two names counts once.
   const commands = [...new Set(candidates.filter((candidate) => isCommandDefinition(candidate)))];
   if (commands.length === 0) {
     throw new ConfigurationError(
@@ -36,6 +36,6 @@ export async function loadCommands(module: string): Promise<LoadedModule> {
   if (typeof onDeadLetter === 'function')
     return { commands, hooks: { onDeadLetter: onDeadLetter as DeadLetterHook } };
   throw new ConfigurationError(
-    `the module ${module} exports an onDeadLetter that is no function; export async function onDeadLetter(alert) { … }`,
+    `the module ${module} exports an onDeadLetter that is not a function; write export async function onDeadLetter(alert) { … }`,
   );
 }

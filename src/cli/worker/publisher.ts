@@ -1,5 +1,5 @@
 /**
- * What `--publish` names: NATS by its URL, or a module of the user's.
+ * Loads the publisher that `--publish` names: NATS by its URL, or a user's module.
  *
  * @module
  */
@@ -8,12 +8,12 @@ import { pathToFileURL } from 'node:url';
 import { ConfigurationError } from '../../core/errors.ts';
 import type { Publish, Publisher } from '../../core/published-event.ts';
 
-/** `scheme:` or `user:password@`; a single letter is a drive of Windows. */
+/** Matches `scheme:` or `user:password@`. A single letter before the colon is a Windows drive. */
 const SERVER = /^[a-z][a-z\d+.-]+:|:[^/]*@/i;
 
 /**
- * @throws ConfigurationError when the server's URL cannot be used (never with the URL, which may hold a password), the module
- *   cannot be loaded, or its default export is no publisher
+ * @throws ConfigurationError when the URL cannot be used, the module cannot be loaded, or its default export is not a
+ *   publisher. The error never contains a URL, which may include a password
  */
 export async function loadPublisher(name: string): Promise<Publisher> {
   if (/^(nats|tls):\/\//i.test(name)) {
@@ -22,7 +22,7 @@ export async function loadPublisher(name: string): Promise<Publisher> {
   }
   if (SERVER.test(name)) {
     throw new ConfigurationError(
-      '--publish takes nats://host:4222, tls://host:4222 or the path of a module that exports a publisher, and this is none of them',
+      '--publish must be nats://host:4222, tls://host:4222 or the path of a module that exports a publisher',
     );
   }
   const url = pathToFileURL(resolve(name)).href;
@@ -37,6 +37,6 @@ export async function loadPublisher(name: string): Promise<Publisher> {
   if (typeof publisher === 'function') return { publish: publisher };
   if (typeof publisher?.publish === 'function') return publisher;
   throw new ConfigurationError(
-    `the publisher ${name} must export as its default a function (events, signal), or an object with one as \`publish\``,
+    `the publisher ${name} must have a default export that is a function (events, signal), or an object with such a function as \`publish\``,
   );
 }

@@ -13,7 +13,7 @@ import { migrate } from '../../store/migrate.ts';
 import { createInboxWorker } from '../../worker.ts';
 import { answer, note } from '../shared/output.ts';
 import { installRuntime, workerLog } from '../../temporal/runtime.ts';
-import { hideSecrets } from '../../platform/secrets.ts';
+import { maskSecrets } from '../../platform/secrets.ts';
 import { loadCommands } from './load-commands.ts';
 import type { LoadedModule } from './load-commands.ts';
 
@@ -23,13 +23,13 @@ export async function runDev(module: string | undefined, dir: string | undefined
   const interrupted = new AbortController();
   const onSignal = () => interrupted.abort();
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  // Often left over from the settings that an earlier one wrote.
+  // These variables are often left over from the settings file of an earlier `inbox dev`.
   if (process.env['DATABASE_URL']?.trim())
-    note('Postgres is that of DATABASE_URL; unset it for an embedded one');
+    note('Using Postgres at DATABASE_URL; unset it to start an embedded server');
   if (process.env['TEMPORAL_ADDRESS']?.trim())
-    note('Temporal is that of TEMPORAL_ADDRESS; unset it for an embedded one');
+    note('Using Temporal at TEMPORAL_ADDRESS; unset it to start an embedded server');
   const servers = await startServers({ persistentDir, usualPorts: true, log: note });
-  // Signals alone do not: without it the process would end at once when neither server is its own.
+  // Keeps the process alive. Signal listeners don't, and without embedded servers nothing else would.
   const stayUp = setInterval(() => {}, 60_000);
   try {
     const pool = createPool({ connectionString: servers.databaseUrl, max: 1, applicationName: 'inbox dev' });
@@ -37,13 +37,13 @@ export async function runDev(module: string | undefined, dir: string | undefined
     await pool.end();
     const environment = await writeEnvironmentFile(persistentDir, servers);
     note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
-    note(`Data      ${persistentDir}; delete it to start anew`);
-    note(`In another terminal, take the settings over:\n  ${sourceCommand(environment)}`);
+    note(`Data      ${persistentDir}; delete it to start from scratch`);
+    note(`In another terminal, load the settings:\n  ${sourceCommand(environment)}`);
     const { temporalAddress, uiUrl } = servers;
-    // The password is only in the file.
-    const databaseUrl = hideSecrets(servers.databaseUrl);
+    // Only the file contains the password.
+    const databaseUrl = maskSecrets(servers.databaseUrl);
     answer({ databaseUrl, temporalAddress, uiUrl, folder: persistentDir, environment }, () => {});
-    if (loaded) await work(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
+    if (loaded) await runDevWorker(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
     else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
   } finally {
     clearInterval(stayUp);
@@ -52,8 +52,8 @@ export async function runDev(module: string | undefined, dir: string | undefined
   }
 }
 
-/** Until the signal; the worker has ended before the servers do. */
-async function work(
+/** Runs a worker until `signal` is aborted. The worker ends before the servers are stopped. */
+async function runDevWorker(
   { commands, hooks }: LoadedModule,
   databaseUrl: string,
   address: string,

@@ -22,7 +22,7 @@ export interface WorkerFlags {
   publish?: string;
 }
 
-/** @param started - called when it works */
+/** @param started - called once the worker is ready */
 export async function runWorker(
   module: string,
   { buildId, publish }: WorkerFlags,
@@ -48,7 +48,7 @@ export async function runWorker(
       await worker.run();
     } catch (error) {
       workerLog.error('worker failed', { error });
-      // Temporal's threads may never end after a forced shutdown. What is left behind the next worker finds in Postgres.
+      // Temporal's threads may never end after a forced shutdown. The next worker finds unfinished work in Postgres.
       process.exit(1);
     } finally {
       await relay?.stop();
@@ -59,7 +59,7 @@ export async function runWorker(
   }
 }
 
-/** Runs beside the worker: whatever becomes of it, commands go on. */
+/** Starts the outbox relay beside the worker. If the relay fails, the worker continues to handle commands. */
 function startRelay(databaseUrl: string, publisher: Publisher): { stop(): Promise<void> } {
   const relay = createOutboxRelay({
     databaseUrl,
@@ -68,14 +68,14 @@ function startRelay(databaseUrl: string, publisher: Publisher): { stop(): Promis
   });
   const running = relay.run().catch((error: unknown) => {
     const problem = error instanceof InboxError ? error.message : undefined;
-    workerLog.error('outbox relay ended; events wait in the outbox', { error, problem });
+    workerLog.error('outbox relay failed; events wait in the outbox', { error, problem });
   });
   return {
     async stop() {
       relay.stop();
       await running;
       await publisher.close?.().catch((error: unknown) => {
-        workerLog.warn('the publisher did not close', { error });
+        workerLog.warn('closing the publisher failed', { error });
       });
     },
   };

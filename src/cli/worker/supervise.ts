@@ -1,5 +1,5 @@
 /**
- * `inbox worker --supervise`: a worker that is back by itself after whatever a handler does to its process.
+ * `inbox worker --supervise`: restarts the worker after a handler has crashed or blocked its process.
  *
  * @module
  */
@@ -18,16 +18,17 @@ const BACKOFF = {
   maximumIntervalMs: 30_000,
 };
 /**
- * After so long at work its end counts as the first one. Poison comes back at most every few seconds, as Temporal takes
- * 10 to miss a lost attempt, and ends by itself; what the backoff is against is a worker that cannot work at all.
+ * A worker that ran for this long resets the backoff, which is meant for workers that cannot run at all. Poison messages
+ * don't need it: Temporal takes about 10 s to notice a lost attempt, and the message becomes a dead letter after its last
+ * attempt.
  */
 const WORKED_WELL_MS = 5_000;
 
 /**
- * Runs the worker, again and again, until a signal or a mistake that a person has to mend.
+ * Runs the worker and restarts it until a signal arrives, or until it fails in a way that a restart cannot fix.
  *
- * @param args - of `inbox`, those of a worker without a supervisor
- * @returns the last worker's exit code
+ * @param args - the arguments of `inbox`, without `--supervise`
+ * @returns the exit code of the last worker
  */
 export async function superviseWorker(args: readonly string[]): Promise<number> {
   const log = createLog();
@@ -35,7 +36,7 @@ export async function superviseWorker(args: readonly string[]): Promise<number> 
   const stopping = new AbortController();
   let child: WorkerChild | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
-    // The second one is for those who do not want to wait, as it is without a supervisor.
+    // A second signal ends the worker at once, as without a supervisor.
     if (stopping.signal.aborted) child?.kill(signal);
     else child?.stop(signal as 'SIGTERM' | 'SIGINT');
     stopping.abort();
@@ -49,7 +50,7 @@ export async function superviseWorker(args: readonly string[]): Promise<number> 
       child = null;
       if (stopping.signal.aborted) return exitCode(end);
       if (end.hopeless) {
-        log.error('supervisor: the worker cannot start until somebody mends that; not trying again', {
+        log.error('supervisor: the worker cannot start until its error is fixed; not restarting it', {
           pid,
           why: end.why,
         });
@@ -57,7 +58,7 @@ export async function superviseWorker(args: readonly string[]): Promise<number> 
       }
       if (end.workedMs >= WORKED_WELL_MS) failures = 1;
       const inMs = backoffDelayMs(BACKOFF, failures);
-      log.warn('supervisor: the worker ended unasked and is started again', { pid, why: end.why, inMs });
+      log.warn('supervisor: the worker ended unexpectedly and is restarted', { pid, why: end.why, inMs });
       await delay(inMs, undefined, { signal: stopping.signal }).catch(() => {});
       if (stopping.signal.aborted) return 0;
     }

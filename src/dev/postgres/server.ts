@@ -1,5 +1,5 @@
 /**
- * A Postgres server for development and tests: loopback only, random password, and it never outlives us.
+ * A Postgres server for development and tests: loopback only, with a random password. It never outlives this process.
  *
  * @module
  */
@@ -16,43 +16,43 @@ import type { Log } from '../process/progress.ts';
 import { describeExit, supervise, type Supervised } from '../process/supervise.ts';
 
 export interface PostgresServerOptions {
-  /** Kept after the end, and found again. Without it: a temporary folder, deleted by `stop`. */
+  /** Kept after the server stops and reused by the next start. Default: a temporary folder, which `stop` deletes. */
   dataDir?: string;
-  /** Default: a free one. */
+  /** Default: a free port. */
   port?: number;
   log?: Log;
-  /** Postgres's own settings, such as `{ fsync: 'off' }`. */
+  /** Settings for Postgres, such as `{ fsync: 'off' }`. */
   settings?: Record<string, string>;
 }
 
 export interface PostgresServer {
-  /** `postgres://user:password@127.0.0.1:port/inbox`; stays the same through restarts. */
+  /** `postgres://user:password@127.0.0.1:port/inbox`. A restart does not change it. */
   readonly url: string;
   readonly port: number;
   readonly dataDir: string;
-  /** The postmaster's; a restart changes it. */
+  /** The postmaster's process ID. A restart changes it. */
   readonly pid: number;
-  /** Disconnects everybody and writes everything down; deletes a temporary folder. */
+  /** Disconnects all clients and shuts down cleanly. Deletes the folder if it is temporary. */
   stop(): Promise<void>;
-  /** Immediate shutdown, as in a crash: what was not committed is gone. Keeps the folder; `restart` recovers. */
+  /** Shuts down immediately, like a crash: uncommitted work is lost. Keeps the folder; `restart` recovers. */
   kill(): Promise<void>;
-  /** Stops the server, where it runs, and starts it on the same port and data. */
+  /** Stops the server if it is running, and starts it with the same port and data. */
   restart(): Promise<void>;
 }
 
 const DATABASE = 'inbox';
 const START_TIMEOUT_MS = 60_000;
-/** Backends of a killed server hold its shared memory until they notice; a new one refuses to start for so long. */
+/** A new server refuses to start while backends of a killed server still hold its shared memory. Retry for this long. */
 const LEFTOVER_BACKENDS_MS = 10_000;
 const PORT_TRIES = 3;
 
 const DEFAULT_SETTINGS: Record<string, string> = {
   listen_addresses: LOOPBACK,
-  // No socket file: its folder would need a short path, and be one more thing to guard.
+  // No Unix socket: its folder would need a short path and its own protection.
   unix_socket_directories: '',
   timezone: 'UTC',
   log_timezone: 'UTC',
-  // A worker's pools have as many connections as it has slots (100 to 200).
+  // A worker's pools have as many connections as the worker has slots (100 to 200).
   max_connections: '300',
 };
 
@@ -64,14 +64,14 @@ interface Plan {
   log: Log;
 }
 
-/** Resolves when the database `inbox` answers. */
+/** Resolves when the database `inbox` exists and the server answers. */
 export async function startPostgresServer(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const log = options.log ?? (() => {});
   const user = await findPostgresUser();
   const binaries = await findPostgresBinaries(user, log);
   const folder = await openPostgresFolder(options.dataDir, user);
   const plan: Plan = { binaries, folder, user, settings: { ...DEFAULT_SETTINGS, ...options.settings }, log };
-  const discard = async () => {
+  const deleteTemporaryFolder = async () => {
     if (folder.temporary) await rm(folder.path, { recursive: true, force: true, maxRetries: 3 });
   };
 
@@ -88,7 +88,7 @@ export async function startPostgresServer(options: PostgresServerOptions = {}): 
       },
       async stop() {
         await running.stop();
-        await discard();
+        await deleteTemporaryFolder();
       },
       kill: () => running.kill(),
       async restart() {
@@ -97,7 +97,7 @@ export async function startPostgresServer(options: PostgresServerOptions = {}): 
       },
     };
   } catch (error) {
-    await discard();
+    await deleteTemporaryFolder();
     throw error;
   }
 }
@@ -111,7 +111,7 @@ async function launchOnSomePort(
     try {
       return { running: await launch(plan, port), port };
     } catch (error) {
-      // Between our choice and Postgres's bind somebody else can take a port.
+      // Another process can take the port after it was chosen and before Postgres binds it.
       if (wanted !== undefined || tries === PORT_TRIES || !(await isListening(port))) throw error;
     }
   }
@@ -129,7 +129,7 @@ async function launch(plan: Plan, port: number): Promise<Supervised> {
     }
     throw new Error(
       `Postgres did not start on port ${port} (${describeExit(await running.exited)}); ` +
-        `the end of ${plan.folder.logFile}:\n${await running.readLog()}`,
+        `the last lines of ${plan.folder.logFile}:\n${await running.readLog()}`,
     );
   }
 }
@@ -144,19 +144,19 @@ async function spawnServer(plan: Plan, port: number): Promise<Supervised> {
     cwd: folder.path,
     user,
     logFile: folder.logFile,
-    // SIGINT is Postgres's "fast" shutdown; SIGTERM would wait until every client has left.
+    // SIGINT is Postgres's "fast" shutdown. SIGTERM would wait until every client has disconnected.
     stopSignal: 'SIGINT',
-    // "Immediate": after a SIGKILL its backends would go on for a while, and hold its shared memory.
+    // SIGQUIT is the "immediate" shutdown. After a SIGKILL, backends would keep running and hold the shared memory.
     killSignal: 'SIGQUIT',
     removeWhenOrphaned: folder.temporary ? [folder.path] : [],
   });
 }
 
-/** False when the server ended instead. */
+/** Returns false when the server has ended or was killed because it was not ready in time. */
 async function becomesReady(plan: Plan, port: number, running: Supervised): Promise<boolean> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   while (running.exit === undefined) {
-    if (await answers(urlOf(plan, port, 'postgres'))) return true;
+    if (await isAnswering(urlOf(plan, port, 'postgres'))) return true;
     if (performance.now() > deadline) {
       await running.kill();
       return false;
@@ -166,8 +166,8 @@ async function becomesReady(plan: Plan, port: number, running: Supervised): Prom
   return false;
 }
 
-/** Only our server knows the password, so an answer cannot come from another one. */
-async function answers(url: string): Promise<boolean> {
+/** Only this server knows the password, so a successful query cannot come from another server. */
+async function isAnswering(url: string): Promise<boolean> {
   try {
     await query(url, 'select 1');
     return true;
@@ -184,7 +184,7 @@ async function createDatabase(plan: Plan, port: number): Promise<void> {
 
 async function query(url: string, text: string, values: string[] = []): Promise<number> {
   const client = new Client({ connectionString: url, connectionTimeoutMillis: 5_000 });
-  // A connection that breaks also raises an event, which would end the process if nobody listened.
+  // A broken connection also emits an error event, which would end the process if it had no listener.
   client.on('error', () => {});
   try {
     await client.connect();

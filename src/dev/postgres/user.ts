@@ -1,5 +1,5 @@
 /**
- * Postgres refuses to run as root. Where we are root, it runs as the system's user `postgres`.
+ * Postgres refuses to run as root. When the current user is root, Postgres runs as the system user `postgres`.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { runsAsRoot, type SystemUser } from '../process/folders.ts';
 const run = promisify(execFile);
 const NAME = 'postgres';
 
-/** Null when Postgres can run as we do. As root it makes the user when there is none. */
+/** Returns null when Postgres can run as the current user. Under root, creates the user if it does not exist. */
 export async function findPostgresUser(): Promise<SystemUser | null> {
   if (!runsAsRoot()) return null;
   const known = await lookUp();
@@ -19,13 +19,13 @@ export async function findPostgresUser(): Promise<SystemUser | null> {
     await createUser();
   } catch (error) {
     throw new Error(
-      `Postgres cannot run as root, and the user ${NAME} could not be made for it. ` +
-        `Make one (useradd --system ${NAME}), run this as an ordinary user, or set DATABASE_URL to a running Postgres`,
+      `Postgres cannot run as root, and its user ${NAME} could not be created. Create the user ` +
+        `(useradd --system ${NAME}), run this command as an ordinary user, or set DATABASE_URL to a running Postgres`,
       { cause: error },
     );
   }
   const created = await lookUp();
-  if (created === null) throw new Error(`the user ${NAME} was made, but \`id ${NAME}\` does not know it`);
+  if (created === null) throw new Error(`the user ${NAME} was created, but \`id ${NAME}\` does not find it`);
   return created;
 }
 
@@ -39,7 +39,7 @@ async function lookUp(): Promise<SystemUser | null> {
 }
 
 async function createUser(): Promise<void> {
-  // No home and no shell: nobody can log in as it.
+  // Without a home and a shell nobody can log in as this user.
   const common = [
     '--system',
     '--no-create-home',
@@ -51,7 +51,7 @@ async function createUser(): Promise<void> {
   await run('useradd', [...common, '--user-group', NAME]);
 }
 
-/** Whether the user can enter the folder: tried, not worked out from modes, which ACLs and mounts overrule. */
+/** Tries to enter the folder as the user. The folder's mode alone is not reliable, because ACLs and mounts override it. */
 export async function canEnter(folder: string, user: SystemUser): Promise<boolean> {
   try {
     await run('/bin/sh', ['-c', 'cd -- "$1"', 'sh', folder], { uid: user.uid, gid: user.gid, cwd: '/' });

@@ -1,5 +1,5 @@
 /**
- * A lock between processes: a file that names its owner.
+ * A lock between processes: a file that contains its owner's process ID.
  *
  * @module
  */
@@ -11,15 +11,17 @@ import { isAlive } from './processes.ts';
 import { withProgress, type Log } from './progress.ts';
 
 /**
- * Waits until the owner has let go or died. Two that find the same dead owner at the same moment may both go on: good
- * enough to save work, not to guard data.
+ * Runs the work while this process holds the lock. Waits until the owner has released the lock or died. If two processes
+ * find the same dead owner at the same moment, both may continue. The lock avoids duplicate work; it must not guard data.
  */
 export async function withFileLock(path: string, log: Log, work: () => Promise<void>): Promise<void> {
-  const mine = `${path}-${process.pid}-${randomBytes(6).toString('hex')}`;
-  await writeFile(mine, String(process.pid));
+  const ownFile = `${path}-${process.pid}-${randomBytes(6).toString('hex')}`;
+  await writeFile(ownFile, String(process.pid));
   try {
-    if (!(await tryLink(mine, path))) {
-      await withProgress('waiting for another process that does the same', log, () => acquire(mine, path));
+    if (!(await tryLink(ownFile, path))) {
+      await withProgress('waiting for another process that is doing the same work', log, () =>
+        acquire(ownFile, path),
+      );
     }
     try {
       await work();
@@ -27,21 +29,21 @@ export async function withFileLock(path: string, log: Log, work: () => Promise<v
       await rm(path, { force: true });
     }
   } finally {
-    await rm(mine, { force: true });
+    await rm(ownFile, { force: true });
   }
 }
 
-async function acquire(mine: string, path: string): Promise<void> {
-  while (!(await tryLink(mine, path))) {
+async function acquire(ownFile: string, path: string): Promise<void> {
+  while (!(await tryLink(ownFile, path))) {
     const owner = await readFile(path, 'utf8').catch(() => null);
-    // Gone since we looked: what is there by the time of a removal could be the next one's.
+    // The lock was released since the attempt to link. Removing the path now could delete the next owner's lock.
     if (owner === null) continue;
     if (isAlive(Number(owner))) await delay(250);
     else await rm(path, { force: true });
   }
 }
 
-/** A link appears with its content, unlike a file that is made and then written. */
+/** A link appears together with its content, whereas a newly created file is empty until it is written. */
 async function tryLink(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to);

@@ -1,5 +1,5 @@
 /**
- * Where the embedded servers' files live, and who may read them.
+ * Where the embedded servers keep their files, and who may read them.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { packageFile } from '../../platform/package-files.ts';
 import { hasCode } from './error-code.ts';
 import { checkAbove, checkFolder } from './ownership.ts';
 
-/** A user of the system that is not us; only root can run something as one. */
+/** An operating system user other than the current one. Only root can run a program as another user. */
 export interface SystemUser {
   name: string;
   uid: number;
@@ -21,8 +21,8 @@ export interface SystemUser {
 export const runsAsRoot = () => process.getuid?.() === 0;
 
 /**
- * Binaries that can be downloaded or built again: `~/.cache/temporal-inbox` and its like on other systems. Root's are always in
- * root's own home: HOME and XDG_CACHE_HOME may be another user's, because `sudo` can keep them.
+ * The folder for binaries that can be downloaded or built again: `~/.cache/temporal-inbox` or the equivalent on other
+ * systems. For root it is always in root's own home, because `sudo` can preserve another user's HOME and XDG_CACHE_HOME.
  */
 export function defaultCacheDir(): string {
   if (runsAsRoot()) return join(userInfo().homedir, '.cache', 'temporal-inbox');
@@ -34,14 +34,14 @@ export function defaultCacheDir(): string {
 }
 
 /**
- * What `inbox dev` keeps between its runs: `~/.local/share/temporal-inbox/dev` and its like. Root's is below /var/lib,
- * since Postgres has to run as another user there, and that one cannot enter root's home.
+ * The folder for data that `inbox dev` keeps between runs: `~/.local/share/temporal-inbox/dev` or the equivalent on other
+ * systems. For root it is below /var/lib, because Postgres then runs as another user, who cannot enter root's home.
  */
 export function defaultDevDir(): string {
   return join(dataDir(), 'dev');
 }
 
-/** Where the demo of this checkout keeps its data: another checkout's demo starts anew. */
+/** Where this checkout's demo keeps its data. Other checkouts have their own folders and start with empty databases. */
 export function demoDir(): string {
   const checkout = createHash('sha256').update(packageFile('').pathname).digest('hex').slice(0, 8);
   return join(dataDir(), `demo-${checkout}`);
@@ -58,38 +58,41 @@ function dataDir(): string {
 }
 
 /**
- * A folder of mode 0700 that is the user's (ours by default). An empty one of ours is as good as new; one with something
- * in it is never changed, since it may be anybody's, /tmp for one.
+ * Creates a folder with mode 0700 that belongs to the given user (by default the current user). An existing empty folder of
+ * the current user is treated like a new one. The owner and mode of a folder with content are never changed, because the
+ * folder may serve another purpose; /tmp is an example.
  *
- * @throws Error when it is not a folder (but a symbolic link, for example), is another user's, or can be replaced by one
+ * @throws Error when the path is not a folder (a symbolic link, for example), belongs to another user, or can be replaced by
+ *   another user
  */
 export async function makePrivateFolder(path: string, user: SystemUser | null = null): Promise<void> {
   await makeParents(dirname(path));
   const created = await makeFolder(path, 0o700);
   await checkAbove(path);
   const stats = await lstat(path);
-  if (!stats.isDirectory()) throw new Error(`${path} is in the way: it is not a folder; move it`);
-  const us = process.getuid?.();
-  if (us === undefined) return;
-  if (created || (stats.uid === us && (await readdir(path)).length === 0)) {
+  if (!stats.isDirectory()) throw new Error(`${path} is not a folder: move it or choose another path`);
+  const ownUid = process.getuid?.();
+  if (ownUid === undefined) return;
+  if (created || (stats.uid === ownUid && (await readdir(path)).length === 0)) {
     await chmod(path, 0o700);
     if (user !== null) await chown(path, user.uid, user.gid);
     return;
   }
-  const owner = user?.uid ?? us;
+  const owner = user?.uid ?? ownUid;
   if (stats.uid === owner && (stats.mode & 0o077) === 0) return;
   throw new Error(
-    `${path} is in use for something else: it must belong to ${user?.name ?? 'you'} (user id ${owner}) alone, with ` +
-      `mode 0700, and belongs to user id ${stats.uid} with mode 0${(stats.mode & 0o777).toString(8)}. ` +
+    `${path} cannot be used: it must belong to ${user?.name ?? 'you'} (user id ${owner}) and have mode 0700, ` +
+      `but it belongs to user id ${stats.uid} and has mode 0${(stats.mode & 0o777).toString(8)}. ` +
       'Choose another folder, or change its owner and mode',
   );
 }
 
 /**
- * Makes a folder that others may read but only we can write to. It holds programs, or the file of settings that people source in
- * their shell. Others must be able to read it because root's Postgres runs as another user.
+ * Creates a folder that others may read but only the current user can write to. It holds programs, or the settings file that
+ * people source in their shell. Others must be able to read it because under root, Postgres runs as another user.
  *
- * @throws NotOursError when it is there already and is a symbolic link, is another user's, or can be changed by one
+ * @throws NotOursError when the folder exists and is a symbolic link, belongs to another user, or can be changed by
+ *   another user
  */
 export async function makeOwnFolder(path: string): Promise<void> {
   await makeParents(path);
@@ -98,7 +101,7 @@ export async function makeOwnFolder(path: string): Promise<void> {
 
 const LEFTOVER_AGE_MS = 3_600_000;
 
-/** Deletes what an interrupted copy, build or download left behind: nothing of the kind takes an hour. */
+/** Deletes remains of interrupted copies, builds and downloads after an hour. None of these takes that long. */
 export async function removeLeftovers(folder: string, prefix: string): Promise<void> {
   for (const name of await readdir(folder)) {
     if (!name.startsWith(prefix)) continue;
@@ -110,7 +113,7 @@ export async function removeLeftovers(folder: string, prefix: string): Promise<v
   }
 }
 
-/** Makes the folders that are missing. Root's can be passed through by others, whatever the umask says. */
+/** Creates the missing folders. Root's get mode 0755 regardless of the umask, so that others can pass through them. */
 export async function makeParents(path: string): Promise<void> {
   try {
     if ((await makeFolder(path, 0o755)) && runsAsRoot()) await chmod(path, 0o755);
@@ -121,7 +124,7 @@ export async function makeParents(path: string): Promise<void> {
   }
 }
 
-/** False when it is there already. */
+/** Returns false when the path already exists. */
 async function makeFolder(path: string, mode: number): Promise<boolean> {
   try {
     await mkdir(path, { mode });

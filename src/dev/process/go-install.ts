@@ -1,5 +1,5 @@
 /**
- * Builds a program with Go, where nothing else is to be had.
+ * Builds a program with Go when no binary is available.
  *
  * @module
  */
@@ -15,32 +15,32 @@ import { withProgress, type Log } from './progress.ts';
 import { describeExit, runSupervised } from './supervise.ts';
 
 export interface GoProgram {
-  /** For people. */
+  /** The name shown in messages. */
   name: string;
-  /** As `go install` takes it. */
+  /** The package path for `go install`, without a version. */
   package: string;
   version: string;
-  /** Rejects when the file does not run or is something else. */
+  /** Rejects when the file does not run or is a different program. */
   check(path: string): Promise<unknown>;
 }
 
 /**
- * Puts the program at the target, in a folder of its own below the cache. It is built elsewhere and moved in place:
- * others see a whole binary or none.
+ * Installs the program at the target path, in its own folder below the cache. The program is built elsewhere and then moved
+ * into place, so other processes see either the complete binary or none.
  *
  * @throws NotOursError when another user can change the target or its folder; Error when Go is missing or the build fails
  */
 export async function goInstall(program: GoProgram, target: string, log: Log): Promise<void> {
   await promisify(execFile)('go', ['version']).catch((error: unknown) => {
-    throw new Error('Go is not installed, or `go version` does not run', { cause: error });
+    throw new Error('Go is not installed, or `go version` fails', { cause: error });
   });
   const cache = dirname(dirname(target));
   await makeOwnFolder(cache);
   await makeOwnFolder(dirname(target));
-  // Two builds at once would work, each for twice the time.
+  // Two concurrent builds would both succeed, but each would take twice as long.
   await withFileLock(join(cache, `${basename(dirname(target))}.lock`), log, async () => {
     if ((await checkCached(target, (path) => program.check(path))) !== null) return;
-    const what = `building ${program.name} ${program.version} with Go, once; it takes some minutes`;
+    const what = `building ${program.name} ${program.version} with Go (only once, takes a few minutes)`;
     await withProgress(what, log, () => build(program, cache, target));
   });
 }
@@ -53,8 +53,8 @@ async function build(program: GoProgram, cache: string, target: string): Promise
     const result = await runSupervised({
       command: 'go',
       args: ['install', source],
-      // Neither program needs a C compiler, and their own releases are built without one. Go will not start without a
-      // home.
+      // The programs built here need no C compiler, and their official releases are built without one. Go does not start
+      // without HOME.
       env: { HOME: homedir(), ...process.env, GOBIN: folder, CGO_ENABLED: '0', GOFLAGS: '' },
       cwd: folder,
       logFile: join(folder, 'build.log'),
@@ -63,10 +63,10 @@ async function build(program: GoProgram, cache: string, target: string): Promise
     if (result.code !== 0) {
       throw new Error(`\`go install ${source}\` ended with ${describeExit(result)}: ${result.log}`);
     }
-    const made = join(folder, basename(target));
-    await program.check(made);
-    await chmod(made, 0o755);
-    await rename(made, target);
+    const built = join(folder, basename(target));
+    await program.check(built);
+    await chmod(built, 0o755);
+    await rename(built, target);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 /**
- * Who can change what is at a path. Anyone who can chooses what we run, or where we write.
+ * Checks who can change a file or folder. Anyone who can change it decides what this process runs or where it writes.
  *
- * On Windows nothing is checked, because Node does not tell who owns a file there.
+ * On Windows nothing is checked, because Node does not report file owners there.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { dirname, join, resolve } from 'node:path';
 
 const WRITABLE_BY_GROUP = 0o020;
 const WRITABLE_BY_OTHERS = 0o002;
-/** In such a folder, for example /tmp, only the owner of a file can rename or delete it. */
+/** In a folder with this bit, for example /tmp, only a file's owner can rename or delete the file. */
 const STICKY = 0o1000;
 
-/** Another user can change a file or folder that only we may change. */
+/** Another user can change a file or folder that only the current user may change. */
 export class NotOursError extends Error {
   override readonly name = 'NotOursError';
 
@@ -30,10 +30,10 @@ export class NotOursError extends Error {
 }
 
 /**
- * Checks all folders above an existing path, and those that symbolic links among them lead to: each must belong to us or to
- * root, and nobody else may be able to rename what is in it.
+ * Checks all folders above an existing path, and the targets of symbolic links among them. Each must belong to the
+ * current user or to root, and nobody else may be able to rename its content.
  *
- * @throws NotOursError naming the folder in which another user could replace the path
+ * @throws NotOursError with the folder in which another user could replace the path
  */
 export async function checkAbove(path: string): Promise<void> {
   if (process.getuid !== undefined) await checkUpwards(dirname(resolve(path)), path);
@@ -52,7 +52,7 @@ async function checkUpwards(folder: string, path: string): Promise<void> {
   if (stats.isSymbolicLink()) await checkUpwards(resolve(dirname(folder), await readlink(folder)), path);
 }
 
-/** Our own group is allowed: on many systems each user has one, and folders are writable for it by default. */
+/** The user's own group may write: on many systems that group is private, and folders are group-writable by default. */
 function othersCanRenameIn(stats: Stats): boolean {
   if (stats.isSymbolicLink() || (stats.mode & STICKY) !== 0) return false;
   const others =
@@ -61,9 +61,10 @@ function othersCanRenameIn(stats: Stats): boolean {
 }
 
 /**
- * Checks that a folder is a real one (no symbolic link) that belongs to us, and that nobody else can write to it or replace it.
+ * Checks that a path is a folder (not a symbolic link) that belongs to the current user and that nobody else can write to or
+ * replace.
  *
- * @throws NotOursError when it is not
+ * @throws NotOursError when the check fails
  */
 export async function checkFolder(path: string): Promise<void> {
   await checkAbove(path);
@@ -72,14 +73,14 @@ export async function checkFolder(path: string): Promise<void> {
   throw new NotOursError(
     path,
     stats,
-    'must be a folder that is yours and that nobody else can write to: move it away, or choose another one',
+    'must be a folder that belongs to you and that nobody else can write to: move it, or choose another folder',
   );
 }
 
 /**
- * Checks a folder of programs with everything in it, before any of them is run.
+ * Checks a folder of programs and everything in it, before any of the programs runs.
  *
- * @throws NotOursError naming the first file that is not ours, or that others can write to
+ * @throws NotOursError with the first file that belongs to another user or that others can write to
  */
 export async function checkPrograms(folder: string): Promise<void> {
   await checkFolder(folder);
@@ -91,24 +92,24 @@ export async function checkPrograms(folder: string): Promise<void> {
       throw new NotOursError(
         path,
         stats,
-        `is not run, because it must be yours and nobody else may write to it: delete ${folder} and try again`,
+        `was not run: it must belong to you, and nobody else may be able to write to it; delete ${folder} and try again`,
       );
     }
   }
 }
 
 function isOurs(stats: Stats): boolean {
-  const us = process.getuid?.();
-  if (us === undefined) return true;
+  const ownUid = process.getuid?.();
+  if (ownUid === undefined) return true;
   const writable = !stats.isSymbolicLink() && (stats.mode & (WRITABLE_BY_GROUP | WRITABLE_BY_OTHERS)) !== 0;
-  return stats.uid === us && !writable;
+  return stats.uid === ownUid && !writable;
 }
 
 /**
- * Checks a program in the cache, for example by asking for its version, and returns the answer. Null if the program is missing or
- * does not run.
+ * Runs `check` on a program in the cache, for example to read its version, and returns the result. Returns null if the
+ * program is missing or does not run.
  *
- * @throws NotOursError, without running it, when others can change it
+ * @throws NotOursError, without running the program, when another user can change it
  */
 export async function checkCached<T>(path: string, check: (path: string) => Promise<T>): Promise<T | null> {
   if ((await lstat(path).catch(() => null)) === null) return null;

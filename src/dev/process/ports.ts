@@ -8,7 +8,7 @@ import { connect, createServer, type Server } from 'node:net';
 
 export const LOOPBACK = '127.0.0.1';
 
-/** True when something accepts connections there. */
+/** Returns true when a server accepts connections on the port. */
 export async function isListening(port: number): Promise<boolean> {
   const socket = connect({ port, host: LOOPBACK });
   try {
@@ -21,10 +21,10 @@ export async function isListening(port: number): Promise<boolean> {
   }
 }
 
-/** The first of these ports that nobody uses, or one that the system picks. */
+/** Returns the first of these ports that is free, otherwise a port that the operating system picks. */
 export async function choosePort(...preferred: (number | undefined)[]): Promise<number> {
   for (const port of preferred) {
-    // macOS lets one bind 127.0.0.1 while somebody else listens on every address, so binding alone is no proof.
+    // macOS allows a bind to 127.0.0.1 while another process listens on every address, so canBind alone is no proof.
     if (port !== undefined && !(await isListening(port)) && (await canBind(port))) return port;
   }
   return pickPort();
@@ -43,9 +43,9 @@ async function canBind(port: number): Promise<boolean> {
 }
 
 /**
- * A port that the system will not pick again within the next minute. Temporal's server picks some for itself while it
- * starts, and now and then took the very one that we had chosen for its Web UI. A connection that our side has closed
- * first stays in TIME_WAIT: Linux then hands the port out only to those who ask for it by number.
+ * Picks a port that the operating system will not pick again within the next minute. Temporal's server picks ports for
+ * itself during startup and occasionally took the one chosen here for its Web UI. A connection that this side closes
+ * first stays in TIME_WAIT, and until that ends Linux assigns the port only to processes that request it by number.
  *
  * Source: `get_free_port` in Temporal's SDK Core.
  */

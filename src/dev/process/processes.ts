@@ -1,5 +1,5 @@
 /**
- * Questions about processes of this machine that are not our children.
+ * Checks processes on this machine that are not children of this process.
  *
  * @module
  */
@@ -14,25 +14,25 @@ export function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    // EPERM: it is there, and somebody else's.
+    // EPERM: the process exists and belongs to another user.
     return hasCode(error, 'EPERM');
   }
 }
 
 /**
- * Whether the process is alive and has the text in its command line. A pid alone proves nothing: after a reboot, or in
- * a new container, an old pid file often names a process that has nothing to do with it.
+ * Returns true when the process is alive and its command line contains the text. The pid alone proves nothing: after a
+ * reboot, or in a new container, the pid in an old pid file often belongs to an unrelated process.
  */
 export async function isRunning(pid: number, commandLinePart: string): Promise<boolean> {
   if (!isAlive(pid)) return false;
   const commandLine = await readCommandLine(pid);
-  // Where nobody can tell, the careful answer is yes.
+  // If the command line is not available, assume that it is the process.
   return commandLine === null ? isAlive(pid) : commandLine.includes(commandLinePart);
 }
 
 async function readCommandLine(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
-    // A process that ended, also one whose parent has not noticed, has an empty command line.
+    // An ended process has no command line; a zombie has an empty one.
     return readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
   }
   if (process.platform === 'win32') return null;
@@ -42,7 +42,7 @@ async function readCommandLine(pid: number): Promise<string | null> {
   return stdout;
 }
 
-/** Waits for the end of such a process; false when it is still there after the time. */
+/** Waits for such a process to end. Returns false when it is still running after the timeout. */
 export async function waitUntilGone(
   pid: number,
   commandLinePart: string,

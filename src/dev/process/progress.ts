@@ -1,11 +1,11 @@
 /**
- * Shows that something slow is alive.
+ * Shows that a slow operation is still running.
  *
  * @module
  */
 export type Log = (line: string) => void;
 
-/** Says what is going on when it starts, every so often while it lasts, and how long it took. */
+/** Logs the description at the start and at intervals while the work runs, and its duration when the work succeeds. */
 export async function withProgress<Result>(
   what: string,
   log: Log,
@@ -13,7 +13,7 @@ export async function withProgress<Result>(
 ): Promise<Result> {
   const started = performance.now();
   const seconds = () => Math.round((performance.now() - started) / 1000);
-  // A terminal's reader is waiting for it; a build log should not fill up.
+  // A person at a terminal is waiting; in a build log, frequent lines are noise.
   const timer = setInterval(() => log(`${what} … ${seconds()} s`), process.stderr.isTTY ? 5_000 : 15_000);
   log(`${what} …`);
   try {

@@ -1,5 +1,5 @@
 /**
- * Runs a server so that it never outlives us.
+ * Runs a server that never outlives this process.
  *
  * @module
  */
@@ -15,18 +15,18 @@ export interface SuperviseOptions {
   command: string;
   args: string[];
   env: NodeJS.ProcessEnv;
-  /** A folder the server can enter. */
+  /** A folder that the server can enter. */
   cwd: string;
-  /** Only for root: the user to run as. */
+  /** The user to run as. Only root can set this. */
   user?: { uid: number; gid: number } | null;
-  /** Gets all output. A file and not a pipe to us, because the server must survive us long enough to stop cleanly. */
+  /** Receives all output. Not a pipe, because the server must outlive this process long enough to stop cleanly. */
   logFile: string;
   stopSignal?: NodeJS.Signals;
-  /** How `kill` ends it. Default SIGKILL. */
+  /** The signal that `kill` sends. Default SIGKILL. */
   killSignal?: NodeJS.Signals;
-  /** From the stop signal to SIGKILL. Default 10 s. */
+  /** Time from the stop signal to SIGKILL. Default 10 s. */
   graceMs?: number;
-  /** Deleted when we die without having stopped the server. */
+  /** Paths to delete when this process dies without having stopped the server. */
   removeWhenOrphaned?: string[];
 }
 
@@ -36,25 +36,25 @@ export interface Exit {
 }
 
 export interface Supervised {
-  /** The server's own, not the watchdog's. */
+  /** The server's process ID, not the watchdog's. */
   readonly pid: number;
   readonly exited: Promise<Exit>;
-  /** Undefined while it runs. */
+  /** Undefined while the server runs. */
   readonly exit: Exit | undefined;
-  /** Asks it to stop, and waits for its end. */
+  /** Sends the stop signal and waits until the server has exited. */
   stop(): Promise<void>;
-  /** Ends the server at once, and waits for its end. */
+  /** Kills the server and waits until it has exited. */
   kill(): Promise<void>;
-  /** The last lines it wrote since it was started. */
+  /** Returns the end of the log, but only what was written since this start. */
   readLog(): Promise<string>;
 }
 
-/** Root's servers may run as another user, to whom the log's folder belongs: that user must not be able to aim the log elsewhere. */
+/** Root's servers may run as another user who owns the log's folder. That user must not redirect the log with a link. */
 const NO_FOLLOW = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
 const LARGEST_LOG_BYTES = 10 * 1024 * 1024;
 const LOG_TAIL_BYTES = 4_096;
 
-/** Rejects when the command cannot be started at all. */
+/** Starts the server under a watchdog process. Rejects when the command cannot be started. */
 export async function supervise(options: SuperviseOptions): Promise<Supervised> {
   const graceMs = options.graceMs ?? 10_000;
   const stopSignal = options.stopSignal ?? 'SIGTERM';
@@ -68,7 +68,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
       if (message.kind === 'exit') resolve({ code: message.code, signal: message.signal });
     });
     watchdog.once('close', () => {
-      // Somebody ended the watchdog itself: the server must not go on without it.
+      // The watchdog itself was killed. The server must not keep running without it.
       if (exit === undefined && pid !== undefined) signalServer(pid, stopSignal);
       resolve({ code: null, signal: null });
     });
@@ -92,13 +92,13 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
     if (exit !== undefined) return;
     signal();
     const timeout = new AbortController();
-    const last = delay(graceMs + 2_000, undefined, { signal: timeout.signal }).then(
+    const lastResort = delay(graceMs + 2_000, undefined, { signal: timeout.signal }).then(
       () => signalServer(serverPid, 'SIGKILL'),
       () => {},
     );
     await exited;
     timeout.abort();
-    await last;
+    await lastResort;
   }
 
   return {
@@ -119,7 +119,7 @@ export async function supervise(options: SuperviseOptions): Promise<Supervised> 
 
 function spawnWatchdog(logFd: number): ChildProcess {
   const script = fileURLToPath(new URL('./watchdog.js', import.meta.url));
-  // NODE_OPTIONS is left out: a debugger port or a loader of ours is not meant for it.
+  // NODE_OPTIONS is removed because this process's debugger port and loaders are not meant for the watchdog.
   const { NODE_OPTIONS: _, ...env } = process.env;
   return spawn(process.execPath, [script], {
     cwd: '/',
@@ -133,7 +133,9 @@ function spawnWatchdog(logFd: number): ChildProcess {
 async function startServer(watchdog: ChildProcess, order: WatchdogOrder): Promise<number> {
   const started = new Promise<number>((resolve, reject) => {
     watchdog.once('error', reject);
-    watchdog.once('close', () => reject(new Error(`${order.command}: its watchdog process ended`)));
+    watchdog.once('close', () =>
+      reject(new Error(`the watchdog process of ${order.command} ended during startup`)),
+    );
     watchdog.once('message', (message: WatchdogReport) => {
       if (message.kind === 'started') resolve(message.pid);
       if (message.kind === 'failed') reject(new Error(message.message));
@@ -157,7 +159,7 @@ function openLog(path: string): { fd: number; size: number } {
 
 async function readTail(path: string, from: number): Promise<string> {
   const file = await open(path, constants.O_RDONLY | NO_FOLLOW).catch(() => null);
-  if (file === null) return '(the log cannot be read any more)';
+  if (file === null) return '(the log can no longer be read)';
   try {
     const { size } = await file.stat();
     const start = Math.max(from, size - LOG_TAIL_BYTES);
@@ -168,7 +170,7 @@ async function readTail(path: string, from: number): Promise<string> {
   }
 }
 
-/** Runs a command to its end under the same protection, for builds and downloads; resolves with its exit. */
+/** Runs a build or download with the same supervision and resolves when the command has ended. */
 export async function runSupervised(
   options: SuperviseOptions,
   signal?: AbortSignal,
@@ -182,7 +184,7 @@ export async function runSupervised(
   return { ...exit, log: await command.readLog() };
 }
 
-/** For messages: `exit code 1` or `SIGKILL`. */
+/** Describes an exit for messages: `exit code 1` or `SIGKILL`. */
 export function describeExit(exit: Exit): string {
   if (exit.signal !== null) return exit.signal;
   return exit.code === null ? 'an unknown cause' : `exit code ${exit.code}`;

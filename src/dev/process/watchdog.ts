@@ -1,14 +1,15 @@
 /**
- * A small process between us and a server. It runs the server as its child and holds a channel to us: when the channel
- * closes, for whatever reason (our SIGKILL included), it stops the server. It lives in a session of its own, so the
- * terminal's Ctrl-C reaches neither of them, and a worker can drain before its servers go.
+ * A small process between the owner and a server. It runs the server as its child and has an IPC channel to the owner.
+ * When the channel closes for any reason, including a SIGKILL of the owner, the watchdog stops the server. The watchdog
+ * runs in its own session, so Ctrl-C in the terminal reaches neither it nor the server, and a worker can drain before its
+ * servers stop.
  *
  * @module
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
-/** Sent to the watchdog once, first. */
+/** The first message to the watchdog, sent once. */
 export interface WatchdogOrder {
   command: string;
   args: string[];
@@ -16,15 +17,15 @@ export interface WatchdogOrder {
   cwd: string;
   uid?: number;
   gid?: number;
-  /** Asks the server to stop. */
+  /** The signal that asks the server to stop. */
   stopSignal: NodeJS.Signals;
-  /** After so long it gets a SIGKILL. */
+  /** Time from the stop signal to SIGKILL. */
   graceMs: number;
-  /** Deleted after the server's end when nobody is left to do it. */
+  /** Paths to delete after the server has exited, if the owner is dead and cannot delete them. */
   removeWhenOrphaned: string[];
 }
 
-/** What the watchdog says. After `stop` from us, or by itself, `exit` is the last. */
+/** A message from the watchdog. `exit` is the last one, whether the owner sent `stop` or the server ended on its own. */
 export type WatchdogReport =
   | { kind: 'started'; pid: number }
   | { kind: 'failed'; message: string }
@@ -41,7 +42,7 @@ function run(order: WatchdogOrder): void {
     ...(uid === undefined || gid === undefined ? {} : { uid, gid }),
   });
   child.once('error', (error) => {
-    // Also raised by a kill that fails; only a server that never started is the end.
+    // A failed kill raises this event too. Exit only if the server never started.
     if (child.pid === undefined) leave({ kind: 'failed', message: error.message });
   });
   child.once('spawn', () => report({ kind: 'started', pid: child.pid ?? 0 }));
@@ -53,7 +54,7 @@ function run(order: WatchdogOrder): void {
   const stop = () => stopChild(child, order);
   process.on('message', stop);
   process.on('disconnect', stop);
-  // Whoever ends us by hand, or the machine going down, means the server.
+  // A signal from a person or from a machine shutdown is meant for the server too.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
 }
 
@@ -69,7 +70,7 @@ function report(message: WatchdogReport, sent: () => void = () => {}): void {
 
 function leave(last: WatchdogReport): void {
   report(last, () => {
-    // What the command started and left behind in our process group (compilers, for one) goes with it, and so do we.
+    // Kill this process group: processes that the command left behind (compilers, for example) and the watchdog itself.
     if (process.platform !== 'win32') killOwnGroup();
     process.exit();
   });
@@ -79,7 +80,7 @@ function killOwnGroup(): void {
   try {
     process.kill(-process.pid, 'SIGKILL');
   } catch {
-    // Not the leader of a group: then there is none to end.
+    // The watchdog does not lead a process group, so there is none to kill.
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Finds a Temporal CLI, whose `server start-dev` is the embedded Temporal server: one that is there, or one it gets.
+ * Finds or installs a Temporal CLI, whose command `server start-dev` is the embedded Temporal server.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export type TemporalBinarySource = 'TEMPORAL_CLI_PATH' | 'PATH' | 'cache' | 'dow
 export interface TemporalBinary {
   path: string;
   source: TemporalBinarySource;
-  /** What `--version` says. */
+  /** The output of `--version`. */
   version: string;
 }
 
@@ -25,11 +25,11 @@ export interface FindTemporalOptions {
   log?: Log;
   env?: NodeJS.ProcessEnv;
   cacheDir?: string;
-  /** Ways to get a binary that is not there, tried in this order. Each resolves with its path, or rejects. */
+  /** Ways to get a missing binary, tried in this order. */
   providers?: { source: TemporalBinarySource; get: TemporalProvider }[];
 }
 
-/** Puts a working binary at the target, atomically. */
+/** Installs a working binary at the target path, atomically. Rejects when it cannot. */
 export type TemporalProvider = (target: string, log: Log) => Promise<void>;
 
 const EXECUTABLE = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
@@ -40,15 +40,15 @@ const DEFAULT_PROVIDERS: { source: TemporalBinarySource; get: TemporalProvider }
 ];
 
 /**
- * In this order: TEMPORAL_CLI_PATH, `temporal` on PATH, the cache, a download by Temporal's SDK, a build with Go. What
- * was downloaded or built stays in the cache. Logs in one line which it is.
+ * Looks in this order: TEMPORAL_CLI_PATH, `temporal` on PATH, the cache, a download by Temporal's SDK, a build with Go. A
+ * downloaded or built binary stays in the cache. Logs one line with the binary that is used.
  *
- * @throws NotOursError when another user can change the one in the cache; AggregateError when there is none to be had
+ * @throws NotOursError when another user can change the binary in the cache; AggregateError when no binary could be obtained
  */
 export async function findTemporalBinary(options: FindTemporalOptions = {}): Promise<TemporalBinary> {
   const log = options.log ?? (() => {});
   const binary = await find(log, options);
-  log(`Temporal CLI by ${binary.source}: ${binary.path} (${binary.version})`);
+  log(`using the Temporal CLI from ${binary.source}: ${binary.path} (${binary.version})`);
   return binary;
 }
 
@@ -60,13 +60,13 @@ async function find(log: Log, options: FindTemporalOptions): Promise<TemporalBin
   for (const path of await findOnPath(env['PATH'] ?? '')) {
     const version = await readTemporalVersion(path).catch(() => null);
     if (version !== null) return { path, source: 'PATH', version };
-    log(`${path} is no Temporal CLI that runs (\`--version\` failed); looking further`);
+    log(`skipped ${path}: it is not a working Temporal CLI (\`--version\` failed)`);
   }
 
   const cached = join(cacheDir, `temporal-cli-${TEMPORAL_CLI_VERSION}`, EXECUTABLE);
   const version = await checkCached(cached, readTemporalVersion);
   if (version !== null) return { path: cached, source: 'cache', version };
-  return getNew(cached, providers, log);
+  return install(cached, providers, log);
 }
 
 async function checkChosen(path: string): Promise<TemporalBinary> {
@@ -74,13 +74,13 @@ async function checkChosen(path: string): Promise<TemporalBinary> {
     return { path, source: 'TEMPORAL_CLI_PATH', version: await readTemporalVersion(path) };
   } catch (error) {
     throw new Error(
-      `TEMPORAL_CLI_PATH is ${path}, which is no Temporal CLI that runs; correct or unset the variable`,
+      `TEMPORAL_CLI_PATH is ${path}, which is not a working Temporal CLI; correct or unset the variable`,
       { cause: error },
     );
   }
 }
 
-async function getNew(
+async function install(
   target: string,
   providers: { source: TemporalBinarySource; get: TemporalProvider }[],
   log: Log,
@@ -93,19 +93,19 @@ async function getNew(
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error));
       failures.push(failure);
-      log(`no Temporal CLI by ${source}: ${failure.message}`);
+      log(`could not get the Temporal CLI by ${source}: ${failure.message}`);
     }
   }
   throw new AggregateError(
     failures,
     [
-      'there is no Temporal server to run, and none could be had:',
+      'no Temporal CLI was found, and it could not be downloaded or built:',
       ...failures.map((failure) => `  - ${failure.message}`),
-      'Do one of these:',
+      'Do one of the following:',
       '  - install the Temporal CLI (https://docs.temporal.io/cli) so that `temporal` is on PATH,',
-      '    or set TEMPORAL_CLI_PATH to it',
-      '  - install Go (https://go.dev/dl), with which it is built here',
-      '  - set TEMPORAL_ADDRESS to a Temporal server that is running, such as 127.0.0.1:7233',
+      '    or set TEMPORAL_CLI_PATH to its path',
+      '  - install Go (https://go.dev/dl), which builds the CLI automatically',
+      '  - set TEMPORAL_ADDRESS to a running Temporal server, such as 127.0.0.1:7233',
     ].join('\n'),
   );
 }

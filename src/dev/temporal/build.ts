@@ -1,5 +1,5 @@
 /**
- * Builds the Temporal CLI with Go, where nothing else is to be had.
+ * Builds the Temporal CLI with Go when no binary is available.
  *
  * @module
  */

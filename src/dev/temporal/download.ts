@@ -1,8 +1,8 @@
 /**
- * Gets the Temporal CLI by the download that Temporal's SDK has built in.
+ * Gets the Temporal CLI through the download that is built into Temporal's SDK.
  *
- * The SDK downloads only to start a server, so a child process does just that, into a folder of ours, and ends the
- * server again; a run that hangs can be ended with it.
+ * The SDK downloads only in order to start a server. Therefore a child process starts one, with a given download folder, and
+ * stops it again. A download that hangs ends when the child process is killed.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { withProgress, type Log } from '../process/progress.ts';
 import { runSupervised } from '../process/supervise.ts';
 import { readTemporalVersion } from './version.ts';
 
-/** Without a byte for so long there is no network, or a firewall that swallows. A slow download may take its time. */
+/** If no byte arrives for this long, there is no network or a firewall drops packets. Slow downloads may continue. */
 const STALLED_MS = 20_000;
 
 export async function downloadTemporal(version: string, target: string, log: Log): Promise<void> {
@@ -30,7 +30,10 @@ function requireTesting(): void {
   try {
     createRequire(import.meta.url).resolve('@temporalio/testing');
   } catch (error) {
-    throw new Error("the SDK's download is not installed: `npm i -D @temporalio/testing`", { cause: error });
+    throw new Error(
+      "the Temporal SDK's download is not available: install it with `npm i -D @temporalio/testing`",
+      { cause: error },
+    );
   }
 }
 
@@ -38,7 +41,7 @@ async function download(version: string, cache: string, target: string): Promise
   await removeLeftovers(cache, '.downloading-');
   const folder = await mkdtemp(join(cache, '.downloading-'));
   const stalled = new AbortController();
-  const watching = watchForStall(folder, stalled);
+  const stallTimer = watchForStall(folder, stalled);
   try {
     const result = await runSupervised(
       {
@@ -47,22 +50,22 @@ async function download(version: string, cache: string, target: string): Promise
         env: process.env,
         cwd: folder,
         logFile: join(folder, 'log'),
-        // Its server must go too, so nothing is asked of the child first: its process group is ended.
+        // SIGKILL makes the watchdog kill the whole process group, so the child's server ends too.
         stopSignal: 'SIGKILL',
         removeWhenOrphaned: [folder],
       },
       stalled.signal,
     );
     if (stalled.signal.aborted) throw new Error(`temporal.download sent nothing for ${STALLED_MS / 1000} s`);
-    const made = await findDownload(folder);
-    if (made === null) {
-      throw new Error(`temporal.download cannot be reached (${reason(result.log)})`);
+    const downloaded = await findDownload(folder);
+    if (downloaded === null) {
+      throw new Error(`could not download from temporal.download (${reason(result.log)})`);
     }
-    await readTemporalVersion(made);
-    await chmod(made, 0o755);
-    await rename(made, target);
+    await readTemporalVersion(downloaded);
+    await chmod(downloaded, 0o755);
+    await rename(downloaded, target);
   } finally {
-    clearInterval(watching);
+    clearInterval(stallTimer);
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -70,13 +73,13 @@ async function download(version: string, cache: string, target: string): Promise
 function watchForStall(folder: string, stalled: AbortController): NodeJS.Timeout {
   let bytes = 0;
   let progressAt = performance.now();
-  async function look(): Promise<void> {
+  async function checkProgress(): Promise<void> {
     const now = await countBytes(folder);
     if (now !== bytes) progressAt = performance.now();
     bytes = now;
     if (performance.now() - progressAt > STALLED_MS) stalled.abort();
   }
-  return setInterval(() => void look(), 1_000);
+  return setInterval(() => void checkProgress(), 1_000);
 }
 
 async function countBytes(folder: string): Promise<number> {
@@ -85,7 +88,7 @@ async function countBytes(folder: string): Promise<number> {
   return sizes.reduce((sum, stats) => sum + (stats?.size ?? 0), 0);
 }
 
-/** The SDK names it `temporal-sdk-typescript-…` or `temporal-cli-…`, and while it is incomplete adds `.downloading`. */
+/** The SDK names the file `temporal-sdk-typescript-…` or `temporal-cli-…`, plus `.downloading` while it is incomplete. */
 async function findDownload(folder: string): Promise<string | null> {
   for (const name of await readdir(folder)) {
     if (name.startsWith('temporal') && !name.endsWith('.downloading')) return join(folder, name);
@@ -93,7 +96,7 @@ async function findDownload(folder: string): Promise<string | null> {
   return null;
 }
 
-/** The SDK's message is a chain of causes with the address in each; its end says what went wrong. */
+/** The SDK's message is a chain of causes that repeats the address. The last two parts tell what went wrong. */
 function reason(log: string): string {
   const last = log.split('\n').findLast((line) => line.trim() !== '') ?? 'no reason given';
   return last.trim().split(': ').slice(-2).join(': ');

@@ -1,5 +1,5 @@
 /**
- * When a Temporal server that was just started can be used.
+ * Waits until a newly started Temporal server is ready for use.
  *
  * @module
  */
@@ -20,30 +20,30 @@ export interface Readiness {
   searchAttributes: string[];
 }
 
-/** Rejects when the server ends, or after a minute. */
-export async function waitUntilReady(server: Supervised, wanted: Readiness): Promise<void> {
-  const { port, uiPort, namespace, searchAttributes } = wanted;
+/** Rejects when the server ends, or when it is not ready after a minute. */
+export async function waitUntilReady(server: Supervised, expected: Readiness): Promise<void> {
+  const { port, uiPort, namespace, searchAttributes } = expected;
   const deadline = performance.now() + START_TIMEOUT_MS;
-  await until(server, deadline, () => isListening(port));
-  if (uiPort !== null) await until(server, deadline, () => isListening(uiPort));
+  await waitFor(server, deadline, () => isListening(port));
+  if (uiPort !== null) await waitFor(server, deadline, () => isListening(uiPort));
   const connection = Connection.lazy({ address: `${LOOPBACK}:${port}` });
   const call = <Result>(work: () => Promise<Result>) =>
     connection.withDeadline(Date.now() + CALL_TIMEOUT_MS, work);
   try {
-    await until(server, deadline, () =>
+    await waitFor(server, deadline, () =>
       call(async () => {
         await connection.workflowService.describeNamespace({ namespace });
         return true;
       }),
     );
-    await until(server, deadline, () => call(() => register(connection, namespace, searchAttributes)));
-    await until(server, deadline, () => call(() => areKnown(connection, namespace, searchAttributes)));
+    await waitFor(server, deadline, () => call(() => register(connection, namespace, searchAttributes)));
+    await waitFor(server, deadline, () => call(() => areQueryable(connection, namespace, searchAttributes)));
   } finally {
     await connection.close();
   }
 }
 
-/** `--search-attribute` only counts when the database is made: a persistent one may be from an older version of us. */
+/** The server applies `--search-attribute` only to a new database. An existing one may be from an older version. */
 async function register(connection: Connection, namespace: string, names: string[]): Promise<boolean> {
   const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
   const missing = names.filter((name) => customAttributes[name] === undefined);
@@ -53,25 +53,25 @@ async function register(connection: Connection, namespace: string, names: string
   return true;
 }
 
-/** The server's caches learn of an attribute after its registration; until then it refuses starts that use it. */
-async function areKnown(connection: Connection, namespace: string, names: string[]): Promise<boolean> {
+/** The server's caches pick up a new attribute with a delay. Until then, workflow starts that use it are rejected. */
+async function areQueryable(connection: Connection, namespace: string, names: string[]): Promise<boolean> {
   const query = names.map((name) => `${name} = 'x'`).join(' or ');
   if (query !== '') await connection.workflowService.countWorkflowExecutions({ namespace, query });
   return true;
 }
 
-async function until(server: Supervised, deadline: number, check: () => Promise<boolean>): Promise<void> {
+async function waitFor(server: Supervised, deadline: number, check: () => Promise<boolean>): Promise<void> {
   for (;;) {
-    if (server.exit !== undefined) throw new Error(`it ended with ${describeExit(server.exit)}`);
+    if (server.exit !== undefined) throw new Error(`the server ended with ${describeExit(server.exit)}`);
     let problem = 'nothing listens on its port';
     try {
-      // A call to a server that has just ended would wait for its whole deadline.
+      // A call to a server that has just ended would wait for its full deadline, so the race also watches the process.
       if (await Promise.race([check(), server.exited.then(() => false)])) return;
     } catch (error) {
       problem = error instanceof Error ? error.message : String(error);
     }
     if (performance.now() > deadline) {
-      throw new Error(`it runs, but is not ready after ${START_TIMEOUT_MS / 1000} s: ${problem}`);
+      throw new Error(`the server is running but not ready after ${START_TIMEOUT_MS / 1000} s: ${problem}`);
     }
     await delay(25);
   }

@@ -1,5 +1,5 @@
 /**
- * A Temporal server for development and tests: the CLI's `server start-dev`, on the loopback interface only.
+ * A Temporal server for development and tests: the CLI's `server start-dev`. It listens on the loopback interface only.
  *
  * @module
  */
@@ -15,33 +15,33 @@ import { findTemporalBinary } from './binary.ts';
 import { waitUntilReady } from './ready.ts';
 
 export interface TemporalServerOptions {
-  /** A Temporal CLI. Default: found, downloaded or built. */
+  /** Path of a Temporal CLI. Default: the CLI is found, downloaded or built. */
   binary?: string;
-  /** In a private folder, which is made when it is missing. Kept after the end. Without it everything is in memory. */
+  /** A file in a private folder, which is created if missing. Kept after the server stops. Default: data in memory. */
   dbFile?: string;
-  /** Default: a free one. */
+  /** Default: a free port. */
   port?: number;
   /** Null: no Web UI. Default: a free port. */
   uiPort?: number | null;
-  /** Made when it is missing. Default `default`. */
+  /** Created if it is missing. Default `default`. */
   namespace?: string;
-  /** Names, all of type Keyword; made sure of before the server counts as ready. */
+  /** Names of attributes of type Keyword. They are registered before the server counts as ready. */
   searchAttributes: string[];
   log?: Log;
   dynamicConfig?: Record<string, string | number | boolean>;
-  /** What the server writes. Default: next to dbFile, else a temporary file. */
+  /** Receives the server's output. Default: a file next to dbFile, or a temporary file if there is no dbFile. */
   logFile?: string;
 }
 
 export interface TemporalServer {
-  /** The `temporal` command that runs it. */
+  /** Path of the `temporal` command that runs the server. */
   readonly binary: string;
   /** `127.0.0.1:port` */
   readonly address: string;
   readonly uiUrl: string | null;
   readonly pid: number;
   stop(): Promise<void>;
-  /** SIGKILL. */
+  /** Ends the server with SIGKILL. */
   kill(): Promise<void>;
 }
 
@@ -61,23 +61,23 @@ interface Launched {
 }
 
 const PORT_TRIES = 3;
-/** After a crash of its owner the old server is being stopped, which takes a moment. */
+/** How long to wait for an old server that is still stopping after its owner crashed. */
 const STOPPING_MS = 5_000;
 
 const DEFAULT_DYNAMIC_CONFIG = {
-  // With 4 partitions and few pollers, ordinary starts stalled for 2 s and more.
+  // With the default 4 partitions and few pollers, ordinary workflow starts stalled for 2 s and more.
   'matching.numTaskqueueReadPartitions': 1,
   'matching.numTaskqueueWritePartitions': 1,
 };
 
-/** Resolves when the namespace answers and a query by each search attribute is accepted. */
+/** Resolves when the namespace exists and the server accepts queries by all search attributes. */
 export async function startTemporalServer(options: TemporalServerOptions): Promise<TemporalServer> {
   const plan = await makePlan(options);
   try {
     const { running, port, uiPort } = await launchOnSomePort(plan);
     const end = async (how: 'stop' | 'kill') => {
       await running[how]();
-      await release(plan);
+      await removeTemporaryFolder(plan);
     };
     return {
       address: `${LOOPBACK}:${port}`,
@@ -88,7 +88,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
       kill: () => end('kill'),
     };
   } catch (error) {
-    await release(plan);
+    await removeTemporaryFolder(plan);
     throw error;
   }
 }
@@ -113,20 +113,20 @@ async function makePlan(options: TemporalServerOptions): Promise<Plan> {
   };
 }
 
-async function release(plan: Plan): Promise<void> {
+async function removeTemporaryFolder(plan: Plan): Promise<void> {
   if (plan.temporaryFolder !== null) await rm(plan.temporaryFolder, { recursive: true, force: true });
 }
 
 const pidFileOf = (dbFile: string) => `${dbFile}.pid`;
 
-/** Nothing stops two servers from writing one SQLite file; both would believe that they own its shards. */
+/** SQLite lets two servers write the same file, and each server would assume that it owns the shards in the file. */
 async function refuseSecondServer(dbFile: string): Promise<void> {
   const pid = Number.parseInt(await readFile(pidFileOf(dbFile), 'utf8').catch(() => ''), 10);
   if (Number.isNaN(pid) || !(await isRunning(pid, dbFile))) return;
   if (await waitUntilGone(pid, dbFile, STOPPING_MS)) return;
   throw new Error(
-    `a Temporal server is running on ${dbFile} already: process ${pid}. ` +
-      `Use that one, stop it (kill ${pid}), or choose another file`,
+    `another Temporal server is already using ${dbFile}: process ${pid}. ` +
+      `Use that server, stop it (kill ${pid}), or choose another file`,
   );
 }
 
@@ -138,9 +138,9 @@ async function launchOnSomePort(plan: Plan): Promise<Launched> {
     try {
       return { running: await launch(plan, port, uiPort), port, uiPort };
     } catch (error) {
-      // Between our choice and the server's bind somebody else can take a port; then it says so in its log, and ends.
-      const chosenByUs = options.port === undefined || options.uiPort === undefined;
-      if (!(error instanceof EndedEarlyError) || !chosenByUs || tries === PORT_TRIES) throw error;
+      // Another process can take a chosen port before the server binds it. The server then logs this and ends.
+      const portWasPicked = options.port === undefined || options.uiPort === undefined;
+      if (!(error instanceof EndedEarlyError) || !portWasPicked || tries === PORT_TRIES) throw error;
     }
   }
 }
@@ -154,7 +154,7 @@ async function launch(plan: Plan, port: number, uiPort: number | null): Promise<
     env: serverEnv(),
     cwd: dirname(plan.logFile),
     logFile: plan.logFile,
-    // In memory there is nothing to write down, and a graceful stop takes 1.4 s.
+    // A server without a database file has nothing to save, and a graceful stop takes 1.4 s.
     stopSignal: plan.dbFile === null ? 'SIGKILL' : 'SIGTERM',
     removeWhenOrphaned: plan.temporaryFolder === null ? [] : [plan.temporaryFolder],
   });
@@ -173,7 +173,7 @@ async function launch(plan: Plan, port: number, uiPort: number | null): Promise<
     const reason = error instanceof Error ? error.message : String(error);
     const message =
       `the Temporal server did not start on port ${port}: ${reason}; ` +
-      `the end of ${plan.logFile}:\n${await running.readLog()}`;
+      `the last lines of ${plan.logFile}:\n${await running.readLog()}`;
     throw ended ? new EndedEarlyError(message, { cause: error }) : new Error(message, { cause: error });
   }
 }
@@ -196,7 +196,7 @@ function argumentsOf(plan: Plan, port: number, uiPort: number | null): string[] 
   ];
 }
 
-/** Without the variables that configure Temporal's clients, some of which `start-dev` would read too. */
+/** Removes the variables that configure Temporal's clients, because `start-dev` would read some of them too. */
 function serverEnv(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_')));
 }

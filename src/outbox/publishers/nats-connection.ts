@@ -1,5 +1,5 @@
 /**
- * The packages of NATS, which are optional, and the connection of the publisher.
+ * Loads the NATS packages, which are optional, and manages the publisher's connection.
  *
  * @module
  */
@@ -8,11 +8,11 @@ import type * as transport from '@nats-io/transport-node';
 import type { NatsConnection, NodeConnectionOptions } from '@nats-io/transport-node';
 import { ConfigurationError, PublishError } from '../../core/errors.ts';
 
-/** One of the two. */
+/** Set exactly one of the two. */
 export interface NatsConnectionChoice {
-  /** `nats://user:password@host:4222`, `tls://…`, or several: those of one cluster. */
+  /** `nats://user:password@host:4222` or `tls://…`; several URLs must belong to one cluster. */
   servers?: string | string[];
-  /** Instead of `servers`: a connection that the caller opened, and closes. */
+  /** Instead of `servers`: a connection that the caller opened and will close. */
   connection?: NatsConnection;
 }
 
@@ -21,7 +21,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 export type Libraries = Pick<typeof transport, 'connect' | 'errors' | 'headers'> &
   Pick<typeof jetstream, 'jetstream' | 'JetStreamApiError'>;
 
-/** @throws ConfigurationError when they are not installed */
+/** @throws ConfigurationError if the packages are not installed */
 export async function loadLibraries(): Promise<Libraries> {
   try {
     const { connect, errors, headers } = await import('@nats-io/transport-node');
@@ -37,9 +37,9 @@ export async function loadLibraries(): Promise<Libraries> {
 }
 
 /**
- * The caller's connection, or one of our own that is opened anew after every failure.
+ * Provides the caller's connection, or a connection of its own that it reopens after every failure.
  *
- * @throws ConfigurationError when there is none to choose
+ * @throws ConfigurationError unless exactly one of `servers` and `connection` is set
  */
 export class Connections {
   readonly #libraries: Libraries;
@@ -53,14 +53,14 @@ export class Connections {
     if ((options.servers === undefined) === (options.connection === undefined)) {
       throw new ConfigurationError('natsPublisher: give either servers or a connection');
     }
-    // What is wrong with them is said at once, not with the first event.
+    // Reports invalid servers immediately instead of with the first event.
     if (options.servers !== undefined) connectionOptions(options.servers);
   }
 
   async get(): Promise<NatsConnection> {
     if (this.#options.connection) return this.#options.connection;
     if (this.#own && !this.#own.isClosed()) return this.#own;
-    // Calls at the same time share one attempt.
+    // Concurrent calls share one connection attempt.
     this.#connecting ??= this.#connect().finally(() => (this.#connecting = null));
     return this.#connecting;
   }
@@ -72,13 +72,13 @@ export class Connections {
       return this.#own;
     } catch (error) {
       throw new PublishError(
-        `NATS does not let us in at ${host}: ${error instanceof Error ? error.message : 'unknown'}`,
+        `could not connect to NATS at ${host}: ${error instanceof Error ? error.message : 'unknown'}`,
         { cause: error, unavailable: true },
       );
     }
   }
 
-  /** Closes our own connection, if it is still this one; without an argument, whichever it is. */
+  /** Closes the given connection if it is the current one of our own. Without an argument, closes the current one. */
   async drop(connection: NatsConnection | null = this.#own): Promise<void> {
     if (connection === null || connection !== this.#own) return;
     this.#own = null;
@@ -86,7 +86,7 @@ export class Connections {
   }
 }
 
-/** The library takes credentials beside its servers, not in their URLs. `host` is what may be shown. */
+/** The library takes credentials as separate options, not in the URLs. `host` is safe to log. */
 function connectionOptions(servers: string | string[]): NodeConnectionOptions & { host: string } {
   const urls = [servers]
     .flat()
@@ -99,9 +99,9 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
     servers: hosts,
     name: 'temporal-inbox outbox relay',
     timeout: CONNECT_TIMEOUT_MS,
-    // The relay backs off and tries again; what the library kept for a reconnect would be sent twice.
+    // The relay does the retries. Messages that the library kept for a reconnect would be sent twice.
     reconnect: false,
-    // A network that went silent is found out within half a minute.
+    // Detects a silent network within half a minute.
     pingInterval: 10_000,
     maxPingOut: 2,
     ...(username ? { user: username, pass: password } : {}),
@@ -112,11 +112,11 @@ function connectionOptions(servers: string | string[]): NodeConnectionOptions & 
 function parseServer(server: string): { host: string; protocol: string; username: string; password: string } {
   const text = server.includes('://') ? server.trim() : `nats://${server.trim()}`;
   const url = URL.canParse(text) ? new URL(text) : null;
-  // A path is the rest of a password with a slash in it; its beginning would count as the host.
+  // A path means that the password has an unescaped slash: its first part would be taken for the host.
   const rest = url && url.pathname + url.search + url.hash;
   if (!url?.host || !['nats:', 'tls:'].includes(url.protocol) || !['', '/'].includes(rest ?? '')) {
     throw new ConfigurationError(
-      'natsPublisher: a server must look like nats://host:4222 or tls://host:4222; in a user or password write %2F for /, %3F for ? and %23 for #',
+      'natsPublisher: a server must look like nats://host:4222 or tls://host:4222; in a user or password, write %2F for /, %3F for ? and %23 for #',
     );
   }
   const { host, protocol } = url;
@@ -129,7 +129,7 @@ function parseServer(server: string): { host: string; protocol: string; username
     };
   } catch {
     throw new ConfigurationError(
-      'natsPublisher: the user or password of a server has a % that is no escape; write %25 for it',
+      'natsPublisher: the user or password of a server has a % that starts no escape sequence; write it as %25',
     );
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What an error of NATS means for the event: it is rejected, or the broker is away, or nobody can tell from it alone.
+ * What an error from NATS means: the event is rejected, the broker is unavailable, or the error alone doesn't tell.
  *
  * @module
  */
@@ -9,13 +9,13 @@ import type { Libraries } from './nats-connection.ts';
 
 export interface NatsFailure {
   event: PublishedEvent;
-  /** `unclear` means rejected where other events got through, and otherwise that the broker is away. */
-  kind: 'rejected' | 'unclear' | 'away';
-  /** May be logged: NATS does not repeat the payload in its errors. */
+  /** `unclear` counts as rejected if other events of the batch got through, and as an unavailable broker otherwise. */
+  kind: 'rejected' | 'unclear' | 'unavailable';
+  /** Safe to log: NATS errors don't repeat the payload. */
   problem: string;
 }
 
-export function explain(
+export function classifyError(
   { errors, JetStreamApiError }: Libraries,
   thrown: unknown,
   subject: string,
@@ -26,23 +26,23 @@ export function explain(
     chain.find((error): error is T => error instanceof type);
   const invalid = find(errors.InvalidArgumentError);
   if (invalid) {
-    const problem = `NATS refuses it: ${invalid.message}; max_payload of the server must be above the size of events with their headers`;
+    const problem = `NATS rejected it: ${invalid.message}; the server's max_payload must be larger than the event with its headers`;
     return { kind: 'rejected', problem };
   }
   const denied = find(errors.PermissionViolationError);
-  if (denied) return { kind: 'rejected', problem: `NATS refuses it: ${denied.message}` };
+  if (denied) return { kind: 'rejected', problem: `NATS rejected it: ${denied.message}` };
   const api = find(JetStreamApiError);
   if (api) {
-    // 400: this message is at fault, for example too large for the stream. Others are about the stream or the server.
+    // 400 is about this message, for example too large for the stream. Other codes are about the stream or the server.
     const kind = api.status === 400 ? 'rejected' : 'unclear';
-    return { kind, problem: `JetStream refuses it: ${api.message}` };
+    return { kind, problem: `JetStream rejected it: ${api.message}` };
   }
   if (find(errors.NoRespondersError)) {
-    const problem = `no JetStream stream takes the subject ${subject}; \`nats stream add\` makes one`;
+    const problem = `no JetStream stream accepts the subject ${subject}; create one with \`nats stream add\``;
     return { kind: 'unclear', problem };
   }
   if (find(errors.TimeoutError))
-    return { kind: 'unclear', problem: `not acknowledged within ${ackTimeoutMs} ms` };
+    return { kind: 'unclear', problem: `NATS did not acknowledge it within ${ackTimeoutMs} ms` };
   const lost = [
     errors.ClosedConnectionError,
     errors.ConnectionError,
@@ -52,24 +52,25 @@ export function explain(
     errors.ProtocolError,
   ].some((type) => find(type));
   const name = thrown instanceof Error ? thrown.name : typeof thrown;
-  if (lost) return { kind: 'away', problem: `the connection to NATS ended: ${name}` };
-  // Not from NATS: for example what the user's function for the subject throws, whose message may repeat the payload.
-  return { kind: 'rejected', problem: `it cannot be sent: ${name}` };
+  if (lost) return { kind: 'unavailable', problem: `the connection to NATS was lost: ${name}` };
+  // Not a NATS error. For example, the user's `subject` function threw; its message may repeat the payload, so log the name
+  // only.
+  return { kind: 'rejected', problem: `it could not be sent: ${name}` };
 }
 
-/** One error for the relay. */
-export function summarize(
+/** Combines the failures of a batch into one error for the relay. */
+export function toPublishError(
   published: readonly string[],
   failed: readonly NatsFailure[],
   closed: boolean,
 ): PublishError {
-  const away = closed || failed.some(({ kind }) => kind === 'away');
+  const unavailable = closed || failed.some(({ kind }) => kind === 'unavailable');
   const isRejected = ({ kind }: NatsFailure) =>
-    kind === 'rejected' || (kind === 'unclear' && published.length > 0 && !away);
+    kind === 'rejected' || (kind === 'unclear' && published.length > 0 && !unavailable);
   const rejected = failed.filter(isRejected).map(({ event, problem }) => ({ id: event.id, problem }));
   const worst = failed.find((failure) => !isRejected(failure)) ?? failed[0];
-  const message = worst ? `event ${worst.event.id}: ${worst.problem}` : 'the connection to NATS ended';
-  return new PublishError(message, { rejected, published, unavailable: away });
+  const message = worst ? `event ${worst.event.id}: ${worst.problem}` : 'the connection to NATS was lost';
+  return new PublishError(message, { rejected, published, unavailable });
 }
 
 function causes(error: unknown): Error[] {

@@ -8,16 +8,18 @@ import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
 import type { PublishedEvent, Publisher } from '../../core/published-event.ts';
 import { Connections, loadLibraries } from './nats-connection.ts';
 import type { Libraries, NatsConnectionChoice } from './nats-connection.ts';
-import { explain, summarize } from './nats-failure.ts';
+import { classifyError, toPublishError } from './nats-failure.ts';
 import type { NatsFailure } from './nats-failure.ts';
 import { defaultSubject, headerValue, subjectProblem } from './nats-subject.ts';
 
 export { subjectToken } from './nats-subject.ts';
 
 export interface NatsPublisherOptions extends NatsConnectionChoice {
-  /** Default `inbox.<aggregatetype>.<type>`. Events of one aggregate need not share a subject. */
+  /**
+   * The subject of an event. Default `inbox.<aggregatetype>.<type>`. Events of one aggregate don't need the same subject.
+   */
   subject?: (event: PublishedEvent) => string;
-  /** The stream that must take the events; another one with the same subjects is refused. */
+  /** The stream that must store the events. If another stream with the same subjects gets them, publishing fails. */
   stream?: string;
 }
 
@@ -26,10 +28,11 @@ export type NatsPublisher = Required<Publisher>;
 const ACK_TIMEOUT_MS = 5_000;
 
 /**
- * Each event is a message whose id (`Nats-Msg-Id`) is that of the event, so that JetStream drops what comes again within
- * the stream's duplicate window. Connects with the first batch, so that a broker that is away stops nobody.
+ * Creates a publisher. Each event becomes a message that has the event's id as `Nats-Msg-Id`, so that JetStream drops
+ * repeats within the stream's duplicate window. Connects with the first batch, so that a broker that is down doesn't prevent
+ * startup.
  *
- * @throws ConfigurationError when the packages of NATS are not installed, or there is no server to connect to
+ * @throws ConfigurationError if the NATS packages are not installed or the options are invalid
  * @example
  * const { publish, close } = await natsPublisher({ servers: 'nats://localhost:4222', stream: 'EVENTS' });
  * const relay = createOutboxRelay({ databaseUrl, publish });
@@ -43,8 +46,8 @@ export async function natsPublisher(options: NatsPublisherOptions): Promise<Nats
       const { published, failed } = await publishAll(libraries, connection, events, options, signal);
       signal.throwIfAborted();
       if (published.length === events.length) return;
-      const error = summarize(published, failed, connection.isClosed());
-      // What the connection holds back for a broker that is away would arrive after its repeat.
+      const error = toPublishError(published, failed, connection.isClosed());
+      // Messages that the connection still buffers would otherwise arrive after their retries.
       if (published.length === 0 && error.rejected.length === 0) await connections.drop(connection);
       throw error;
     },
@@ -58,8 +61,9 @@ interface Attempted {
 }
 
 /**
- * The events of one aggregate go one after the other, each when the one before is stored: were they all under way at
- * once, one could fail and the next be stored. Aggregates go side by side, and one that fails does not stop the others.
+ * Publishes the events of one aggregate one after the other, each after the previous one is stored: if they were sent at the
+ * same time, one could fail while a later one is stored. Aggregates are published concurrently; one that fails doesn't stop
+ * the others.
  */
 async function publishAll(
   libraries: Libraries,
@@ -72,14 +76,14 @@ async function publishAll(
   const aggregates = new Map<string, PublishedEvent[]>();
   for (const event of events) {
     const key = JSON.stringify([event.aggregateType, event.aggregateId]);
-    const before = aggregates.get(key);
-    if (before) before.push(event);
+    const others = aggregates.get(key);
+    if (others) others.push(event);
     else aggregates.set(key, [event]);
   }
   const attempted: Attempted = { published: [], failed: [] };
   await Promise.all(
-    [...aggregates.values()].map(async (own) => {
-      for (const event of own) {
+    [...aggregates.values()].map(async (aggregateEvents) => {
+      for (const event of aggregateEvents) {
         if (signal.aborted || connection.isClosed()) return;
         const failure = await publishOne(libraries, client, event, options);
         if (failure) {
@@ -93,7 +97,7 @@ async function publishAll(
   return attempted;
 }
 
-/** Null when it is stored. */
+/** @returns null if JetStream stored the event */
 async function publishOne(
   libraries: Libraries,
   client: JetStreamClient,
@@ -107,17 +111,17 @@ async function publishOne(
     if (problem) return { event, kind: 'rejected', problem };
     await client.publish(subject, JSON.stringify(event.payload), {
       msgID: event.id,
-      headers: describe(libraries, event),
+      headers: headersOf(libraries, event),
       ...(stream === undefined ? {} : { expect: { streamName: stream } }),
     });
     return null;
   } catch (error) {
-    return { event, ...explain(libraries, error, subject, ACK_TIMEOUT_MS) };
+    return { event, ...classifyError(libraries, error, subject, ACK_TIMEOUT_MS) };
   }
 }
 
-/** All but the payload, which is the message's body as it is. */
-function describe({ headers }: Libraries, event: PublishedEvent): MsgHdrs {
+/** Everything except the payload, which is the message's body. */
+function headersOf({ headers }: Libraries, event: PublishedEvent): MsgHdrs {
   const all = headers();
   const set = (name: string, value: string | null) => value === null || all.set(name, headerValue(value));
   set('Inbox-Aggregate-Type', event.aggregateType);

@@ -15,16 +15,16 @@ import { eventually } from '../../support/wait.ts';
 
 const OLD_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 
-/** Dead letters at once. */
+/** The number of dead letters that the storm test creates at once. */
 const STORM = 80;
 
-/** What the receiver does when it sees an alert of this cause, by how often it has seen it. */
+/** How the receiver answers an alert of this cause, depending on how often it has seen the alert. */
 const BEHAVIOURS: Record<string, (post: Post) => Behaviour> = {
   Redirects: ({ repeats }) => answer(repeats === 0 ? 302 : 204, { location: '/elsewhere' }),
   Closes: ({ repeats }) => (repeats === 0 ? (response) => response.destroy() : answer(204)),
   Throttles: ({ repeats }) => answer(repeats === 0 ? 429 : 200, { 'retry-after': '2' }),
   NotFound: ({ repeats }) => answer(repeats === 0 ? 404 : 202),
-  AnswersForEver: () => (response) => {
+  EndlessBody: () => (response) => {
     response.writeHead(200);
     const more = setInterval(() => response.write('x'.repeat(10_000)), 5);
     response.on('close', () => clearInterval(more));
@@ -82,7 +82,7 @@ describe('alerts', () => {
     await inbox.start(messageId, { commandType: 'Dies', payload });
     return messageId;
   }
-  /** Once it is complete: the row is written before Temporal hears of it. */
+  /** The history of a completed alert workflow. Waits for the workflow, because the row is written before it completes. */
   async function historyOf(alertId: string): Promise<string> {
     const handle = inbox.client.workflow.getHandle(alertWorkflowId(alertId));
     await handle.result();
@@ -94,16 +94,16 @@ describe('alerts', () => {
       `select *, ended_at is not null as ended from inbox.alerts where error_type = $1 order by created_at`,
       [cause],
     );
-  const ends = (cause: string) =>
+  const endedAlert = (cause: string) =>
     eventually(`the alert of ${cause} has ended`, async () => {
       const [alert] = await alertsOf(cause);
       return alert?.ended ? alert : null;
     });
   const hookedOf = (cause: string) => hooked.filter(({ errorType }) => errorType === cause);
 
-  it('tell the hook and the webhook the same, in a signed and thin body', async () => {
+  it('give the hook and the webhook the same small body, signed for the webhook', async () => {
     const messageId = await die('Plain');
-    const { id } = await ends('Plain');
+    const { id } = await endedAlert('Plain');
     const [post, ...more] = receiver.of(messageId);
     assert.deepEqual(more, []);
     assert.equal(post!.id, id);
@@ -120,9 +120,9 @@ describe('alerts', () => {
     });
     assert.match(failureGroup, /^Dies\/Plain\/[0-9a-f]{8}$/);
     assert.equal(firstDeadAt, lastDeadAt);
-    const [told, ...again] = hookedOf('Plain');
-    assert.deepEqual(again, []);
-    assert.deepEqual(JSON.parse(JSON.stringify(told)), { ...data, createdAt: timestamp });
+    const [hookAlert, ...repeats] = hookedOf('Plain');
+    assert.deepEqual(repeats, []);
+    assert.deepEqual(JSON.parse(JSON.stringify(hookAlert)), { ...data, createdAt: timestamp });
     const [letter] = await rows<{ alert_id: string }>(
       inbox.pool,
       'select alert_id from inbox.dead_letters where message_id = $1',
@@ -131,9 +131,9 @@ describe('alerts', () => {
     assert.equal(letter!.alert_id, id);
   });
 
-  it('come soon after the death', async () => {
+  it('are created soon after the command died', async () => {
     const messageId = await die('Quick');
-    await ends('Quick');
+    await endedAlert('Quick');
     const [times] = await rows<{ ms: number }>(
       inbox.pool,
       `select (extract(epoch from a.created_at - d.dead_at) * 1000)::float8 as ms
@@ -143,9 +143,9 @@ describe('alerts', () => {
     assert.ok(times!.ms < 30_000, `gathered after ${times!.ms} ms`);
   });
 
-  it('are signed with each of the secrets', async () => {
+  it('are signed with every secret', async () => {
     const messageId = await die('TwoSecrets');
-    await ends('TwoSecrets');
+    await endedAlert('TwoSecrets');
     const [post] = receiver.of(messageId);
     assert.equal(String(post!.headers['webhook-signature']).split(' ').length, 2);
     for (const secret of [SECRET, OLD_SECRET]) {
@@ -155,9 +155,9 @@ describe('alerts', () => {
     assert.throws(() => unknown.verify(post!.text, post!.headers as Record<string, string>));
   });
 
-  it('have nothing in them, nor in Temporal, of payload and error', async () => {
+  it('contain no payload and no error message, and neither does their workflow history', async () => {
     const messageId = await die('Canary');
-    const { id } = await ends('Canary');
+    const { id } = await endedAlert('Canary');
     const [post] = receiver.of(messageId);
     assert.doesNotMatch(post!.text + JSON.stringify(post!.headers), new RegExp(CANARY));
     const history = await historyOf(id);
@@ -169,14 +169,14 @@ describe('alerts', () => {
   });
 
   for (const [cause, firstError] of [
-    ['Redirects', 'webhook answered 302; redirects are not followed: set INBOX_ALERT_URL to where it leads'],
+    ['Redirects', 'webhook answered 302; redirects are not followed: set INBOX_ALERT_URL to the final URL'],
     ['Closes', 'webhook could not be reached: UND_ERR_SOCKET'],
     ['Throttles', 'webhook answered 429'],
     ['NotFound', 'webhook answered 404'],
   ] as const) {
-    it(`are repeated under the same id to a receiver that ${cause}`, async () => {
+    it(`are retried under the same id after a failed delivery (${cause})`, async () => {
       const messageId = await die(cause);
-      const { id, tries, last_error: lastError, given_up: givenUp } = await ends(cause);
+      const { id, tries, last_error: lastError, given_up: givenUp } = await endedAlert(cause);
       const posts = receiver.of(messageId);
       assert.deepEqual([tries, lastError, givenUp], [2, firstError, []]);
       assert.deepEqual(
@@ -193,28 +193,28 @@ describe('alerts', () => {
     });
   }
 
-  it('end with the status, whatever the answer goes on to say', async () => {
-    const messageId = await die('AnswersForEver');
-    const { tries } = await ends('AnswersForEver');
+  it('are delivered when the status arrives, even if the body never ends', async () => {
+    const messageId = await die('EndlessBody');
+    const { tries } = await endedAlert('EndlessBody');
     assert.equal(tries, 1);
     assert.equal(receiver.of(messageId).length, 1);
   });
 
-  it('that hang are given up after 10 s and repeated, and are at most 4 at a time', async () => {
+  it('time out after 10 s and are retried, at most 4 at a time', async () => {
     const causes = Object.keys(BEHAVIOURS).filter((cause) => cause.startsWith('Hangs'));
     const ids = await Promise.all(causes.map((cause) => die(cause)));
-    const ended = await Promise.all(causes.map((cause) => ends(cause)));
+    const ended = await Promise.all(causes.map((cause) => endedAlert(cause)));
     for (const [index, { last_error: lastError }] of ended.entries()) {
-      assert.equal(lastError, 'webhook no answer within 10 s');
+      assert.equal(lastError, 'webhook did not answer within 10 s');
       assert.equal(new Set(receiver.of(ids[index]!).map(({ id }) => id)).size, 1);
       assert.equal(receiver.of(ids[index]!).length, 2);
     }
     assert.ok(receiver.mostAtOnce <= 4, `${receiver.mostAtOnce} at once`);
   });
 
-  it('go to the webhook once while the hook fails, and say nothing of its error to Temporal', async () => {
+  it('go to the webhook once while the hook fails, and keep the message of the hook’s error out of Temporal', async () => {
     const messageId = await die('HookFails');
-    const { id, tries, last_error: lastError } = await ends('HookFails');
+    const { id, tries, last_error: lastError } = await endedAlert('HookFails');
     assert.equal(tries, 3);
     assert.equal(lastError, `hook threw TypeError: hook saw ${CANARY}`);
     assert.deepEqual(
@@ -227,9 +227,9 @@ describe('alerts', () => {
     assert.doesNotMatch(history, new RegExp(CANARY));
   });
 
-  it('are given up at 410 Gone, for this alert alone, and the doctor says so', async () => {
+  it('are given up after 410 Gone, for this alert only, and the doctor reports it', async () => {
     const messageId = await die('Gone');
-    const alert = await ends('Gone');
+    const alert = await endedAlert('Gone');
     assert.deepEqual(
       [alert.given_up, alert.tries, alert.last_error],
       [['webhook'], 1, 'webhook answered 410'],
@@ -241,28 +241,30 @@ describe('alerts', () => {
     assert.match(finding.finding, /^1 undelivered .*, 1 of them given up/);
     assert.match(finding.remedy!, new RegExp(`where id = '${alert.id}'`));
 
-    // As the docs say, once the receiver is back.
+    // The statement from the docs, for when the receiver is back.
     BEHAVIOURS['Gone'] = () => answer(204);
     await inbox.pool.query(
       `update inbox.alerts set waiting = given_up, given_up = '{}', ended_at = null, first_tried_at = null, due_at = now()
        where given_up <> '{}'`,
     );
-    const again = await ends('Gone');
-    assert.deepEqual([again.id, again.given_up], [alert.id, []]);
+    const retried = await endedAlert('Gone');
+    assert.deepEqual([retried.id, retried.given_up], [alert.id, []]);
     assert.equal(receiver.of(messageId).length, 2);
     assert.equal(hookedOf('Gone').length, 1);
   });
 
-  it('of a storm are few, their counts are right, and each dead letter is in one of them', async () => {
+  it('are few in a storm, with correct counts, and contain each dead letter once', async () => {
     await Promise.all(Array.from({ length: STORM }, (_, index) => die('Storm', `storm-${index}`)));
-    await eventually('all are alerted', async () => {
+    await eventually('all dead letters are in an alert', async () => {
       const found = await rows<{ n: number }>(
         inbox.pool,
         `select count(*)::integer as n from inbox.dead_letters where error_type = 'Storm' and alert_id is not null`,
       );
       return found[0]!.n === STORM;
     });
-    await eventually('all are told', async () => (await alertsOf('Storm')).every(({ ended }) => ended));
+    await eventually('all alerts have ended', async () =>
+      (await alertsOf('Storm')).every(({ ended }) => ended),
+    );
     const alerts = await alertsOf('Storm');
     const [letters] = await rows<{ seconds: number }>(
       inbox.pool,
@@ -284,7 +286,7 @@ describe('alerts', () => {
       assert.deepEqual(
         hookedOf('Storm')
           .filter(({ alertId }) => alertId === id)
-          .map((told) => told.count),
+          .map((alert) => alert.count),
         [count],
       );
       assert.deepEqual(
@@ -294,7 +296,7 @@ describe('alerts', () => {
     }
   });
 
-  it('tell nothing of a dead letter that was rolled back, and of one that commits late', async () => {
+  it('leave out a dead letter that was rolled back and include one that commits late', async () => {
     const transaction = async () => {
       const client = await inbox.pool.connect();
       await client.query('begin');
@@ -304,12 +306,12 @@ describe('alerts', () => {
     await seedOpen(rolledBack, inbox.id('rolled-back'), 'DeadLetter', { days: 0 });
     await seedOpen(late, inbox.id('late'), 'DeadLetter', { days: 0 });
     await seedOpen(inbox.pool, inbox.id('committed'), 'DeadLetter', { days: 0 });
-    await ends('Broken');
+    await endedAlert('Broken');
     await rolledBack.query('rollback');
     await late.query('commit');
     rolledBack.release();
     late.release();
-    await eventually('the late one is told', () => receiver.of(inbox.id('late')).length === 1);
+    await eventually('the late dead letter is announced', () => receiver.of(inbox.id('late')).length === 1);
     const alerts = await alertsOf('Broken');
     assert.deepEqual(
       alerts.map(({ message_ids: ids }) => ids),
@@ -317,10 +319,10 @@ describe('alerts', () => {
     );
   });
 
-  it('pass over what was resolved long ago, while nobody was to be told', async () => {
+  it('skip dead letters that were resolved long before', async () => {
     await seedOpen(inbox.pool, inbox.id('past'), 'DeadLetter', { days: 9 });
     await resolveLetter(inbox.pool, inbox.id('past'), 'discarded', 8);
-    const letter = await eventually('it is passed over', async () => {
+    const letter = await eventually('the dead letter is skipped', async () => {
       const found = await rows<{ alert_id: string | null }>(
         inbox.pool,
         'select alert_id from inbox.dead_letters where message_id = $1',
@@ -332,7 +334,7 @@ describe('alerts', () => {
     assert.equal(receiver.of(inbox.id('past')).length, 0);
   });
 
-  it('whose workflow is terminated go on with another one, to whoever has not got them', async () => {
+  it('get a new workflow if theirs is terminated, and go only to channels that do not have them yet', async () => {
     const messageId = await die('HookAlwaysFails');
     const alert = await eventually('the hook was called', async () => {
       const [found] = await alertsOf('HookAlwaysFails');
@@ -342,7 +344,7 @@ describe('alerts', () => {
     await handle.terminate('by mistake');
     const calls = hookedOf('HookAlwaysFails').length;
     await inbox.pool.query('update inbox.alerts set due_at = now() where id = $1', [alert.id]);
-    await eventually('it is called again', () => hookedOf('HookAlwaysFails').length > calls);
+    await eventually('the hook is called again', () => hookedOf('HookAlwaysFails').length > calls);
     assert.equal(receiver.of(messageId).length, 1);
   });
 });

@@ -4,7 +4,7 @@ import { withTransaction } from '../../../src/platform/postgres.ts';
 import { checkAlerts } from '../../../src/health/alerts.ts';
 import { migrate, readMigrations } from '../../../src/store/migrate.ts';
 import { prune } from '../../../src/retention/retention.ts';
-import { beginAlertTry, gatherAlerts, noteDelivered, tryTurnToGather } from '../../../src/store/alerts.ts';
+import { beginAlertTry, gatherAlerts, noteDelivered, tryLockForGathering } from '../../../src/store/alerts.ts';
 import { dies } from '../../support/alert-commands.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
@@ -17,7 +17,7 @@ import { eventually } from '../../support/wait.ts';
 
 const groupName = (index: number) => `Group${String(index).padStart(3, '0')}/Error/1`;
 
-describe('gathering', () => {
+describe('gathering alerts', () => {
   let database: TestDatabase;
   let seeded = 0;
 
@@ -26,7 +26,7 @@ describe('gathering', () => {
   });
   afterEach(() => database.drop());
 
-  async function letters(group: string, count: number): Promise<void> {
+  async function seedLetters(group: string, count: number): Promise<void> {
     for (let index = 0; index < count; index += 1) {
       const messageId = `seeded-${(seeded += 1)}`;
       await seedOpen(database.pool, messageId, 'DeadLetter', { days: 0 });
@@ -38,7 +38,7 @@ describe('gathering', () => {
   }
   const gather = (windowMs = 60_000) =>
     withTransaction(database.pool, async (tx) =>
-      (await tryTurnToGather(tx)) ? gatherAlerts(tx, { windowMs, channels: ['hook', 'webhook'] }) : null,
+      (await tryLockForGathering(tx)) ? gatherAlerts(tx, { windowMs, channels: ['hook', 'webhook'] }) : null,
     );
   const alerts = async () =>
     rows<{ id: string; failure_group: string; count: number }>(
@@ -47,11 +47,11 @@ describe('gathering', () => {
     );
   const counts = async () => (await alerts()).map(({ failure_group: group, count }) => [group, count]);
 
-  it('by many at once makes one alert of a group', async () => {
-    for (const group of ['a', 'b', 'c']) await letters(group, 20);
-    const taken = await Promise.all(Array.from({ length: 10 }, () => gather()));
+  it('creates one alert per group if many workers gather at the same time', async () => {
+    for (const group of ['a', 'b', 'c']) await seedLetters(group, 20);
+    const gathered = await Promise.all(Array.from({ length: 10 }, () => gather()));
     assert.equal(
-      taken.reduce<number>((sum, each) => sum + (each ?? 0), 0),
+      gathered.reduce<number>((sum, each) => sum + (each ?? 0), 0),
       60,
     );
     assert.deepEqual(await counts(), [
@@ -61,13 +61,13 @@ describe('gathering', () => {
     ]);
   });
 
-  it('lets what comes within the window wait for its end', async () => {
-    await letters('a', 1);
+  it('holds dead letters of a group until its window is over', async () => {
+    await seedLetters('a', 1);
     await gather();
     const [first] = await alerts();
     for (const channel of ['hook', 'webhook'] as const)
       await noteDelivered(database.pool, first!.id, channel);
-    await letters('a', 3);
+    await seedLetters('a', 3);
     assert.equal(await gather(), 0);
     await database.pool.query(`update inbox.alerts set created_at = now() - interval '61 seconds'`);
     assert.equal(await gather(), 3);
@@ -77,22 +77,22 @@ describe('gathering', () => {
     ]);
   });
 
-  it('lets it wait, for an hour, while the last alert of the group is undelivered', async () => {
-    await letters('a', 1);
+  it('holds dead letters for up to an hour while the last alert of their group is undelivered', async () => {
+    await seedLetters('a', 1);
     await gather();
     const [first] = await alerts();
     await noteDelivered(database.pool, first!.id, 'hook');
-    await letters('a', 2);
-    const older = (age: string) =>
+    await seedLetters('a', 2);
+    const makeOlder = (age: string) =>
       database.pool.query(`update inbox.alerts set created_at = now() - $1::interval`, [age]);
-    await older('59 minutes');
+    await makeOlder('59 minutes');
     assert.equal(await gather(), 0);
-    await older('61 minutes');
+    await makeOlder('61 minutes');
     assert.equal(await gather(), 2);
   });
 
-  it('leaves out what somebody holds, until it is free', async () => {
-    await letters('a', 2);
+  it('leaves out locked dead letters until they are unlocked', async () => {
+    await seedLetters('a', 2);
     const client = await database.pool.connect();
     await client.query('begin');
     await client.query('select from inbox.dead_letters order by id limit 1 for update');
@@ -109,8 +109,8 @@ describe('gathering', () => {
     ]);
   });
 
-  it('makes one alert of all groups beyond twenty within a window, of those that began to die last', async () => {
-    for (let index = 59; index >= 0; index -= 1) await letters(groupName(index), index === 0 ? 3 : 1);
+  it('puts all groups beyond the oldest twenty of a window into one alert', async () => {
+    for (let index = 59; index >= 0; index -= 1) await seedLetters(groupName(index), index === 0 ? 3 : 1);
     assert.equal(await gather(), 62);
     const first = await counts();
     const own = Array.from({ length: 20 }, (_, index) => [groupName(40 + index), 1]);
@@ -122,9 +122,9 @@ describe('gathering', () => {
     assert.deepEqual([shared!.command_type, shared!.error_type], ['(other groups)', '(other groups)']);
     assert.equal(shared!.message_ids.length, 5);
 
-    // Whatever dies now waits for the end of the window, also in a new group.
-    await letters(groupName(0), 1);
-    await letters('New/Error/1', 1);
+    // Dead letters that follow now wait for the end of the window, even those of a new group.
+    await seedLetters(groupName(0), 1);
+    await seedLetters('New/Error/1', 1);
     assert.equal(await gather(), 0);
     for (const { id } of await alerts())
       for (const channel of ['hook', 'webhook'] as const) await noteDelivered(database.pool, id, channel);
@@ -133,45 +133,45 @@ describe('gathering', () => {
     assert.deepEqual((await counts()).filter(([, count]) => count === 1).length, 22);
   });
 
-  it('gives no place to groups of which everything was resolved long ago', async () => {
-    for (let index = 0; index < 25; index += 1) await letters(groupName(index), 1);
+  it('creates no alert for groups whose dead letters were all resolved long ago', async () => {
+    for (let index = 0; index < 25; index += 1) await seedLetters(groupName(index), 1);
     await database.pool.query(
       `update inbox.dead_letters set resolution = 'discarded', resolved_by = 'ada', resolved_at = now() - interval '2 days'`,
     );
-    await letters('New/Error/1', 2);
+    await seedLetters('New/Error/1', 2);
     assert.equal(await gather(), 27);
     assert.deepEqual(await counts(), [['New/Error/1', 2]]);
   });
 
-  it('makes no more of them while those of the last hour are undelivered', async () => {
-    for (let index = 0; index < 30; index += 1) await letters(`Group${index}/Error/1`, 1);
+  it('creates no further alerts while those of the last hour are undelivered', async () => {
+    for (let index = 0; index < 30; index += 1) await seedLetters(`Group${index}/Error/1`, 1);
     assert.equal(await gather(), 30);
     await database.pool.query(`update inbox.alerts set created_at = now() - interval '59 minutes'`);
-    for (let index = 30; index < 40; index += 1) await letters(`Group${index}/Error/1`, 1);
+    for (let index = 30; index < 40; index += 1) await seedLetters(`Group${index}/Error/1`, 1);
     assert.equal(await gather(), 0);
     await database.pool.query(`update inbox.alerts set created_at = now() - interval '61 minutes'`);
     assert.equal(await gather(), 10);
   });
 
-  it('by a session that does not end is named by the doctor', async () => {
+  it('is reported by the doctor if one session holds the lock for too long', async () => {
     assert.ok((await checkAlerts(database.pool, 10_000, 0)).ok);
     const client = await database.pool.connect();
     await client.query(`set application_name = 'inbox records'; begin`);
-    assert.ok(await tryTurnToGather(client));
+    assert.ok(await tryLockForGathering(client));
     const { finding, remedy } = await checkAlerts(database.pool, 10_000, 0);
     await client.query('rollback');
     client.release(true);
-    assert.match(finding, /^no alert is made: inbox records of inbox \(pid \d+\) has kept the turn/);
+    assert.match(finding, /^no alerts are created: inbox records of inbox \(pid \d+\) has held the lock/);
     assert.match(remedy!, /pg_terminate_backend\(\d+\)/);
   });
 
-  it('makes an alert that is tried until the last channel has it', async () => {
-    await letters('a', 1);
+  it('creates an alert that is tried until every channel has it', async () => {
+    await seedLetters('a', 1);
     await gather();
     const [{ id } = { id: '' }] = await alerts();
     const first = await beginAlertTry(database.pool, id, 60_000);
     assert.deepEqual([first!.waiting, first!.tries, first!.last], [['hook', 'webhook'], 1, false]);
-    // Twice is once: a try that was overtaken may say it again.
+    // Noting a delivery is idempotent: an outdated attempt may note it again.
     await Promise.all([1, 2].map(() => noteDelivered(database.pool, id, 'webhook')));
     const second = await beginAlertTry(database.pool, id, 60_000);
     assert.deepEqual([second!.waiting, second!.tries], [['hook'], 2]);
@@ -179,7 +179,7 @@ describe('gathering', () => {
     assert.equal(await beginAlertTry(database.pool, id, 60_000), null);
   });
 
-  it('never takes what died before there were alerts', async () => {
+  it('never includes dead letters from before the alerts migration', async () => {
     const empty = await createTestDatabase('empty');
     try {
       const all = await readMigrations();
@@ -188,10 +188,10 @@ describe('gathering', () => {
       await seedOpen(empty.pool, 'before', 'DeadLetter', { days: 1 });
       await migrate(empty.pool);
       await seedOpen(empty.pool, 'afterwards', 'DeadLetter', { days: 0 });
-      const taken = await withTransaction(empty.pool, (tx) =>
+      const gathered = await withTransaction(empty.pool, (tx) =>
         gatherAlerts(tx, { windowMs: 0, channels: ['hook'] }),
       );
-      assert.equal(taken, 1);
+      assert.equal(gathered, 1);
       const [alert] = await rows<{ message_ids: string[] }>(empty.pool, 'select * from inbox.alerts');
       assert.deepEqual(alert!.message_ids, ['afterwards']);
     } finally {
@@ -199,14 +199,14 @@ describe('gathering', () => {
     }
   });
 
-  it('leaves rows that a prune takes with the dead letters, once they have ended', async () => {
-    await letters('a', 1);
-    await letters('b', 1);
+  it('creates rows that a prune of dead letters deletes once they have ended', async () => {
+    await seedLetters('a', 1);
+    await seedLetters('b', 1);
     await gather();
     const [ended] = await alerts();
     for (const channel of ['hook', 'webhook'] as const)
       await noteDelivered(database.pool, ended!.id, channel);
-    await eventually('a moment has passed', async () => {
+    await eventually('the ended alert is pruned', async () => {
       await prune(database.pool, { completedOlderThanMs: 0, deadLettersOlderThanMs: 0 });
       return (await alerts()).length === 1;
     });
@@ -214,7 +214,7 @@ describe('gathering', () => {
   });
 });
 
-describe('a receiver that never takes an alert', () => {
+describe('a receiver that never accepts an alert', () => {
   let inbox: TestInbox;
   let receiver: Receiver;
 
@@ -234,28 +234,30 @@ describe('a receiver that never takes an alert', () => {
       )
     )[0];
 
-  it('has it given up when the time is over', async () => {
+  it('gets no more retries of an alert when the give-up time is over', async () => {
     const webhook = { url: receiver.url, secrets: [SECRET] };
     const worker = await inbox.startWorker([dies], { webhook, alertGiveUpMs: 1_500 });
     await inbox.start(inbox.id('dies'), { commandType: 'Dies', payload: { cause: 'GivenUp' } });
-    const given = await eventually('it is given up', async () => {
+    const givenUp = await eventually('the alert is given up', async () => {
       const found = await alert();
       return found?.given_up.length ? found : null;
     });
-    assert.deepEqual([given.given_up, given.last_error], [['webhook'], 'webhook answered 500']);
-    // The first try is never the last one. On a busy machine the second one can come after the time is over.
-    assert.ok(given.tries === 2 || given.tries === 3, `${given.tries} tries`);
-    assert.equal(receiver.posts.length, given.tries);
+    assert.deepEqual([givenUp.given_up, givenUp.last_error], [['webhook'], 'webhook answered 500']);
+    // The first attempt is never the last one. On a busy machine the second one can come after the time is over.
+    assert.ok(givenUp.tries === 2 || givenUp.tries === 3, `${givenUp.tries} tries`);
+    assert.equal(receiver.posts.length, givenUp.tries);
     assert.equal(new Set(receiver.posts.map(({ id }) => id)).size, 1);
     await worker.stop();
   });
 
-  it('is not told by a worker without its settings, which does not forget it either', async () => {
+  it('gets nothing from a worker without the webhook settings, which keeps the alert for other workers', async () => {
     await inbox.pool.query(
       `update inbox.alerts set waiting = given_up, given_up = '{}', ended_at = null, first_tried_at = null, due_at = now()`,
     );
     await inbox.startWorker([dies], {}, undefined, () => {});
-    await eventually('it has said so', async () => /INBOX_ALERT_URL/.test((await alert())!.last_error));
+    await eventually('the alert has the reason', async () =>
+      /INBOX_ALERT_URL/.test((await alert())!.last_error),
+    );
     assert.deepEqual((await alert())!.given_up, []);
   });
 });

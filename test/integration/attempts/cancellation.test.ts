@@ -14,7 +14,7 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
 const running = gate();
-let heardOfIt = false;
+let wasAborted = false;
 
 const report = defineCommand({
   type: 'MakeReport',
@@ -25,7 +25,7 @@ const report = defineCommand({
     if (!payload.hang || generation > 0) return 'report';
     running.open();
     await new Promise((resolve) => signal.addEventListener('abort', resolve));
-    heardOfIt = true;
+    wasAborted = true;
     return 'too late';
   },
 });
@@ -52,7 +52,7 @@ describe('a workflow that is cancelled', () => {
   });
   after(() => inbox.close());
 
-  it('is not confused with one that is simply long-running', async () => {
+  it('differs from a long-running workflow that completes', async () => {
     const handle = await inbox.start(inbox.id('report'), {
       commandType: 'MakeReport',
       payload: { hang: false },
@@ -65,27 +65,27 @@ describe('a workflow that is cancelled', () => {
     assert.deepEqual(names, ['longRunningAttempt']);
   });
 
-  it('tells a long-running handler through its signal, and leaves a dead letter to decide on', async () => {
+  it('aborts the signal of a long-running handler, and leaves a dead letter that can be replayed', async () => {
     const messageId = inbox.id('long');
     const handle = await inbox.start(messageId, { commandType: 'MakeReport', payload: { hang: true } });
     await running.opened;
     await handle.cancel();
     await assert.rejects(handle.result(), isCancelled);
-    assert.ok(heardOfIt);
+    assert.ok(wasAborted);
     const entry = await inbox.entry(messageId);
     assert.equal(entry?.status, 'DeadLetter');
     assert.match(entry.error!, /^Cancelled: /);
 
-    const again = await inbox.client.workflow.signalWithStart('handleCommand', {
+    const replayed = await inbox.client.workflow.signalWithStart('handleCommand', {
       workflowId: messageId,
       taskQueue: inbox.taskQueue,
       signal: 'replay',
       signalArgs: [],
     });
-    assert.equal(await again.result(), 'report');
+    assert.equal(await replayed.result(), 'report');
   });
 
-  it('while it waits for the next attempt becomes a dead letter too', async () => {
+  it('leaves a dead letter if it was waiting for the next attempt', async () => {
     const messageId = inbox.id('waiting');
     const handle = await inbox.start(messageId, { commandType: 'Failing', payload: {} });
     await inbox.reaches(messageId, 'Failed');
@@ -102,7 +102,7 @@ describe('a workflow that is cancelled', () => {
     assert.equal(letter!.resolution, null);
   });
 
-  it('shows the last failure and the time of the next attempt while it waits, the same as the row', async () => {
+  it('shows the last failure and the same next attempt time as the row while it waits', async () => {
     const messageId = inbox.id('pending');
     const handle = await inbox.start(messageId, { commandType: 'Failing', payload: {} });
     const entry = await inbox.reaches(messageId, 'Failed');
@@ -112,34 +112,34 @@ describe('a workflow that is cancelled', () => {
     });
     assert.equal(pending.lastFailure?.message, 'not now');
     const next = Number(pending.scheduledTime?.seconds) * 1_000;
-    assert.ok(Math.abs(next - entry.nextRetryAt!.getTime()) < 30_000, 'within seconds, of an hour');
+    assert.ok(Math.abs(next - entry.nextRetryAt!.getTime()) < 30_000, 'within 30 s, for a delay of an hour');
   });
 });
 
-const putOff = () => unavailable(FAILURE.waitsForItsTurn, 'its turn has not come', 1_000);
+const postponed = () => unavailable(FAILURE.waitsForItsTurn, 'its turn has not come', 1_000);
 
-describe('a workflow that is cancelled while its attempt is refused a slot', () => {
-  it('ends as cancelled, and the command is set aside', async () => {
+describe('a workflow that is cancelled while its attempt gets no slot', () => {
+  it('ends as cancelled, and its command becomes a dead letter', async () => {
     const inbox = await createTestInbox();
     const connection = await NativeConnection.connect(readTemporal().connectionOptions);
     const refused = gate();
     const cancelled = gate();
-    const setAside: unknown[] = [];
-    // Simulated: the real ones are refused within a millisecond, too short to be hit.
+    const deadLettered: unknown[] = [];
+    // Simulated, because a real attempt is put off within a millisecond, too short to be hit by a cancellation.
     const worker = await Worker.create({
       connection,
       taskQueue: inbox.taskQueue,
       workflowBundle: await loadWorkflowBundle(),
       activities: {
         firstAttempt: async () => {
-          throw putOff();
+          throw postponed();
         },
         retry: async () => {
           refused.open();
           await cancelled.opened;
-          throw putOff();
+          throw postponed();
         },
-        deadLetterCancelled: async (origin: unknown) => void setAside.push(origin),
+        deadLetterCancelled: async (origin: unknown) => void deadLettered.push(origin),
       },
     });
     const working = worker.run();
@@ -147,13 +147,13 @@ describe('a workflow that is cancelled while its attempt is refused a slot', () 
       const handle = await inbox.start(inbox.id('refused'), { commandType: 'Failing', payload: {} });
       await refused.opened;
       await handle.cancel();
-      await eventually('Temporal has noted it', async () => {
+      await eventually('Temporal has recorded the cancellation', async () => {
         const { events } = await handle.fetchHistory();
         return events?.some((event) => event.activityTaskCancelRequestedEventAttributes);
       });
       cancelled.open();
       await assert.rejects(handle.result(), isCancelled);
-      assert.equal(setAside.length, 1);
+      assert.equal(deadLettered.length, 1);
     } finally {
       worker.shutdown();
       await working;

@@ -42,7 +42,7 @@ const held = defineCommand({
   async handle() {
     entered.open();
     await leave.opened;
-    return 'was let go';
+    return 'released';
   },
 });
 
@@ -82,22 +82,22 @@ describe('express commands', () => {
       fixture.id(name),
     ]);
 
-  const isNoted = async (messageId: string) => {
-    const noted = 'select from inbox.entries where message_id = $1 and not needs_workflow';
-    return (await rows(fixture.pool, noted, [messageId])).length === 1;
+  const isHandedOver = async (messageId: string) => {
+    const sql = 'select from inbox.entries where message_id = $1 and not needs_workflow';
+    return (await rows(fixture.pool, sql, [messageId])).length === 1;
   };
 
   it('complete without a workflow, in one transaction with their events', async () => {
-    await send('well', 'ExpressPay');
-    const entry = await fixture.reaches(fixture.id('well'), 'Completed');
+    await send('success', 'ExpressPay');
+    const entry = await fixture.reaches(fixture.id('success'), 'Completed');
     assert.deepEqual(entry.result, { attempt: 1, generation: 0 });
     assert.equal(entry.attempt, 1);
-    assert.equal(await effects('well'), 1);
-    assert.deepEqual(await events('well'), [{ type: 'Paid', payload: { attempt: 1 } }]);
-    assert.equal(await hasWorkflow('well'), false);
+    assert.equal(await effects('success'), 1);
+    assert.deepEqual(await events('success'), [{ type: 'Paid', payload: { attempt: 1 } }]);
+    assert.equal(await hasWorkflow('success'), false);
   });
 
-  it('run with what was stored, whatever becomes of the sender’s object meanwhile', async () => {
+  it('run with the stored payload, even if the sender changes its object meanwhile', async () => {
     const given: JsonObject = { failures: 0, dies: false };
     const messageId = fixture.id('changed');
     const sent = inbox.send({ messageId, type: pay.type, payload: given });
@@ -108,7 +108,7 @@ describe('express commands', () => {
     assert.equal(entry.id, completed.id);
   });
 
-  it('answer who waits for them, and their repeats', async () => {
+  it('answer waiting senders, including those of duplicates', async () => {
     const message = { messageId: fixture.id('executed'), type: 'ExpressPay', payload: {} };
     assert.deepEqual(await inbox.execute(message), { attempt: 1, generation: 0 });
     assert.deepEqual(await inbox.execute(message), { attempt: 1, generation: 0 });
@@ -116,7 +116,7 @@ describe('express commands', () => {
     assert.equal(await effects('executed'), 1);
   });
 
-  it('are taken over by their workflow at attempt 2, which waits as long as the row says', async () => {
+  it('are taken over by a workflow from attempt 2 on, which waits as long as the row says', async () => {
     await send('retried', 'ExpressPay', { failures: 2 });
     const messageId = fixture.id('retried');
     const failed = await fixture.reaches(messageId, 'Failed');
@@ -146,14 +146,14 @@ describe('express commands', () => {
        from inbox.entries e join inbox.failures f using (message_id) where message_id = $1 group by e.id`,
       [messageId],
     )) as [{ waited: boolean }];
-    assert.ok(waited, 'no attempt came before its time');
+    assert.ok(waited, 'no attempt ran before it was due');
   });
 
-  it('become dead letters that the Web UI shows, and are replayed by a signal', async () => {
+  it('become dead letters that their workflow reports, and can be replayed by a signal', async () => {
     await send('dead', 'ExpressPay', { dies: true });
     const messageId = fixture.id('dead');
     await fixture.reaches(messageId, 'DeadLetter');
-    await eventually('its workflow tells of it', async () => {
+    await eventually('its workflow reports the dead letter', async () => {
       const report = await fixture.status(messageId);
       return report.status === 'DeadLetter';
     });
@@ -165,34 +165,34 @@ describe('express commands', () => {
     assert.equal(letter!.resolution, 'replayed');
   });
 
-  it('get their workflow from the reconciler when whoever ran them could not start it', async () => {
+  it('get their workflow from the reconciler if their worker could not start it', async () => {
     await send('left', 'ExpressPay', { dies: true });
     const messageId = fixture.id('left');
     await fixture.reaches(messageId, 'DeadLetter');
-    await eventually('it is handed over', () => hasWorkflow('left'));
-    // Only then: a note that comes later would take back what the test writes.
-    await eventually('and noted', () => isNoted(messageId));
+    await eventually('its workflow is started', () => hasWorkflow('left'));
+    // Wait until the worker has noted the start in the row, because a later note would undo the test's own update.
+    await eventually('the start is noted', () => isHandedOver(messageId));
     const handle = fixture.client.workflow.getHandle(messageId);
     const { runId } = await handle.describe();
-    await handle.terminate('the test takes it away');
-    // As it is after a worker that died between the two.
+    await handle.terminate('removed by the test');
+    // The state after a worker died between the failed attempt and the start of the workflow.
     await fixture.pool.query(
       `update inbox.entries set needs_workflow = true, relayed_at = now() - interval '1 minute' where message_id = $1`,
       [messageId],
     );
-    await eventually('it is there again', async () => {
+    await eventually('the workflow runs again', async () => {
       const now = await handle.describe();
       return now.status.name === 'RUNNING' && now.runId !== runId;
     });
-    await eventually('and noted', () => isNoted(messageId));
+    await eventually('the new start is noted', () => isHandedOver(messageId));
   });
 
-  it('are ordinary commands when a client starts them', async () => {
+  it('run as ordinary commands if a Temporal client starts them', async () => {
     const handle = await fixture.start(fixture.id('started'), { commandType: 'ExpressPay', payload: {} });
     assert.deepEqual(await handle.result(), { attempt: 1, generation: 0 });
   });
 
-  it('are accepted once, however many come at once over both ways', async () => {
+  it('are accepted once, even if many duplicates arrive at the same time in both ways', async () => {
     const messageId = fixture.id('rush');
     const envelope = { commandType: 'ExpressPay', payload: {} };
     await Promise.all(
@@ -206,7 +206,7 @@ describe('express commands', () => {
     assert.equal(await effects('rush'), 1);
   });
 
-  it('get through a burst beside ordinary ones, shared by two workers', async () => {
+  it('complete in a burst together with ordinary commands, shared by two workers', async () => {
     const second = await fixture.startWorker([pay, ordinary]);
     const burst = Array.from({ length: 400 }, (_, index) => ({
       messageId: fixture.id(`burst-${index}`),
@@ -215,25 +215,25 @@ describe('express commands', () => {
     }));
     await inbox.send(burst);
     const ids = burst.map(({ messageId }) => messageId);
-    await eventually('all are completed', async () => {
+    await eventually('all commands are completed', async () => {
       const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed'`;
       return (await rows(fixture.pool, sql, [ids])).length === ids.length;
     });
-    const made = await rows(fixture.pool, 'select from effects where message_id = any ($1)', [ids]);
-    assert.equal(made.length, 300);
+    const effectRows = await rows(fixture.pool, 'select from effects where message_id = any ($1)', [ids]);
+    assert.equal(effectRows.length, 300);
     await second.stop();
   });
 
-  it('may finish when their worker stops, and those that wait are left to others', async () => {
+  it('may finish when their worker stops, while waiting commands are left to other workers', async () => {
     await send('held', 'ExpressHeld');
     await entered.opened;
     const stopped = worker.stop();
-    await eventually('it has stopped to take up commands', async () => {
+    await eventually('the worker takes no more commands', async () => {
       const name = `probe-${Math.random()}`;
       await send(name, 'ExpressPay');
       const found = `select from inbox.entries where message_id = $1 and status = 'Pending'
                      and received_at < now() - interval '300 ms'`;
-      return eventually('a look', async () => {
+      return eventually('the probe is completed or left in the table', async () => {
         if ((await inbox.status(fixture.id(name)))?.status === 'Completed') return 'taken';
         return (await rows(fixture.pool, found, [fixture.id(name)])).length === 1 ? 'left' : null;
       }).then((how) => how === 'left');
@@ -242,10 +242,10 @@ describe('express commands', () => {
     leave.open();
     await stopped;
     const entry = await fixture.reaches(fixture.id('held'), 'Completed');
-    assert.equal(entry.result, 'was let go');
+    assert.equal(entry.result, 'released');
   });
 
-  it('are not long-running', () => {
+  it('cannot also be long-running', () => {
     const both = defineCommand({ ...pay, longRunning: true });
     assert.throws(() => createRegistry([both]), InvalidCommandError);
   });

@@ -1,5 +1,6 @@
 /**
- * One cause is one failure group, whatever an ORM or `fetch` says around it; and parameters are stored nowhere.
+ * Failures with the same cause are in one failure group, whatever an ORM adds to the error. Statement parameters are not
+ * stored.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -42,7 +43,7 @@ const insertTwice = defineCommand({
   },
 });
 
-const breakOff = defineCommand({
+const failInOrmTransaction = defineCommand({
   type: 'BreakOff',
   schema: z.object({ id: z.string() }),
   handle: ({ payload: { id }, tx }) =>
@@ -56,13 +57,13 @@ const breakOff = defineCommand({
       }),
 });
 
-describe('commands that fail for one cause', () => {
+describe('commands that fail with the same cause', () => {
   let inbox: TestInbox;
 
   before(async () => {
     inbox = await createTestInbox();
     await inbox.pool.query('create table items (id text primary key, code text unique)');
-    await inbox.startWorker([insertTwice, breakOff]);
+    await inbox.startWorker([insertTwice, failInOrmTransaction]);
   });
   after(async () => {
     await knex.destroy();
@@ -86,7 +87,7 @@ describe('commands that fail for one cause', () => {
 
   const groups: Record<string, string[][]> = {};
   for (const how of Object.keys(insert)) {
-    it(`are in one group, and those of another cause in another: ${how}`, async () => {
+    it(`are in one failure group, separate from those with another cause: ${how}`, async () => {
       const same = Array.from({ length: 40 }, (_, at) => `secret-${at} it's "q"`);
       const byKey = await send(
         'InsertTwice',
@@ -104,19 +105,19 @@ describe('commands that fail for one cause', () => {
       assert.match(key!, /^InsertTwice\/SQLSTATE 23505\//);
       assert.match(code!, /^InsertTwice\/SQLSTATE 23505\//);
       assert.notEqual(key, code);
-      const told = `select error || stack as text from inbox.failures where message_id = any ($1)`;
-      for (const { text } of await rows<{ text: string }>(inbox.pool, told, [[...byKey, ...byCode]])) {
+      const stored = `select error || stack as text from inbox.failures where message_id = any ($1)`;
+      for (const { text } of await rows<{ text: string }>(inbox.pool, stored, [[...byKey, ...byCode]])) {
         assert.match(text, /duplicate key value violates unique constraint "items_(pkey|code_key)"/);
         assert.ok(!text.includes('secret'), text);
       }
     });
   }
 
-  it('are in the same group by every way to Postgres', () => {
+  it('are in the same group whichever client library was used', () => {
     assert.equal(new Set(Object.values(groups).map((group) => JSON.stringify(group))).size, 1);
   });
 
-  it('stay unrecoverable inside the transaction of an ORM and a wrapper', async () => {
+  it('stay unrecoverable if an ORM’s transaction and another error wrap the cause', async () => {
     const [id] = await send('BreakOff', 'break-off', [{ id: 'x' }]);
     const entry = await inbox.entry(id!);
     assert.deepEqual([entry?.error, entry?.attempt], ['SoldOut: id=x', 1]);

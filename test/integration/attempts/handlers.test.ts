@@ -8,30 +8,30 @@ import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
-type Behaviour = (context: HandlerContext<{ behaviour: string }>) => Promise<unknown>;
+type Behavior = (context: HandlerContext<{ behavior: string }>) => Promise<unknown>;
 
 const effect = (tx: Transaction, what: string) => tx.query('insert into effects (what) values ($1)', [what]);
-const late = { queried: gate(), let: gate(), error: null as unknown };
-const leaked: { tx?: Transaction } = {};
+const slowHandler = { queried: gate(), released: gate(), error: null as unknown };
+const kept: { tx?: Transaction } = {};
 
-/** What handlers do wrong, by name; each is given a payload `{ behaviour: name }`. */
-const behaviours: Record<string, Behaviour> = {
-  async commits({ tx, messageId }) {
+/** What the handler does wrong. The payload `{ behavior: name }` selects one. */
+const behaviors: Record<string, Behavior> = {
+  async commitsItself({ tx, messageId }) {
     await effect(tx, messageId);
     await tx.query('commit');
   },
-  async swallows({ tx, messageId }) {
+  async swallowsSqlError({ tx, messageId }) {
     await effect(tx, messageId);
     await tx.query('select 1 / 0').catch(() => 'never mind');
     return 'fine';
   },
-  async forgets({ tx, messageId }) {
+  async forgetsAwait({ tx, messageId }) {
     await effect(tx, messageId);
     void tx.query('select * from no_such_table');
     return 'fine';
   },
-  async leaks({ tx, messageId }) {
-    leaked.tx = tx;
+  async keepsTx({ tx, messageId }) {
+    kept.tx = tx;
     await effect(tx, messageId);
     return 'fine';
   },
@@ -46,11 +46,11 @@ const behaviours: Record<string, Behaviour> = {
   async throwsLongText() {
     throw new Error(`long\u0000${'é'.repeat(2_000_000)}`);
   },
-  async emitsNonsense({ emit, messageId, tx }) {
+  async emitsNaN({ emit, messageId, tx }) {
     await effect(tx, messageId);
     emit({ aggregateType: 'a', aggregateId: '1', type: 'T', payload: { n: Number.NaN } });
   },
-  async emitsIncomplete({ emit }) {
+  async emitsWithoutAggregateId({ emit }) {
     emit({ aggregateType: 'a', type: 'T', payload: 1 } as unknown as OutboxEvent);
   },
   async emitsTooLarge({ emit, messageId, tx }) {
@@ -67,12 +67,12 @@ const behaviours: Record<string, Behaviour> = {
   },
   async ignoresItsTimeout({ tx, messageId, attempt }) {
     if (attempt > 1) return 'second attempt';
-    await late.let.opened;
-    await effect(tx, messageId).catch((error: unknown) => (late.error = error));
-    late.queried.open();
+    await slowHandler.released.opened;
+    await effect(tx, messageId).catch((error: unknown) => (slowHandler.error = error));
+    slowHandler.queried.open();
     return 'too late';
   },
-  async conflicts({ tx, attempt }) {
+  async meetsConflict({ tx, attempt }) {
     if (attempt === 1) await tx.query(`do $$ begin raise serialization_failure; end $$`);
     return attempt;
   },
@@ -80,10 +80,10 @@ const behaviours: Record<string, Behaviour> = {
 
 const misbehave = defineCommand({
   type: 'Misbehave',
-  schema: z.object({ behaviour: z.string() }),
+  schema: z.object({ behavior: z.string() }),
   retry: { maximumAttempts: 2, initialInterval: '10ms' },
   timeout: '700ms',
-  handle: (context) => behaviours[context.payload.behaviour]!(context),
+  handle: (context) => behaviors[context.payload.behavior]!(context),
 });
 
 describe('a handler that', () => {
@@ -96,14 +96,14 @@ describe('a handler that', () => {
   });
   after(() => inbox.close());
 
-  async function run(behaviour: string) {
-    const messageId = inbox.id(behaviour);
-    const handle = await inbox.start(messageId, { commandType: 'Misbehave', payload: { behaviour } });
+  async function run(behavior: string) {
+    const messageId = inbox.id(behavior);
+    const handle = await inbox.start(messageId, { commandType: 'Misbehave', payload: { behavior } });
     return { messageId, handle };
   }
 
-  async function dies(behaviour: string) {
-    const { messageId } = await run(behaviour);
+  async function runUntilDead(behavior: string) {
+    const { messageId } = await run(behavior);
     const entry = await inbox.reaches(messageId, 'DeadLetter');
     const failures = await listFailures(inbox.pool, messageId);
     return { messageId, entry, failures };
@@ -116,72 +116,72 @@ describe('a handler that', () => {
       messageId,
     ]);
 
-  it('ends the transaction itself is a dead letter, and is never called Completed', async () => {
-    const { entry } = await dies('commits');
+  it('ends the transaction itself becomes a dead letter and is never Completed', async () => {
+    const { entry } = await runUntilDead('commitsItself');
     assert.match(entry.error!, /^TransactionEnded: /);
     assert.equal(entry.attempt, 1);
   });
 
-  it('swallows an SQL error has lost its transaction, and is told which statement failed', async () => {
-    const { messageId, failures } = await dies('swallows');
+  it('swallows an SQL error loses its transaction, and the failure names the failed statement', async () => {
+    const { messageId, failures } = await runUntilDead('swallowsSqlError');
     assert.equal(failures.length, 2);
     assert.match(failures[0]!.error, /^TransactionAborted: .*division by zero/);
     assert.deepEqual(await effectsOf(messageId), []);
   });
 
   it('forgets to await a failing query neither completes nor ends the process', async () => {
-    const { messageId, failures } = await dies('forgets');
+    const { messageId, failures } = await runUntilDead('forgetsAwait');
     assert.match(failures[0]!.error, /no_such_table/);
     assert.deepEqual(await effectsOf(messageId), []);
   });
 
-  it('keeps tx for later finds it dead', async () => {
-    const { messageId, handle } = await run('leaks');
+  it('keeps tx after it returned can no longer use it', async () => {
+    const { messageId, handle } = await run('keepsTx');
     assert.equal(await handle.result(), 'fine');
-    // One that nobody awaits does not end the process.
-    void leaked.tx!.query('select 1');
-    await assert.rejects(leaked.tx!.query('select 1'), /used after its handler had returned/);
+    // A rejection that nobody awaits does not end the process.
+    void kept.tx!.query('select 1');
+    await assert.rejects(kept.tx!.query('select 1'), /used after its handler returned/);
     assert.equal((await effectsOf(messageId)).length, 1);
   });
 
-  it('returns what is not JSON is a dead letter at once, and nothing of it is kept', async () => {
-    const { entry } = await dies('returnsDate');
+  it('returns a result that is not JSON becomes a dead letter at once', async () => {
+    const { entry } = await runUntilDead('returnsDate');
     assert.match(entry.error!, /^InvalidResult: result\.at is a Date/);
   });
 
-  it('returns nothing completes with null', async () => {
+  it('returns nothing completes with the result null', async () => {
     const { handle } = await run('returnsNothing');
     assert.equal(await handle.result(), null);
   });
 
-  it('throws what is not an error fails like any other', async () => {
-    const { entry, failures } = await dies('throwsText');
+  it('throws a value that is not an error fails like any other', async () => {
+    const { entry, failures } = await runUntilDead('throwsText');
     assert.equal(entry.error, 'NotAnError: threw string: just text');
     assert.equal(failures.length, 2);
   });
 
-  it('throws megabytes with a NUL in them is recorded in at most 4 KB', async () => {
-    const { entry } = await dies('throwsLongText');
+  it('throws an error of megabytes that contains a NUL is recorded in at most 4 KB', async () => {
+    const { entry } = await runUntilDead('throwsLongText');
     assert.ok(Buffer.byteLength(entry.error!) <= 4096);
     assert.match(entry.error!, /^Error: longé+…$/);
   });
 
-  for (const [behaviour, problem] of [
-    ['emitsNonsense', /^InvalidEvent: emit\(T\): event\.payload\.n is NaN/],
+  for (const [behavior, problem] of [
+    ['emitsNaN', /^InvalidEvent: emit\(T\): event\.payload\.n is NaN/],
     ['emitsTooLarge', /^InvalidEvent: emit\(T\): aggregateId is 400,000 bytes; the limit is 255/],
-    ['emitsIncomplete', /^InvalidEvent: emit\(T\): aggregateId must be text/],
+    ['emitsWithoutAggregateId', /^InvalidEvent: emit\(T\): aggregateId must be non-empty text/],
   ] as const) {
-    it(`${behaviour} is a dead letter at once, without effect or event`, async () => {
-      const { messageId, entry } = await dies(behaviour);
+    it(`emits an invalid event becomes a dead letter at once, without effects or events: ${behavior}`, async () => {
+      const { messageId, entry } = await runUntilDead(behavior);
       assert.match(entry.error!, problem);
       assert.deepEqual(await effectsOf(messageId), []);
       assert.deepEqual(await eventsOf(messageId), []);
     });
   }
 
-  for (const behaviour of ['hangs', 'hangsInSql']) {
-    it(`${behaviour} past its timeout is stopped, rolled back and counted`, async () => {
-      const { messageId, failures } = await dies(behaviour);
+  for (const behavior of ['hangs', 'hangsInSql']) {
+    it(`hangs is stopped at its timeout, rolled back and counted as failed: ${behavior}`, async () => {
+      const { messageId, failures } = await runUntilDead(behavior);
       assert.equal(failures.length, 2);
       assert.match(
         failures[1]!.error,
@@ -191,24 +191,24 @@ describe('a handler that', () => {
     });
   }
 
-  it('goes on after its timeout can change nothing any more', async () => {
+  it('continues after its timeout can no longer change anything', async () => {
     const { messageId, handle } = await run('ignoresItsTimeout');
     assert.equal(await handle.result(), 'second attempt');
-    late.let.open();
-    await late.queried.opened;
-    assert.ok(late.error instanceof Error);
+    slowHandler.released.open();
+    await slowHandler.queried.opened;
+    assert.ok(slowHandler.error instanceof Error);
     assert.deepEqual(await effectsOf(messageId), []);
     assert.equal((await inbox.entry(messageId))?.result, 'second attempt');
   });
 
-  it('meets a serialization failure is tried again', async () => {
-    const { messageId, handle } = await run('conflicts');
+  it('hits a serialization failure is retried', async () => {
+    const { messageId, handle } = await run('meetsConflict');
     assert.equal(await handle.result(), 2);
     assert.match((await listFailures(inbox.pool, messageId))[0]!.error, /^SQLSTATE 40001: /);
   });
 
-  it('leaves no connection idle in transaction', async () => {
-    await eventually('every transaction ended', async () => {
+  it('misbehaves leaves no connection idle in transaction', async () => {
+    await eventually('all transactions have ended', async () => {
       const open = await rows(
         inbox.pool,
         `select state, query from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'`,

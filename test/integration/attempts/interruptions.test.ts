@@ -1,4 +1,4 @@
-/** Attempts that Postgres, the way to it, or a shutdown interrupts use up no try. */
+/** Attempts that are interrupted by Postgres, the network or a shutdown don't count as failed attempts. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
@@ -6,7 +6,7 @@ import type { CommandDefinition, HandlerContext } from '../../../src/commands/de
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox.ts';
-import { giveBackAttempt, MAX_INTERRUPTIONS } from '../../../src/store/entries.ts';
+import { undoAttemptClaim, MAX_INTERRUPTIONS } from '../../../src/store/entries.ts';
 import { listFailures } from '../../../src/store/failures.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
@@ -16,22 +16,22 @@ import { eventually } from '../../support/wait.ts';
 
 type Behavior = (context: HandlerContext<{ behavior: string }>) => Promise<unknown>;
 
-/** Attempts that ran, by message. */
+/** How many attempts ran, by message_id. */
 const ran = new Map<string, number>();
 
 const behaviors: Record<string, Behavior> = {
-  async loses({ tx, messageId }) {
+  async losesConnection({ tx, messageId }) {
     if (ran.get(messageId) === 1) await tx.query('select pg_terminate_backend(pg_backend_pid())');
     return 'done';
   },
-  async losesAndHides({ tx, messageId }) {
+  async hidesLostConnection({ tx, messageId }) {
     if (ran.get(messageId) === 1) {
       await tx.query('select pg_terminate_backend(pg_backend_pid())').catch(() => {});
-      throw new Error('the shop could not be saved');
+      throw new Error('the order could not be saved');
     }
     return 'done';
   },
-  async alwaysLoses({ tx }) {
+  async alwaysLosesConnection({ tx }) {
     await tx.query('select pg_terminate_backend(pg_backend_pid())');
   },
   async findsDiskFull({ tx, messageId }) {
@@ -41,7 +41,7 @@ const behaviors: Record<string, Behavior> = {
     await tx.query('select 1');
     return 'done';
   },
-  /** As TypeORM does: it keeps the driver's error in a property of its own. */
+  /** Like TypeORM, which keeps the driver's error in a property of its own. */
   async wrapsDiskFull({ tx, messageId }) {
     if (ran.get(messageId) !== 1) return 'done';
     await tx.query('savepoint s');
@@ -51,7 +51,7 @@ const behaviors: Record<string, Behavior> = {
     await tx.query('rollback to s');
     throw Object.assign(new Error('the query failed'), { driverError });
   },
-  async throwsWhatCannotBeRead() {
+  async throwsUnreadableCause() {
     throw Object.defineProperty(new Error('unreadable'), 'cause', {
       get() {
         throw new Error('the cause cannot be read');
@@ -61,12 +61,12 @@ const behaviors: Record<string, Behavior> = {
   async findsAnotherServerDown() {
     throw Object.assign(new Error('connect ECONNREFUSED 10.0.0.1:443'), { code: 'ECONNREFUSED' });
   },
-  async findsAnotherServerDownAndWorksOn({ tx, messageId }) {
+  async recoversAndFailsLater({ tx, messageId }) {
     if (ran.get(messageId) === 1) {
       await tx.query('savepoint s');
       await tx.query(`do $$ begin raise sqlstate '53100'; end $$`).catch(() => {});
       await tx.query('rollback to s');
-      throw new Error('its own fault');
+      throw new Error('unrelated failure');
     }
     return 'done';
   },
@@ -111,8 +111,8 @@ describe('an attempt that is interrupted', () => {
   };
 
   for (const type of ['Ordinary', 'Express']) {
-    for (const behavior of ['loses', 'losesAndHides', 'findsDiskFull', 'wrapsDiskFull']) {
-      it(`uses up no try: ${type} ${behavior}`, async () => {
+    for (const behavior of ['losesConnection', 'hidesLostConnection', 'findsDiskFull', 'wrapsDiskFull']) {
+      it(`does not count as a failed attempt: ${type}, ${behavior}`, async () => {
         const messageId = await send(type, behavior);
         const entry = await fixture.reaches(messageId, 'Completed');
         assert.deepEqual([entry.retryCount, entry.attempt, ran.get(messageId)], [0, 2, 2]);
@@ -120,8 +120,8 @@ describe('an attempt that is interrupted', () => {
       });
     }
 
-    it(`uses up tries in the end, if it happens every time: ${type}`, async () => {
-      const messageId = await send(type, 'alwaysLoses');
+    it(`counts as a failed attempt after ${MAX_INTERRUPTIONS} interruptions: ${type}`, async () => {
+      const messageId = await send(type, 'alwaysLosesConnection');
       const entry = await fixture.reaches(messageId, 'DeadLetter');
       assert.deepEqual([entry.retryCount, entry.attempt], [2, MAX_INTERRUPTIONS + 2]);
       const failures = await listFailures(fixture.pool, messageId);
@@ -131,29 +131,29 @@ describe('an attempt that is interrupted', () => {
       );
     });
 
-    it(`is none when another server is down: ${type}`, async () => {
+    it(`differs from an attempt that finds another server down, which counts as failed: ${type}`, async () => {
       const messageId = await send(type, 'findsAnotherServerDown');
       const entry = await fixture.reaches(messageId, 'DeadLetter');
       assert.deepEqual([entry.retryCount, ran.get(messageId)], [2, 2]);
     });
 
-    it(`is none when an error has a cause that cannot be read: ${type}`, async () => {
-      const messageId = await send(type, 'throwsWhatCannotBeRead');
+    it(`differs from an attempt whose error has an unreadable cause, which counts as failed: ${type}`, async () => {
+      const messageId = await send(type, 'throwsUnreadableCause');
       const entry = await fixture.reaches(messageId, 'DeadLetter');
       assert.deepEqual([entry.error, entry.retryCount], ['Error: unreadable', 2]);
     });
 
-    it(`is none when the handler recovered, and failed later: ${type}`, async () => {
-      const messageId = await send(type, 'findsAnotherServerDownAndWorksOn');
+    it(`differs from an attempt that recovers and fails later, which counts as failed: ${type}`, async () => {
+      const messageId = await send(type, 'recoversAndFailsLater');
       assert.equal((await fixture.reaches(messageId, 'Completed')).retryCount, 1);
     });
   }
 
-  it('starts to count from the beginning after a replay', async () => {
-    const messageId = fixture.id('Ordinary-alwaysLoses');
+  it('is counted from zero again after a replay', async () => {
+    const messageId = fixture.id('Ordinary-alwaysLosesConnection');
     await fixture.reaches(messageId, 'DeadLetter');
     await fixture.client.workflow.getHandle(messageId).signal('replay');
-    const entry = await eventually('it is dead again', async () => {
+    const entry = await eventually('the command is a dead letter again', async () => {
       const found = await fixture.entry(messageId);
       return found?.generation === 1 && found.status === 'DeadLetter' ? found : null;
     });
@@ -161,16 +161,16 @@ describe('an attempt that is interrupted', () => {
   });
 });
 
-describe('an attempt that a shutdown cuts off', () => {
+describe('an attempt that a shutdown interrupts', () => {
   for (const type of ['Ordinary', 'Express']) {
-    it(`uses up no try, and runs in the next worker: ${type}`, async () => {
+    it(`does not count as failed, and runs again in the next worker: ${type}`, async () => {
       const fixture = await createTestInbox();
       const inbox = await createInbox({ pool: fixture.pool });
       try {
         const first = await fixture.startWorker(commands, { shutdownGraceMs: 0 });
         const messageId = fixture.id(`cut-${type}`);
         await inbox.send({ messageId, type, payload: { behavior: 'waits' } });
-        await eventually('it runs', () => ran.get(messageId) === 1);
+        await eventually('the attempt runs', () => ran.get(messageId) === 1);
         await first.stop();
         assert.equal((await fixture.entry(messageId))!.status, 'Pending');
         await fixture.startWorker(commands);
@@ -185,7 +185,7 @@ describe('an attempt that a shutdown cuts off', () => {
   }
 });
 
-describe('giving an attempt back', () => {
+describe('undoAttemptClaim', () => {
   let fixture: TestInbox;
   before(async () => {
     fixture = await createTestInbox();
@@ -203,37 +203,37 @@ describe('giving an attempt back', () => {
   };
   const how = { interrupted: true, takenAgoMs: 0 };
 
-  it('makes a first attempt Pending again, and keeps the fencing token', async () => {
+  it('makes the entry of a first attempt Pending again, and keeps the fencing token', async () => {
     const messageId = await claimed('first', 0);
-    assert.equal(await giveBackAttempt(fixture.pool, messageId, 3, how), true);
+    assert.equal(await undoAttemptClaim(fixture.pool, messageId, 3, how), true);
     const { status, attempt, nextRetryAt } = (await fixture.entry(messageId))!;
     assert.deepEqual([status, attempt, nextRetryAt], ['Pending', 3, null]);
     const counted = 'select given_back, interruptions from inbox.entries where message_id = $1';
     assert.deepEqual(await rows(fixture.pool, counted, [messageId]), [{ given_back: 1, interruptions: 1 }]);
   });
 
-  it('makes a retry Failed again, due now, with its old error', async () => {
+  it('makes the entry of a retry Failed again, due now, with its old error', async () => {
     const messageId = await claimed('retry', 1);
-    assert.equal(await giveBackAttempt(fixture.pool, messageId, 3, how), true);
+    assert.equal(await undoAttemptClaim(fixture.pool, messageId, 3, how), true);
     const { status, attempt, nextRetryAt, error, retryCount } = (await fixture.entry(messageId))!;
     assert.deepEqual([status, attempt, error, retryCount], ['Failed', 3, 'Error: old', 1]);
     assert.ok(nextRetryAt! <= new Date());
   });
 
-  it('leaves an attempt alone that is not the current one', async () => {
+  it('changes nothing if the attempt is not the current one', async () => {
     const messageId = await claimed('stale', 0);
-    assert.equal(await giveBackAttempt(fixture.pool, messageId, 2, how), false);
+    assert.equal(await undoAttemptClaim(fixture.pool, messageId, 2, how), false);
     assert.equal((await fixture.entry(messageId))!.status, 'Processing');
   });
 
-  it('is refused once there were too many interruptions, but not for other reasons', async () => {
+  it('refuses a further interruption after too many, but still gives back attempts for other reasons', async () => {
     const messageId = await claimed('many', 0);
     await fixture.pool.query('update inbox.entries set interruptions = $2 where message_id = $1', [
       messageId,
       MAX_INTERRUPTIONS,
     ]);
-    assert.equal(await giveBackAttempt(fixture.pool, messageId, 3, how), false);
-    assert.equal(await giveBackAttempt(fixture.pool, messageId, 3, { ...how, interrupted: false }), true);
+    assert.equal(await undoAttemptClaim(fixture.pool, messageId, 3, how), false);
+    assert.equal(await undoAttemptClaim(fixture.pool, messageId, 3, { ...how, interrupted: false }), true);
   });
 });
 
@@ -246,10 +246,10 @@ const once = (type: string, express: boolean) =>
     handle: ({ tx }) => tx.query('select pg_sleep(0.3)').then(() => 'done'),
   });
 
-describe('a pooler with fewer connections than the worker has', { skip: withoutPgBouncer }, () => {
+describe('a pooler with fewer connections than the worker', { skip: withoutPgBouncer }, () => {
   for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
     for (const type of ['Ordinary', 'Express']) {
-      it(`delays attempts and uses up no try: ${poolMode} mode, ${type}`, async () => {
+      it(`delays attempts without failing them: ${poolMode} mode, ${type}`, async () => {
         const fixture = await createTestInbox();
         let bouncer: PgBouncer | undefined;
         try {
@@ -267,7 +267,7 @@ describe('a pooler with fewer connections than the worker has', { skip: withoutP
             })),
           );
           await inbox.close();
-          const settled = await eventually('all are settled', async () => {
+          const settled = await eventually('all commands are settled', async () => {
             const found = await rows<{ status: string; count: number }>(
               fixture.pool,
               'select status, count(*)::int from inbox.entries group by status',

@@ -1,5 +1,5 @@
 /**
- * Transactions inside that of an attempt, as ORMs begin them: savepoints, so that nothing is committed before everything is.
+ * Transactions that ORMs begin inside an attempt's transaction become savepoints, so that everything is committed together.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -19,9 +19,9 @@ import { listFailures } from '../../../src/store/failures.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 
-type Context = HandlerContext<{ behaviour: string; how?: string }>;
+type Context = HandlerContext<{ behavior: string; how?: string }>;
 
-/** Only the parts of an ORM that the tests need: a statement that writes a row, and a transaction around a function. */
+/** The parts of an ORM that the tests need: a statement that writes a row, and a transaction around a function. */
 interface Orm {
   write: (what: string) => Promise<unknown>;
   transaction: (work: (inner: Orm) => Promise<void>) => Promise<void>;
@@ -45,7 +45,7 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
     const pool = { connect: async () => tx as PoolClient, end: async () => {} };
     const wrap = (db: Db, nested = false): Orm => ({
       write: (what) => db.insertInto('effects').values({ what }).execute(),
-      // Kysely itself nests none; a second instance does.
+      // Kysely itself cannot nest transactions, but a second instance can begin one.
       transaction: (work) =>
         (nested ? create() : db).transaction().execute((inner) => work(wrap(inner, true))),
       isolated: (work) => db.transaction().setIsolationLevel('serializable').execute(work),
@@ -87,12 +87,12 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
   },
 };
 
-const undone = new Error('only the inner part');
-const ignoreUndone = (error: unknown) => {
-  if (error !== undone) throw error;
+const innerFailure = new Error('only the inner part');
+const ignoreInnerFailure = (error: unknown) => {
+  if (error !== innerFailure) throw error;
 };
 
-/** What a handler does with an ORM; `write` notes what must stay under the names that begin with `kept`. */
+/** What a handler does with an ORM. Rows that must be committed have names that begin with `kept`. */
 const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
   async commits(orm) {
     await orm.write('kept before');
@@ -105,9 +105,9 @@ const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
     await orm
       .transaction(async (inner) => {
         await inner.write('lost');
-        throw undone;
+        throw innerFailure;
       })
-      .catch(ignoreUndone);
+      .catch(ignoreInnerFailure);
     await orm.write('kept after');
     return 'done';
   },
@@ -128,9 +128,9 @@ const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
       await outer
         .transaction(async (inner) => {
           await inner.write('lost');
-          throw undone;
+          throw innerFailure;
         })
-        .catch(ignoreUndone);
+        .catch(ignoreInnerFailure);
       await outer.transaction((inner) => inner.write('kept inner').then(() => {}));
     });
     return 'done';
@@ -139,9 +139,9 @@ const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
     await orm
       .transaction(async (outer) => {
         await outer.transaction((inner) => inner.write('lost').then(() => {}));
-        throw undone;
+        throw innerFailure;
       })
-      .catch(ignoreUndone);
+      .catch(ignoreInnerFailure);
     await orm.write('kept after');
     return 'done';
   },
@@ -166,32 +166,32 @@ const uses: Record<string, (orm: Orm, context: Context) => Promise<unknown>> = {
 
 const useOrm = defineCommand({
   type: 'UseOrm',
-  schema: z.object({ behaviour: z.string(), how: z.string() }),
+  schema: z.object({ behavior: z.string(), how: z.string() }),
   retry: { maximumAttempts: 1 },
   timeout: '5s',
   handle: (context: Context) => {
     const orm = orms[context.payload.how!]!(context.tx);
-    return uses[context.payload.behaviour]!(orm, context);
+    return uses[context.payload.behavior]!(orm, context);
   },
 });
 
 const INSERT = `insert into effects values ('committed')`;
 
-/** None of them may commit anything, whatever it does with the refusal. */
+/** None of these may commit anything, no matter how the handler reacts to the error. */
 const ending: Record<string, (tx: Transaction) => unknown> = {
   commit: (tx) => tx.query('commit'),
   'a swallowed commit': (tx) => tx.query('commit').catch(() => {}),
   end: (tx) => tx.query('END'),
   rollback: (tx) => tx.query('rollback'),
   abort: (tx) => tx.query('abort work'),
-  'a commit that begins the next': (tx) => tx.query('commit and chain'),
+  'a commit that begins another transaction': (tx) => tx.query('commit and chain'),
   'a prepared transaction': (tx) => tx.query(`prepare transaction 'x'`),
-  'a prepared one that commits': (tx) => tx.query(`commit prepared 'x'`),
+  'a commit of a prepared transaction': (tx) => tx.query(`commit prepared 'x'`),
   'several statements': (tx) => tx.query(`${INSERT}; commit; begin`),
-  'a nested one in a single text': (tx) => tx.query(`begin; ${INSERT}; commit`),
-  'a comment before it': (tx) => tx.query('/* ; */ -- x\n commit'),
+  'a whole transaction in a single text': (tx) => tx.query(`begin; ${INSERT}; commit`),
+  'a commit after a comment': (tx) => tx.query('/* ; */ -- x\n commit'),
   'a config': (tx) => tx.query({ text: 'commit', values: [] }),
-  'a prepared name': (tx) => tx.query({ name: 'end-it', text: 'commit' }),
+  'a named statement': (tx) => tx.query({ name: 'end-it', text: 'commit' }),
   'a callback': (tx) =>
     new Promise((resolve) => {
       const returned: unknown = tx.query('commit', (error: Error | null) => resolve(error?.message));
@@ -199,7 +199,7 @@ const ending: Record<string, (tx: Transaction) => unknown> = {
     }),
   'a config with a callback': (tx) =>
     new Promise((resolve) => void tx.query({ text: 'commit', callback: resolve } as never)),
-  'an object that submits': (tx) => {
+  'a query object': (tx) => {
     const query = new Query('commit');
     tx.query(query);
     return new Promise((resolve) => query.on('error', resolve));
@@ -209,23 +209,23 @@ const ending: Record<string, (tx: Transaction) => unknown> = {
       .query(new Cursor('commit'))
       .read(1)
       .catch(() => {}),
-  'an object without a text': (tx) => void tx.query({ submit() {}, handleError() {} } as never),
+  'a query object without a text': (tx) => void tx.query({ submit() {}, handleError() {} } as never),
   'one commit too many': async (tx) => {
     await tx.query('begin');
     await tx.query('commit');
     await tx.query('commit');
   },
-  'none that is awaited': (tx) =>
+  'statements that are not awaited': (tx) =>
     void ['commit', 'begin', INSERT, 'commit'].map((text) => void tx.query(text)),
 };
 
 const endIt = defineCommand({
   type: 'EndIt',
-  schema: z.object({ behaviour: z.string() }),
+  schema: z.object({ behavior: z.string() }),
   retry: { maximumAttempts: 3, initialInterval: '10ms' },
   async handle({ payload, tx }) {
     await tx.query(INSERT);
-    await ending[payload.behaviour]!(tx);
+    await ending[payload.behavior]!(tx);
   },
 });
 
@@ -238,14 +238,14 @@ const refusedByPostgres: Record<string, string> = {
 const other: Record<string, (context: Context) => Promise<unknown>> = {
   'a DO block': ({ tx }) => tx.query(refusedByPostgres['a DO block']!).then(() => 'done'),
   'a procedure': ({ tx }) => tx.query(refusedByPostgres['a procedure']!).then(() => 'done'),
-  async 'reads with a cursor'({ tx }) {
+  async 'a cursor'({ tx }) {
     await tx.query(new Cursor('select 1')).read(10);
   },
-  async 'makes a pool of it'({ tx }) {
+  async 'a pool created from tx'({ tx }) {
     await new Pool(tx as never).query(INSERT);
   },
-  async 'uses callbacks'({ tx }) {
-    const asked = (text: string, ...values: unknown[]) =>
+  async callbacks({ tx }) {
+    const query = (text: string, ...values: unknown[]) =>
       new Promise((resolve, reject) =>
         (tx.query as (...args: unknown[]) => unknown)(
           text,
@@ -254,12 +254,12 @@ const other: Record<string, (context: Context) => Promise<unknown>> = {
             error ? reject(error) : resolve((result as { rows: unknown[] }).rows),
         ),
       );
-    await asked('begin');
-    const failed = await asked('select 1 / $1::int', [0]).catch((error: Error) => error.message);
-    await asked('rollback');
-    return { failed, rows: (await asked('select 1 as one')) as never };
+    await query('begin');
+    const failed = await query('select 1 / $1::int', [0]).catch((error: Error) => error.message);
+    await query('rollback');
+    return { failed, rows: (await query('select 1 as one')) as never };
   },
-  async 'asks many things at once'({ tx }) {
+  async 'concurrent queries'({ tx }) {
     const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => tx.query('select $1::int as n', [n])));
     return answers.map(({ rows: [row] }) => (row as { n: number }).n);
   },
@@ -267,12 +267,12 @@ const other: Record<string, (context: Context) => Promise<unknown>> = {
 
 const misc = defineCommand({
   type: 'Misc',
-  schema: z.object({ behaviour: z.string() }),
+  schema: z.object({ behavior: z.string() }),
   retry: { maximumAttempts: 1 },
-  handle: (context) => other[context.payload.behaviour]!(context),
+  handle: (context) => other[context.payload.behavior]!(context),
 });
 
-describe('a transaction inside that of an attempt', () => {
+describe('a transaction inside an attempt’s transaction', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -289,13 +289,13 @@ describe('a transaction inside that of an attempt', () => {
   });
 
   let count = 0;
-  async function run(commandType: string, payload: { behaviour: string; how?: string }) {
+  async function run(commandType: string, payload: { behavior: string; how?: string }) {
     await inbox.pool.query('truncate effects');
     const messageId = inbox.id(`nested-${(count += 1)}`);
     const handle = await inbox.start(messageId, { commandType, payload });
     return { messageId, handle };
   }
-  async function dies(commandType: string, payload: { behaviour: string; how?: string }) {
+  async function runUntilDead(commandType: string, payload: { behavior: string; how?: string }) {
     const { messageId } = await run(commandType, payload);
     const entry = await inbox.reaches(messageId, 'DeadLetter');
     return { messageId, entry, failures: await listFailures(inbox.pool, messageId) };
@@ -305,30 +305,30 @@ describe('a transaction inside that of an attempt', () => {
 
   for (const how of Object.keys(orms)) {
     describe(`with ${how}`, () => {
-      for (const [behaviour, kept] of [
+      for (const [behavior, kept] of [
         ['commits', ['kept before', 'kept inside', 'kept after']],
         ['rollsBackTheInnerPart', ['kept before', 'kept after']],
         ['survivesAFailedStatement', ['kept before', 'kept after']],
         ['nestsTwice', ['kept outer', 'kept inner']],
         ['rollsBackBoth', ['kept after']],
       ] as const) {
-        it(`is a savepoint: ${behaviour}`, async () => {
-          const { handle } = await run('UseOrm', { behaviour, how });
+        it(`becomes a savepoint: ${behavior}`, async () => {
+          const { handle } = await run('UseOrm', { behavior, how });
           assert.equal(await handle.result(), 'done');
           assert.deepEqual(await effects(), [...kept]);
         });
       }
 
-      it('commits nothing when the handler fails after it, and a replay does the work once', async () => {
-        const { messageId } = await dies('UseOrm', { behaviour: 'failsAfterwards', how });
+      it('commits nothing if the handler fails afterwards, and a replay does the work once', async () => {
+        const { messageId } = await runUntilDead('UseOrm', { behavior: 'failsAfterwards', how });
         assert.deepEqual(await effects(), []);
         await inbox.client.workflow.getHandle(messageId).signal('replay', {});
         await inbox.reaches(messageId, 'Completed');
         assert.deepEqual(await effects(), ['kept once']);
       });
 
-      it('that asks for another isolation level is refused and says what to do', async () => {
-        const { entry } = await dies('UseOrm', { behaviour: 'isolates', how });
+      it('cannot have another isolation level, and the error says what to do', async () => {
+        const { entry } = await runUntilDead('UseOrm', { behavior: 'isolates', how });
         assert.match(
           entry.error!,
           /^UnsupportedTransaction: .*a savepoint cannot be serializable: begin it without/,
@@ -336,14 +336,14 @@ describe('a transaction inside that of an attempt', () => {
         assert.deepEqual(await effects(), []);
       });
 
-      it('that is left open fails the attempt', async () => {
-        const { entry } = await dies('UseOrm', { behaviour: 'leavesOneOpen', how });
-        assert.match(entry.error!, /^ForgottenAwait: the handler returned while/);
+      it('makes the attempt fail if it is left open', async () => {
+        const { entry } = await runUntilDead('UseOrm', { behavior: 'leavesOneOpen', how });
+        assert.match(entry.error!, /^ForgottenAwait: the handler returned (while|before)/);
         assert.deepEqual(await effects(), []);
       });
 
-      it('works in a dry run like in a live attempt', async () => {
-        const { messageId } = await dies('UseOrm', { behaviour: 'failsAfterwards', how });
+      it('works the same in a dry run', async () => {
+        const { messageId } = await runUntilDead('UseOrm', { behavior: 'failsAfterwards', how });
         const [result] = await dryRun({
           databaseUrl: inbox.database.url,
           commands: [useOrm],
@@ -355,9 +355,9 @@ describe('a transaction inside that of an attempt', () => {
     });
   }
 
-  for (const behaviour of Object.keys(ending)) {
-    it(`is needed for a COMMIT or ROLLBACK, else the command is a dead letter at once: ${behaviour}`, async () => {
-      const { entry } = await dies('EndIt', { behaviour });
+  for (const behavior of Object.keys(ending)) {
+    it(`must be open before a COMMIT or ROLLBACK; otherwise the command becomes a dead letter: ${behavior}`, async () => {
+      const { entry } = await runUntilDead('EndIt', { behavior });
       assert.match(
         entry.error!,
         /^TransactionEnded: the handler sent .*remove the statement, or send BEGIN before it/s,
@@ -367,21 +367,21 @@ describe('a transaction inside that of an attempt', () => {
     });
   }
 
-  for (const behaviour of Object.keys(refusedByPostgres)) {
-    it(`cannot be committed inside ${behaviour}`, async () => {
-      const { entry } = await dies('Misc', { behaviour });
+  for (const behavior of Object.keys(refusedByPostgres)) {
+    it(`cannot be committed inside ${behavior}`, async () => {
+      const { entry } = await runUntilDead('Misc', { behavior });
       assert.match(entry.error!, /^SQLSTATE 2D000: invalid transaction termination/);
       assert.deepEqual(await effects(), []);
     });
   }
 
-  it('is not read with a cursor, and the error says so', async () => {
-    const { entry } = await dies('Misc', { behaviour: 'reads with a cursor' });
+  it('does not support cursors, and the error says so', async () => {
+    const { entry } = await runUntilDead('Misc', { behavior: 'a cursor' });
     assert.match(entry.error!, /cursors and streams do not work on it: read with LIMIT/);
   });
 
-  it('is not joined by a library that opens connections of its own, and the error says so', async () => {
-    const { entry } = await dies('Misc', { behaviour: 'makes a pool of it' });
+  it('cannot include a library that opens its own connections, and the error says so', async () => {
+    const { entry } = await runUntilDead('Misc', { behavior: 'a pool created from tx' });
     assert.match(
       entry.error!,
       /^InboxError: tx is the connection of one attempt and cannot be used as the config/,
@@ -389,13 +389,13 @@ describe('a transaction inside that of an attempt', () => {
     assert.deepEqual(await effects(), []);
   });
 
-  it('can be used with callbacks', async () => {
-    const { handle } = await run('Misc', { behaviour: 'uses callbacks' });
+  it('works with callbacks', async () => {
+    const { handle } = await run('Misc', { behavior: 'callbacks' });
     assert.deepEqual(await handle.result(), { failed: 'division by zero', rows: [{ one: 1 }] });
   });
 
-  it('answers many statements at once', async () => {
-    const { handle } = await run('Misc', { behaviour: 'asks many things at once' });
+  it('answers concurrent queries', async () => {
+    const { handle } = await run('Misc', { behavior: 'concurrent queries' });
     assert.deepEqual(await handle.result(), [1, 2, 3, 4, 5]);
   });
 });

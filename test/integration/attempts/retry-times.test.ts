@@ -1,6 +1,5 @@
 /**
- * When the next attempt comes: when the row says so, whatever asks for it earlier; and how long one may wait that was
- * overtaken.
+ * The next attempt runs at the time in the row, even if something asks for it earlier. A stale attempt waits only briefly.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -40,7 +39,7 @@ describe('the next attempt', () => {
   });
   after(() => inbox.close());
 
-  /** The activity that waits, once it has been told for how long. */
+  /** The activity that waits for the next attempt, once its delay is set. */
   const waiting = (messageId: string) =>
     eventually('Temporal waits for the next attempt', async () => {
       const { raw } = await inbox.client.workflow.getHandle(messageId).describe();
@@ -51,7 +50,7 @@ describe('the next attempt', () => {
       return seconds > 1 ? { type, days: seconds / 86_400, activityId: activity.activityId! } : null;
     });
 
-  /** An entry whose first attempt failed, and whose next one is due in an hour. */
+  /** Inserts an entry whose first attempt failed and whose next attempt is due in an hour. */
   async function failed(messageId: string) {
     const entry = { messageId, commandType: 'Later', payload: { delay: 1 } };
     const whole = { ...entry, correlationId: null, causationId: null, metadata: {} };
@@ -69,7 +68,7 @@ describe('the next attempt', () => {
     ['9000 years', 30],
     [Number.MAX_SAFE_INTEGER, 30],
   ] as const) {
-    it(`comes after ${delay}, or 30 days at most, by the row and by Temporal alike`, async () => {
+    it(`comes after ${delay}, limited to 30 days, in both the row and Temporal`, async () => {
       const messageId = inbox.id(`after-${delay}`);
       await inbox.start(messageId, { commandType: 'Later', payload: { delay } });
       const entry = await inbox.reaches(messageId, 'Failed');
@@ -82,12 +81,12 @@ describe('the next attempt', () => {
   }
 
   for (const delay of [-5, 'soon', 'NaN']) {
-    it(`is up to the retry policy where the delay is ${delay}, and both agree on its jitter`, async () => {
+    it(`follows the retry policy if the delay is ${delay}, with the same jitter in the row and Temporal`, async () => {
       const messageId = inbox.id(`policy-${delay}`);
       await inbox.start(messageId, { commandType: 'Later', payload: { delay } });
       const entry = await inbox.reaches(messageId, 'Failed');
       const waitMs = entry.nextRetryAt!.getTime() - Date.now();
-      // It was looked at a little later than it was written.
+      // The row is read a little later than it was written.
       assert.ok(waitMs > 4 * MINUTE_MS && waitMs <= 10 * MINUTE_MS, `${waitMs} ms`);
       const activity = await waiting(messageId);
       const scheduledAt = Date.now() + activity.days * DAY_MS;
@@ -95,7 +94,7 @@ describe('the next attempt', () => {
     });
   }
 
-  it('is not started early by a workflow that comes with the envelope', async () => {
+  it('is not started early by a workflow that is started with the envelope', async () => {
     const messageId = inbox.id('envelope');
     const entry = await failed(messageId);
     assert.equal(await insertAndClaimEntry(inbox.pool, entry), null);
@@ -105,7 +104,7 @@ describe('the next attempt', () => {
     assert.deepEqual([status, attempt], ['Failed', 1]);
   });
 
-  it('is not started early by an activity that Temporal starts again', async () => {
+  it('is not started early by an activity that Temporal restarts', async () => {
     const messageId = inbox.id('reset');
     await failed(messageId);
     await inbox.start(messageId);
@@ -117,7 +116,7 @@ describe('the next attempt', () => {
       id: activityId,
       keepPaused: false,
     });
-    await eventually('it was tried again', async () => (await endOfLastTry(messageId)) > ended);
+    await eventually('the activity was retried', async () => (await endOfLastTry(messageId)) > ended);
     assert.equal((await waiting(messageId)).type, 'Seeded');
     const { status, attempt } = (await inbox.entry(messageId))!;
     assert.deepEqual([status, attempt], ['Failed', 1]);
@@ -129,7 +128,7 @@ describe('the next attempt', () => {
     return Number(time?.seconds ?? 0) * 1_000 + (time?.nanos ?? 0) / 1e6;
   };
 
-  it('is claimed when it is due', async () => {
+  it('can be claimed only when it is due', async () => {
     const messageId = inbox.id('due');
     await failed(messageId);
     assert.equal(await claimEntry(inbox.pool, messageId, { onlyDue: true }), null);
@@ -140,7 +139,7 @@ describe('the next attempt', () => {
   });
 });
 
-describe('an attempt that was overtaken', () => {
+describe('a stale attempt', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -155,8 +154,8 @@ describe('an attempt that was overtaken', () => {
     return messageId;
   }
 
-  it('has its signal aborted, although its handler would wait for ever', async () => {
-    const messageId = await claimed('told');
+  it('has its signal aborted, so that its handler does not wait forever', async () => {
+    const messageId = await claimed('signal');
     const aborted = gate();
     const waits = defineCommand({
       type: 'T',
@@ -196,7 +195,7 @@ describe('an attempt that was overtaken', () => {
   });
 
   for (const attempt of [1, 7]) {
-    it(`runs no statement for longer than its timeout, be it the current one or not: attempt ${attempt}`, async () => {
+    it(`runs no statement for longer than its timeout, just like the current attempt: attempt ${attempt}`, async () => {
       const messageId = await claimed(`runs-${attempt}`);
       const client = await inbox.pool.connect();
       try {

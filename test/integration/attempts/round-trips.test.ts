@@ -1,4 +1,4 @@
-/** How often an attempt waits for Postgres, counted on the wire. */
+/** How often an attempt waits for Postgres, counted by a proxy. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import type { TestInbox, TestWorker } from '../../support/inbox.ts';
 import { startProxy } from '../../support/proxy.ts';
 import type { Proxy } from '../../support/proxy.ts';
 
-/** On this machine an answer would be there before the next thing is said. */
+/** Without a delay, an answer on this machine would arrive before the next message is sent. */
 const DELAY_MS = 20;
 const COMMANDS = 5;
 
@@ -51,31 +51,31 @@ describe('the round trips of an attempt', () => {
     await fixture.close();
   });
 
-  /** Of so many commands, one after the other. */
-  async function turnsOf(type: string, statements: number, name: string): Promise<number> {
-    const until = proxy.turns('inbox attempts');
+  /** The round trips of {@link COMMANDS} commands that run one after the other. */
+  async function roundTripsOf(type: string, statements: number, name: string): Promise<number> {
+    const before = proxy.turns('inbox attempts');
     for (let number = 0; number < COMMANDS; number += 1) {
       const messageId = fixture.id(`${name}-${number}`);
       assert.equal(await inbox.execute({ messageId, type, payload: { statements } }), statements);
     }
-    return proxy.turns('inbox attempts') - until;
+    return proxy.turns('inbox attempts') - before;
   }
 
-  /** A result is there a moment before its connection is free again, so one more has to be open for the next attempt. */
+  /** A result arrives shortly before its connection is free again, so the next attempt needs another open connection. */
   async function warmUp(type: string): Promise<void> {
     const ids = Array.from({ length: 8 }, (_, number) => fixture.id(`${type}-first-${number}`));
     await Promise.all(ids.map((messageId) => inbox.execute({ messageId, type, payload: { statements: 1 } })));
-    await turnsOf(type, 1, `${type}-second`);
+    await roundTripsOf(type, 1, `${type}-second`);
   }
 
   for (const type of ['Ordinary', 'Express', 'Recorded']) {
-    it(`are two where the handler has one statement: ${type}`, async () => {
+    it(`are two if the handler runs one statement: ${type}`, async () => {
       await warmUp(type);
-      assert.equal(await turnsOf(type, 1, `${type}-one`), 2 * COMMANDS);
+      assert.equal(await roundTripsOf(type, 1, `${type}-one`), 2 * COMMANDS);
     });
 
-    it(`are one more for each statement that waits for the one before: ${type}`, async () => {
-      assert.equal(await turnsOf(type, 4, `${type}-four`), 5 * COMMANDS);
+    it(`are one more for each statement that waits for the previous one: ${type}`, async () => {
+      assert.equal(await roundTripsOf(type, 4, `${type}-four`), 5 * COMMANDS);
     });
   }
 });

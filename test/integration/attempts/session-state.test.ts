@@ -1,4 +1,4 @@
-/** What a handler leaves in its session never reaches the next attempt on the same connection. */
+/** Session state that a handler leaves behind never reaches the next attempt on the same connection. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Pool } from 'pg';
@@ -12,10 +12,10 @@ import { startPgBouncer, withoutPgBouncer } from '../../support/pgbouncer.ts';
 import type { PgBouncer, PoolMode } from '../../support/pgbouncer.ts';
 import { eventually } from '../../support/wait.ts';
 
-/** What a handler does, and a question whose answer shows it. */
+/** `leave`: a statement that leaves session state. `look`: a query whose result shows that state. */
 const leaks: Record<string, { leave: string; look: string }> = {
   'a setting': { leave: `set work_mem = '5MB'`, look: 'show work_mem' },
-  'a setting of its own': {
+  'a custom setting': {
     leave: `select set_config('app.tenant', '7', false)`,
     look: `select nullif(current_setting('app.tenant', true), '')`,
   },
@@ -23,8 +23,8 @@ const leaks: Record<string, { leave: string; look: string }> = {
     leave: 'select leave_setting()',
     look: `select nullif(current_setting('app.user', true), '')`,
   },
-  'its search_path': { leave: 'set search_path = pg_catalog', look: 'show search_path' },
-  'its time zone': { leave: `set time zone 'Asia/Tokyo'`, look: 'show timezone' },
+  'a search_path': { leave: 'set search_path = pg_catalog', look: 'show search_path' },
+  'a time zone': { leave: `set time zone 'Asia/Tokyo'`, look: 'show timezone' },
   'a role': { leave: 'set role inbox_reader', look: 'select current_user' },
   'a role by set_config': {
     leave: `select set_config('role', 'inbox_reader', false)`,
@@ -65,18 +65,18 @@ const leaks: Record<string, { leave: string; look: string }> = {
     leave: 'select 1 as x into temp leaked_too',
     look: `select to_regclass('leaked_too')`,
   },
-  'a channel it listens to': {
+  'a LISTEN': {
     leave: 'listen leaked',
     look: 'select count(*)::int from pg_listening_channels()',
   },
-  'a cursor that is held': {
+  'a cursor WITH HOLD': {
     leave: 'declare leaked cursor with hold for select generate_series(1, 10)',
     look: 'select count(*)::int from pg_cursors where is_holdable',
   },
-  'a comment before SET': { leave: `/* set nothing */ set work_mem = '6MB'`, look: 'show work_mem' },
-  'a DO block': { leave: `do $$ begin set work_mem = '7MB'; end $$`, look: 'show work_mem' },
+  'a SET after a comment': { leave: `/* set nothing */ set work_mem = '6MB'`, look: 'show work_mem' },
+  'a SET in a DO block': { leave: `do $$ begin set work_mem = '7MB'; end $$`, look: 'show work_mem' },
 };
-/** Of a pooler's servers nobody may drop what was prepared. */
+/** Only for direct connections: behind a pooler, prepared statements must not be dropped, because the pooler tracks them. */
 const directLeaks: typeof leaks = {
   'a prepared statement': {
     leave: 'prepare leaked as select 1',
@@ -98,7 +98,7 @@ const sql = defineCommand({
   retry: { maximumAttempts: 1 },
   async handle({ payload, tx }) {
     const answer: unknown = await tx.query(payload.sql);
-    if (payload.fails) throw new Error('as it should');
+    if (payload.fails) throw new Error('expected failure');
     const [first] = (answer as { rows?: object[] }).rows ?? [];
     return first === undefined ? null : (Object.values(first)[0] as string);
   },
@@ -106,7 +106,7 @@ const sql = defineCommand({
 
 for (const mode of ['direct', 'session', 'transaction'] satisfies (PoolMode | 'direct')[]) {
   const skip = mode !== 'direct' && withoutPgBouncer;
-  describe(`the session of a handler, ${mode}`, { skip }, () => {
+  describe(`session state after an attempt, ${mode} connection`, { skip }, () => {
     let fixture: TestInbox;
     let bouncer: PgBouncer | undefined;
     let inbox: Inbox;
@@ -115,15 +115,15 @@ for (const mode of ['direct', 'session', 'transaction'] satisfies (PoolMode | 'd
     before(async () => {
       fixture = await createTestInbox();
       await fixture.pool.query(FUNCTIONS);
-      // One server, so that the next attempt is on the same.
+      // One server connection, so that the next attempt runs on the same one.
       if (mode !== 'direct') {
         const settings = { default_pool_size: mode === 'session' ? 20 : 1 };
         bouncer = await startPgBouncer(fixture.database.url, { poolMode: mode, settings });
       }
       inbox = await createInbox({ pool: fixture.pool });
-      const alone = { concurrency: 1, expressConcurrency: 1, retryConcurrency: 1 };
+      const single = { concurrency: 1, expressConcurrency: 1, retryConcurrency: 1 };
       const url = bouncer?.url ?? fixture.database.url;
-      await fixture.startWorker([sql], alone, url);
+      await fixture.startWorker([sql], single, url);
     });
     after(async () => {
       await inbox.close();
@@ -138,60 +138,56 @@ for (const mode of ['direct', 'session', 'transaction'] satisfies (PoolMode | 'd
 
     const all = mode === 'direct' ? { ...leaks, ...directLeaks } : leaks;
     for (const [what, { leave, look }] of Object.entries(all)) {
-      it(`ends with ${what}`, async () => {
+      it(`is reset after ${what}`, async () => {
         const clean = await run(look);
         await run(leave);
         assert.deepEqual(await run(look), clean);
       });
 
-      it(`ends with ${what}, when the handler fails`, async () => {
+      it(`is reset after ${what} if the handler fails`, async () => {
         const clean = await run(look);
         await assert.rejects(run(leave, true));
         assert.deepEqual(await run(look), clean);
       });
     }
 
-    it('holds no advisory lock while it waits for the next attempt', async () => {
+    it('includes no advisory lock while the connection waits for the next attempt', async () => {
       await run('select pg_advisory_lock(44)');
       const held = `select from pg_locks where locktype = 'advisory' and objid = 44
         and database = (select oid from pg_database where datname = current_database())`;
-      // Its release is on its way behind the COMMIT.
-      await eventually('it is released', async () => (await rows(fixture.pool, held)).length === 0);
+      // The unlock is sent after the COMMIT.
+      await eventually('the lock is released', async () => (await rows(fixture.pool, held)).length === 0);
     });
   });
 }
 
-describe(
-  'a client beside the worker, behind PgBouncer in transaction mode',
-  { skip: withoutPgBouncer },
-  () => {
-    it('gets nothing that a handler has left', async () => {
-      const fixture = await createTestInbox();
-      const bouncer = await startPgBouncer(fixture.database.url, {
-        poolMode: 'transaction',
-        settings: { default_pool_size: 1 },
-      });
-      const neighbor = new Pool({ connectionString: bouncer.url, max: 1 });
-      const inbox = await createInbox({ pool: fixture.pool });
-      try {
-        await fixture.pool.query(FUNCTIONS);
-        await fixture.startWorker([sql], {}, bouncer.url);
-        for (const [what, { leave, look }] of Object.entries(leaks)) {
-          const ask = async () => Object.values((await neighbor.query<object>(look)).rows[0]!)[0] as unknown;
-          const clean = await ask();
-          await inbox.execute({
-            messageId: fixture.id(`beside ${what}`),
-            type: 'Sql',
-            payload: { sql: leave },
-          });
-          assert.deepEqual(await ask(), clean, what);
-        }
-      } finally {
-        await inbox.close();
-        await neighbor.end();
-        await fixture.close();
-        await bouncer.stop();
-      }
+describe('another client behind the same PgBouncer in transaction mode', { skip: withoutPgBouncer }, () => {
+  it('sees no session state that a handler left', async () => {
+    const fixture = await createTestInbox();
+    const bouncer = await startPgBouncer(fixture.database.url, {
+      poolMode: 'transaction',
+      settings: { default_pool_size: 1 },
     });
-  },
-);
+    const neighbor = new Pool({ connectionString: bouncer.url, max: 1 });
+    const inbox = await createInbox({ pool: fixture.pool });
+    try {
+      await fixture.pool.query(FUNCTIONS);
+      await fixture.startWorker([sql], {}, bouncer.url);
+      for (const [what, { leave, look }] of Object.entries(leaks)) {
+        const ask = async () => Object.values((await neighbor.query<object>(look)).rows[0]!)[0] as unknown;
+        const clean = await ask();
+        await inbox.execute({
+          messageId: fixture.id(`beside ${what}`),
+          type: 'Sql',
+          payload: { sql: leave },
+        });
+        assert.deepEqual(await ask(), clean, what);
+      }
+    } finally {
+      await inbox.close();
+      await neighbor.end();
+      await fixture.close();
+      await bouncer.stop();
+    }
+  });
+});

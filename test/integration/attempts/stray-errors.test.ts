@@ -1,5 +1,6 @@
 /**
- * What a handler forgets, swallows or leaves behind fails its attempt and nothing else: the worker goes on.
+ * An error that a handler forgets, swallows or leaves behind fails its own attempt and nothing else: the worker keeps
+ * running.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -12,36 +13,32 @@ import type { WorkerProcess } from '../../support/worker-process.ts';
 
 const MODULE = '../support/stray-commands.js';
 
-/** Each with the error of its dead letter, and the attempts until then. */
+/** Behaviors with the error of their dead letter and the number of failed attempts. */
 const failing: Record<string, [RegExp, number]> = {
   'sends an invalid message': [/^InvalidMessageError: messageId /, 1],
   'sends a conflicting message': [/^IdempotencyConflictError: message "taken" was accepted before/, 1],
-  'sends a valid message': [
-    /^ForgottenAwait: the handler returned while (send|tx\.query), .* had not ended/,
-    2,
-  ],
+  'sends a valid message': [/^ForgottenAwait: the handler returned before (send|tx\.query), .* finished/, 2],
   'starts a function that queries': [/^ForgottenAwait: /, 2],
-  'queries with a callback': [/^ForgottenAwait: the handler returned while tx\.query had not ended/, 2],
-  'rejects at once': [/^Error: went wrong \(reported as: the handler left a promise behind/, 2],
-  'rejects while it runs': [/^Error: went wrong \(reported as: the handler left a promise behind/, 2],
+  'queries with a callback': [/^ForgottenAwait: the handler returned before tx\.query finished/, 2],
+  'rejects at once': [/^Error: went wrong \(reported as: a promise that the handler/, 2],
+  'rejects while it runs': [/^Error: went wrong \(reported as: a promise that the handler/, 2],
   'throws in a callback while it runs': [/^Error: went wrong \(reported as: a callback that the handler/, 2],
   'throws in a callback of a query': [/^Error: went wrong \(reported as: a callback that the handler/, 2],
   'rejects with something final': [/^Broke/, 1],
-  'rejects with undefined': [/the handler left a promise behind that was rejected/, 2],
+  'rejects with undefined': [/a promise that the handler did not await was rejected/, 2],
   'catches an invalid message': [/^InvalidMessageError: messageId /, 1],
   'catches a conflict and throws': [/^IdempotencyConflictError: /, 1],
   'catches an invalid event': [/^InvalidEvent: emit\(T\): /, 1],
 };
 
 const afterwards: Record<string, RegExp> = {
-  'rejects afterwards': /the handler left a promise behind that was rejected, after its attempt had ended/,
-  'throws in a callback afterwards':
-    /a callback that the handler left behind threw, after its attempt had ended/,
-  'emits afterwards': /a callback that the handler left behind threw, after its attempt had ended/,
-  'queries afterwards': /the handler left a promise behind that was rejected, after its attempt had ended/,
+  'rejects afterwards': /a promise that the handler did not await was rejected, after its attempt ended/,
+  'throws in a callback afterwards': /a callback that the handler started threw, after its attempt ended/,
+  'emits afterwards': /a callback that the handler started threw, after its attempt ended/,
+  'queries afterwards': /a promise that the handler did not await was rejected, after its attempt ended/,
 };
 
-/** Workflows in the main thread would have the SDK handle the unhandled rejections of the whole process. */
+/** With workflows in the main thread, the SDK would handle all unhandled rejections of the process. */
 const AS_IN_PRODUCTION = { TEMPORAL_DEBUG: '' };
 
 describe('a handler that', () => {
@@ -71,7 +68,7 @@ describe('a handler that', () => {
 
   for (const commandType of ['Stray', 'StrayExpress']) {
     for (const [behaviour, [error, attempts]] of Object.entries(failing)) {
-      it(`${behaviour} fails that attempt and nothing else (${commandType})`, async () => {
+      it(`${behaviour} fails its own attempt and nothing else (${commandType})`, async () => {
         const messageId = await send(commandType, behaviour);
         const entry = await inbox.reaches(messageId, 'DeadLetter');
         assert.match(entry.error!, error);
@@ -82,7 +79,7 @@ describe('a handler that', () => {
     }
 
     for (const [behaviour, line] of Object.entries(afterwards)) {
-      it(`${behaviour} has completed, and its error is logged (${commandType})`, async () => {
+      it(`${behaviour} completes, and the error is logged (${commandType})`, async () => {
         const messageId = await send(commandType, behaviour);
         await inbox.reaches(messageId, 'Completed');
         const logged = await eventually('the error is logged', () =>
@@ -92,7 +89,7 @@ describe('a handler that', () => {
             .find((text) => line.test(text) && text.includes(messageId)),
         );
         assert.match(logged, / ERROR /);
-        assert.ok(!logged.includes('went wrong'), 'the message of an error may hold what was in the payload');
+        assert.ok(!logged.includes('went wrong'), 'the message of an error may contain parts of the payload');
         assert.equal(alive, true);
         const late = `select from inbox.outbox where message_id = $1 and type = 'Late'`;
         assert.deepEqual(await rows(inbox.pool, late, [messageId]), []);
@@ -100,14 +97,14 @@ describe('a handler that', () => {
     }
   }
 
-  it('works is not disturbed by any of them', async () => {
+  it('works is not affected by the others', async () => {
     await inbox.reaches(await send('Stray', 'works'), 'Completed');
     await inbox.reaches(await send('StrayExpress', 'works'), 'Completed');
     assert.equal(alive, true);
   });
 });
 
-describe('an error that is no handler’s', () => {
+describe('an unhandled error outside of handlers', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -116,7 +113,7 @@ describe('an error that is no handler’s', () => {
   after(() => inbox.close());
 
   let count = 0;
-  /** After an attempt, so that the listeners are there. */
+  /** Raises the error after an attempt, when the inbox's listeners are installed. */
   async function afterAnAttempt(env: Record<string, string>): Promise<WorkerProcess> {
     const worker = await startWorkerProcess(inbox, MODULE, { ...AS_IN_PRODUCTION, ...env });
     const messageId = inbox.id(`first-${(count += 1)}`);
@@ -133,9 +130,9 @@ describe('an error that is no handler’s', () => {
       assert.match(worker.log(), /Error: went wrong\n\s+at /);
     });
 
-    it(`is left to the listeners that there are: ${kind}`, async () => {
+    it(`is left to the process’s own listeners: ${kind}`, async () => {
       const worker = await afterAnAttempt({ FOREIGN_ERROR: kind, OWN_LISTENER: 'yes' });
-      await eventually('the listener was told', () => worker.log().includes('own listener'));
+      await eventually('the process’s own listener was called', () => worker.log().includes('own listener'));
       await inbox.pool.query('select inbox.send($1, $2, $3)', [
         inbox.id(kind),
         'Stray',

@@ -13,7 +13,7 @@ import {
   InsufficientFunds,
 } from '../../../examples/bank/errors.ts';
 import { append, loadStream } from '../../../examples/bank/event-store.ts';
-import { isTurnedAwayFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
+import { isRejectedFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
 import { findAccount, lockAccounts, updateAccounts } from '../../../examples/bank/read-model.ts';
 import { createBankSchema } from '../../../examples/bank/schema.ts';
 import type { CommandDefinition, OutboxEvent } from '../../../src/commands/define-command.ts';
@@ -23,8 +23,8 @@ import { createTestDatabase, type TestDatabase } from '../../support/database.ts
 
 function silent(): void {}
 
-/** What an attempt does around a handler, as far as a handler can see. */
-async function handleIn<Schema extends ZodType, Result>(
+/** Calls a handler with the context that an attempt would give it, and returns the emitted events. */
+async function runHandler<Schema extends ZodType, Result>(
   tx: PoolClient,
   command: CommandDefinition<Schema, Result>,
   payload: z.input<Schema>,
@@ -44,13 +44,13 @@ async function handleIn<Schema extends ZodType, Result>(
     tx,
     emit: (event) => events.push(event),
     signal: new AbortController().signal,
-    send: () => Promise.reject(new Error('the commands of the bank send no others')),
+    send: () => Promise.reject(new Error("the bank's commands do not send commands")),
     log: { debug: silent, info: silent, warn: silent, error: silent },
   });
   return events;
 }
 
-describe('the commands of the bank', () => {
+describe('the bank’s commands', () => {
   let database: TestDatabase;
   let pool: Pool;
 
@@ -85,17 +85,21 @@ describe('the commands of the bank', () => {
     }
   }
 
-  function handle<Schema extends ZodType, Result>(
+  function handleInTransaction<Schema extends ZodType, Result>(
     command: CommandDefinition<Schema, Result>,
     payload: z.input<Schema>,
     messageId?: string,
   ): Promise<OutboxEvent[]> {
-    return inTransaction((tx) => handleIn(tx, command, payload, messageId));
+    return inTransaction((tx) => runHandler(tx, command, payload, messageId));
   }
 
   async function openAccounts(openingBalances: Record<string, number>): Promise<void> {
     for (const [accountId, openingBalanceCents] of Object.entries(openingBalances)) {
-      await handle(createAccount, { accountId, owner: accountId.toUpperCase(), openingBalanceCents });
+      await handleInTransaction(createAccount, {
+        accountId,
+        owner: accountId.toUpperCase(),
+        openingBalanceCents,
+      });
     }
   }
 
@@ -106,8 +110,8 @@ describe('the commands of the bank', () => {
     return Object.fromEntries(rows.map((row) => [row.id, row.balance]));
   }
 
-  /** Resolves when a session of this database waits for a lock. */
-  async function someoneWaits(): Promise<void> {
+  /** Waits until a session of this database waits for a lock. */
+  async function waitForBlockedSession(): Promise<void> {
     for (;;) {
       const { rows } = await database.pool.query(
         `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' limit 1`,
@@ -117,14 +121,14 @@ describe('the commands of the bank', () => {
   }
 
   void describe('the schema', () => {
-    void it('may be created again, and by several at once', async () => {
+    void it('can be created repeatedly and concurrently', async () => {
       await Promise.all([createBankSchema(pool), createBankSchema(pool), createBankSchema(pool)]);
     });
   });
 
   void describe('CreateAccount', () => {
     void it('opens an account', async () => {
-      const events = await handle(
+      const events = await handleInTransaction(
         createAccount,
         { accountId: 'a', owner: 'Ann', openingBalanceCents: 500 },
         'm-1',
@@ -143,23 +147,27 @@ describe('the commands of the bank', () => {
       assert.deepEqual(rows, [{ message_id: 'm-1' }]);
     });
 
-    void it('refuses an id that is taken, for good', async () => {
+    void it('rejects an existing account id with an unrecoverable error', async () => {
       await openAccounts({ a: 5 });
       await assert.rejects(
-        handle(createAccount, { accountId: 'a', owner: 'Bob' }),
+        handleInTransaction(createAccount, { accountId: 'a', owner: 'Bob' }),
         (error) => error instanceof AccountAlreadyExists && error instanceof UnrecoverableError,
       );
       assert.deepEqual(await balances(), { a: '5' });
     });
 
-    void it('is tried again when another opens the same account at the same time', async () => {
+    void it('fails with a transient error when another transaction opens the same account', async () => {
       await inTransaction(async (first) => {
-        await handleIn(first, createAccount, { accountId: 'a', owner: 'Ann', openingBalanceCents: 1 });
-        const second = handle(createAccount, { accountId: 'a', owner: 'Bob', openingBalanceCents: 2 });
-        const refused = assert.rejects(second, ConcurrencyError);
-        await someoneWaits();
+        await runHandler(first, createAccount, { accountId: 'a', owner: 'Ann', openingBalanceCents: 1 });
+        const second = handleInTransaction(createAccount, {
+          accountId: 'a',
+          owner: 'Bob',
+          openingBalanceCents: 2,
+        });
+        const rejected = assert.rejects(second, ConcurrencyError);
+        await waitForBlockedSession();
         await first.query('commit');
-        await refused;
+        await rejected;
       });
       assert.deepEqual(await balances(), { a: '1' });
     });
@@ -168,11 +176,11 @@ describe('the commands of the bank', () => {
   void describe('DepositFunds', () => {
     void it('adds money', async () => {
       await openAccounts({ a: 5 });
-      await handle(depositFunds, { accountId: 'a', amountCents: 7 });
+      await handleInTransaction(depositFunds, { accountId: 'a', amountCents: 7 });
       assert.deepEqual(await balances(), { a: '12' });
     });
 
-    void it('refuses amounts that are no positive whole cents', () => {
+    void it('rejects amounts that are not a positive integer number of cents', () => {
       for (const amountCents of [0, -1, 0.5, 2 ** 53, '5']) {
         assert.equal(depositFunds.schema.safeParse({ accountId: 'a', amountCents }).success, false);
       }
@@ -180,10 +188,10 @@ describe('the commands of the bank', () => {
   });
 
   void describe('TransferFunds', () => {
-    void it('moves money, and the read model is what the streams fold to', async () => {
+    void it('moves money and keeps the read model equal to the folded streams', async () => {
       await openAccounts({ a: 100, b: 0 });
-      const events = await handle(transferFunds, { from: 'a', to: 'b', amountCents: 60 });
-      await handle(transferFunds, { from: 'b', to: 'a', amountCents: 10 });
+      const events = await handleInTransaction(transferFunds, { from: 'a', to: 'b', amountCents: 60 });
+      await handleInTransaction(transferFunds, { from: 'b', to: 'a', amountCents: 10 });
       assert.deepEqual(await balances(), { a: '50', b: '50' });
       assert.deepEqual(events, [
         {
@@ -200,10 +208,10 @@ describe('the commands of the bank', () => {
       });
     });
 
-    void it('fails for good when there is not enough money, and leaves no trace', async () => {
+    void it('fails with an unrecoverable error when the balance is too low, and writes nothing', async () => {
       await openAccounts({ a: 59, b: 0 });
       await assert.rejects(
-        handle(transferFunds, { from: 'a', to: 'b', amountCents: 60 }, 'm-2'),
+        handleInTransaction(transferFunds, { from: 'a', to: 'b', amountCents: 60 }, 'm-2'),
         InsufficientFunds,
       );
       assert.deepEqual(await balances(), { a: '59', b: '0' });
@@ -211,14 +219,14 @@ describe('the commands of the bank', () => {
       assert.equal(rows.length, 0);
     });
 
-    void it('is tried again while an account is missing', async () => {
+    void it('fails with a transient error while an account is missing', async () => {
       await openAccounts({ a: 100 });
       for (const [from, to] of [
         ['a', 'nobody'],
         ['nobody', 'a'],
       ] as const) {
         await assert.rejects(
-          handle(transferFunds, { from, to, amountCents: 1 }),
+          handleInTransaction(transferFunds, { from, to, amountCents: 1 }),
           (error) =>
             error instanceof AccountNotFound &&
             !(error instanceof UnrecoverableError) &&
@@ -228,7 +236,7 @@ describe('the commands of the bank', () => {
       assert.deepEqual(await balances(), { a: '100' });
     });
 
-    void it('refuses to pay the payer', () => {
+    void it('rejects a transfer to the paying account', () => {
       const parsed = transferFunds.schema.safeParse({ from: 'a', to: 'a', amountCents: 1 });
       assert.deepEqual(
         parsed.error?.issues.map((issue) => issue.path),
@@ -236,39 +244,42 @@ describe('the commands of the bank', () => {
       );
     });
 
-    void it('gives way to whoever holds an account', async () => {
+    void it('fails with AccountBusy while another transaction holds an account', async () => {
       await openAccounts({ a: 100, b: 0 });
       await inTransaction(async (holder) => {
         await lockAccounts(holder, ['b']);
-        await assert.rejects(handle(transferFunds, { from: 'a', to: 'b', amountCents: 1 }), AccountBusy);
+        await assert.rejects(
+          handleInTransaction(transferFunds, { from: 'a', to: 'b', amountCents: 1 }),
+          AccountBusy,
+        );
       });
       assert.deepEqual(await balances(), { a: '100', b: '0' });
     });
 
-    void it('leaves the transaction its own lock_timeout', async () => {
+    void it('does not change the lock_timeout of the transaction', async () => {
       await openAccounts({ a: 100, b: 0 });
       await inTransaction(async (tx) => {
         await tx.query(`set local lock_timeout = '7s'`);
-        await handleIn(tx, transferFunds, { from: 'a', to: 'b', amountCents: 1 });
+        await runHandler(tx, transferFunds, { from: 'a', to: 'b', amountCents: 1 });
         const { rows } = await tx.query<{ lock_timeout: string }>('show lock_timeout');
         assert.equal(rows[0]?.lock_timeout, '7s');
       });
     });
 
-    void it('does not deadlock in opposite directions, and loses nothing', async () => {
+    void it('does not deadlock or lose money when transfers run in opposite directions', async () => {
       await openAccounts({ a: 1_000, b: 1_000 });
       const transfers = Array.from({ length: 100 }, (_, index) =>
         index % 2 === 0 ? { from: 'a', to: 'b', amountCents: 3 } : { from: 'b', to: 'a', amountCents: 2 },
       );
-      await Promise.all(transfers.map(untilNotBusy));
+      await Promise.all(transfers.map(retryWhileBusy));
       assert.deepEqual(await balances(), { a: '950', b: '1050' });
     });
   });
 
-  async function untilNotBusy(payload: z.input<typeof transferFunds.schema>): Promise<void> {
+  async function retryWhileBusy(payload: z.input<typeof transferFunds.schema>): Promise<void> {
     for (;;) {
       try {
-        await handle(transferFunds, payload);
+        await handleInTransaction(transferFunds, payload);
         return;
       } catch (error) {
         if (!(error instanceof AccountBusy)) throw error;
@@ -277,22 +288,22 @@ describe('the commands of the bank', () => {
   }
 
   void describe('the fraud check of a transfer', () => {
-    void it('comes before any lock, and is tried again when it is overloaded', async () => {
+    void it('runs before any lock is taken, and succeeds when retried after an overload', async () => {
       const service = await startFraudService();
       process.env['FRAUD_CHECK_URL'] = service.url;
       try {
         await openAccounts({ a: 100, b: 0 });
         let id = 0;
-        while (!isTurnedAwayFirst(`transfer-${id}`)) id += 1;
+        while (!isRejectedFirst(`transfer-${id}`)) id += 1;
         const pay = (): Promise<OutboxEvent[]> =>
-          handle(transferFunds, { from: 'a', to: 'b', amountCents: 1 }, `transfer-${id}`);
-        // Somebody holds the account all the time: the check's answer comes first all the same.
+          handleInTransaction(transferFunds, { from: 'a', to: 'b', amountCents: 1 }, `transfer-${id}`);
+        // The accounts are locked the whole time, so RetryAfterError shows that the check ran before the lock.
         await inTransaction(async (holder) => {
           await lockAccounts(holder, ['a', 'b']);
           await assert.rejects(pay(), RetryAfterError);
         });
         await pay();
-        assert.equal(service.turnedAway(), 1);
+        assert.equal(service.rejectedCount(), 1);
         assert.deepEqual(await balances(), { a: '99', b: '1' });
       } finally {
         await service.stop();
@@ -301,7 +312,7 @@ describe('the commands of the bank', () => {
   });
 
   void describe('the expected version', () => {
-    void it('refuses an append to a stream that has moved on', async () => {
+    void it('rejects an append to a stream that has changed', async () => {
       await openAccounts({ a: 100 });
       await assert.rejects(
         inTransaction((tx) => append(tx, 'm', [{ streamId: 'a', expectedVersion: 1, events: deposit(1) }])),
@@ -309,7 +320,7 @@ describe('the commands of the bank', () => {
       );
     });
 
-    void it('refuses a read model that has moved on', async () => {
+    void it('rejects an update of an account that has changed', async () => {
       await openAccounts({ a: 100 });
       await assert.rejects(
         inTransaction(async (tx) => {

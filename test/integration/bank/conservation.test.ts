@@ -9,16 +9,16 @@ import { createBankSchema } from '../../../examples/bank/schema.ts';
 import { createPool } from '../../../src/platform/postgres.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
-describe('the books of the bank', () => {
+describe('checkConservation', () => {
   let database: TestDatabase;
   let pool: Pool;
 
   before(async () => {
     database = await createTestDatabase('empty');
-    // One connection, so that pool.query can stand in for a transaction.
+    // A single connection, so that the pool can be passed as a transaction.
     pool = createPool({ connectionString: database.url, max: 1, applicationName: 'bank tests' });
     await createBankSchema(pool);
-    // The columns of inbox.entries that the check reads: what it must notice, the inbox itself would never write.
+    // A table with the columns of inbox.entries that the check reads. The inbox itself would never write these violations.
     await pool.query(`
     create schema inbox;
     create type inbox.entry_status as enum ('Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter');
@@ -35,11 +35,11 @@ describe('the books of the bank', () => {
     for (const id of ['a', 'b']) {
       await recordOpening(pool, `open-${id}`, id, open(null, { id, owner: id, openingBalanceCents: 100 }));
     }
-    await enter('pay-1', 'Completed', 30);
+    await addEntry('pay-1', 'Completed', 30);
     await transfer('pay-1', 30);
   });
 
-  async function enter(messageId: string, status: string, amountCents: number): Promise<void> {
+  async function addEntry(messageId: string, status: string, amountCents: number): Promise<void> {
     await pool.query('insert into inbox.entries values ($1, $2, $3, $4)', [
       messageId,
       'TransferFunds',
@@ -61,10 +61,10 @@ describe('the books of the bank', () => {
     return (await checkConservation(pool)).problems;
   }
 
-  void describe('conservation', () => {
-    void it('finds nothing wrong with a bank that is right', async () => {
-      await enter('pay-2', 'DeadLetter', 1_000);
-      await enter('pay-3', 'Failed', 1);
+  void describe('reports', () => {
+    void it('no problem for a consistent bank', async () => {
+      await addEntry('pay-2', 'DeadLetter', 1_000);
+      await addEntry('pay-3', 'Failed', 1);
       const account = (await lockAccounts(pool, ['a']))('a');
       await record(pool, 'top-up', [{ account, events: deposit(5) }]);
       assert.deepEqual(await checkConservation(pool), {
@@ -75,7 +75,7 @@ describe('the books of the bank', () => {
       });
     });
 
-    void it('finds nothing wrong with an empty bank', async () => {
+    void it('no problem for an empty bank', async () => {
       await pool.query('truncate bank.events, bank.accounts, inbox.entries');
       assert.deepEqual(await checkConservation(pool), {
         accounts: 0,
@@ -85,7 +85,7 @@ describe('the books of the bank', () => {
       });
     });
 
-    void it('notices money out of nowhere', async () => {
+    void it('money that was never deposited', async () => {
       await pool.query(`update bank.accounts set balance_cents = balance_cents + 1 where id = 'a'`);
       assert.deepEqual(await problems(), [
         'accounts hold 201 cents, but 200 were deposited',
@@ -93,14 +93,14 @@ describe('the books of the bank', () => {
       ]);
     });
 
-    void it('notices money that went to the wrong account', async () => {
+    void it('money in the wrong account', async () => {
       await pool.query(
         `update bank.accounts set balance_cents = balance_cents + case id when 'a' then 1 else -1 end`,
       );
       assert.equal((await problems()).length, 2);
     });
 
-    void it('notices an account without events, and events without an account', async () => {
+    void it('an account without events, and events without an account', async () => {
       await pool.query(`update bank.accounts set id = 'c' where id = 'a'`);
       assert.deepEqual(
         (await problems()).map((problem) => problem.slice(0, 10)),
@@ -108,30 +108,30 @@ describe('the books of the bank', () => {
       );
     });
 
-    void it('notices a transfer that took effect twice', async () => {
+    void it('a transfer that took effect twice', async () => {
       await transfer('pay-1', 30);
       assert.deepEqual(await problems(), [
         'transfer pay-1 is Completed, with 2 withdrawals and 2 deposits of 30 cents',
       ]);
     });
 
-    void it('notices a transfer of another amount', async () => {
-      await enter('pay-2', 'Completed', 2);
+    void it('a transfer of the wrong amount', async () => {
+      await addEntry('pay-2', 'Completed', 2);
       await transfer('pay-2', 3);
       assert.deepEqual(await problems(), [
         'transfer pay-2 is Completed, with 1 withdrawals and 1 deposits of 3 cents',
       ]);
     });
 
-    void it('notices a Completed transfer without effect', async () => {
-      await enter('pay-2', 'Completed', 2);
+    void it('a Completed transfer without effect', async () => {
+      await addEntry('pay-2', 'Completed', 2);
       assert.deepEqual(await problems(), [
         'transfer pay-2 is Completed, with 0 withdrawals and 0 deposits of 0 cents',
       ]);
     });
 
-    void it('notices an effect of a transfer that is not Completed, or unknown', async () => {
-      await enter('pay-2', 'DeadLetter', 2);
+    void it('an effect of a transfer that is not Completed or not in the inbox', async () => {
+      await addEntry('pay-2', 'DeadLetter', 2);
       await transfer('pay-2', 2);
       await transfer('pay-3', 2);
       assert.deepEqual(

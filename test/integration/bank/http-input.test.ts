@@ -9,7 +9,7 @@ import type { TestDatabase } from '../../support/database.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
 
-describe('the bank’s HTTP API refuses, and stores nothing:', () => {
+describe('the bank’s HTTP API rejects and does not store', () => {
   let database: TestDatabase;
   let server: HttpServer;
 
@@ -36,25 +36,30 @@ describe('the bank’s HTTP API refuses, and stores nothing:', () => {
     ['a key with a space', 400, 'idempotency-key-invalid', { key: 'bad key' }],
     ['two keys', 400, 'idempotency-key-invalid', { key: 'bad-1, bad-2' }],
     ['a key over 191 bytes', 400, 'idempotency-key-invalid', { key: long }],
-    ['a key that is no ASCII', 400, 'idempotency-key-invalid', { key: 'bad-é' }],
-    ['a quote that does not end', 400, 'idempotency-key-invalid', { key: '"bad' }],
+    ['a key with non-ASCII characters', 400, 'idempotency-key-invalid', { key: 'bad-é' }],
+    ['a key with an unterminated quote', 400, 'idempotency-key-invalid', { key: '"bad' }],
     ['a key with parameters', 400, 'idempotency-key-invalid', { key: '"bad";a=1' }],
-    ['a key that is a path', 400, 'idempotency-key-invalid', { key: '..' }],
+    ['a key that is a path segment', 400, 'idempotency-key-invalid', { key: '..' }],
     ['no body', 400, 'invalid-json', { key: 'bad', body: '' }],
-    ['no JSON', 400, 'invalid-json', { key: 'bad', body: '{"from":' }],
-    ['no UTF-8', 400, 'invalid-json', { key: 'bad', body: Buffer.from('"\xff"', 'latin1') }],
-    ['no object', 400, 'invalid-transfer', { key: 'bad', body: '[]' }],
+    ['invalid JSON', 400, 'invalid-json', { key: 'bad', body: '{"from":' }],
+    ['invalid UTF-8', 400, 'invalid-json', { key: 'bad', body: Buffer.from('"\xff"', 'latin1') }],
+    ['a body that is not an object', 400, 'invalid-transfer', { key: 'bad', body: '[]' }],
     ['no amount', 400, 'invalid-transfer', { key: 'bad', body: '{"from":"a","to":"b"}' }],
     ['an amount of 0', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ amountCents: 0 }) }],
-    ['half a cent', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ amountCents: 0.5 }) }],
+    ['a fraction of a cent', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ amountCents: 0.5 }) }],
     [
-      'more cents than are exact',
+      'an amount above 2^53 - 1',
       400,
       'invalid-transfer',
       { key: 'bad', body: bodyWith({ amountCents: 2 ** 53 }) },
     ],
     ['an amount as text', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ amountCents: '5' }) }],
-    ['the same account', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ to: 'alice' }) }],
+    [
+      'a transfer to the paying account',
+      400,
+      'invalid-transfer',
+      { key: 'bad', body: bodyWith({ to: 'alice' }) },
+    ],
     ['an unknown member', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ currency: 'EUR' }) }],
     ['a NUL', 400, 'invalid-transfer', { key: 'bad', body: bodyWith({ to: 'b\0' }) }],
     [
@@ -71,7 +76,7 @@ describe('the bank’s HTTP API refuses, and stores nothing:', () => {
     ],
     ['a body of 5 MB', 413, 'too-large', { key: 'bad', body: 'x'.repeat(5_000_000) }],
     [
-      'a form',
+      'form data',
       415,
       'unsupported-media-type',
       { key: 'bad', headers: { 'content-type': 'application/x-www-form-urlencoded' } },
@@ -106,7 +111,7 @@ describe('the bank’s HTTP API refuses, and stores nothing:', () => {
     });
   }
 
-  it('and names each field at fault', async () => {
+  it('an invalid transfer, and names each invalid field', async () => {
     const { body } = await post(server, 'bad', { from: '', to: 'b' });
     const fields = (body['errors'] as { field: string }[]).map(({ field }) => field);
     assert.deepEqual(fields, ['from', 'amountCents']);

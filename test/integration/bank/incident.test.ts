@@ -1,6 +1,6 @@
 /**
- * A night on call: a release breaks every transfer, and the bank is made whole again. Everything is done with the command
- * line, by the lines of docs/incident.md, whose output this writes with `WRITE_DOCS=1`.
+ * The incident of docs/incident.md: a release breaks every transfer, and an operator repairs the bank with the command
+ * line. With `WRITE_DOCS=1`, this test writes the commands and their output into docs/incident.md.
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -19,10 +19,10 @@ import type { WorkerProcess } from '../../support/worker-process.ts';
 const TRANSFERS = 200;
 const ACCOUNTS = 20;
 const OPENING_CENTS = 1_000_000;
-/** Two that no account can pay, and one with half a cent. */
+/** Two transfers that no account can pay, and one with a fraction of a cent. */
 const UNPAYABLE = [77, 120];
 const HALF_CENT = 163;
-/** From test/support, where the processes of workers are started. */
+/** Paths relative to test/support, where worker processes are started. */
 const BUGGY = './buggy-bank.js';
 const FIXED = '../../examples/bank/commands.js';
 const FIXED_PATH = 'dist/examples/bank/commands.js';
@@ -50,8 +50,8 @@ describe('the bank, after a release that broke every transfer', () => {
     if (process.env['WRITE_DOCS']) await writeIntoDocs(page);
   });
 
-  /** Runs it, keeps it for the page, and returns stdout. */
-  async function type(line: string, { code = 0, shown = 12 } = {}): Promise<string> {
+  /** Runs a command, records it and its output for the page, and returns stdout. */
+  async function runCommand(line: string, { code = 0, shown = 12 } = {}): Promise<string> {
     const args = [...line.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(([, a, b, c]) => a ?? b ?? c!);
     const result = await cli.run(args, { INBOX_LOG_LEVEL: 'error', INBOX_ACTOR: 'ann' });
     assert.equal(result.code, code, `inbox ${line}\n${result.stdout}${result.stderr}`);
@@ -77,7 +77,7 @@ describe('the bank, after a release that broke every transfer', () => {
       ).map(({ status, count }) => [status, count]),
     );
 
-  it('dies: 200 transfers are dead letters of one cause', async () => {
+  it('has 200 dead letters in one failure group', async () => {
     await send(
       Array.from({ length: ACCOUNTS }, (_, number) => ({
         messageId: `open-${account(number)}`,
@@ -85,7 +85,7 @@ describe('the bank, after a release that broke every transfer', () => {
         payload: { accountId: account(number), owner: `Owner ${number}`, openingBalanceCents: OPENING_CENTS },
       })),
     );
-    await eventually('the accounts are open', async () => {
+    await eventually('all accounts are open', async () => {
       const open = await rows(fixture.pool, `select from inbox.entries where status = 'Completed'`);
       return open.length === ACCOUNTS;
     });
@@ -104,8 +104,11 @@ describe('the bank, after a release that broke every transfer', () => {
         },
       })),
     );
-    await eventually('all are dead', async () => (await counts())['DeadLetter'] === TRANSFERS);
-    await type('dead-letters groups');
+    await eventually(
+      'all transfers are dead letters',
+      async () => (await counts())['DeadLetter'] === TRANSFERS,
+    );
+    await runCommand('dead-letters groups');
     const groups = await cli.json<{ failureGroup: string; count: number }[]>('dead-letters', 'groups');
     assert.deepEqual(
       groups.map(({ count }) => count),
@@ -113,51 +116,54 @@ describe('the bank, after a release that broke every transfer', () => {
     );
     group = groups[0]!.failureGroup;
     assert.match(group, /^TransferFunds\/TypeError\//);
-    await type(`show ${id(0)}`, { shown: 60 });
+    await runCommand(`show ${id(0)}`, { shown: 60 });
   });
 
-  it('proves the fix: 197 would complete, 3 would not', async () => {
+  it('shows with a dry run that the fix would complete 197 of the 200', async () => {
     worker.kill('SIGTERM');
     await worker.ended;
-    const output = await type(`dry-run --commands ${FIXED_PATH} --group ${group}`, { code: 1, shown: 18 });
+    const output = await runCommand(`dry-run --commands ${FIXED_PATH} --group ${group}`, {
+      code: 1,
+      shown: 18,
+    });
     assert.match(output, /197 of 200 would complete; nothing was changed/);
     assert.deepEqual(await counts(), { DeadLetter: TRANSFERS });
     const { problems, depositedCents } = await checkConservation(fixture.pool);
     assert.deepEqual([problems, depositedCents], [[], BigInt(OPENING_CENTS * ACCOUNTS)]);
   });
 
-  it('is replayed by a campaign, five of them first', async () => {
+  it('replays the dead letters with a campaign that starts with five', async () => {
     worker = await startWorkerProcess(fixture, FIXED);
     const line = `replay --group ${group} --canary 5 --rate 100 --stop-above 0.2 --reason 'limits fixed in 1.4.1' --yes`;
-    const output = await type(line);
+    const output = await runCommand(line);
     assert.match(output, /Finished/);
     assert.deepEqual(await counts(), { Completed: TRANSFERS - 3, DeadLetter: 3 });
-    await type('campaigns');
+    await runCommand('campaigns');
     const [campaign] = await cli.json<{ completed: number; failed: number; skipped: number }[]>('campaigns');
     assert.deepEqual([campaign!.completed, campaign!.failed, campaign!.skipped], [TRANSFERS - 3, 3, 0]);
-    await type('dead-letters list');
+    await runCommand('dead-letters list');
   });
 
-  it('gets the last three right, each in its own way', async () => {
+  it('resolves the last three by a corrected payload, a deposit and a discard', async () => {
     const half = { from: account(HALF_CENT), to: account(HALF_CENT + 7), amountCents: 150 };
-    await type(
+    await runCommand(
       `replay ${id(HALF_CENT)} --payload '${JSON.stringify(half)}' --reason 'the shop rounds half a cent up'`,
     );
-    await type(
+    await runCommand(
       `send DepositFunds --id top-up-077 --payload '{"accountId":"${account(77)}","amountCents":50000000}'`,
     );
     await fixture.reaches('top-up-077', 'Completed');
-    await type(`replay ${id(77)} --reason 'account topped up'`);
-    await type(`discard ${id(120)} --reason 'the customer was asked, and has withdrawn it'`);
+    await runCommand(`replay ${id(77)} --reason 'account topped up'`);
+    await runCommand(`discard ${id(120)} --reason 'the customer withdrew the transfer'`);
     for (const number of [77, HALF_CENT]) await fixture.reaches(id(number), 'Completed');
-    await type(`show ${id(HALF_CENT)}`, { shown: 60 });
+    await runCommand(`show ${id(HALF_CENT)}`, { shown: 60 });
 
     const open = await rows(fixture.pool, 'select from inbox.dead_letters where resolution is null');
     assert.equal(open.length, 0);
     assert.deepEqual(await counts(), { Completed: TRANSFERS - 1, DeadLetter: 1 });
   });
 
-  it('has all its money', async () => {
+  it('has conserved all money', async () => {
     const { problems, balanceCents, depositedCents, accounts } = await checkConservation(fixture.pool);
     assert.deepEqual(problems, []);
     assert.equal(accounts, ACCOUNTS);
@@ -168,7 +174,7 @@ describe('the bank, after a release that broke every transfer', () => {
 
 const DOCS = packageFile('docs/incident.md');
 
-/** Between its headings the page holds `<!-- output -->` marks, one for each test of the command line. */
+/** The page contains `<!-- output n -->` markers. Each is filled with the next n commands and their output. */
 async function writeIntoDocs(lines: readonly string[]): Promise<void> {
   const text = await readFile(DOCS, 'utf8');
   const commands = lines.join('\n').split(/(?=^ {4}\$ )/m);
@@ -181,6 +187,6 @@ async function writeIntoDocs(lines: readonly string[]): Promise<void> {
       return `${begin}\n${some.join('').trimEnd()}\n\n${end}`;
     },
   );
-  assert.equal(next, commands.length, 'the page has a place for every command');
+  assert.equal(next, commands.length, 'the page has a marker for every command');
   await writeFile(DOCS, filled);
 }

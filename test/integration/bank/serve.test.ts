@@ -45,21 +45,21 @@ describe('serve.js', () => {
     });
     let log = '';
     child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
-    const made: ServeProcess = {
+    const serveProcess: ServeProcess = {
       log: () => log,
       url: () =>
-        eventually('it listens', () => {
-          if (child.exitCode !== null) throw new Error(`it ended: ${log}`);
+        eventually('the server listens', () => {
+          if (child.exitCode !== null) throw new Error(`serve.js ended: ${log}`);
           return /listening url=(\S+)/.exec(log)?.[1];
         }),
       kill: (signal) => void child.kill(signal),
       ended: once(child, 'close').then(([code]) => code as number | null),
     };
-    started.push(made);
-    return made;
+    started.push(serveProcess);
+    return serveProcess;
   }
 
-  it('answers what is under way when it is told to stop, and ends with 0', async () => {
+  it('answers pending requests after SIGTERM and exits with code 0', async () => {
     const child = start();
     const url = await child.url();
     const holder = await database.pool.connect();
@@ -69,12 +69,12 @@ describe('serve.js', () => {
       headers: { 'content-type': 'application/json', 'idempotency-key': 'last' },
       body: JSON.stringify({ from: 'a', to: 'b', amountCents: 1 }),
     });
-    await eventually('the request is under way', async () => {
+    await eventually('the request waits for the lock', async () => {
       const sql = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
       return (await rows(database.pool, sql)).length === 1;
     });
     child.kill('SIGTERM');
-    await eventually('nobody else is let in', () =>
+    await eventually('new connections are refused', () =>
       fetch(`${url}/transfers/last`).then(
         () => false,
         () => true,
@@ -92,14 +92,14 @@ describe('serve.js', () => {
 
   for (const [what, env, message] of [
     ['DATABASE_URL is missing', () => ({ DATABASE_URL: undefined }), /DATABASE_URL is not set/],
-    ['PORT is no port', () => ({ PORT: '70000' }), /PORT \("70000"\) is no port/],
+    ['PORT is invalid', () => ({ PORT: '70000' }), /PORT \("70000"\) is not a valid port/],
     [
       'the inbox’s schema is missing',
       () => ({ DATABASE_URL: empty.url }),
       /lacks migration 0001_inbox\.sql; run `inbox migrate`/,
     ],
   ] as const) {
-    it(`says what to do when ${what}`, async () => {
+    it(`explains what to do when ${what}`, async () => {
       const child = start(env());
       assert.equal(await child.ended, 1);
       assert.match(child.log(), message);

@@ -23,7 +23,7 @@ interface Listed {
   completed: number;
 }
 
-describe('campaigns on the command line', () => {
+describe('campaigns in the CLI', () => {
   let inbox: TestInbox;
   let cli: Cli;
 
@@ -38,19 +38,19 @@ describe('campaigns on the command line', () => {
   const setOf = (name: string, size: number) => new DeadSet(inbox, name, size).seed();
   const newest = async () => (await cli.json<Listed[]>('campaigns'))[0]!;
 
-  it('show what would be replayed, and do nothing where nobody can say yes', async () => {
-    const set = await setOf('unasked', 3);
+  it('show a preview, and replay nothing without a terminal or --yes', async () => {
+    const set = await setOf('unconfirmed', 3);
     const { code, stdout, stderr } = await cli.run(replayOf(set));
     assert.deepEqual([code, stdout], [2, '']);
-    assert.match(stderr, /3 open dead letters[\s\S]*unasked.* Mend +3[\s\S]*Broken: seeded[\s\S]*--yes/);
+    assert.match(stderr, /3 open dead letters[\s\S]*unconfirmed.* Mend +3[\s\S]*Broken: seeded[\s\S]*--yes/);
     assert.equal((await set.untouched()).length, 3);
     assert.deepEqual(await cli.json('campaigns'), []);
   });
 
-  it('replay the set, and follow it to its end', async () => {
+  it('replay all matching dead letters, and follow until the end', async () => {
     const set = await setOf('followed', 12);
     const { code, stdout, stderr } = await cli.run(
-      replayOf(set, '--canary', '2', '--rate', '500', '--actor', 'ada', '--reason', 'mended', '--yes'),
+      replayOf(set, '--canary', '2', '--rate', '500', '--actor', 'ada', '--reason', 'fixed', '--yes'),
     );
     assert.equal(code, 0, stderr);
     assert.equal(stdout, 'Finished: 12 of 12 settled: 12 completed, 0 failed\n');
@@ -60,23 +60,23 @@ describe('campaigns on the command line', () => {
     assert.ok(replays.every(({ actor, campaign: id }) => actor === 'ada' && id === campaign.id));
   });
 
-  it('fail when it pauses itself, with the figures, an example and the lines to type; then go on or end it', async () => {
+  it('report an automatic pause with counts, an example and the next commands, and can be resumed', async () => {
     const set = await setOf('stopped', 20);
     behaviours.set(set.group, broken);
     const { code, stdout, stderr } = await cli.run(replayOf(set, '--canary', '3', '--yes'));
     assert.deepEqual([code, stdout], [1, 'Paused: 3 of 20 settled: 0 completed, 3 failed\n']);
     const { id } = await newest();
-    assert.match(stderr, /of the canary, 3 of 3 failed \(100 %\).*for example stopped-/);
+    assert.match(stderr, /canary: 3 of 3 failed \(100 %\).*for example stopped-/);
     assert.match(stderr, new RegExp(`inbox campaigns resume ${id}.*inbox campaigns abort ${id}`));
 
     const shown = await cli.run(['campaigns', 'show', id], NO_TEMPORAL);
     assert.equal(shown.code, 0, shown.stderr);
     assert.match(shown.stdout, /state +Paused/);
-    assert.match(shown.stdout, /Failed last\n.*\n stopped-.*Mend\/StillBroken\/.*StillBroken/);
+    assert.match(shown.stdout, /Latest failures\n.*\n stopped-.*Mend\/StillBroken\/.*StillBroken/);
     assert.match(shown.stdout, /campaign-paused +inbox/);
 
     behaviours.delete(set.group);
-    const resumed = await cli.run(['campaigns', 'resume', id, '--actor', 'bob', '--reason', 'mended now']);
+    const resumed = await cli.run(['campaigns', 'resume', id, '--actor', 'bob', '--reason', 'fixed now']);
     assert.deepEqual(resumed, { code: 0, stdout: `${id} resumed\n`, stderr: '' });
     const followed = await cli.run(['campaigns', 'follow', id]);
     assert.match(followed.stdout, /^Finished: 20 of 20 settled: 17 completed, 3 failed\n$/);
@@ -89,7 +89,7 @@ describe('campaigns on the command line', () => {
     await cli.fails(['campaigns', 'abort', id], /is Finished; nothing was changed/);
   });
 
-  it('leave it running on Ctrl-C, and pause and abort it', async () => {
+  it('continue after Ctrl-C, and can then be paused and aborted', async () => {
     const set = await setOf('left', 8);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
@@ -97,12 +97,12 @@ describe('campaigns on the command line', () => {
       DATABASE_URL: inbox.database.url,
       INBOX_TASK_QUEUE: inbox.taskQueue,
     });
-    await command.says(/1 under way/);
+    await command.says(/1 in progress/);
     command.kill('SIGINT');
     const { code, stderr } = await command.result;
     const { id, state } = await newest();
     assert.equal(code, 1);
-    assert.match(stderr, new RegExp(`campaign ${id} goes on; .inbox campaigns follow ${id}`));
+    assert.match(stderr, new RegExp(`campaign ${id} is still running; .inbox campaigns follow ${id}`));
     assert.equal(state, 'Running');
     assert.equal((await cli.run(['campaigns', 'pause', id])).stdout, `${id} paused\n`);
     assert.equal((await cli.run(['campaigns', 'abort', id, '--reason', 'enough'])).stdout, `${id} aborted\n`);
@@ -111,15 +111,15 @@ describe('campaigns on the command line', () => {
     assert.equal((await set.untouched()).length, 7);
   });
 
-  it('start one without following it', async () => {
+  it('start without being followed with --no-follow', async () => {
     const set = await setOf('alone', 3);
     const { code, stdout } = await cli.run(replayOf(set, '--yes', '--no-follow'));
     assert.equal(code, 0);
     assert.equal(stdout, `${(await newest()).id}\n`);
-    await eventually('it is finished', async () => (await newest()).state === 'Finished');
+    await eventually('the campaign has finished', async () => (await newest()).state === 'Finished');
   });
 
-  it('are looked at without Temporal, and name an id that is none', async () => {
+  it('are listed without Temporal, and an unknown id is an error that names it', async () => {
     const { code, stdout } = await cli.run(['campaigns', 'list'], NO_TEMPORAL);
     assert.equal(code, 0);
     assert.match(stdout, /^ ?ID +STARTED +BY +STATE/);
@@ -127,7 +127,7 @@ describe('campaigns on the command line', () => {
     await cli.fails(['campaigns', 'pause', 'x'], /no campaign has the id "x"/);
   });
 
-  it('take message ids or a filter, not both and not neither, and sensible numbers', async () => {
+  it('require either message ids or a filter, and valid numbers', async () => {
     const { group, ids } = await setOf('usage', 1);
     for (const args of [
       ['replay'],
@@ -142,7 +142,7 @@ describe('campaigns on the command line', () => {
     assert.equal((await cli.run(['replay', '--group', 'nobody', '--yes'])).code, 0);
   });
 
-  it('replay several by their ids, one by one, and go on after one that cannot be', async () => {
+  it('replay several messages by id, and continue after one that fails', async () => {
     const { ids } = await setOf('several', 2);
     const { code, stdout, stderr } = await cli.run(['replay', ids[0]!, 'nobody', ids[1]!]);
     assert.equal(code, 1);
@@ -150,7 +150,7 @@ describe('campaigns on the command line', () => {
     assert.match(stderr, /no entry has the message_id "nobody"[\s\S]*1 of 3 were not replayed/);
   });
 
-  it('discard a set, each through its workflow, with who and why', async () => {
+  it('discard all matching dead letters through their workflows, with actor and reason', async () => {
     const set = await setOf('discarded', 45);
     assert.equal((await cli.run(['discard', '--group', set.group])).code, 2);
     assert.equal((await set.untouched()).length, 45);
@@ -176,15 +176,15 @@ describe('campaigns on the command line', () => {
     await assert.rejects(first.result(), /Workflow execution failed/);
   });
 
-  it('say what is left when no worker takes a discard up', async () => {
+  it('say how many are left when no worker processes a discard', async () => {
     const set = await setOf('nobody-there', 25);
     const { code, stderr } = await cli.run(['discard', '--group', set.group, '--yes'], {
       INBOX_TASK_QUEUE: `${inbox.taskQueue}-empty`,
     });
     assert.equal(code, 1);
-    assert.match(stderr, /20 requests are with Temporal, but no worker .* 5 were not asked for/);
+    assert.match(stderr, /20 requests were sent to Temporal, but no worker .* 5 more were not sent/);
     await Promise.all(
-      set.ids.slice(0, 20).map((id) => inbox.client.workflow.getHandle(id).terminate('its test is over')),
+      set.ids.slice(0, 20).map((id) => inbox.client.workflow.getHandle(id).terminate('the test is over')),
     );
   });
 });

@@ -14,7 +14,7 @@ import type { TestInbox } from '../../support/inbox.ts';
 
 const quick = defineCommand({ type: 'Quick', schema: z.unknown(), handle: () => 'done' });
 
-/** Two good ones among four that are not. */
+/** Two valid lines and four invalid ones. */
 function lines(id: (name: string) => string, prefix: string): string {
   return [
     JSON.stringify({ messageId: id(`${prefix}-1`), type: 'Quick', payload: 1 }),
@@ -32,16 +32,16 @@ function lines(id: (name: string) => string, prefix: string): string {
   ].join('\n');
 }
 
-/** With --json, stderr has an object for each line that was refused. */
+/** Checks the output for {@link lines}. With --json, stderr has one object for each refused line. */
 function checkLines({ code, stdout, stderr }: CliResult): void {
-  assert.equal(code, 1, 'some were refused');
+  assert.equal(code, 1, 'some lines were refused');
   assert.deepEqual(JSON.parse(stdout), { accepted: 2, duplicate: 0, refused: 4 });
-  const told = stderr
+  const problems = stderr
     .trimEnd()
     .split('\n')
     .map((line) => JSON.parse(line) as { line?: number; error: { name: string; message: string } });
   assert.deepEqual(
-    told.map(({ line }) => line),
+    problems.map(({ line }) => line),
     [2, 4, 5, 6, undefined],
   );
   for (const [index, message] of [
@@ -49,13 +49,13 @@ function checkLines({ code, stdout, stderr }: CliResult): void {
     /not a JSON object with messageId.*jq/,
     /payload is missing/,
     /messageId must be text/,
-    /^4 lines were refused; the others are sent \(2 accepted, 0 duplicate\)/,
+    /^4 lines were refused; the others were sent \(2 accepted, 0 duplicate\)/,
   ].entries()) {
-    assert.match(told[index]!.error.message, message);
+    assert.match(problems[index]!.error.message, message);
   }
 }
 
-describe('the command line', () => {
+describe('the CLI', () => {
   let inbox: TestInbox;
   let empty: TestDatabase;
   let folder: string;
@@ -74,7 +74,7 @@ describe('the command line', () => {
     await inbox.close();
   });
 
-  describe('usage', () => {
+  describe('wrong usage and help', () => {
     for (const [args, message] of [
       [[], /Usage: inbox/],
       [['sned'], /unknown command 'sned'/],
@@ -88,14 +88,14 @@ describe('the command line', () => {
       [['send', '--file', '-', '--concurrency', '0'], /whole number from 1/],
       [['worker'], /missing required argument 'module'/],
     ] as const) {
-      it(`is explained, with exit code 2: inbox ${args.join(' ')}`, async () => {
+      it(`explains the problem and exits with 2: inbox ${args.join(' ')}`, async () => {
         const { code, stdout, stderr } = await cli.run([...args]);
         assert.deepEqual({ code, stdout }, { code: 2, stdout: '' });
         assert.match(stderr, message);
       });
     }
 
-    it('is shown on stdout, with exit code 0, to who asks', async () => {
+    it('prints help and version on stdout, and exits with 0', async () => {
       const help = await cli.run(['--help']);
       assert.deepEqual([help.code, help.stderr], [0, '']);
       assert.match(help.stdout, /Usage: inbox/);
@@ -106,18 +106,18 @@ describe('the command line', () => {
   });
 
   describe('settings', () => {
-    it('that are missing are named', async () => {
+    it('are named when they are missing', async () => {
       await cli.fails(['list'], /DATABASE_URL is not set/, { DATABASE_URL: undefined });
       await cli.fails(['worker', 'x.js'], /DATABASE_URL is not set/, { DATABASE_URL: undefined });
       await cli.fails(['replay', 'a'], /TEMPORAL_ADDRESS is not set/, { TEMPORAL_ADDRESS: undefined });
     });
 
-    it('that are wrong are named', async () => {
-      await cli.fails(['list'], /DATABASE_URL is no postgres:\/\/ URL/, { DATABASE_URL: 'mysql://x' });
+    it('are named when they are wrong', async () => {
+      await cli.fails(['list'], /DATABASE_URL is not a postgres:\/\/ URL/, { DATABASE_URL: 'mysql://x' });
       await cli.fails(['replay', 'x'], /INBOX_CONCURRENCY \("0"\) is below 1/, { INBOX_CONCURRENCY: '0' });
     });
 
-    it('that lead nowhere are told', async () => {
+    it('are named when no server answers at their address', async () => {
       await cli.fails(['list'], /Postgres cannot be reached at 127\.0\.0\.1:1 .*ECONNREFUSED.*DATABASE_URL/, {
         DATABASE_URL: 'postgres://x:s3cret@127.0.0.1:1/x',
       });
@@ -128,7 +128,7 @@ describe('the command line', () => {
   });
 
   describe('migrate and setup', () => {
-    it('are asked for where the schema is missing', async () => {
+    it('are suggested when the schema is missing', async () => {
       const more = { DATABASE_URL: empty.url };
       await cli.fails(['list'], /`inbox migrate`/, more);
       await writeFile(join(folder, 'one.ndjson'), '{"messageId":"a","type":"Quick","payload":1}\n');
@@ -138,7 +138,7 @@ describe('the command line', () => {
       assert.match(worker.stderr, /inbox: the database lacks migration 0001_inbox\.sql; run `inbox migrate`/);
     });
 
-    it('bring the database to this version, and say so when there is nothing to do', async () => {
+    it('migrate the database to this version, and say when there is nothing to do', async () => {
       const more = { DATABASE_URL: empty.url };
       const first = await cli.run(['migrate'], more);
       assert.equal(first.code, 0);
@@ -163,7 +163,7 @@ describe('the command line', () => {
       assert.deepEqual(again, { code: 0, stdout: `${messageId} duplicate\n`, stderr: '' });
     });
 
-    it('refuses a known id with another payload, and what is no command', async () => {
+    it('refuses a known id with another payload, and invalid commands', async () => {
       const messageId = inbox.id('conflict');
       await (await inbox.start(messageId, { commandType: 'Quick', payload: 1 })).result();
       await cli.fails(['send', 'Quick', '--id', messageId, '--payload', '2'], /accepted before with another/);
@@ -172,7 +172,7 @@ describe('the command line', () => {
       await cli.fails(['send', 'Quick', '--id', 'a', '--payload', '"\\u0000"'], /payload contains a NUL/);
     });
 
-    it('takes a file of many, and names the lines that it refuses', async () => {
+    it('sends the commands in a file, and reports the lines that it refuses', async () => {
       const path = join(folder, 'many.ndjson');
       await writeFile(
         path,
@@ -182,7 +182,7 @@ describe('the command line', () => {
       assert.equal((await inbox.reaches(inbox.id('file-3'), 'Completed')).correlationId, 'c');
     });
 
-    it('takes many from stdin, one at a time as well, and again as duplicates', async () => {
+    it('sends commands from stdin, also one per transaction, and answers repeats with duplicate', async () => {
       checkLines(
         await cli.run(
           ['send', '--file', '-', '--concurrency', '1', '--json'],
@@ -191,14 +191,14 @@ describe('the command line', () => {
         ),
       );
       await inbox.reaches(inbox.id('stdin-1'), 'Completed');
-      const good = lines((name) => inbox.id(name), 'stdin')
+      const validLine = lines((name) => inbox.id(name), 'stdin')
         .split('\n')
         .at(-1)!;
-      const again = await cli.run(['send', '--file', '-'], {}, `${good}\r\n${good}\r\n`);
+      const again = await cli.run(['send', '--file', '-'], {}, `${validLine}\r\n${validLine}\r\n`);
       assert.deepEqual(again, { code: 0, stdout: '0 accepted, 2 duplicate, 0 refused\n', stderr: '' });
     });
 
-    it('says which file it cannot open', async () => {
+    it('names the file that it cannot open', async () => {
       await cli.fails(['send', '--file', join(folder, 'missing')], /--file cannot be opened: ENOENT/);
     });
   });

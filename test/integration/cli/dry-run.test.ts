@@ -29,7 +29,7 @@ describe('inbox dry-run', () => {
   });
   after(() => inbox.close());
 
-  it('ends with 0 when all would complete, and says what they would do', async () => {
+  it('exits with 0 when all messages would complete, and shows what they would do', async () => {
     const { code, stdout, stderr } = await cli.run(['dry-run', '--commands', MODULE, '--type', 'Quick']);
     assert.deepEqual({ code, stderr }, { code: 0, stderr: '' });
     assert.match(stdout, /one-\S+ +complete +result "done"/);
@@ -41,17 +41,17 @@ describe('inbox dry-run', () => {
     );
   });
 
-  it('ends with 1 when one would not', async () => {
+  it('exits with 1 when a message would not complete, or none matches', async () => {
     const answer = await cli.run(['dry-run', '--commands', MODULE, quick[0]!, inbox.id('unknown'), 'nobody']);
     assert.equal(answer.code, 1);
     assert.match(answer.stdout, /not be run +the module has no command Seeded; it has Held, Quick/);
     assert.match(answer.stdout, /not be run +no entry has the message_id "nobody"/);
     assert.equal(answer.stderr, 'inbox: 2 of 3 would not complete\n');
     const none = await cli.run(['dry-run', '--commands', MODULE, '--type', 'Nothing']);
-    assert.deepEqual([none.code, none.stderr], [1, 'inbox: no open dead letter fits\n']);
+    assert.deepEqual([none.code, none.stderr], [1, 'inbox: no open dead letter matches\n']);
   });
 
-  it('says that it has not tried all', async () => {
+  it('says when the limit was reached', async () => {
     const { code, stderr, stdout } = await cli.run([
       'dry-run',
       '--commands',
@@ -63,10 +63,10 @@ describe('inbox dry-run', () => {
     ]);
     assert.equal(code, 0);
     assert.match(stdout, /1 of 1 would complete/);
-    assert.equal(stderr, 'the 1 oldest were tried; there may be more: --limit\n');
+    assert.equal(stderr, 'tried the 1 oldest; there may be more: raise --limit\n');
   });
 
-  it('ends with 2 when it is not told which, or with what', async () => {
+  it('exits with 2 when the messages, the filter or the module are missing, or contradict each other', async () => {
     for (const args of [
       ['dry-run', '--commands', MODULE],
       ['dry-run', '--commands', MODULE, '--type', 'Quick', quick[0]!],

@@ -1,4 +1,4 @@
-/** Files as people have them: from Windows, compressed, cut off, much too large, or none at all. */
+/** Unusual input files: from Windows, compressed, in other encodings, very large, or missing. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,7 +18,7 @@ import { rows } from '../../support/inbox.ts';
 const line = (messageId: string, payload: unknown = 1) =>
   JSON.stringify({ messageId, type: 'Note', payload });
 
-describe('inbox send reads', () => {
+describe('inbox send with files', () => {
   let database: TestDatabase;
   let folder: string;
 
@@ -48,7 +48,7 @@ describe('inbox send reads', () => {
     ).map(({ message_id, payload }) => [message_id, payload]);
   const oneLine = /^inbox: [^\n]+\n$/;
 
-  it('lines that end at newlines alone', async () => {
+  it('ends lines only at newlines', async () => {
     const text = 'a\u2028b\u2029c\u0085d';
     const { code, stdout, stderr } = await sendFile(
       'u2028.ndjson',
@@ -61,7 +61,7 @@ describe('inbox send reads', () => {
     ]);
   });
 
-  it('a file from Windows: a mark at its beginning, CRLF, blank lines, no newline at its end', async () => {
+  it('reads a file from Windows: byte order mark, CRLF, blank lines, no newline at the end', async () => {
     const { code, stdout } = await sendFile(
       'bom.ndjson',
       `\ufeff${line('bom-1')}\r\n\r\n  \r\n${line('bom-2')}`,
@@ -69,7 +69,7 @@ describe('inbox send reads', () => {
     assert.deepEqual([code, stdout], [0, '2 accepted, 0 duplicate, 0 refused\n']);
   });
 
-  it('no bytes that are not UTF-8: two ids that differ in them stay two', async () => {
+  it('refuses lines that are not UTF-8, so that two ids never become one', async () => {
     const latin1 = Buffer.from(`${line('lat-é')}\n${line('lat-ok')}\n${line('lat-è')}\n`, 'latin1');
     const { code, stdout, stderr } = await sendFile('latin1.ndjson', latin1);
     assert.deepEqual([code, stdout], [1, '1 accepted, 0 duplicate, 2 refused\n']);
@@ -77,12 +77,12 @@ describe('inbox send reads', () => {
     assert.match(stderr, /\nline 3 of .*latin1\.ndjson: .*0xE8/);
     assert.match(
       stderr,
-      /\ninbox: 2 lines were refused; the others are sent \(1 accepted, 0 duplicate\)\. Correct/,
+      /\ninbox: 2 lines were refused; the others were sent \(1 accepted, 0 duplicate\)\. Correct/,
     );
     assert.deepEqual(await stored('lat-'), [['lat-ok', 1]]);
   });
 
-  for (const [name, content, says] of [
+  for (const [name, content, expected] of [
     [
       'utf16.ndjson',
       Buffer.from(`\ufeff${line('utf16')}\n`, 'utf16le'),
@@ -94,16 +94,16 @@ describe('inbox send reads', () => {
       /line 1 cannot be read: the input is compressed with gzip.*gzip -dc/,
     ],
   ] as const) {
-    it(`nothing of ${name}, with what to do`, async () => {
+    it(`refuses ${name} as a whole, and says how to convert it`, async () => {
       const { code, stdout, stderr } = await sendFile(name, content);
       assert.deepEqual([code, stdout], [1, '']);
-      assert.match(stderr, says);
+      assert.match(stderr, expected);
       assert.match(stderr, new RegExp(name.replaceAll('.', '\\.')));
       assert.match(stderr, oneLine);
     });
   }
 
-  it('a line that is much too long with bounded memory, and the lines after it', async () => {
+  it('refuses a very long line with bounded memory, and sends the lines after it', async () => {
     const file = createWriteStream(path('long.ndjson'));
     file.write(`${line('long-1')}\n`);
     const piece = Buffer.alloc(8_388_608, 0x78);
@@ -117,10 +117,10 @@ describe('inbox send reads', () => {
     }).result;
     await rm(path('long.ndjson'));
     assert.deepEqual([code, stdout], [1, '2 accepted, 0 duplicate, 1 refused\n'], stderr);
-    assert.match(stderr, /^line 2 of .*: the line has 209715200 bytes; at most 16777216 can be read\n/);
+    assert.match(stderr, /^line 2 of .*: the line is 209715200 bytes; the limit is 16777216\n/);
   });
 
-  it('NUL bytes, arrays and pretty JSON as lines that are refused', async () => {
+  it('refuses lines with NUL bytes, arrays or parts of pretty-printed JSON', async () => {
     const content = `${line('odd-1')}\n\u0000\u0000\u0000\n[${line('odd-2')}]\n{\n"a": 1\n}\n${line('odd-3')}\n`;
     const { code, stdout, stderr } = await sendFile('odd.ndjson', content);
     assert.deepEqual([code, stdout], [1, '2 accepted, 0 duplicate, 5 refused\n']);
@@ -130,15 +130,15 @@ describe('inbox send reads', () => {
     assert.doesNotMatch(stderr, /\n\s+at /);
   });
 
-  it('what is no file with a sensible message', async () => {
+  it('explains when a file is missing or a directory, and accepts an empty file', async () => {
     await mkdir(path('folder'));
-    for (const [name, says] of [
+    for (const [name, expected] of [
       ['missing.ndjson', /--file cannot be opened: ENOENT.*missing\.ndjson/],
       ['folder', /--file cannot be read: .*folder is a directory/],
     ] as const) {
       const { code, stdout, stderr } = await send(['--file', path(name)]);
       assert.deepEqual([code, stdout], [1, '']);
-      assert.match(stderr, says);
+      assert.match(stderr, expected);
       assert.match(stderr, oneLine);
     }
     assert.deepEqual(await sendFile('empty.ndjson', ''), {
@@ -148,7 +148,7 @@ describe('inbox send reads', () => {
     });
   });
 
-  it('a named pipe, and an stdin that is closed or is a directory', async () => {
+  it('reads a named pipe, and explains a closed stdin or a directory on stdin', async () => {
     await promisify(execFile)('mkfifo', [path('pipe')]);
     const reading = send(['--file', path('pipe')]);
     await writeFile(path('pipe'), `${line('fifo-1')}\n`);
@@ -167,7 +167,7 @@ describe('inbox send reads', () => {
     }
   });
 
-  it('up to where the database went away, and says how far it came', async () => {
+  it('says how far it got when the database connection is lost', async () => {
     await database.pool.query(`
       create function break_off() returns trigger language plpgsql as $$ begin
         if new.message_id = 'stop-3' then perform pg_terminate_backend(pg_backend_pid()); end if; return new; end $$`);
@@ -187,7 +187,7 @@ describe('inbox send reads', () => {
     assert.equal(again.stdout, '2 accepted, 2 duplicate, 0 refused\n');
   });
 
-  it('a payload that is too long for the command line from a file or stdin', async () => {
+  it('reads a payload that is too long for an argument from a file or stdin', async () => {
     const payload = { text: 'é'.repeat(200_000) };
     await writeFile(path('payload.json'), `\ufeff${JSON.stringify(payload, null, 2)}\n`);
     const file = await send(['Note', '--id', 'pay-1', '--payload', `@${path('payload.json')}`]);
@@ -200,7 +200,7 @@ describe('inbox send reads', () => {
     ]);
   });
 
-  it('no payload that cannot be read, is not UTF-8 or not JSON', async () => {
+  it('refuses a payload that cannot be read, or is not UTF-8 or not JSON', async () => {
     await writeFile(path('latin1.json'), Buffer.from('"é"', 'latin1'));
     await writeFile(path('utf16.json'), Buffer.from('\ufeff"é"', 'utf16le'));
     await writeFile(path('bad.json'), '{"a":');
@@ -211,14 +211,14 @@ describe('inbox send reads', () => {
       [`@${path('latin1.json')}`, /--payload \(.*latin1\.json\) is not UTF-8: byte 2 is 0xE9/],
       [`@${path('utf16.json')}`, /--payload cannot be read: .*utf16\.json is UTF-16/],
       [`@${path('bad.json')}`, /--payload \(.*bad\.json\) is not JSON/],
-      [`@${path('huge.json')}`, /--payload is too long: .*huge\.json has more than 16777216 bytes/],
+      [`@${path('huge.json')}`, /--payload is too long: .*huge\.json is more than 16777216 bytes/],
       ['@', /--payload is not JSON/],
       ['-', /--payload \(stdin\) is not JSON/],
     ] as const;
-    for (const [payload, says] of cases) {
+    for (const [payload, expected] of cases) {
       const { code, stdout, stderr } = await send(['Note', '--id', 'bad', '--payload', payload], '');
       assert.deepEqual([code, stdout], [1, ''], payload);
-      assert.match(stderr, says);
+      assert.match(stderr, expected);
       assert.match(stderr, oneLine);
     }
     assert.deepEqual(await stored('bad'), []);

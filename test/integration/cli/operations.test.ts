@@ -9,20 +9,20 @@ import { createCli } from '../../support/cli.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 
-/** Dies until it is replayed. */
-const mended = defineCommand({
-  type: 'Mended',
+/** Fails until it is replayed. */
+const fixed = defineCommand({
+  type: 'Fixed',
   schema: z.object({ cents: z.int().positive() }),
   handle({ payload, generation }) {
     if (generation === 0)
-      throw new UnrecoverableError('NotMended', {}, { message: 'a \u001b[31mred\u001b[0m text' });
+      throw new UnrecoverableError('NotFixed', {}, { message: 'a \u001b[31mred\u001b[0m text' });
     return { cents: payload.cents };
   },
 });
 
 const quick = defineCommand({ type: 'Quick', schema: z.unknown(), handle: () => 'done' });
 
-const patient = defineCommand({
+const retriesLater = defineCommand({
   type: 'Patient',
   schema: z.object({}),
   retry: { initialInterval: '1h', maximumInterval: '1h' },
@@ -33,23 +33,23 @@ const patient = defineCommand({
 
 const UNKNOWN = /no entry has the message_id "nobody"/;
 
-/** As JSON: its times are text. */
+/** The JSON of `inbox show`, in which times are text. */
 type Story = EntryStory;
 
-describe('the command line for operators', () => {
+describe('the CLI for operators', () => {
   let inbox: TestInbox;
   let cli: Cli;
 
   before(async () => {
     inbox = await createTestInbox();
     cli = createCli(inbox);
-    await inbox.startWorker([mended, quick, patient]);
+    await inbox.startWorker([fixed, quick, retriesLater]);
   });
   after(() => inbox.close());
 
   async function deadLetter(name: string): Promise<string> {
     const messageId = inbox.id(name);
-    await inbox.start(messageId, { commandType: 'Mended', payload: { cents: 5 } });
+    await inbox.start(messageId, { commandType: 'Fixed', payload: { cents: 5 } });
     await inbox.reaches(messageId, 'DeadLetter');
     return messageId;
   }
@@ -58,7 +58,7 @@ describe('the command line for operators', () => {
     (await cli.json<{ messageId: string }[]>('list', ...args)).map(({ messageId }) => messageId);
 
   describe('list, show and stats', () => {
-    it('list the newest first, by status, type and correlation, and page by page', async () => {
+    it('list entries newest first, by status, type and correlation, in pages', async () => {
       const ids = ['page-1', 'page-2', 'page-3'].map((name) => inbox.id(name));
       for (const messageId of ids) {
         const correlationId = inbox.id('pages');
@@ -68,7 +68,7 @@ describe('the command line for operators', () => {
       assert.deepEqual(await listed(...of), ids.toReversed());
       assert.deepEqual(await listed(...of, '--status', 'completed', '--type', 'Quick'), ids.toReversed());
       assert.deepEqual(await listed(...of, '--status', 'Failed'), []);
-      assert.deepEqual(await listed(...of, '--type', 'Mended'), []);
+      assert.deepEqual(await listed(...of, '--type', 'Fixed'), []);
 
       const first = await cli.run(['list', ...of, '--limit', '2']);
       assert.equal(first.code, 0);
@@ -78,7 +78,7 @@ describe('the command line for operators', () => {
       assert.deepEqual(await listed(...of, '--before', next), [ids[0]]);
     });
 
-    it('list a flow with the command that began it, and what came within a time', async () => {
+    it('list a flow including its first command, and entries within a time range', async () => {
       const root = inbox.id('root');
       await (await inbox.start(root, { commandType: 'Quick', payload: 1 })).result();
       const child = inbox.id('child');
@@ -98,7 +98,7 @@ describe('the command line for operators', () => {
       assert.deepEqual(await listed(...of, '--until', '1h'), []);
     });
 
-    it('show all that is known of an entry', async () => {
+    it('show everything about an entry', async () => {
       const messageId = await deadLetter('story');
       const story = await cli.json<Story>('show', messageId);
       assert.deepEqual(Object.keys(story).slice(0, 4), ['entry', 'failures', 'deadLetters', 'audit']);
@@ -110,11 +110,11 @@ describe('the command line for operators', () => {
       assert.match(stdout, /status +DeadLetter/);
       assert.match(stdout, /attempt 1:\n +UnrecoverableError/);
       // eslint-disable-next-line no-control-regex
-      assert.doesNotMatch(stdout, /\u001b/, 'the text of the error cannot colour the terminal');
+      assert.doesNotMatch(stdout, /\u001b/, 'the text of the error cannot color the terminal');
       assert.match(stdout, /\\u001b\[31mred/);
     });
 
-    it('name an id that nobody has', async () => {
+    it('name an unknown id', async () => {
       await cli.fails(['show', 'nobody'], UNKNOWN);
       await cli.fails(['show', ''], /messageId is empty or blank/);
     });
@@ -125,30 +125,30 @@ describe('the command line for operators', () => {
         entries: { commandType: string; status: string; count: number }[];
         openDeadLetters: { errorType: string; count: number }[];
       }>('stats');
-      const dead = entries.find((row) => row.commandType === 'Mended' && row.status === 'DeadLetter');
+      const dead = entries.find((row) => row.commandType === 'Fixed' && row.status === 'DeadLetter');
       assert.ok(dead && dead.count >= 1);
-      assert.equal(openDeadLetters.find(({ errorType }) => errorType === 'NotMended')?.count, dead.count);
+      assert.equal(openDeadLetters.find(({ errorType }) => errorType === 'NotFixed')?.count, dead.count);
       const { stdout } = await cli.run(['stats']);
-      assert.match(stdout, /Open dead letters\n.*\n NotMended +Mended/);
-      assert.ok((await inbox.entry(messageId))?.status === 'DeadLetter', 'looking changes nothing');
+      assert.match(stdout, /Open dead letters\n.*\n NotFixed +Fixed/);
+      assert.ok((await inbox.entry(messageId))?.status === 'DeadLetter', 'reading changes nothing');
     });
   });
 
   describe('replay and discard', () => {
     it('replay a dead letter, with actor and reason', async () => {
       const messageId = await deadLetter('replayed');
-      const answer = await cli.run(['replay', messageId, '--actor', 'ada', '--reason', 'mended']);
+      const answer = await cli.run(['replay', messageId, '--actor', 'ada', '--reason', 'fixed']);
       assert.deepEqual(answer, { code: 0, stdout: `${messageId} replayed\n`, stderr: '' });
       assert.deepEqual((await inbox.reaches(messageId, 'Completed')).result, { cents: 5 });
       const { audit } = await cli.json<Story>('show', messageId);
       assert.deepEqual(
         audit.map(({ action, actor, reason }) => ({ action, actor, reason })),
-        [{ action: 'replay', actor: 'ada', reason: 'mended' }],
+        [{ action: 'replay', actor: 'ada', reason: 'fixed' }],
       );
       await cli.fails(['replay', messageId], /is Completed, not a dead letter; nothing was changed/);
     });
 
-    it('replay with a payload that passes the schema, and tell of one that does not', async () => {
+    it('replay with a new payload, which must pass the schema', async () => {
       const messageId = await deadLetter('edited');
       await cli.fails(
         ['replay', messageId, '--payload', '{"cents":-1}'],
@@ -180,27 +180,27 @@ describe('the command line for operators', () => {
       await cli.fails(['replay', messageId], /was discarded by ada/);
     });
 
-    it('refuse what is no dead letter, and name the id', async () => {
+    it('refuse messages that are not dead letters, and name the id', async () => {
       await cli.fails(['replay', 'nobody'], UNKNOWN);
       await cli.fails(['discard', 'nobody'], UNKNOWN);
       const messageId = inbox.id('failing');
       await inbox.start(messageId, { commandType: 'Patient', payload: {} });
       await inbox.reaches(messageId, 'Failed');
-      await cli.fails(['replay', messageId], /is Failed and will be tried again by itself/);
+      await cli.fails(['replay', messageId], /is Failed and will be retried automatically/);
     });
 
-    it('say that no worker has taken a request up', async () => {
+    it('say when no worker has processed a request', async () => {
       const messageId = await deadLetter('nobody-there');
       const handle = inbox.client.workflow.getHandle(messageId);
-      await handle.terminate('so that the signal starts it on a task queue without a worker');
+      await handle.terminate('the signal then starts it on a task queue without a worker');
       const more = { INBOX_TASK_QUEUE: `${inbox.taskQueue}-empty` };
       await cli.fails(
         ['replay', messageId],
-        /is with Temporal, but no worker of this inbox has taken it up yet/,
+        /was sent to Temporal, but no worker of this inbox has processed it yet/,
         more,
       );
       assert.equal((await inbox.entry(messageId))?.status, 'DeadLetter');
-      await handle.terminate('its test is over');
+      await handle.terminate('the test is over');
     });
   });
 });

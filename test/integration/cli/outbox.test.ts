@@ -1,5 +1,5 @@
 /**
- * `inbox outbox`: what is parked, and what an operator does about it.
+ * `inbox outbox`: listing, releasing and skipping parked events.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -23,8 +23,8 @@ describe('inbox outbox', () => {
   let operator: TestLogin;
   let relay: TestRelay;
   const published: PublishedEvent[] = [];
-  const tried: string[] = [];
-  let rejecting = true;
+  const rejected: string[] = [];
+  let isRejecting = true;
 
   before(async () => {
     inbox = await createTestInbox();
@@ -34,13 +34,15 @@ describe('inbox outbox', () => {
       databaseUrl: inbox.database.url,
       maximumParkedBackoff: '1h',
       async publish(events) {
-        const bad = events.filter(({ type }) => rejecting && type === 'Poison');
-        const stored = events.filter((event) => bad.every((each) => each.aggregateId !== event.aggregateId));
+        const poison = events.filter(({ type }) => isRejecting && type === 'Poison');
+        const stored = events.filter((event) =>
+          poison.every((each) => each.aggregateId !== event.aggregateId),
+        );
         published.push(...stored);
-        tried.push(...bad.map(({ id }) => id));
-        if (bad.length === 0) return;
+        rejected.push(...poison.map(({ id }) => id));
+        if (poison.length === 0) return;
         throw new PublishError('rejected', {
-          rejected: bad.map(({ id }) => ({ id, problem: 'payload too large for the broker' })),
+          rejected: poison.map(({ id }) => ({ id, problem: 'payload too large for the broker' })),
           published: stored.map(({ id }) => id),
         });
       },
@@ -55,16 +57,16 @@ describe('inbox outbox', () => {
   const emit = (id: string, aggregate: string, types: string[]) =>
     runCommand(inbox.pool, id, async () => types.map((type, n) => eventOf(aggregate, n, type)));
   const parked = (count: number) =>
-    eventually(`${count} are parked`, async () => (await parkedRows(inbox.pool)).length === count);
-  const tries = (count: number) => eventually(`${count} tries`, () => tried.length >= count);
+    eventually(`${count} events are parked`, async () => (await parkedRows(inbox.pool)).length === count);
+  const rejections = (count: number) => eventually(`${count} rejections`, () => rejected.length >= count);
   const asOperator = () => ({ DATABASE_URL: operator.url });
 
-  it('lists nothing where nothing is parked', async () => {
+  it('lists nothing when no event is parked', async () => {
     assert.deepEqual(await cli.json('outbox'), []);
     assert.equal((await cli.run(['outbox', 'list'])).code, 0);
   });
 
-  it('lists parked events with their cause and what waits behind them', async () => {
+  it('lists parked events with the error and the number of events that wait behind them', async () => {
     await emit('command-1', 'a', ['Poison', 'Later', 'Later']);
     await emit('command-2', 'b', ['Poison']);
     await parked(2);
@@ -90,33 +92,36 @@ describe('inbox outbox', () => {
       new RegExp(`${listed[0]!.id} +account a +Poison +\\d+s +\\d .* 2 +payload too large`),
     );
     const { stdout: stats } = await cli.run(['stats']);
-    assert.match(stats, /parked aggregates +2, the first for \d+s; see `inbox outbox list`/);
+    assert.match(stats, /parked aggregates +2, the oldest for \d+s; see `inbox outbox list`/);
     assert.deepEqual((await cli.json<{ parked: { aggregates: number } }>('stats')).parked.aggregates, 2);
   });
 
-  it('releases one, and all: they are tried again at once', async () => {
+  it('releases one event or all of them, which are then retried at once', async () => {
     const [one] = await cli.json<ParkedEvent[]>('outbox');
-    await eventually('its next try is far', async () => (await parkedRows(inbox.pool))[0]!.attempts >= 3);
-    const earlier = tried.length;
+    await eventually(
+      'its next retry is far in the future',
+      async () => (await parkedRows(inbox.pool))[0]!.attempts >= 3,
+    );
+    const earlier = rejected.length;
     const { code, stdout, stderr } = await cli.run(
       ['outbox', 'release', one!.id, '--actor', 'ada', '--reason', 'limit raised'],
       asOperator(),
     );
     assert.deepEqual([code, stdout, stderr], [0, `${one!.id} released\n`, '']);
-    await tries(earlier + 1);
+    await rejections(earlier + 1);
     assert.deepEqual(
       (await cli.json<{ released: string[] }>('outbox', 'release', '--all')).released.length,
       2,
     );
-    await tries(earlier + 3);
+    await rejections(earlier + 3);
     const lines = await auditTrail(inbox.pool, { action: 'release-event', limit: 10 });
     assert.deepEqual([lines.length, lines.at(-1)!.actor, lines.at(-1)!.reason], [3, 'ada', 'limit raised']);
   });
 
-  it('skips one, audited: it is never published, and what waits behind it is', async () => {
+  it('skips an event with an audit record: it is never published, but the events behind it are', async () => {
     const [one] = await cli.json<ParkedEvent[]>('outbox');
     const { code, stdout } = await cli.run(
-      ['outbox', 'skip', one!.id, '--actor', 'ada', '--reason', 'a bug of ours'],
+      ['outbox', 'skip', one!.id, '--actor', 'ada', '--reason', 'our own bug'],
       asOperator(),
     );
     assert.deepEqual([code, stdout], [0, `${one!.id} skipped\n`]);
@@ -131,14 +136,14 @@ describe('inbox outbox', () => {
       [
         'command-1',
         'ada',
-        'a bug of ours',
+        'our own bug',
         { eventId: one!.id, eventType: 'Poison', aggregateType: 'account', aggregateId: 'a' },
       ],
     );
     await cli.fails(['outbox', 'skip', one!.id, '--reason', 'again'], /is not parked; nothing was changed/);
   });
 
-  it('says what is wrong', async () => {
+  it('explains invalid requests', async () => {
     const unknown = '00000000-0000-0000-0000-000000000001';
     await cli.fails(['outbox', 'release', unknown], /event "0{8}.*" is not parked; `inbox outbox list`/);
     await cli.fails(['outbox', 'release', 'nonsense'], /event "nonsense" is not parked/);
@@ -162,8 +167,8 @@ describe('inbox outbox', () => {
     assert.equal((await parkedRows(inbox.pool)).length, 1);
   });
 
-  it('shows that an aggregate has recovered', async () => {
-    rejecting = false;
+  it('publishes parked events once the broker accepts them', async () => {
+    isRejecting = false;
     await cli.run(['outbox', 'release', '--all']);
     await parked(0);
     assert.equal(published.filter(({ aggregateId }) => aggregateId === 'b').length, 1);

@@ -1,4 +1,4 @@
-/** What is at the other end of stdout and stderr: pipes whose reader has left, full disks, terminals. */
+/** Different targets of stdout and stderr: pipes whose reader has exited, full disks, terminals. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ import { seedMany, seedOpen } from '../../support/seed.ts';
 
 const ID = '3ddf9f6a-0a2e-4c1c-be10-f8fb2cb2acbc';
 
-describe('the command line', () => {
+describe('CLI output', () => {
   let database: TestDatabase;
   let folder: string;
 
@@ -45,7 +45,7 @@ describe('the command line', () => {
   const env = () => ({ DATABASE_URL: database.url, TEMPORAL_ADDRESS: '127.0.0.1:1' });
   const INBOX = `'${process.execPath}' '${CLI_MAIN}'`;
 
-  /** In a shell; what it says on stderr, and on stdout. */
+  /** Runs a shell script, and returns its stdout and stderr. */
   async function shell(script: string): Promise<{ stdout: string; stderr: string }> {
     const child = spawn('bash', ['-c', script], { env: { ...process.env, ...env() } });
     let stdout = '';
@@ -58,20 +58,20 @@ describe('the command line', () => {
 
   describe('in a pipe', () => {
     for (const command of ['list --limit 3000 --json', 'list --limit 3000', '--help']) {
-      it(`ends quietly when the reader leaves: inbox ${command} | true`, async () => {
+      it(`exits without an error when the reader exits: inbox ${command} | true`, async () => {
         const { stdout, stderr } = await shell(`${INBOX} ${command} | true; echo "\${PIPESTATUS[0]}"`);
         assert.deepEqual({ stdout, stderr }, { stdout: '0\n', stderr: '' });
       });
     }
 
-    it('gives the first line and ends quietly', async () => {
+    it('prints the first line to head -1 and exits without an error', async () => {
       const { stdout, stderr } = await shell(
         `${INBOX} list --limit 2000 --json | head -1; echo "\${PIPESTATUS[0]}"`,
       );
       assert.deepEqual({ stdout, stderr }, { stdout: '[\n0\n', stderr: '' });
     });
 
-    it('still fails where it has failed, when nobody reads what it says', async () => {
+    it('keeps the exit code of a failed command when nobody reads its output', async () => {
       const { stdout } = await shell(
         `${INBOX} show nobody 2>&-; echo "$?"; ${INBOX} doctor 2>&1 | true; echo "\${PIPESTATUS[0]}"`,
       );
@@ -86,14 +86,14 @@ describe('the command line', () => {
       assert.equal(stdout, '2000\n');
     });
 
-    it('says that its output could not be written', async (test) => {
+    it('reports that the output could not be written', async (test) => {
       if (process.platform !== 'linux') return test.skip('there is no /dev/full');
       for (const command of ['list --limit 3000', '--help']) {
         const { stdout, stderr } = await shell(`${INBOX} ${command} > /dev/full; echo "$?"`);
         assert.equal(stdout, '1\n');
         assert.match(
           stderr,
-          /^inbox: the output could not be written \(.*ENOSPC.*\); what the command did is done\n$/,
+          /^inbox: the output could not be written \(.*ENOSPC.*\); changes that the command made are kept\n$/,
         );
       }
     });
@@ -139,23 +139,23 @@ describe('the command line', () => {
         );
         for (const [index, { screen }] of screens.entries()) {
           const lines = stripVTControlCharacters(screen).split('\n');
-          // The line that sums up is for logs as well, and left to the terminal.
+          // Summary lines are also for logs, so the CLI doesn't wrap them.
           const tooWide = lines.filter((line) => widthOf(line) > columns && !/^(inbox|more): /.test(line));
           assert.deepEqual(tooWide, [], commands[index]!.join(' '));
           // eslint-disable-next-line no-control-regex
-          assert.match(screen, /\u001b\[1m/, 'names are bold');
+          assert.match(screen, /\u001b\[1m/, 'labels are bold');
         }
       });
     }
 
-    it('shows colors unless NO_COLOR or TERM=dumb forbid it', async () => {
+    it('uses colors unless NO_COLOR or TERM=dumb is set', async () => {
       assert.deepEqual(
         await Promise.all([colored({}), colored({ NO_COLOR: '1' }), colored({ TERM: 'dumb' })]),
         [true, false, false],
       );
     });
 
-    it('shows a payload and an error on lines of their own', async () => {
+    it('prints a payload and an error on their own lines', async () => {
       const { code, screen } = await runOnTerminal(['show', ID], { columns: 80, env: env() });
       assert.equal(code, 0);
       const plain = stripVTControlCharacters(screen);
@@ -165,7 +165,7 @@ describe('the command line', () => {
   });
 
   describe('with --json', () => {
-    it('puts nothing but JSON on stdout and stderr, when it fails too', async () => {
+    it('prints only JSON on stdout and stderr, even when the command fails', async () => {
       const cli = createCli({ database, taskQueue: 'nobody' } as Parameters<typeof createCli>[0]);
       const cases: [args: string[], code: number, name: string | null][] = [
         [['list'], 0, null],
@@ -202,8 +202,8 @@ describe('the command line', () => {
         assert.equal(result.code, code, `${args.join(' ')} ${result.stderr}`);
         if (code === 0 || args[0] === 'doctor') JSON.parse(result.stdout);
         else assert.equal(result.stdout, '', args.join(' '));
-        const said = result.stderr.split('\n').filter((line) => line !== '');
-        const last = said
+        const lines = result.stderr.split('\n').filter((line) => line !== '');
+        const last = lines
           .map((line) => JSON.parse(line) as { error?: { name: string; message: string } })
           .at(-1);
         assert.equal(last?.error?.name ?? null, name, args.join(' '));
@@ -211,8 +211,8 @@ describe('the command line', () => {
     });
   });
 
-  describe('as it is installed', () => {
-    it('runs from a folder with spaces, through a symlink, from anywhere', async () => {
+  describe('of an installed package', () => {
+    it('works from a folder with spaces, through a symlink, in any working directory', async () => {
       const home = join(folder, 'node modules', 'temporal-inbox');
       for (const part of ['dist/src', 'dist/activities', 'dist/workflows', 'migrations', 'package.json']) {
         await cp(fileURLToPath(packageFile(part)), join(home, part), { recursive: true });

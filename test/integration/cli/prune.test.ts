@@ -22,7 +22,7 @@ describe('inbox prune', () => {
   const inbox = (...args: string[]) => runCli(args, { DATABASE_URL: database.url });
   const all = ['--outbox-older-than', '7d', '--dead-letters-older-than', '90d'];
 
-  it('says what it would do, does it, and then has nothing to do', async () => {
+  it('counts with --dry-run, prunes, and then has nothing left to do', async () => {
     const dry = await inbox('prune', '--older-than', '30d', ...all, '--dry-run');
     assert.equal(dry.code, 0, dry.stderr);
     assert.match(dry.stdout, /entries\s+1 would be emptied/);
@@ -40,7 +40,7 @@ describe('inbox prune', () => {
     assert.match(again.stdout, /^entries\s+0 emptied\n$/);
   });
 
-  it('shows in `inbox show` what was pruned, and when', async () => {
+  it('is shown by `inbox show` with its time and what was deleted', async () => {
     const { stdout } = await inbox('show', 'thirty-one');
     assert.match(stdout, /pruned\s+\d{4}-\d\d-\d\dT.*payload, metadata, result/);
     assert.doesNotMatch(stdout, /canary|^payload|^result/m);
@@ -51,7 +51,7 @@ describe('inbox prune', () => {
     assert.ok(story.entry.prunedAt);
   });
 
-  it('takes no age without a unit, which would be milliseconds, and none at all', async () => {
+  it('refuses a missing age, and an age without a unit', async () => {
     for (const args of [
       ['--older-than', '30'],
       ['--older-than', '-1d'],
@@ -74,7 +74,7 @@ describe('inbox prune', () => {
   const run = (retention: string) =>
     runCli(['prune', '--dry-run'], { DATABASE_URL: database.url, INBOX_RETENTION: retention });
 
-  it('takes the age from INBOX_RETENTION, and refuses one that is none', async () => {
+  it('takes the age from INBOX_RETENTION, and refuses an invalid one', async () => {
     assert.match((await run('30d')).stdout, /^entries\s+0 would be emptied\n$/);
     const wrong = await run('30');
     assert.deepEqual([wrong.code, wrong.stdout], [1, '']);
@@ -87,7 +87,7 @@ describe('inbox prune', () => {
     );
   });
 
-  it('fails with what to do where there is no schema', async () => {
+  it('says what to do when there is no schema', async () => {
     const empty = await createTestDatabase('empty');
     const { code, stderr } = await runCli(['prune', '--older-than', '30d'], { DATABASE_URL: empty.url });
     await empty.drop();

@@ -1,5 +1,5 @@
 /**
- * Every line of docs/runbook.md, in its order, against an inbox in the state that its heading speaks of.
+ * Runs every line of docs/runbook.md in order, against an inbox in the state that the heading describes.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -48,7 +48,7 @@ describe('the runbook', () => {
   });
   after(() => fixture.close());
 
-  async function die(howMany: number, account: string): Promise<void> {
+  async function createDeadLetters(howMany: number, account: string): Promise<void> {
     for (let index = 0; index < howMany; index += 1) {
       count += 1;
       id = fixture.id(`pay-${count}`);
@@ -62,10 +62,10 @@ describe('the runbook', () => {
   const openDeadLetters = async () =>
     (await rows(fixture.pool, 'select from inbox.dead_letters where resolution is null')).length;
 
-  /** What the recipe is for, and how one sees that it has worked. */
+  /** For each recipe: creates the situation that it is for, and checks that the recipe worked. */
   const scenes: Record<string, { begin: () => Promise<unknown>; end: () => Promise<unknown> }> = {
     'Something is wrong: what is it?': {
-      begin: () => die(1, 'closed'),
+      begin: () => createDeadLetters(1, 'closed'),
       end: async () => assert.equal(await openDeadLetters(), 1),
     },
     'One command is dead': {
@@ -74,22 +74,22 @@ describe('the runbook', () => {
     },
     'Many are dead, of one cause': {
       begin: async () => {
-        await die(8, 'many');
+        await createDeadLetters(8, 'many');
         await open('many');
       },
       end: async () => assert.equal(await openDeadLetters(), 0),
     },
     'The payload is wrong': {
-      begin: () => die(1, 'misspelt'),
+      begin: () => createDeadLetters(1, 'misspelled'),
       end: () => fixture.reaches(id, 'Completed'),
     },
     'It must never run': {
-      begin: () => die(1, 'never'),
+      begin: () => createDeadLetters(1, 'never'),
       end: async () => assert.equal(await openDeadLetters(), 1),
     },
     'A campaign goes wrong': {
       begin: async () => {
-        await die(3, 'slow');
+        await createDeadLetters(3, 'slow');
         const plan = { canary: 0, rate: 0.01, stopAbove: 1 };
         campaign = (await startCampaign(fixture, { filter: { commandType: 'Pay' }, ...plan })).id;
       },
@@ -127,7 +127,7 @@ describe('the runbook', () => {
       await scene.begin();
       for (const line of lines) {
         const { code, stdout, stderr } = await cli.run(argumentsOf(line), { INBOX_ACTOR: 'ann' });
-        // An open dead letter is something that doctor has to say.
+        // doctor reports open dead letters as unhealthy.
         const expected = line.startsWith('doctor') && (await openDeadLetters()) > 0 ? 1 : 0;
         assert.equal(code, expected, `inbox ${line}\n${stdout}${stderr}`);
         assert.notEqual(stdout + stderr, '', line);

@@ -1,5 +1,5 @@
 /**
- * No command prints a secret, whatever is wrong with it.
+ * No command prints a secret, even if the secret is malformed.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -39,7 +39,7 @@ const COMMANDS: string[][] = [
 const SPOILED: Record<string, (secret: string) => string> = {
   'with a line break at its end': (secret) => `${secret}\n`,
   'with a line break inside': (secret) => `${secret}\nmore`,
-  'with a character that no header has': (secret) => `${secret}\u00fc`,
+  'with a character that is invalid in a header': (secret) => `${secret}\u00fc`,
   'in quotes': (secret) => `"${secret}"`,
 };
 
@@ -54,7 +54,7 @@ describe('a secret', () => {
   after(() => fixture.close());
 
   for (const [how, spoil] of Object.entries(SPOILED)) {
-    it(`${how} is printed by no command`, async () => {
+    it(`${how} is not printed by any command`, async () => {
       const env: CliEnvironment = {
         TEMPORAL_API_KEY: spoil(KEY),
         TEMPORAL_GRPC_META_X_TOKEN: spoil(HEADER),
@@ -64,7 +64,7 @@ describe('a secret', () => {
         INBOX_LOG_LEVEL: 'debug',
       };
       for (const args of COMMANDS) {
-        // A worker that reached its database would go on.
+        // With a reachable database, the worker would keep running.
         const url = args[0] === 'worker' && { DATABASE_URL: 'postgres://ada:canary-pass@127.0.0.1:1/x' };
         const { stdout, stderr } = await cli.run(args, { ...env, ...url });
         assert.doesNotMatch(`${stdout}${stderr}`, /canary/, args.join(' '));
@@ -72,7 +72,7 @@ describe('a secret', () => {
     });
   }
 
-  it('in an argument is printed by no command', async () => {
+  it('in an argument is not printed by any command', async () => {
     for (const args of [
       ['worker', MODULE, '--publish', 'wss://ada:canary-pass@127.0.0.1:4222'],
       ['worker', MODULE, '--publish', 'ada:canary-pass@127.0.0.1:4222'],
@@ -89,7 +89,7 @@ describe('a secret', () => {
     }
   });
 
-  it('in a URL that is read otherwise than it was meant is printed by no command', async () => {
+  it('in a malformed URL is not printed by any command', async () => {
     for (const url of [
       'postgres://ada:4711/canary@127.0.0.1:1/x',
       'postgres://ada:4711?canary@127.0.0.1:1/x',
@@ -106,7 +106,7 @@ describe('a secret', () => {
     assert.doesNotMatch(stderr, /canary/);
   });
 
-  it('of the database is not printed by `inbox dev`, but is in the file that it writes', async () => {
+  it('of the database is not printed by `inbox dev`, but is in the settings file that it writes', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'secrets-dev-'));
     try {
       const { url } = fixture.database;
@@ -125,7 +125,7 @@ describe('a secret', () => {
     }
   });
 
-  it('with a line break at its end is not printed by the health check of the image, which works', async () => {
+  it('with a line break at its end is not printed by the health check of the image, and works there', async () => {
     const script = fileURLToPath(new URL('../../../../deploy/worker-health.mjs', import.meta.url));
     const env = {
       ...process.env,

@@ -18,9 +18,9 @@ import { eventually } from '../../support/wait.ts';
 const line = (messageId: string, payload: unknown = 1) =>
   JSON.stringify({ messageId, type: 'Quick', payload });
 
-describe('inbox send with nothing but DATABASE_URL', () => {
+describe('inbox send with only DATABASE_URL', () => {
   let database: TestDatabase;
-  /** No server of Temporal is known to the process: a worker's relay is who starts the commands. */
+  /** No Temporal server is configured: `inbox send` only needs Postgres, and a worker's relay starts the commands. */
   const env = () => ({ DATABASE_URL: database.url, TEMPORAL_ADDRESS: undefined, HOME: '/nonexistent' });
   const send = (args: readonly string[], input?: string) => runCli(['send', ...args], env(), input);
   const stored = (prefix: string) =>
@@ -35,7 +35,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
   });
   after(() => database.drop());
 
-  it('stores one command as Pending, and answers a repeat with duplicate', async () => {
+  it('stores a command as Pending, and answers a repeat with duplicate', async () => {
     const args = ['Quick', '--id', 'one', '--payload', '{"a":1}', '--correlation', 'c', '--causation', 'd'];
     assert.deepEqual(await send(args), { code: 0, stdout: 'one accepted\n', stderr: '' });
     assert.deepEqual(await send(args), { code: 0, stdout: 'one duplicate\n', stderr: '' });
@@ -46,7 +46,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     assert.deepEqual(entry, { status: 'Pending', correlation_id: 'c', causation_id: 'd' });
   });
 
-  it('sends a thousand lines, passes the bad ones over, and names them in their order', async () => {
+  it('sends a thousand lines, skips the invalid ones, and reports them in order', async () => {
     const lines = Array.from({ length: 1_000 }, (_, index) => line(`many-${String(index).padStart(4, '0')}`));
     lines[10] = 'no json';
     lines[250] = '';
@@ -56,22 +56,25 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     lines[999] = line('many-0998', 'another payload');
     const { code, stdout, stderr } = await send(['--file', '-'], lines.join('\n'));
     assert.deepEqual([code, stdout], [1, '994 accepted, 1 duplicate, 4 refused\n']);
-    const told = stderr.trimEnd().split('\n');
-    assert.equal(told.length, 5);
-    assert.match(told[0]!, /^line 11: the line is not JSON/);
-    assert.match(told[1]!, /^line 252: message "many-0000" was accepted before with another/);
-    assert.match(told[2]!, /^line 403: messageId is empty or blank/);
-    assert.match(told[3]!, /^line 1000: message "many-0998" was accepted before with another/);
-    assert.match(told[4]!, /^inbox: 4 lines were refused; the others are sent \(994 accepted, 1 duplicate\)/);
+    const problems = stderr.trimEnd().split('\n');
+    assert.equal(problems.length, 5);
+    assert.match(problems[0]!, /^line 11: the line is not JSON/);
+    assert.match(problems[1]!, /^line 252: message "many-0000" was accepted before with another/);
+    assert.match(problems[2]!, /^line 403: messageId is empty or blank/);
+    assert.match(problems[3]!, /^line 1000: message "many-0998" was accepted before with another/);
+    assert.match(
+      problems[4]!,
+      /^inbox: 4 lines were refused; the others were sent \(994 accepted, 1 duplicate\)/,
+    );
     const entries = await stored('many-');
     assert.equal(entries.length, 994);
     assert.ok(
       entries.every(({ payload }) => payload === 1),
-      'the first of two stands',
+      'the first of two conflicting commands is kept',
     );
   });
 
-  it('is of one mind, whatever the number of lines in a transaction', async () => {
+  it('gives the same answers for any number of lines per transaction', async () => {
     const lines = ['a', 'b', 'a', 'b']
       .map((name, index) => line(`few-${name}`, index < 3 ? 1 : 2))
       .join('\n');
@@ -84,7 +87,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     }
   });
 
-  it('does not keep the lines of a slow pipe waiting for others', async () => {
+  it('sends each line of a slow pipe without waiting for more', async () => {
     const main = fileURLToPath(new URL('../../../src/cli/main.js', import.meta.url));
     const child = spawn(process.execPath, [main, 'send', '--file', '-'], {
       env: { ...process.env, ...env() },
@@ -101,11 +104,11 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     assert.deepEqual([code, stdout], [0, '3 accepted, 0 duplicate, 0 refused\n']);
   });
 
-  it('comes through when it and another transaction wait for each other', async () => {
+  it('recovers from a deadlock with another transaction', async () => {
     const inbox = await createInbox({ pool: database.pool });
     let sending: Promise<CliResult> | undefined;
     await withTransaction(database.pool, async (tx) => {
-      // Postgres finds a deadlock, or the wait of the command line is over: it is the one that gives way.
+      // The CLI must be the one that gives way: it finds the deadlock, or reaches its own time limit, first.
       await tx.query(`set local deadlock_timeout = '10min'`);
       await inbox.send({ messageId: 'crossed-b', type: 'Quick', payload: 1 }, { tx });
       sending = startCli(
@@ -113,7 +116,7 @@ describe('inbox send with nothing but DATABASE_URL', () => {
         env(),
         `${line('crossed-z')}\n${line('crossed-a')}\n${line('crossed-b')}\n`,
       ).result;
-      await eventually('the command line waits for crossed-b', async () => {
+      await eventually('the CLI waits for crossed-b', async () => {
         const sql = `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`;
         return (await rows(database.pool, sql)).length === 1;
       });
@@ -121,12 +124,12 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     });
     const { code, stdout, stderr } = await sending!;
     assert.deepEqual([code, stderr], [0, '']);
-    // Which of the two has stored crossed-a depends on when the wait of the command line was over.
+    // Either side may have stored crossed-a, depending on when the CLI stopped waiting.
     assert.match(stdout, /^(?:1 accepted, 2 duplicate|2 accepted, 1 duplicate), 0 refused\n$/);
     await inbox.close();
   });
 
-  it('ends with the database’s error, and not with a tally, when the database is gone', async () => {
+  it('reports the database error instead of counts when the database is unreachable', async () => {
     const { code, stdout, stderr } = await startCli(
       ['send', '--file', '-'],
       { ...env(), DATABASE_URL: 'postgres://x@127.0.0.1:1/x' },
@@ -136,11 +139,11 @@ describe('inbox send with nothing but DATABASE_URL', () => {
     assert.match(stderr, /^inbox: .*ECONNREFUSED/);
   });
 
-  it('closes its file when the database is gone', async () => {
+  it('closes its file when the database is unreachable', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'inbox cli send '));
     const path = join(folder, 'one.ndjson');
     await writeFile(path, line('lost'));
-    // A file that nobody has closed is closed by the garbage collection, with a warning.
+    // If the file is left open, garbage collection closes it and prints a warning.
     const script = `
       process.argv.push('send', '--file', ${JSON.stringify(path)});
       const { runCommandLine } = await import(${JSON.stringify(new URL('../../../src/cli/run.js', import.meta.url))});

@@ -20,7 +20,7 @@ describe('inbox worker', () => {
   let inbox: TestInbox;
   let env: CliEnvironment;
   let folder: string;
-  /** Holds the lock that the command `Held` waits for. */
+  /** This connection holds the lock that the command `Held` waits for. */
   let holder: PoolClient;
   const workers: CliProcess[] = [];
 
@@ -38,7 +38,7 @@ describe('inbox worker', () => {
     await inbox.close();
   });
 
-  /** A worker that has started, with the SDK's own lines on stderr. */
+  /** Starts a worker with the SDK's log on stderr, and waits until it is ready. */
   async function startWorker(more: CliEnvironment = {}): Promise<CliProcess> {
     const worker = startCli(['worker', COMMANDS], { ...env, INBOX_LOG_LEVEL: 'debug', ...more });
     workers.push(worker);
@@ -46,8 +46,8 @@ describe('inbox worker', () => {
     return worker;
   }
 
-  /** Starts `Held` and waits until its handler is in the middle of its attempt. */
-  async function inTheMiddle(name: string): Promise<string> {
+  /** Starts `Held`, and waits until its handler is waiting for the lock. */
+  async function startHeld(name: string): Promise<string> {
     await holder.query('select pg_advisory_lock($1)', [HELD_LOCK]);
     const messageId = inbox.id(name);
     await inbox.start(messageId, { commandType: 'Held', payload: {} });
@@ -63,21 +63,23 @@ describe('inbox worker', () => {
     return messageId;
   }
 
-  const letGo = () => holder.query('select pg_advisory_unlock($1)', [HELD_LOCK]);
+  const releaseLock = () => holder.query('select pg_advisory_unlock($1)', [HELD_LOCK]);
 
   const processing = () =>
     rows(inbox.pool, "select message_id from inbox.entries where status = 'Processing'");
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-    it(`finishes the attempt that runs when ${signal} comes, takes no other and ends with 0`, async () => {
+    it(`finishes the running attempt on ${signal}, starts no other, and exits with 0`, async () => {
       const worker = await startWorker();
-      const messageId = await inTheMiddle(signal);
+      const messageId = await startHeld(signal);
       const stopping = worker.stderr().length;
       worker.kill(signal);
-      await eventually('it drains', () => /Worker state changed/.test(worker.stderr().slice(stopping)));
+      await eventually('the worker drains', () =>
+        /Worker state changed/.test(worker.stderr().slice(stopping)),
+      );
       const late = inbox.id(`${signal}-late`);
       await inbox.start(late, { commandType: 'Quick', payload: {} });
-      await letGo();
+      await releaseLock();
 
       const { code, stdout, stderr } = await worker.result;
       assert.equal(code, 0, stderr);
@@ -88,16 +90,16 @@ describe('inbox worker', () => {
       assert.deepEqual([entry?.status, entry?.attempt, entry?.result], ['Completed', 1, 'was let go']);
       assert.deepEqual(await listFailures(inbox.pool, messageId), []);
       assert.deepEqual(await processing(), []);
-      assert.equal(await inbox.entry(late), null, 'what came after the signal is left to the next worker');
+      assert.equal(await inbox.entry(late), null, 'commands after the signal are left to the next worker');
     });
   }
 
-  it('gives an attempt back that outlives the grace time, uses up no try, and leaves nothing Processing', async () => {
+  it('returns an attempt that exceeds the grace time without counting it, and leaves nothing Processing', async () => {
     const worker = await startWorker({ INBOX_SHUTDOWN_GRACE: '100ms' });
-    const messageId = await inTheMiddle('graceless');
+    const messageId = await startHeld('graceless');
     worker.kill('SIGTERM');
     const { code, stderr } = await worker.result;
-    await letGo();
+    await releaseLock();
 
     assert.equal(code, 0, stderr);
     const entry = await inbox.entry(messageId);
@@ -108,10 +110,10 @@ describe('inbox worker', () => {
       inbox.pool,
       "select from pg_stat_activity where application_name = 'inbox attempts' and datname = current_database()",
     );
-    assert.deepEqual(locks, [], 'its transaction is gone');
+    assert.deepEqual(locks, [], 'its transaction has ended');
   });
 
-  it('goes on with what the one before it left', async () => {
+  it('continues the work that the previous worker left', async () => {
     const worker = await startWorker();
     for (const name of ['SIGTERM-late', 'SIGINT-late', 'graceless']) {
       await inbox.reaches(inbox.id(name), 'Completed');
@@ -134,7 +136,7 @@ describe('inbox worker', () => {
       /command "Quick": is declared twice/,
     ],
     [
-      'has a command with nonsense settings',
+      'has a command with invalid settings',
       `import { quick } from '${COMMANDS}'; export default [{ ...quick, retry: { maximumAttempts: 0 } }];`,
       /command "Quick": retry\.maximumAttempts: is at least 1/,
     ],
@@ -145,11 +147,11 @@ describe('inbox worker', () => {
       const { code, stdout, stderr } = await startCli(['worker', path], env).result;
       assert.deepEqual({ code, stdout }, { code: 1, stdout: '' });
       assert.match(stderr, message);
-      assert.doesNotMatch(stderr, /\n\s+at /, 'no stack');
+      assert.doesNotMatch(stderr, /\n\s+at /, 'no stack trace');
     });
   }
 
-  it('refuses a module that is not there', async () => {
+  it('refuses a module that does not exist', async () => {
     const { code, stderr } = await startCli(['worker', join(folder, 'missing.mjs')], env).result;
     assert.equal(code, 1);
     assert.match(stderr, /missing\.mjs could not be loaded: Cannot find module/);

@@ -27,10 +27,10 @@ async function query(url: string, text: string): Promise<Record<string, unknown>
   }
 }
 
-async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+async function waitFor(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`not within 30 s: ${what}`);
+    if (performance.now() > deadline) assert.fail(`waited 30 s for ${what}`);
     await delay(20);
   }
 }
@@ -49,7 +49,7 @@ void describe('startPostgresServer, temporary', () => {
   });
   after(() => server.stop());
 
-  void it('gives a database in UTF-8, C order and UTC, with the settings asked for and fsync on', async () => {
+  void it('creates a database with UTF-8, C collation, UTC, the given settings and fsync on', async () => {
     const [row] = await query(
       server.url,
       `select current_database() as db, pg_encoding_to_char(encoding) as encoding, datcollate, datctype,
@@ -68,7 +68,7 @@ void describe('startPostgresServer, temporary', () => {
     });
   });
 
-  void it('keeps its password to itself, and wants it', async () => {
+  void it('requires its password and does not expose it', async () => {
     assert.equal(await modeOf(server.dataDir), 0o700);
     assert.equal(await modeOf(join(server.dataDir, 'password')), 0o600);
     const password = new URL(server.url).password;
@@ -84,7 +84,7 @@ void describe('startPostgresServer, temporary', () => {
     );
   });
 
-  void it('listens on the loopback interface and on no socket file', async () => {
+  void it('listens on the loopback interface only and has no Unix socket', async () => {
     const [row] = await query(server.url, `select current_setting('unix_socket_directories') as sockets`);
     assert.equal(row?.['sockets'], '');
     const others = Object.values(networkInterfaces())
@@ -95,7 +95,7 @@ void describe('startPostgresServer, temporary', () => {
     }
   });
 
-  void it('keeps what was committed through a kill and a restart, on the same address', async () => {
+  void it('keeps committed data and its address after a kill and a restart', async () => {
     await query(server.url, 'create table kept as select 1 as one');
     const first = server.pid;
     await server.kill();
@@ -108,7 +108,7 @@ void describe('startPostgresServer, temporary', () => {
     assert.deepEqual(await query(server.url, 'select one from kept'), [{ one: 1 }]);
   });
 
-  void it('leaves neither process nor files when it is stopped', async () => {
+  void it('leaves no process and no files when it is stopped', async () => {
     const other = await startPostgresServer();
     assert.notEqual(other.port, server.port);
     await other.stop();
@@ -116,7 +116,7 @@ void describe('startPostgresServer, temporary', () => {
     assert.equal(await exists(other.dataDir), false);
   });
 
-  void it('leaves neither process nor files when its owner is killed', async () => {
+  void it('leaves no process and no files when its owner is killed', async () => {
     const program = `
       import { startPostgresServer } from ${JSON.stringify(MODULE)};
       const { pid, dataDir } = await startPostgresServer();
@@ -130,8 +130,8 @@ void describe('startPostgresServer, temporary', () => {
     const pid = Number(pidText);
     assert.ok(isAlive(pid));
     owner.kill('SIGKILL');
-    await until('Postgres has ended', () => !isAlive(pid));
-    await until('its folder is gone', async () => !(await exists(dataDir)));
+    await waitFor('Postgres to end', () => !isAlive(pid));
+    await waitFor('its folder to be deleted', async () => !(await exists(dataDir)));
   });
 });
 
@@ -140,13 +140,13 @@ void describe('startPostgresServer, persistent', () => {
   let dataDir: string;
   before(async () => {
     parent = await mkdtemp(join(tmpdir(), 'dev-postgres-'));
-    // mkdtemp makes it private; as root, Postgres runs as another user, who has to get through.
+    // mkdtemp creates a private folder. Under root, Postgres runs as another user, who must be able to enter it.
     await promisify(execFile)('chmod', ['711', parent]);
     dataDir = join(parent, 'postgres');
   });
   after(() => rm(parent, { recursive: true }));
 
-  void it('finds data and password again', async () => {
+  void it('keeps its data and password for the next start', async () => {
     const first = await startPostgresServer({ dataDir });
     await query(first.url, 'create table kept as select 1 as one');
     await first.stop();
@@ -159,20 +159,23 @@ void describe('startPostgresServer, persistent', () => {
     }
   });
 
-  void it('refuses a folder in use, naming the process', async () => {
+  void it('rejects a folder in use and names the process', async () => {
     const first = await startPostgresServer({ dataDir });
     try {
-      await assert.rejects(startPostgresServer({ dataDir }), new RegExp(`already: process ${first.pid}\\b`));
+      await assert.rejects(
+        startPostgresServer({ dataDir }),
+        new RegExp(`already running in .*: process ${first.pid}\\b`),
+      );
       assert.deepEqual(await query(first.url, 'select one from kept'), [{ one: 1 }]);
     } finally {
       await first.stop();
     }
   });
 
-  void it('starts after a SIGKILL of Postgres itself, which leaves its pid file', async () => {
+  void it('starts after a SIGKILL of Postgres, which leaves a pid file', async () => {
     const first = await startPostgresServer({ dataDir });
     process.kill(first.pid, 'SIGKILL');
-    await until('Postgres has ended', () => !isAlive(first.pid));
+    await waitFor('Postgres to end', () => !isAlive(first.pid));
     assert.ok(await exists(join(dataDir, 'pgdata', 'postmaster.pid')));
     const second = await startPostgresServer({ dataDir });
     assert.deepEqual(await query(second.url, 'select one from kept'), [{ one: 1 }]);
@@ -180,16 +183,16 @@ void describe('startPostgresServer, persistent', () => {
     await first.stop();
   });
 
-  void it('starts with a pid file whose pid belongs to another program by now', async () => {
+  void it('starts when the pid in an old pid file now belongs to another program', async () => {
     const pidFile = join(dataDir, 'pgdata', 'postmaster.pid');
     await writeFile(pidFile, `${process.pid}\n${join(dataDir, 'pgdata')}\n`);
     const lines: string[] = [];
     const server = await startPostgresServer({ dataDir, log: (line) => void lines.push(line) });
     await server.stop();
-    assert.ok(lines.some((line) => line.includes(`process ${process.pid}, which is another program`)));
+    assert.ok(lines.some((line) => line.includes(`process ${process.pid}, which is now another program`)));
   });
 
-  void it('makes a new cluster where initdb was interrupted, and throws nothing away', async () => {
+  void it('creates a new cluster after an interrupted initdb, and sets the old one aside', async () => {
     const broken = join(parent, 'broken');
     const first = await startPostgresServer({ dataDir: broken });
     await first.stop();
@@ -199,16 +202,19 @@ void describe('startPostgresServer, persistent', () => {
     const lines: string[] = [];
     const second = await startPostgresServer({ dataDir: broken, log: (line) => void lines.push(line) });
     await second.stop();
-    assert.ok(lines.some((line) => line.includes('was no complete Postgres cluster')));
+    assert.ok(lines.some((line) => line.includes('was not a complete Postgres cluster')));
     assert.equal(await exists(join(broken, `pgdata.new-${dead}`)), false);
   });
 
-  void it('names both versions when the folder is from another one', async () => {
+  void it('names both versions when another Postgres version created the folder', async () => {
     await writeFile(join(dataDir, 'pgdata', 'PG_VERSION'), '9\n');
-    await assert.rejects(startPostgresServer({ dataDir }), /made by Postgres 9, and this is 18/);
+    await assert.rejects(
+      startPostgresServer({ dataDir }),
+      /created by Postgres 9; Postgres 18 cannot read it/,
+    );
   });
 
-  void it('as root, says why a private folder cannot be used', { skip: !asRoot }, async () => {
+  void it('explains why a private folder cannot be used under root', { skip: !asRoot }, async () => {
     const secret = join(parent, 'secret');
     await mkdir(secret, { mode: 0o700 });
     await assert.rejects(startPostgresServer({ dataDir: join(secret, 'postgres') }), /cannot enter .*secret/);

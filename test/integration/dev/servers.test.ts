@@ -17,7 +17,7 @@ import { SEARCH_ATTRIBUTES } from '../../../src/core/protocol.ts';
 
 const MODULE = new URL('../../../src/dev/servers.js', import.meta.url).href;
 const TEMPORAL_CLI_PATH = (await findTemporalBinary()).path;
-/** As if nobody had a server to offer. */
+/** An environment that names no existing server. */
 const env = {
   ...process.env,
   TEMPORAL_CLI_PATH,
@@ -26,10 +26,10 @@ const env = {
   TEMPORAL_NAMESPACE: '',
 };
 
-async function until(what: string, check: () => boolean): Promise<void> {
+async function waitFor(what: string, check: () => boolean): Promise<void> {
   const deadline = performance.now() + 30_000;
   while (!check()) {
-    if (performance.now() > deadline) assert.fail(`not within 30 s: ${what}`);
+    if (performance.now() > deadline) assert.fail(`waited 30 s for ${what}`);
     await delay(20);
   }
 }
@@ -47,7 +47,7 @@ async function withClient<Result>(
   }
 }
 
-/** Refused when an attribute is not known. */
+/** Rejects when the server does not know an attribute. */
 async function startWorkflow(client: Client, workflowId: string, attributes: string[]): Promise<void> {
   await client.workflow.start('never', {
     workflowId,
@@ -64,14 +64,14 @@ void describe('startTemporalServer', () => {
   after(() => rm(folder, { recursive: true }));
   const binary = TEMPORAL_CLI_PATH;
 
-  void it('takes search attributes at once, in the namespace asked for, and has a Web UI', async () => {
+  void it('accepts search attributes immediately, in the given namespace, and serves the Web UI', async () => {
     const server = await startTemporalServer({
       binary,
       namespace: 'mine',
-      searchAttributes: ['Colour', 'Size'],
+      searchAttributes: ['Color', 'Size'],
     });
     try {
-      await withClient(server.address, (client) => startWorkflow(client, 'a', ['Colour', 'Size']), 'mine');
+      await withClient(server.address, (client) => startWorkflow(client, 'a', ['Color', 'Size']), 'mine');
       assert.match(server.address, /^127\.0\.0\.1:\d+$/);
       assert.equal((await fetch(`${server.uiUrl}/`)).status, 200);
     } finally {
@@ -80,39 +80,42 @@ void describe('startTemporalServer', () => {
     assert.equal(isAlive(server.pid), false);
   });
 
-  void it('keeps workflows through a kill and a stop, and learns attributes that are new', async () => {
+  void it('keeps workflows after a kill and a stop, and registers new search attributes', async () => {
     const dbFile = join(folder, 'temporal', 'temporal.db');
-    const first = await startTemporalServer({ binary, dbFile, uiPort: null, searchAttributes: ['Colour'] });
+    const first = await startTemporalServer({ binary, dbFile, uiPort: null, searchAttributes: ['Color'] });
     assert.equal(first.uiUrl, null);
-    await withClient(first.address, (client) => startWorkflow(client, 'kept', ['Colour']));
-    const again = startTemporalServer({ binary, dbFile, uiPort: null, searchAttributes: [] });
-    await assert.rejects(again, new RegExp(`already: process ${first.pid}\\b`));
+    await withClient(first.address, (client) => startWorkflow(client, 'kept', ['Color']));
+    const concurrent = startTemporalServer({ binary, dbFile, uiPort: null, searchAttributes: [] });
+    await assert.rejects(concurrent, new RegExp(`already using .*: process ${first.pid}\\b`));
     await first.kill();
     assert.equal(isAlive(first.pid), false);
 
     for (const attempt of ['second', 'third']) {
       const port = Number(first.address.split(':')[1]);
-      const options = { binary, dbFile, port, uiPort: null, searchAttributes: ['Colour', 'Size'] };
+      const options = { binary, dbFile, port, uiPort: null, searchAttributes: ['Color', 'Size'] };
       const next = await startTemporalServer(options);
       assert.equal(next.address, first.address);
       await withClient(next.address, async (client) => {
-        await startWorkflow(client, attempt, ['Colour', 'Size']);
+        await startWorkflow(client, attempt, ['Color', 'Size']);
         assert.equal((await client.workflow.getHandle('kept').describe()).status.name, 'RUNNING');
       });
       await next.stop();
     }
   });
 
-  void it('gives the end of the log when the server does not start', async () => {
+  void it('includes the last lines of the log when the server does not start', async () => {
     const dbFile = join(folder, 'no-database');
     await writeFile(dbFile, 'this is not what SQLite writes');
     const broken = startTemporalServer({ binary, dbFile, searchAttributes: [] });
-    await assert.rejects(broken, /did not start on port \d+: it ended with exit code \d+[^]*not a database/);
+    await assert.rejects(
+      broken,
+      /did not start on port \d+: the server ended with exit code \d+[^]*not a database/,
+    );
   });
 });
 
 void describe('startServers', () => {
-  void it('starts both, and stops both', async () => {
+  void it('starts and stops both servers', async () => {
     const servers = await startServers({ env });
     const pids = [servers.postgres?.pid ?? 0, servers.temporal?.pid ?? 0];
     assert.ok(pids.every((pid) => pid > 0 && isAlive(pid)));
@@ -125,7 +128,7 @@ void describe('startServers', () => {
     assert.ok(pids.every((pid) => !isAlive(pid)));
   });
 
-  void it('starts nothing that the environment provides', async () => {
+  void it('starts no server that the environment already provides', async () => {
     const given = { DATABASE_URL: 'postgres://example/db', TEMPORAL_ADDRESS: 'example:7233' };
     const servers = await startServers({ env: given });
     assert.equal(servers.databaseUrl, given.DATABASE_URL);
@@ -134,7 +137,7 @@ void describe('startServers', () => {
     await servers.stop();
   });
 
-  void it('keeps both in a folder, and the next start finds it free after its owner was killed', async () => {
+  void it('keeps both servers in a folder that is free again after their owner was killed', async () => {
     const persistentDir = await mkdtemp(join(tmpdir(), 'dev-servers-'));
     await promisify(execFile)('chmod', ['711', persistentDir]);
     const program = `
@@ -150,9 +153,9 @@ void describe('startServers', () => {
     const pids = String(line).split(' ').map(Number);
     assert.ok(pids.every((pid) => isAlive(pid)));
     owner.kill('SIGKILL');
-    // At once: the servers of the dead owner are still being stopped.
+    // Start immediately, while the servers of the dead owner are still stopping.
     const servers = await startServers({ env, persistentDir });
-    await until('the first servers have ended', () => pids.every((pid) => !isAlive(pid)));
+    await waitFor('the first servers to end', () => pids.every((pid) => !isAlive(pid)));
     await servers.stop();
     await rm(persistentDir, { recursive: true });
   });

@@ -12,19 +12,19 @@ import { supervise } from '../../../src/dev/process/supervise.ts';
 
 const SUPERVISE = new URL('../../../src/dev/process/supervise.js', import.meta.url).href;
 
-/** A server that says what it was told to do. */
+/** A server that prints when it is ready and when it is asked to stop. */
 const SERVER = `
   process.on('SIGTERM', () => { console.log('asked to stop'); process.exit(0); });
   console.log('ready');
   setInterval(() => {}, 1000);
 `;
-/** One that does not listen. */
+/** A server that ignores SIGTERM. */
 const STUBBORN = `process.on('SIGTERM', () => {}); console.log('ready'); setInterval(() => {}, 1000);`;
 
-async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+async function waitFor(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = performance.now() + 20_000;
   while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`not within 20 s: ${what}`);
+    if (performance.now() > deadline) assert.fail(`waited 20 s for ${what}`);
     await delay(20);
   }
 }
@@ -44,23 +44,23 @@ void describe('supervise', () => {
     logFile: join(folder, `${name}.log`),
   });
   const logOf = (name: string) => readFile(join(folder, `${name}.log`), 'utf8').catch(() => '');
-  const untilReady = (name: string) =>
-    until(`${name} is ready`, async () => (await logOf(name)).includes('ready'));
+  const waitUntilReady = (name: string) =>
+    waitFor(`${name} to be ready`, async () => (await logOf(name)).includes('ready'));
 
-  void it('neither writes nor reads a log that the server has aimed elsewhere', async () => {
+  void it('neither writes to nor reads a log that the server has replaced with a symbolic link', async () => {
     const victim = join(folder, 'victim');
     await writeFile(victim, 'canary\n');
-    const aim = `const fs = require('node:fs'); fs.rmSync('aimed.log'); fs.symlinkSync('victim', 'aimed.log');`;
-    const server = await supervise(optionsFor('aimed', aim));
+    const replaceLog = `const fs = require('node:fs'); fs.rmSync('aimed.log'); fs.symlinkSync('victim', 'aimed.log');`;
+    const server = await supervise(optionsFor('aimed', replaceLog));
     await server.exited;
     assert.doesNotMatch(await server.readLog(), /canary/);
     await assert.rejects(supervise(optionsFor('aimed', SERVER)), { code: 'ELOOP' });
     assert.equal(await readFile(victim, 'utf8'), 'canary\n');
   });
 
-  void it('stops a server gracefully, and its output is in the log', async () => {
+  void it('stops a server gracefully and keeps its output in the log', async () => {
     const server = await supervise(optionsFor('graceful', SERVER));
-    await untilReady('graceful');
+    await waitUntilReady('graceful');
     assert.ok(isAlive(server.pid));
     await server.stop();
     assert.equal(await server.readLog(), 'ready\nasked to stop');
@@ -71,27 +71,27 @@ void describe('supervise', () => {
 
   void it('kills a server that does not stop in time', async () => {
     const server = await supervise({ ...optionsFor('stubborn', STUBBORN), graceMs: 200 });
-    await untilReady('stubborn');
+    await waitUntilReady('stubborn');
     await server.stop();
     assert.deepEqual(server.exit, { code: null, signal: 'SIGKILL' });
     assert.equal(isAlive(server.pid), false);
   });
 
-  void it('kills the server itself, not only the process that watches it', async () => {
+  void it('kills the server itself, not only the watchdog process', async () => {
     const server = await supervise(optionsFor('killed', SERVER));
-    await untilReady('killed');
+    await waitUntilReady('killed');
     await server.kill();
     assert.deepEqual(server.exit, { code: null, signal: 'SIGKILL' });
     assert.equal(isAlive(server.pid), false);
     assert.equal(await logOf('killed'), 'ready\n');
   });
 
-  void it('reports a server that ends by itself', async () => {
+  void it('reports the exit of a server that ends on its own', async () => {
     const server = await supervise(optionsFor('short', 'process.exit(7)'));
     assert.deepEqual(await server.exited, { code: 7, signal: null });
   });
 
-  void it('says what is wrong with a command that cannot be started', async () => {
+  void it('reports why a command cannot be started', async () => {
     const missing = supervise({ ...optionsFor('missing', ''), command: join(folder, 'missing') });
     await assert.rejects(missing, /ENOENT/);
   });
@@ -100,11 +100,11 @@ void describe('supervise', () => {
     const cases: { how: string; end: (owner: number) => void }[] = [
       { how: 'SIGKILL', end: (owner) => process.kill(owner, 'SIGKILL') },
       { how: 'SIGTERM', end: (owner) => process.kill(owner, 'SIGTERM') },
-      // As a terminal does it: to everybody in the foreground, so to a server that is not in a group of its own.
+      // Like a terminal, signal the whole foreground process group. It includes a server that has no group of its own.
       { how: 'Ctrl-C', end: (owner) => process.kill(-owner, 'SIGINT') },
     ];
     for (const { how, end } of cases) {
-      void it(`by ${how}, the server is stopped gracefully and temporary files go`, async () => {
+      void it(`by ${how}, stops the server gracefully and deletes temporary files`, async () => {
         const name = `owner-${how}`;
         const temporary = await mkdtemp(join(folder, 'temporary-'));
         const options = { ...optionsFor(name, SERVER), removeWhenOrphaned: [temporary] };
@@ -118,13 +118,13 @@ void describe('supervise', () => {
         });
         const [line] = await once(createInterface(owner.stdout), 'line');
         const server = Number(line);
-        await untilReady(name);
+        await waitUntilReady(name);
         assert.ok(isAlive(server));
 
         end(owner.pid ?? 0);
-        await until('the server has ended', () => !isAlive(server));
+        await waitFor('the server to end', () => !isAlive(server));
         assert.equal(await logOf(name), 'ready\nasked to stop\n');
-        await until('temporary files are gone', () =>
+        await waitFor('the temporary files to be deleted', () =>
           stat(temporary).then(
             () => false,
             () => true,

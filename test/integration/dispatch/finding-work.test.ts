@@ -1,6 +1,6 @@
 /**
- * How workers find work: without reading what is not theirs, without walking over what was taken before, and without missing
- * what was committed late.
+ * How workers find work: without reading entries of other types, without walking over entries that were taken before, and
+ * without missing entries that were committed late.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -21,25 +21,25 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
 
 const MANY = 20_000;
-/** Pages that a look may touch: some for each index, however many rows there are. */
+/** How many pages a scan may read: a few for each index, regardless of the number of rows. */
 const FEW_PAGES = 60;
 
 const share = (type: string, floor = Number.NEGATIVE_INFINITY): TypeShare[] => [{ type, floor, most: 32 }];
 
-describe('a look for work', () => {
+describe('a scan for work', () => {
   let database: TestDatabase;
   before(async () => {
     database = await createTestDatabase();
     await database.pool.query(`set session_replication_role = replica`);
-    await seed('Stranger', 'Pending', '');
-    await seed('Stranger', 'Processing', '');
-    await seed('Stranger', 'Failed', '');
-    await seed('Stranger', 'Completed', ', needs_workflow');
+    await seedOverdue('Stranger', 'Pending', '');
+    await seedOverdue('Stranger', 'Processing', '');
+    await seedOverdue('Stranger', 'Failed', '');
+    await seedOverdue('Stranger', 'Completed', ', needs_workflow');
   });
   after(() => database.drop());
 
-  /** Entries of a type that the worker does not know, hours old. */
-  async function seed(type: string, status: string, more: string): Promise<void> {
+  /** Inserts entries of a type that the worker does not know, two hours old. */
+  async function seedOverdue(type: string, status: string, more: string): Promise<void> {
     await database.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, status, received_at, attempt, claimed_at, fingerprint,
          processed_at, next_retry_at, error${more})
@@ -51,13 +51,13 @@ describe('a look for work', () => {
     );
   }
 
-  /** Pages read by the statement that the work sends, as Postgres counts them. */
+  /** The number of pages that the statement of `work` reads, as counted by Postgres. */
   async function pagesRead(work: (db: Queryable) => Promise<unknown>): Promise<number> {
     let pages = -1;
     const explaining = {
       async query(text: string, values: unknown[]) {
         const client = await database.pool.connect();
-        // As a worker's connections are set.
+        // The settings of a worker's connections.
         await client.query(
           'begin; set local enable_seqscan = off; set local enable_bitmapscan = off; set local enable_sort = off',
         );
@@ -76,22 +76,22 @@ describe('a look for work', () => {
     return pages;
   }
 
-  const looks: [string, (db: Queryable, shares: TypeShare[]) => Promise<unknown>][] = [
+  const scans: [string, (db: Queryable, shares: TypeShare[]) => Promise<unknown>][] = [
     ['Pending entries', (db, shares) => takePendingEntries(db, shares, [])],
-    ...OVERDUE_KINDS.map((kind): (typeof looks)[number] => [
+    ...OVERDUE_KINDS.map((kind): (typeof scans)[number] => [
       `overdue entries (${kind})`,
       (db, shares) => takeOverdueEntries(db, kind, shares),
     ]),
     ['unrecorded entries', (db, shares) => takeUnrecordedEntries(db, shares)],
   ];
-  for (const [what, look] of looks) {
-    it(`for ${what} does not read those of other types`, async () => {
-      const pages = await pagesRead((db) => look(db, share('Mine')));
+  for (const [what, scan] of scans) {
+    it(`for ${what} does not read entries of other types`, async () => {
+      const pages = await pagesRead((db) => scan(db, share('Mine')));
       assert.ok(pages <= FEW_PAGES, `${pages} pages`);
     });
   }
 
-  it('does not walk over what was taken before, while a snapshot is held open', async () => {
+  it('does not walk over entries that were taken before while a snapshot is held open', async () => {
     const { pool } = database;
     const holder = await pool.connect();
     await holder.query('begin isolation level repeatable read; select from inbox.entries limit 1');
@@ -108,7 +108,7 @@ describe('a look for work', () => {
     );
     await holder.query('rollback');
     holder.release();
-    assert.ok(full > 3 * FEW_PAGES, `the dead entries are there: ${full} pages`);
+    assert.ok(full > 3 * FEW_PAGES, `a full scan reads the dead entries: ${full} pages`);
     assert.ok(fromFloor <= FEW_PAGES, `${fromFloor} pages`);
   });
 });
@@ -119,7 +119,7 @@ describe('a command that is committed late', () => {
   after(() => fixture.close());
 
   for (const express of [false, true]) {
-    it(`is found, although younger ones were taken before it (${express ? 'express' : 'workflow'})`, async () => {
+    it(`is found although newer commands were taken before it (${express ? 'express' : 'workflow'})`, async () => {
       const type = express ? 'LateExpress' : 'Late';
       const command = defineCommand({ type, express, schema: z.object({}), handle: () => null });
       const worker = await fixture.startWorker([command]);
@@ -127,13 +127,13 @@ describe('a command that is committed late', () => {
       const send = 'select inbox.send($1, $2, $3), clock_timestamp() - now() as age';
       await late.query('begin');
       await late.query(send, [fixture.id(`late-${type}`), type, '{}']);
-      // Younger commands go through until the late one is well below every floor.
+      // Newer commands complete until the late one is well below every floor.
       let round = 0;
       await eventually('the transaction is two seconds old', async () => {
         round += 1;
-        const younger = fixture.id(`younger-${type}-${round}`);
-        await fixture.pool.query(send, [younger, type, '{}']);
-        await fixture.reaches(younger, 'Completed');
+        const newer = fixture.id(`newer-${type}-${round}`);
+        await fixture.pool.query(send, [newer, type, '{}']);
+        await fixture.reaches(newer, 'Completed');
         const { rows } = await late.query<{ old: boolean }>(
           `select clock_timestamp() - now() > interval '2 seconds' as old`,
         );

@@ -1,4 +1,4 @@
-/** A flood of one command type whose handler hangs: in every mode, commands of another type are completed meanwhile. */
+/** In every mode, a flood of one command type whose handler hangs does not keep another type from completing. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { z } from 'zod';
@@ -21,15 +21,15 @@ interface Mode {
   name: string;
   options?: Partial<CommandDefinition>;
   way: Way;
-  /** Attempts that fail first. */
+  /** How many attempts fail first. */
   fail?: number;
 }
 
 const MODES: Mode[] = [
-  { name: 'express, sent from elsewhere', options: { express: true }, way: 'table' },
-  { name: 'express, sent beside the worker', options: { express: true }, way: 'beside' },
-  { name: 'with a workflow, sent from elsewhere', way: 'table' },
-  { name: 'with a workflow, sent beside the worker', way: 'beside' },
+  { name: 'express, sent from another process', options: { express: true }, way: 'table' },
+  { name: 'express, sent in the worker’s process', options: { express: true }, way: 'beside' },
+  { name: 'with a workflow, sent from another process', way: 'table' },
+  { name: 'with a workflow, sent in the worker’s process', way: 'beside' },
   { name: 'started by a Temporal client', way: 'temporal' },
   { name: 'retried', way: 'temporal', fail: 1 },
   { name: 'long-running', options: { longRunning: true }, way: 'temporal' },
@@ -38,7 +38,7 @@ const MODES: Mode[] = [
 describe('a flood of commands that hang', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
-  /** Ends of the attempts that run, by command type. */
+  /** Functions that end the running attempts, by command type. */
   let running: Map<string, (() => void)[]>;
   let started: Map<string, number>;
 
@@ -56,9 +56,9 @@ describe('a flood of commands that hang', () => {
   });
 
   const runningOf = (type: string) => running.get(type)?.length ?? 0;
-  const endOne = (type: string) => running.get(type)!.shift()!();
+  const finishOne = (type: string) => running.get(type)!.shift()!();
 
-  /** Hangs once it has failed often enough, unless its payload says that it is quick. */
+  /** Fails as often as its payload says, and then hangs, unless its payload says that it is quick. */
   function command(type: string, { options }: Pick<Mode, 'options'>): CommandDefinition {
     return defineCommand({
       type,
@@ -93,9 +93,9 @@ describe('a flood of commands that hang', () => {
     return (await rows<{ count: number }>(fixture.pool, sql, [type]))[0]!.count;
   }
 
-  async function endAll(type: string, count: number): Promise<void> {
+  async function finishAll(type: string, count: number): Promise<void> {
     await eventually(`all of ${type} are completed`, async () => {
-      while (runningOf(type) > 0) endOne(type);
+      while (runningOf(type) > 0) finishOne(type);
       return (await completed(type)) === count;
     });
   }
@@ -104,41 +104,45 @@ describe('a flood of commands that hang', () => {
     Array.from({ length: count }, (_, index) => fixture.id(`${type}-${index}`));
 
   for (const mode of MODES) {
-    it(`does not hold up another type: ${mode.name}`, async () => {
+    it(`does not block another type: ${mode.name}`, async () => {
       const [slow, victim] = [`Slow${MODES.indexOf(mode)}`, `Victim${MODES.indexOf(mode)}`];
       const worker = await fixture.startWorker([command(slow, mode), command(victim, mode)], SETTINGS);
       await send(idsOf(slow, FLOOD), slow, mode, false);
-      await eventually('the flood has its slots', () => runningOf(slow) >= SLOTS - 1);
+      await eventually('the flood holds its slots', () => runningOf(slow) >= SLOTS - 1);
       await send(idsOf(victim, 10), victim, mode, true);
-      await eventually('the others are completed', async () => (await completed(victim)) === 10);
+      await eventually(
+        'the commands of the other type are completed',
+        async () => (await completed(victim)) === 10,
+      );
       assert.equal(await completed(slow), 0);
-      // Long-running ones leave the slots of first attempts alone, and the relay starts no more than there are slots for.
+      // Long-running commands don't use the slots of first attempts, and the relay starts no more commands than it has
+      // slots.
       if (mode.options?.longRunning || mode.way === 'table') assert.equal(runningOf(slow), SLOTS - 1);
-      await endAll(slow, FLOOD);
+      await finishAll(slow, FLOOD);
       await worker.stop();
     });
   }
 
   for (const mode of MODES.filter(({ way }) => way === 'table')) {
-    it(`gives another flood its share: ${mode.name}`, async () => {
+    it(`leaves another flood its share: ${mode.name}`, async () => {
       const [one, other] = [`One${MODES.indexOf(mode)}`, `Other${MODES.indexOf(mode)}`];
       const worker = await fixture.startWorker([command(one, mode), command(other, mode)], SETTINGS);
       await send(idsOf(one, FLOOD), one, mode, false);
-      await eventually('the first flood has its slots', () => runningOf(one) >= SLOTS - 1);
+      await eventually('the first flood holds its slots', () => runningOf(one) >= SLOTS - 1);
       await send(idsOf(other, FLOOD), other, mode, false);
-      await eventually('the second one gets the last slot', () => runningOf(other) >= 1);
-      await eventually('the second one has its share', () => {
-        if (runningOf(other) < 3 && started.get(one)! - runningOf(one) < 4) endOne(one);
+      await eventually('the second flood gets the last slot', () => runningOf(other) >= 1);
+      await eventually('the second flood has its share', () => {
+        if (runningOf(other) < 3 && started.get(one)! - runningOf(one) < 4) finishOne(one);
         return runningOf(other) >= 3;
       });
-      // Not one of the first flood was started meanwhile.
+      // No further command of the first flood was started meanwhile.
       assert.equal(started.get(one), SLOTS - 1);
-      await Promise.all([endAll(one, FLOOD), endAll(other, FLOOD)]);
+      await Promise.all([finishAll(one, FLOOD), finishAll(other, FLOOD)]);
       await worker.stop();
     });
   }
 
-  it('of types that nobody knows gives nobody an alert, and no list is as long as the flood', async () => {
+  it('of many unknown types causes no alert, and is shortened in logs, doctor and stats', async () => {
     const known = command('Known', {});
     const worker = await fixture.startWorker([known], SETTINGS, undefined, () => {});
     const sql = `select inbox.send($1 || i, 'Invented' || i, '{}') from generate_series(1, 200) as i`;
@@ -149,7 +153,7 @@ describe('a flood of commands that hang', () => {
     );
     await send([fixture.id('known')], 'Known', { name: '', way: 'temporal' }, true);
     await fixture.reaches(fixture.id('known'), 'Completed');
-    await eventually('those that Temporal started are stored', async () => {
+    await eventually('the commands that Temporal started are stored', async () => {
       const [{ count } = { count: 0 }] = await rows<{ count: number }>(
         fixture.pool,
         `select count(*)::int as count from inbox.entries where command_type like 'Invented%' and status = 'Pending'`,
@@ -157,7 +161,7 @@ describe('a flood of commands that hang', () => {
       return count === 400;
     });
     const warnings = fixture.logs().filter((line) => /knows? (their|its) type/.test(line));
-    // One for each of twenty types, and one for all that Temporal asked for.
+    // At most one warning for each of twenty types, and one for all attempts that Temporal started.
     assert.ok(warnings.length >= 1 && warnings.length <= 21, `${warnings.length} warnings`);
     const doctor = await checkCommandTypes(fixture.pool);
     assert.match(doctor.finding, /Invented\d+ \(1, .*and 395 more types$/);

@@ -1,5 +1,5 @@
 /**
- * Workers that know different command types share a database, as during a rolling deploy, or where two services have one.
+ * Workers that know different command types share a database, as in a rolling deploy or when two services use one database.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -59,7 +59,7 @@ describe('two releases on one database', () => {
         payload: { failures },
       })),
     );
-  /** As other processes send: no worker of this process hears of it sooner. */
+  /** Sends like another process would, so that no worker in this process is told directly. */
   const send = (sent: ReturnType<typeof messages>) =>
     withTransaction(fixture.pool, (tx) => inbox.send(sent, { tx }));
   const startDirectly = (sent: ReturnType<typeof messages>) =>
@@ -74,9 +74,9 @@ describe('two releases on one database', () => {
       `select status, attempt, retry_count as retry from inbox.entries where message_id = any ($1)`,
       [sent.map(({ messageId }) => messageId)],
     );
-  /** How long Temporal waits at most after a try that was lost with its worker, for each activity of the workflow. */
+  /** The maximum retry interval of each activity of the workflow, in ms, which applies after an attempt was lost. */
   const longestWaits = (messageId: string) =>
-    eventually('it is tried as an activity', async () => {
+    eventually('an activity is scheduled', async () => {
       const { events } = await fixture.client.workflow.getHandle(messageId).fetchHistory();
       const policies = events!.map((event) => event.activityTaskScheduledEventAttributes?.retryPolicy);
       const waits = policies
@@ -90,7 +90,7 @@ describe('two releases on one database', () => {
       return found.length === sent.length && found.every(({ status }) => status === 'Completed');
     });
 
-  it('leaves types that no running worker knows Pending, uses up no attempt, and reports them', async () => {
+  it('leave commands Pending that no running worker knows, count no attempt for them, and report them', async () => {
     const worker = await fixture.startWorker([old]);
     const unknown = messages('waits', NEW_TYPES, 3);
     const direct = messages('waits-direct', ['New', 'NewExpress'], 2);
@@ -99,13 +99,13 @@ describe('two releases on one database', () => {
     await startDirectly(direct);
     await send(known);
     await allCompleted(known);
-    await eventually('the ones that were started directly are stored', async () => {
+    await eventually('the commands that were started directly are stored', async () => {
       return (await statuses(direct)).length === direct.length;
     });
     for (const { status, attempt } of [...(await statuses(unknown)), ...(await statuses(direct))]) {
       assert.deepEqual([status, attempt], ['Pending', 0]);
     }
-    // Many tries are handed on meanwhile: they must not make Temporal wait for minutes when a worker dies with one.
+    // The activity was retried many times meanwhile. This must not make Temporal wait for minutes if a worker dies now.
     assert.deepEqual(await longestWaits(direct[0]!.messageId), [10_000]);
     const found = await findUnknownTypes(fixture.pool);
     assert.deepEqual(found.map(({ commandType, count }) => `${commandType} ${count}`).sort(), [
@@ -115,7 +115,7 @@ describe('two releases on one database', () => {
       'NewRecorded 3',
     ]);
 
-    // The new release arrives: everything goes on by itself.
+    // Once the new release is running, all commands are completed.
     const newer = await fixture.startWorker([old, ...added]);
     await allCompleted([...unknown, ...direct]);
     assert.deepEqual(await findUnknownTypes(fixture.pool), []);
@@ -123,7 +123,7 @@ describe('two releases on one database', () => {
     await newer.stop();
   });
 
-  it('lets nothing die while both run, by every way in, with retries', async () => {
+  it('produce no dead letters while both run, for all ways in, with retries', async () => {
     const workers = await Promise.all([
       fixture.startWorker([old]),
       fixture.startWorker([old, ...added]),
@@ -136,7 +136,7 @@ describe('two releases on one database', () => {
     await allCompleted([...sent, ...direct]);
     for (const { messageId } of [...sent, ...direct]) {
       const failures = await listFailures(fixture.pool, messageId);
-      // A machine that is too busy can also lose a workflow task, and its attempt with it.
+      // On an overloaded machine, a workflow task can time out and its attempt is lost.
       const others = failures.filter(({ errorType }) => errorType !== 'WorkerLost');
       assert.deepEqual(
         others.map(({ errorType }) => errorType),
@@ -147,7 +147,7 @@ describe('two releases on one database', () => {
     await Promise.all(workers.map((worker) => worker.stop()));
   });
 
-  it('keeps two services apart that have one database and a task queue each', async () => {
+  it('don’t mix up two services that share a database and have separate task queues', async () => {
     const first = await fixture.startWorker([
       command('OfFirst'),
       command('OfFirstExpress', { express: true }),
@@ -165,9 +165,9 @@ describe('two releases on one database', () => {
     await second.stop();
   });
 
-  it('notes which workers run, and forgets the ones that ended', async () => {
+  it('list the running workers, without those that have ended', async () => {
     const worker = await fixture.startWorker([old, ...added]);
-    const [live] = await eventually('it is noted', async () => {
+    const [live] = await eventually('the worker is listed', async () => {
       const found = await listLiveWorkers(fixture.pool);
       return found.length === 1 ? found : null;
     });

@@ -1,4 +1,4 @@
-/** Express commands with a record: nothing of Temporal on their way, and a workflow for each afterwards. */
+/** Recorded commands: they complete without Temporal, and each gets a workflow afterwards. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { WorkflowNotFoundError } from '@temporalio/client';
@@ -39,9 +39,9 @@ async function createFixture(address?: string): Promise<{ fixture: TestInbox; in
   return { fixture, inbox };
 }
 
-/** Every one of them Completed, noted as recorded, and with one effect. */
+/** Waits until all commands are Completed and recorded, and checks that each has one effect. */
 async function recordedOnce(fixture: TestInbox, ids: readonly string[]): Promise<void> {
-  await eventually('all are recorded', async () => {
+  await eventually('all commands are recorded', async () => {
     const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed' and not needs_workflow`;
     return (await rows(fixture.pool, sql, [ids])).length === ids.length;
   });
@@ -49,7 +49,7 @@ async function recordedOnce(fixture: TestInbox, ids: readonly string[]): Promise
   assert.equal(effects.length, ids.length);
 }
 
-describe('express commands that are recorded', () => {
+describe('recorded commands', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
 
@@ -65,22 +65,22 @@ describe('express commands that are recorded', () => {
     inbox.send({ messageId: fixture.id(name), type: 'RecordedPay', payload, correlationId: 'flow' });
   const workflow = (name: string) => fixture.client.workflow.getHandle(fixture.id(name));
 
-  it('leave a workflow that says what came of them, and did nothing itself', async () => {
-    await send('well');
-    await recordedOnce(fixture, [fixture.id('well')]);
-    assert.deepEqual(await workflow('well').result(), { attempt: 1 });
-    const { events } = await workflow('well').fetchHistory();
+  it('get a workflow that shows their result and runs no attempt itself', async () => {
+    await send('success');
+    await recordedOnce(fixture, [fixture.id('success')]);
+    assert.deepEqual(await workflow('success').result(), { attempt: 1 });
+    const { events } = await workflow('success').fetchHistory();
     const types = events!.map(({ eventType }) => String(eventType));
-    // One workflow task; in it, the look at the entry, and the mark of a patch with its search attribute.
+    // One workflow task, which includes the lookup of the entry and a patch marker with its search attribute.
     assert.equal(types.length, 8, types.join());
-    const { status, commandType } = await fixture.status(fixture.id('well'));
+    const { status, commandType } = await fixture.status(fixture.id('success'));
     assert.deepEqual([status, commandType], ['Completed', 'RecordedPay']);
-    const { searchAttributes } = await workflow('well').describe();
+    const { searchAttributes } = await workflow('success').describe();
     assert.deepEqual(searchAttributes[SEARCH_ATTRIBUTES.commandType], ['RecordedPay']);
     assert.deepEqual(searchAttributes[SEARCH_ATTRIBUTES.correlationId], ['flow']);
   });
 
-  it('have the result that Postgres has, whatever the argument of the workflow says', async () => {
+  it('have the result that is stored in Postgres, whatever the workflow’s argument says', async () => {
     const forged = {
       commandType: 'RecordedPay',
       completed: { at: '2020-01-01T00:00:00Z', result: { paid: 1e6 } },
@@ -92,13 +92,13 @@ describe('express commands that are recorded', () => {
     await workflow('forged-result').result();
     const handle = await start('forged-result');
     assert.deepEqual(await handle.result(), { attempt: 1 });
-    // Not there at all.
+    // No such entry.
     const unknown = await start('forged-entry');
     await assert.rejects(unknown.result(), (error) =>
       /no entry has the message_id/.test(String((error as Error).cause)),
     );
     assert.equal(await fixture.entry(fixture.id('forged-entry')), null);
-    // There, and not completed: it is handled as ever.
+    // The entry exists but is not completed: it is handled normally.
     await fixture.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, fingerprint, relayed_at)
        values ($1, 'RecordedPay', '{}', inbox.fingerprint('RecordedPay', '{}'), now())`,
@@ -109,7 +109,7 @@ describe('express commands that are recorded', () => {
     await recordedOnce(fixture, [fixture.id('forged-early')]);
   });
 
-  it('leave it also when nobody told of them in memory, more at once than there are places', async () => {
+  it('are all recorded in a burst that is larger than the number of slots', async () => {
     const burst = Array.from({ length: 150 }, (_, index) => ({
       messageId: fixture.id(`burst-${index}`),
       type: 'RecordedPay',
@@ -124,13 +124,13 @@ describe('express commands that are recorded', () => {
     assert.equal(results.filter((result) => JSON.stringify(result) === '{"attempt":1}').length, 150);
   });
 
-  it('have one workflow, that which took them over, when their first attempt failed', async () => {
+  it('have only the workflow that took them over if their first attempt failed', async () => {
     await send('retried', { failures: 2 });
     await recordedOnce(fixture, [fixture.id('retried')]);
     assert.deepEqual(await workflow('retried').result(), { attempt: 3 });
     await send('dead', { dies: true });
     await fixture.reaches(fixture.id('dead'), 'DeadLetter');
-    await eventually('its workflow tells of it', async () => {
+    await eventually('its workflow reports the dead letter', async () => {
       return (await fixture.status(fixture.id('dead'))).status === 'DeadLetter';
     });
     await workflow('dead').signal('replay', { actor: 'test' });
@@ -139,13 +139,13 @@ describe('express commands that are recorded', () => {
       const { events } = await workflow(name).fetchHistory();
       assert.ok(
         events!.some(({ activityTaskScheduledEventAttributes }) => activityTaskScheduledEventAttributes),
-        `the last run of ${name} is a record`,
+        `the last run of ${name} is only a record`,
       );
     }
   });
 
-  it('get it from the table when their worker died before it', async () => {
-    // As COMMIT leaves it.
+  it('are recorded by another worker if theirs died first', async () => {
+    // The state after COMMIT.
     await fixture.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, processed_at, result,
          fingerprint, needs_workflow, relayed_at)
@@ -154,7 +154,7 @@ describe('express commands that are recorded', () => {
       [fixture.id('left')],
     );
     await assert.rejects(workflow('left').describe(), WorkflowNotFoundError);
-    await eventually('it is recorded', async () => {
+    await eventually('the command is recorded', async () => {
       const sql = 'select from inbox.entries where message_id = $1 and not needs_workflow';
       return (await rows(fixture.pool, sql, [fixture.id('left')])).length === 1;
     });
@@ -174,7 +174,7 @@ describe('express commands that are recorded', () => {
     assert.equal((await workflow('twice').describe()).runId, runId);
   });
 
-  it('are ordinary commands when a client starts them, whatever it adds to its envelope', async () => {
+  it('run as ordinary commands if a Temporal client starts them, whatever its envelope contains', async () => {
     const handle = await fixture.start(fixture.id('started'), { commandType: 'RecordedPay', payload: {} });
     assert.deepEqual(await handle.result(), { attempt: 1 });
     const forged = { commandType: 'RecordedPay', payload: {}, completed: { at: 'now', result: 'forged' } };
@@ -182,14 +182,14 @@ describe('express commands that are recorded', () => {
     assert.notEqual(await other.result().catch(() => 'refused'), 'forged');
   });
 
-  it('are declared by that word alone', () => {
+  it('must be declared as exactly `recorded`', () => {
     const wrong = defineCommand({ ...pay, express: 'remembered' as 'recorded' });
     assert.throws(() => createRegistry([wrong]), InvalidCommandError);
     assert.throws(() => createRegistry([defineCommand({ ...pay, longRunning: true })]), InvalidCommandError);
   });
 });
 
-describe('express commands that are recorded, while Temporal is away', () => {
+describe('recorded commands while Temporal is down', () => {
   let server: TemporalServer;
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -209,7 +209,7 @@ describe('express commands that are recorded, while Temporal is away', () => {
     await server.stop();
   });
 
-  it('complete, and are recorded once it is back', { timeout: 120_000 }, async () => {
+  it('complete, and are recorded when Temporal is back', { timeout: 120_000 }, async () => {
     const messages = Array.from({ length: 60 }, (_, index) => ({
       messageId: fixture.id(`away-${index}`),
       type: 'RecordedPay',
@@ -219,7 +219,7 @@ describe('express commands that are recorded, while Temporal is away', () => {
     await server.kill();
     for (const message of messages.slice(0, 20)) await inbox.send(message);
     await inbox.send(messages.slice(20));
-    await eventually('all are completed', async () => {
+    await eventually('all commands are completed', async () => {
       const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed' and needs_workflow`;
       return (await rows(fixture.pool, sql, [ids])).length === ids.length;
     });

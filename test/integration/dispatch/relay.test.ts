@@ -41,7 +41,7 @@ describe('the relay', () => {
       payload: {},
     }));
 
-  /** In a transaction: without one, the worker in this process would hear of it sooner than by NOTIFY or a sweep. */
+  /** In a transaction, because otherwise the worker in this process is told directly instead of by NOTIFY or polling. */
   const send = (sent: readonly Message[]) => withTransaction(fixture.pool, (tx) => inbox.send(sent, { tx }));
 
   async function allCompleted(sent: readonly { messageId: string }[]): Promise<void> {
@@ -54,7 +54,7 @@ describe('the relay', () => {
     assert.equal(effects.length, ids.length, 'one effect each');
   }
 
-  it('starts no more than there are free slots, and gets through a burst', async () => {
+  it('completes a burst that is larger than its slots', async () => {
     const burst = messages('burst', 120);
     await send(burst);
     const worker = await fixture.startWorker([note], { concurrency: 8 });
@@ -62,7 +62,7 @@ describe('the relay', () => {
     await worker.stop();
   });
 
-  it('finds every type at once, also when it knows more types than it has slots', async () => {
+  it('finds every type quickly, even if it knows more types than it has slots', async () => {
     const many = Array.from({ length: 72 }, (_, index) => [
       { ...note, type: `Slow${index}` },
       { ...note, type: `Express${index}`, express: true },
@@ -79,8 +79,8 @@ describe('the relay', () => {
       'the records are written',
       async () => (await rows(fixture.pool, needWorkflow, [fixture.id('many-%')])).length === 0,
     );
-    // One type a second would take 72 s and more.
-    assert.ok(performance.now() - began < 36_000, 'no type waits for its turn');
+    // One type per second would take 72 s or more.
+    assert.ok(performance.now() - began < 36_000, 'no type waits until all others were scanned');
     await worker.stop();
   });
 
@@ -92,15 +92,15 @@ describe('the relay', () => {
     await Promise.all(workers.map((worker) => worker.stop()));
   });
 
-  it('takes up what another relay took and did not start, once its lease is over', async () => {
+  it('takes entries that another relay took but did not start, once their lease has expired', async () => {
     const orphans = messages('orphan', 3);
     await send(orphans);
-    // The relay that dies between taking and starting: it took them, and there is nothing else of it.
+    // A relay that dies between taking and starting entries leaves nothing but their lease.
     const shares = [{ type: 'Note', floor: Number.NEGATIVE_INFINITY, most: 10 }];
     assert.equal((await takePendingEntries(fixture.pool, shares, [])).rows.length, 3);
     const again = await takePendingEntries(fixture.pool, shares, []);
-    assert.equal(again.rows.length, 0, 'nobody else takes them meanwhile');
-    // The time of the lease passes; by the clock it would only make the test slow.
+    assert.equal(again.rows.length, 0, 'no other relay takes leased entries');
+    // Let the lease expire without waiting for it.
     await fixture.pool.query(
       `update inbox.entries set relayed_at = relayed_at - $1 * interval '1 millisecond'`,
       [START_LEASE_MS],
@@ -110,18 +110,18 @@ describe('the relay', () => {
     await worker.stop();
   });
 
-  it('may be shut down any number of times', async () => {
+  it('can be shut down any number of times', async () => {
     const worker = await fixture.startWorker([note]);
     await Promise.all([worker.stop(), worker.stop()]);
     await worker.stop();
   });
 
-  it('goes on when its LISTEN connection is terminated', async () => {
+  it('keeps working when its LISTEN connection is terminated', async () => {
     const worker = await fixture.startWorker([note]);
     const listeners = `select pg_terminate_backend(pid) from pg_stat_activity
        where datname = current_database() and application_name = 'inbox listener' and query like 'listen inbox_pending%'`;
     await eventually(
-      'it listens, and is cut off',
+      'its LISTEN connection exists and is terminated',
       async () => (await rows(fixture.pool, listeners)).length > 0,
     );
     const afterwards = messages('terminated', 3);
@@ -130,7 +130,7 @@ describe('the relay', () => {
     await worker.stop();
   });
 
-  it('goes on when every connection of its worker to Postgres has gone silent', async () => {
+  it('keeps working when all connections of its worker to Postgres go silent', async () => {
     const url = new URL(fixture.database.url);
     const proxy = await startProxy(Number(url.port));
     url.port = String(proxy.port);

@@ -1,5 +1,5 @@
 /**
- * The ends of a worker: before it runs, while it runs, twice, after a failure of one of its parts.
+ * How a worker ends: before it runs, while it runs, twice, and after a failure of one of its parts.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -27,7 +27,7 @@ describe('a worker', () => {
   });
   after(() => fixture.close());
 
-  /** The connection can only be closed when no Temporal worker holds it any more. */
+  /** Also checks that the worker is released: the connection can only be closed when no Temporal worker uses it. */
   async function withWorker(
     use: (worker: InboxWorker) => Promise<void>,
     settings: Record<string, unknown> = {},
@@ -58,7 +58,7 @@ describe('a worker', () => {
   };
   const released = () => eventually('all connections are released', async () => (await connections()) === 0);
 
-  it('releases everything when it is closed and never ran, and cannot run then', async () => {
+  it('releases everything when it is closed without having run, and cannot run afterwards', async () => {
     await withWorker(async (worker) => {
       assert.ok((await connections()) > 0);
       await worker.close();
@@ -67,7 +67,7 @@ describe('a worker', () => {
       worker.shutdown();
       await assert.rejects(worker.run(), (error: Error) => {
         assert.ok(error instanceof WorkerEndedError);
-        assert.match(error.message, /it was shut down before it ran; create another one/);
+        assert.match(error.message, /it was shut down before it ran; create another worker/);
         return true;
       });
     });
@@ -83,10 +83,10 @@ describe('a worker', () => {
     });
   });
 
-  it('runs once, and may be shut down and closed as often as one likes', async () => {
+  it('runs once, and can be shut down and closed any number of times', async () => {
     await withWorker(async (worker) => {
       const running = worker.run();
-      await assert.rejects(worker.run(), /run\(\) was called before/);
+      await assert.rejects(worker.run(), /run\(\) was already called/);
       const id = fixture.id('once');
       await fixture.start(id, { commandType: 'Note', payload: {} });
       await fixture.reaches(id, 'Completed');
@@ -100,7 +100,7 @@ describe('a worker', () => {
     });
   });
 
-  it('ends in good order when a part of it fails, and says why', { timeout: 60_000 }, async () => {
+  it('shuts down cleanly when a part of it fails, and reports the error', { timeout: 60_000 }, async () => {
     const { connectionOptions, namespace } = readTemporal();
     const connection = await NativeConnection.connect(connectionOptions);
     const done: string[] = [];
@@ -133,7 +133,7 @@ describe('a worker', () => {
     await connection.close();
   });
 
-  it('does not begin with settings that are wrong', async () => {
+  it('rejects invalid settings before it starts', async () => {
     const wrong = { concurrency: 0, shutdownGrace: '5s' };
     await assert.rejects(
       withWorker(async (worker) => worker.close(), wrong),

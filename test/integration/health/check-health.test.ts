@@ -25,12 +25,12 @@ const SCHEMA = ['database', 'database settings', 'connection', 'schema'];
 const DATABASE = [...SCHEMA, 'roles'];
 const STUCK = ['pending entries', 'failed entries', 'processing entries', 'records', 'dead letters'];
 const ENTRIES = [...STUCK, 'outbox', 'command types', 'vacuum', 'alerts'];
-/** `workflows` needs both servers. */
+/** The checks that need Temporal alone. `workflows` needs both servers. */
 const TEMPORAL_ALONE = ['temporal', 'namespace', 'retention', 'search attributes', 'workers'];
 const TEMPORAL = [...TEMPORAL_ALONE, 'workflows'];
 
 const names = (findings: Finding[]) => findings.map(({ name }) => name);
-const sick = (findings: Finding[]) => findings.filter(({ ok }) => !ok);
+const unhealthy = (findings: Finding[]) => findings.filter(({ ok }) => !ok);
 
 describe('inbox doctor', () => {
   let inbox: TestInbox;
@@ -44,11 +44,11 @@ describe('inbox doctor', () => {
       DATABASE_URL: inbox.database.url,
       INBOX_TASK_QUEUE: inbox.taskQueue,
     };
-    await eventually('the worker polls', async () => (await look()).every(({ ok }) => ok));
+    await eventually('the worker polls', async () => (await runChecks()).every(({ ok }) => ok));
   });
   beforeEach(async () => {
     await truncate(inbox.pool, 'inbox.entries');
-    // A worker that knows the type of the seeded entries and does nothing. Its row is believed for half a minute.
+    // Registers an idle worker that knows the type of the seeded entries. The row counts as a live worker for half a minute.
     await noteWorker(inbox.pool, '00000000-0000-0000-0000-000000000001', {
       identity: 'idle',
       namespace: 'default',
@@ -59,25 +59,25 @@ describe('inbox doctor', () => {
   });
   after(() => inbox.close());
 
-  const look = (changed: Record<string, string> = {}) => checkHealth({ env: { ...env, ...changed } });
+  const runChecks = (changed: Record<string, string> = {}) => checkHealth({ env: { ...env, ...changed } });
 
-  it('says which settings of the database the inbox replaces', async () => {
+  it('names the database settings that the inbox overrides', async () => {
     const name = new URL(inbox.database.url).pathname.slice(1);
     await inbox.pool.query(`alter database ${name} set default_transaction_read_only = on`);
     try {
-      const settings = (await look()).find((finding) => finding.name === 'database settings')!;
+      const settings = (await runChecks()).find((finding) => finding.name === 'database settings')!;
       assert.equal(settings.ok, true);
-      assert.match(settings.finding, /replaces default_transaction_read_only = on/);
+      assert.match(settings.finding, /overrides default_transaction_read_only = on/);
     } finally {
       await inbox.pool.query(`alter database ${name} reset default_transaction_read_only`);
     }
   });
 
-  it('finds triggers that do not run', async () => {
+  it('detects triggers that do not run', async () => {
     const name = new URL(inbox.database.url).pathname.slice(1);
     await inbox.pool.query(`alter database ${name} set session_replication_role = replica`);
     try {
-      const [finding] = sick(await look());
+      const [finding] = unhealthy(await runChecks());
       assert.match(finding!.finding, /session_replication_role is replica/);
     } finally {
       await inbox.pool.query(`alter database ${name} reset session_replication_role`);
@@ -86,12 +86,14 @@ describe('inbox doctor', () => {
 
   for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
     it(
-      `sees a pooler in ${poolMode} mode, and whether LISTEN works`,
+      `detects a pooler in ${poolMode} mode and checks whether LISTEN works`,
       { skip: withoutPgBouncer },
       async () => {
         const bouncer = await startPgBouncer(inbox.database.url, { poolMode });
         const connection = async (changed: Record<string, string> = {}) =>
-          (await look({ DATABASE_URL: bouncer.url, ...changed })).find(({ name }) => name === 'connection')!;
+          (await runChecks({ DATABASE_URL: bouncer.url, ...changed })).find(
+            ({ name }) => name === 'connection',
+          )!;
         try {
           const { ok, finding, remedy } = await connection();
           assert.equal(ok, poolMode === 'session');
@@ -107,18 +109,18 @@ describe('inbox doctor', () => {
     );
   }
 
-  it('finds everything well where it is', async () => {
+  it('reports no problem in a healthy installation', async () => {
     await seedCompleted(inbox.pool, 'done', { days: 40 });
-    const findings = await look();
+    const findings = await runChecks();
     assert.deepEqual(names(findings), [...DATABASE, ...ENTRIES, ...TEMPORAL]);
-    assert.deepEqual(sick(findings), []);
+    assert.deepEqual(unhealthy(findings), []);
     const { code, stdout, stderr } = await runCli(['doctor'], env);
     assert.equal(code, 0, stdout + stderr);
     assert.equal(stdout.match(/✓/g)?.length, findings.length);
     assert.doesNotMatch(stdout, /✗|→/);
   });
 
-  it('says where Temporal was looked for in vain, and still what the database is like', async () => {
+  it('names the address if Temporal is down, and still checks the database', async () => {
     await seedOpen(inbox.pool, 'stuck', 'Pending', { days: 1 });
     const { code, stdout, stderr } = await runCli(['doctor', '--json'], {
       ...env,
@@ -126,14 +128,14 @@ describe('inbox doctor', () => {
     });
     const findings = JSON.parse(stdout) as Finding[];
     assert.equal(code, 1);
-    assert.match(stderr, /not well: pending entries, temporal/);
+    assert.match(stderr, /unhealthy: pending entries, temporal/);
     assert.deepEqual(names(findings), [...DATABASE, ...ENTRIES, 'temporal']);
-    assert.deepEqual(names(sick(findings)), ['pending entries', 'temporal']);
+    assert.deepEqual(names(unhealthy(findings)), ['pending entries', 'temporal']);
     assert.match(findings.at(-1)!.finding, /no Temporal server answers at 127\.0\.0\.1:\d+/);
     assert.match(findings.at(-1)!.remedy!, /TEMPORAL_ADDRESS/);
   });
 
-  it('says what is wrong with the way to the database, without its password, and still what Temporal is like', async () => {
+  it('reports an unreachable database without its password, and still checks Temporal', async () => {
     const closed = `postgres://someone:s3cret@${await closedPort()}/inbox`;
     for (const [url, says] of [
       [closed, /ECONNREFUSED/],
@@ -141,16 +143,16 @@ describe('inbox doctor', () => {
       ['', /DATABASE_URL is not set/],
       [inbox.database.url.replace(/\/[^/]+$/, '/no_such_database'), /no_such_database/],
     ] as const) {
-      const findings = await look({ DATABASE_URL: url });
+      const findings = await runChecks({ DATABASE_URL: url });
       assert.deepEqual(names(findings), ['database', ...TEMPORAL_ALONE]);
-      assert.deepEqual(names(sick(findings)), ['database']);
+      assert.deepEqual(names(unhealthy(findings)), ['database']);
       assert.match(findings[0]!.finding, says);
       assert.match(findings[0]!.remedy!, /DATABASE_URL/);
       assert.doesNotMatch(JSON.stringify(findings), /s3cret/);
     }
   });
 
-  it('does not wait for servers that accept and say nothing', async () => {
+  it('does not wait for servers that accept connections but never answer', async () => {
     const sockets = new Set<Socket>();
     const silent = createServer((socket) => sockets.add(socket.on('error', () => {})));
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
@@ -163,47 +165,47 @@ describe('inbox doctor', () => {
     const took = performance.now() - started;
     for (const socket of sockets) socket.destroy();
     silent.close();
-    assert.deepEqual(names(sick(findings)), ['database', 'temporal']);
+    assert.deepEqual(names(unhealthy(findings)), ['database', 'temporal']);
     assert.ok(took < 30_000, `${took} ms`);
   });
 
-  it('finds a database without the schema', async () => {
+  it('detects a database without the schema', async () => {
     const empty = await createTestDatabase('empty');
-    const findings = await look({ DATABASE_URL: empty.url });
+    const findings = await runChecks({ DATABASE_URL: empty.url });
     await empty.drop();
     assert.deepEqual(names(findings), [...SCHEMA, ...TEMPORAL_ALONE]);
-    const [schema] = sick(findings);
+    const [schema] = unhealthy(findings);
     assert.equal(schema!.name, 'schema');
     assert.match(schema!.remedy!, /inbox migrate/);
   });
 
-  it('finds settings that lose what was promised', async () => {
+  it('detects settings that can lose accepted commands', async () => {
     const database = await createTestDatabase();
     const [{ name } = { name: '' }] = (
       await database.pool.query<{ name: string }>('select current_database() as name')
     ).rows;
     await database.pool.query(`alter database ${name} set synchronous_commit = off`);
-    const findings = sick(await look({ DATABASE_URL: database.url }));
+    const findings = unhealthy(await runChecks({ DATABASE_URL: database.url }));
     await database.drop();
-    // The worker on this task queue is that of another inbox.
+    // The worker on this task queue belongs to another inbox.
     assert.deepEqual(names(findings), ['database settings', 'workers']);
     assert.equal(findings[0]!.finding, 'synchronous_commit is off');
   });
 
-  it('finds a task queue that no worker polls', async () => {
-    const [workers] = sick(await look({ INBOX_TASK_QUEUE: `${inbox.taskQueue}-nobody` }));
+  it('detects a task queue that no worker polls', async () => {
+    const [workers] = unhealthy(await runChecks({ INBOX_TASK_QUEUE: `${inbox.taskQueue}-nobody` }));
     assert.equal(workers!.name, 'workers');
-    assert.match(workers!.finding, /nobody takes workflow tasks or activities from task queue .*-nobody/);
+    assert.match(workers!.finding, /no worker takes workflow tasks or activities from task queue .*-nobody/);
     assert.match(workers!.remedy!, /inbox worker/);
   });
 
-  it('finds a namespace that is not there', async () => {
-    const findings = await look({ TEMPORAL_NAMESPACE: 'not-there' });
-    assert.deepEqual(names(sick(findings)), ['namespace']);
-    assert.match(sick(findings)[0]!.remedy!, /namespace create --namespace not-there/);
+  it('detects a missing namespace', async () => {
+    const findings = await runChecks({ TEMPORAL_NAMESPACE: 'not-there' });
+    assert.deepEqual(names(unhealthy(findings)), ['namespace']);
+    assert.match(unhealthy(findings)[0]!.remedy!, /namespace create --namespace not-there/);
   });
 
-  it('finds search attributes that are not registered', async () => {
+  it('detects search attributes that are not registered', async () => {
     const namespace = inbox.taskQueue;
     const { connection } = inbox.client;
     await connection.workflowService.registerNamespace({
@@ -212,7 +214,9 @@ describe('inbox doctor', () => {
     });
     try {
       const missing = await eventually('the server knows the namespace', async () =>
-        sick(await look({ TEMPORAL_NAMESPACE: namespace })).find(({ name }) => name === 'search attributes'),
+        unhealthy(await runChecks({ TEMPORAL_NAMESPACE: namespace })).find(
+          ({ name }) => name === 'search attributes',
+        ),
       );
       assert.match(missing.finding, /InboxStatus, CommandType, CorrelationId, FailureGroup/);
       assert.match(missing.remedy!, /inbox setup/);
@@ -221,7 +225,7 @@ describe('inbox doctor', () => {
     }
   });
 
-  it('finds what is stuck, names one of them, and says since when', async () => {
+  it('detects stuck entries, names one of them, and reports how long the oldest has been stuck', async () => {
     await seedOpen(inbox.pool, 'stuck one', 'Pending', { days: 3 });
     await seedOpen(inbox.pool, 'stuck-failed', 'Failed', { days: 4 });
     await seedOpen(inbox.pool, 'stuck-processing', 'Processing', { days: 5 });
@@ -232,7 +236,7 @@ describe('inbox doctor', () => {
     );
     await seedOpen(inbox.pool, 'stuck-dead', 'DeadLetter', { days: 6 });
     await seedOpen(inbox.pool, 'stuck-dead-too', 'DeadLetter', { days: 5 });
-    const findings = sick(await look());
+    const findings = unhealthy(await runChecks());
     assert.deepEqual(names(findings), STUCK);
     assert.deepEqual(
       findings.map(({ finding }) => [finding.split(' ')[0], /\d+ days$/.exec(finding)?.[0]]),
@@ -254,7 +258,7 @@ describe('inbox doctor', () => {
     assert.match(stdout, /→ `inbox dead-letters groups` shows their causes/);
   });
 
-  it('finds nothing wrong with what has just come, was just replayed, or was discarded', async () => {
+  it('reports no problem with entries that are new, just replayed or discarded', async () => {
     for (const status of ['Pending', 'Processing', 'Failed'] as const) {
       await seedOpen(inbox.pool, `new-${status}`, status, { days: 0 });
     }
@@ -262,19 +266,19 @@ describe('inbox doctor', () => {
     await resolveLetter(inbox.pool, 'replayed', 'replayed', 0);
     await seedOpen(inbox.pool, 'discarded', 'DeadLetter', { days: 9 });
     await resolveLetter(inbox.pool, 'discarded', 'discarded', 8);
-    assert.deepEqual(sick(await look()), []);
+    assert.deepEqual(unhealthy(await runChecks()), []);
   });
 
-  it('takes an attempt that works for long for what it is', async () => {
+  it('does not report an attempt that is still running after a long time', async () => {
     await seedOpen(inbox.pool, 'long', 'Processing', { days: 1 });
     const attempt = await inbox.pool.connect();
     await attempt.query('begin');
     assert.ok(await lockAttempt(attempt, 'long', 1, 60_000));
-    const whileItWorks = await look();
+    const whileRunning = await runChecks();
     await attempt.query('rollback');
     attempt.release();
-    assert.deepEqual(sick(whileItWorks), []);
-    assert.deepEqual(names(sick(await look())), ['processing entries']);
+    assert.deepEqual(unhealthy(whileRunning), []);
+    assert.deepEqual(names(unhealthy(await runChecks())), ['processing entries']);
   });
 });
 

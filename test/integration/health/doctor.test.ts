@@ -1,5 +1,5 @@
 /**
- * `inbox doctor`: events that do not leave, and a namespace that forgets too soon.
+ * `inbox doctor`: the checks of the outbox and of the namespace's retention.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -10,7 +10,7 @@ import type { Finding } from '../../../src/health/finding.ts';
 import { checkHealth } from '../../../src/health/check-health.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
-import { addBacklog, emptyOutbox, parkedRows, publishingRelay, startRelay } from '../../support/outbox.ts';
+import { insertEvents, emptyOutbox, parkedRows, publishingRelay, startRelay } from '../../support/outbox.ts';
 import { seedEvent } from '../../support/seed.ts';
 import { eventually } from '../../support/wait.ts';
 
@@ -31,57 +31,60 @@ describe('inbox doctor', () => {
   describe('and the outbox', () => {
     beforeEach(() => inbox.pool.query('truncate inbox.outbox'));
 
-    it('finds nothing wrong with events that have just come', async () => {
-      await addBacklog(inbox.pool, 3);
+    it('reports no problem with new events', async () => {
+      await insertEvents(inbox.pool, 3);
       assert.deepEqual(await find('outbox'), {
         name: 'outbox',
         ok: true,
-        finding: 'no event waits longer than a minute',
+        finding: 'no event has waited longer than a minute',
         remedy: null,
       });
     });
 
-    it('takes events that nobody ever published for a choice, and says so', async () => {
+    it('reports no problem if no relay has ever published, but mentions the waiting events', async () => {
       await seedEvent(inbox.pool, 'Old', { days: 3, publishedDays: null });
       const { ok, finding } = (await find('outbox'))!;
       assert.ok(ok);
       assert.match(
         finding,
-        /^1 unpublished for more than a minute, the first for 3 days; no relay has published any/,
+        /^1 unpublished for more than a minute, the oldest for 3 days; no relay has ever published/,
       );
     });
 
-    it('finds that no relay runs any more', async () => {
+    it('detects that no relay is running anymore', async () => {
       await seedEvent(inbox.pool, 'Published', { days: 4, publishedDays: 4 });
       await seedEvent(inbox.pool, 'Old', { days: 3, publishedDays: null });
       await seedEvent(inbox.pool, 'Younger', { days: 2, publishedDays: null });
       const { ok, finding, remedy } = (await find('outbox'))!;
       assert.ok(!ok);
-      assert.match(finding, /^2 unpublished for more than a minute, the first for 3 days; no relay runs$/);
+      assert.match(
+        finding,
+        /^2 unpublished for more than a minute, the oldest for 3 days; no relay is running$/,
+      );
       assert.match(remedy!, /start a worker with --publish/);
     });
 
-    it('finds a relay that does not get events out, and names the event', async () => {
+    it('detects a relay that cannot publish, and names the next event', async () => {
       await seedEvent(inbox.pool, 'Refused', { days: 3, publishedDays: null });
       const [refused] = (await inbox.pool.query<{ id: string }>('select id from inbox.outbox')).rows;
       const relay = startRelay({
         databaseUrl: inbox.database.url,
-        publish: () => Promise.reject(new PublishError('the broker is away', { unavailable: true })),
+        publish: () => Promise.reject(new PublishError('the broker is down', { unavailable: true })),
       });
       try {
-        await eventually('the relay has the outbox', () => publishingRelay(inbox.pool));
+        await eventually('the relay holds the lease', () => publishingRelay(inbox.pool));
         const { ok, finding, remedy } = (await find('outbox'))!;
         assert.ok(!ok);
-        assert.match(finding, /a relay runs \(.+ \d+\), and does not get them out/);
+        assert.match(finding, /a relay is running \(.+ \d+\) but does not publish them/);
         assert.ok(remedy!.includes(refused!.id));
       } finally {
         await relay.stop();
       }
     });
 
-    it('names a parked aggregate, and what to do about it', async () => {
+    it('reports a parked aggregate with the event and the remedy', async () => {
       await emptyOutbox(inbox.pool);
-      await addBacklog(inbox.pool, 3);
+      await insertEvents(inbox.pool, 3);
       const relay = startRelay({
         databaseUrl: inbox.database.url,
         publish: async (events) => {
@@ -90,13 +93,13 @@ describe('inbox doctor', () => {
         },
       });
       try {
-        const [parked] = await eventually('it is parked', async () => {
+        const [parked] = await eventually('the aggregate is parked', async () => {
           const found = await parkedRows(inbox.pool);
           return found.length > 0 && found;
         });
         const { ok, finding, remedy } = (await find('outbox'))!;
         assert.ok(!ok);
-        assert.match(finding, /^1 aggregate is parked, the first for \d+ s: the broker rejects event/);
+        assert.match(finding, /^1 aggregate is parked, the oldest for \d+ s: the broker rejects event/);
         assert.ok(finding.includes(parked!.event_id));
         assert.match(remedy!, /inbox outbox list.*release --all.*skip/);
       } finally {
@@ -106,13 +109,13 @@ describe('inbox doctor', () => {
   });
 
   describe('and the retention', () => {
-    it('says how long ended workflows are kept', async () => {
+    it('reports how long closed workflows are kept', async () => {
       const { ok, finding } = (await find('retention'))!;
       assert.ok(ok);
-      assert.match(finding, /^ended workflows are kept for \d+ (h|days)$/);
+      assert.match(finding, /^closed workflows are kept for \d+ (h|days)$/);
     });
 
-    it('finds one so short that a night is forgotten by the morning, and says what follows from it', async () => {
+    it('detects a retention of less than a day and explains the consequences', async () => {
       const namespace = inbox.taskQueue;
       const { connection } = inbox.client;
       await connection.workflowService.registerNamespace({
@@ -122,7 +125,7 @@ describe('inbox doctor', () => {
       try {
         const short = await eventually('the server knows the namespace', () => find('retention', namespace));
         assert.ok(!short.ok);
-        assert.equal(short.finding, 'ended workflows are gone after 6 h');
+        assert.equal(short.finding, 'closed workflows are deleted after 6 h');
         assert.match(short.remedy!, /namespace update --namespace inbox-\w+ --retention 72h/);
         assert.match(short.remedy!, /no command runs twice/);
       } finally {

@@ -3,17 +3,17 @@ import { after, before, describe, it } from 'node:test';
 import { checkCommandTypes } from '../../../src/health/command-types.ts';
 import { checkVacuum } from '../../../src/health/vacuum.ts';
 import { findVacuumHolders } from '../../../src/store/vacuum-holders.ts';
-import { forgetWorker, noteWorker } from '../../../src/store/workers.ts';
+import { removeWorker, noteWorker } from '../../../src/store/workers.ts';
 import { runCli } from '../../support/cli.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 
-describe('what doctor says of vacuum', () => {
+describe('the vacuum check of doctor', () => {
   let database: TestDatabase;
   before(async () => (database = await createTestDatabase()));
   after(() => database.drop());
 
-  it('names the session that holds a snapshot open, and how to end it', async () => {
+  it('names the session that holds a snapshot open', async () => {
     assert.equal((await checkVacuum(database.pool)).ok, true);
     const holder = await database.pool.connect();
     await holder.query('begin isolation level repeatable read');
@@ -33,7 +33,7 @@ describe('what doctor says of vacuum', () => {
   });
 });
 
-describe('what doctor and stats say of command types', () => {
+describe('the command types check of doctor and stats', () => {
   let database: TestDatabase;
   before(async () => (database = await createTestDatabase()));
   after(() => database.drop());
@@ -46,14 +46,14 @@ describe('what doctor and stats say of command types', () => {
     commandTypes: ['Known'],
   };
 
-  it('names types that no running worker knows', async () => {
+  it('names the command types that no running worker knows', async () => {
     await database.pool.query(
       `select inbox.send('known', 'Known', '1'), inbox.send('unknown', 'Unknown', '1')`,
     );
     assert.equal(
       (await checkCommandTypes(database.pool)).ok,
       true,
-      'without a worker, there is nothing to compare',
+      'without a worker there is nothing to compare',
     );
     const id = '00000000-0000-0000-0000-000000000001';
     await noteWorker(database.pool, id, worker);
@@ -61,12 +61,12 @@ describe('what doctor and stats say of command types', () => {
     assert.equal(verdict.ok, false);
     assert.match(
       verdict.finding,
-      /^no running worker knows these command types: Unknown \(1, the oldest for \d+ s\)$/,
+      /^no running worker knows these command types: Unknown \(1, oldest waiting \d+ s\)$/,
     );
     const { stdout } = await runCli(['stats'], { DATABASE_URL: database.url });
-    assert.match(stdout, /Waiting for a worker that knows their type\n[^]*Unknown +1 /);
+    assert.match(stdout, /Waiting for a worker that handles their type\n[^]*Unknown +1 /);
     await database.pool.query(`update inbox.workers set seen_at = now() - interval '31 seconds'`);
     assert.equal((await checkCommandTypes(database.pool)).ok, true, 'a worker that died is not counted');
-    await forgetWorker(database.pool, id);
+    await removeWorker(database.pool, id);
   });
 });

@@ -18,7 +18,7 @@ describe('the audit', () => {
   before(async () => {
     database = await createTestDatabase();
     await database.pool.query(`select inbox.send('order-' || n, 'Pay', '{}') from generate_series(1, 2) n`);
-    // Its line would be of today.
+    // The trigger would add an audit line with today's date.
     await database.pool.query('alter table inbox.campaigns disable trigger campaign_is_audited');
     const { rows } = await database.pool.query<{ id: string }>(
       `with made as (
@@ -40,7 +40,7 @@ describe('the audit', () => {
   const trail = async (filter: Partial<AuditFilter>) =>
     numbers(await auditTrail(database.pool, { limit: 100, ...filter }));
 
-  it('is listed newest first, by actor, message, campaign, action and time', async () => {
+  it('is listed newest first, and filtered by actor, message, campaign, action and time', async () => {
     assert.deepEqual(await trail({}), [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
     assert.deepEqual(await trail({ actor: 'ada' }), [5, 4, 3, 2, 1]);
     assert.deepEqual(await trail({ messageId: 'order-1', actor: 'bob' }), [10, 8, 6]);
@@ -52,7 +52,7 @@ describe('the audit', () => {
     assert.deepEqual(await trail({ actor: 'nobody' }), []);
   });
 
-  it('is paged by id, and misses nothing when lines are added between two pages', async () => {
+  it('is paged by id, and pages stay complete when lines are added in between', async () => {
     const first = await auditTrail(database.pool, { limit: 4, until: new Date('2026-03-02') });
     await database.pool.query(
       `insert into inbox.audit (at, action, message_id, actor, reason) values ('2026-03-03', 'replay', 'order-1', 'eve', 'reason 11')`,
@@ -60,25 +60,25 @@ describe('the audit', () => {
     assert.deepEqual(await trail({ before: first.at(-1)!.id }), [6, 5, 4, 3, 2, 1, 0]);
   });
 
-  it('refuses filters that make no sense', async () => {
-    for (const [filter, says] of [
+  it('refuses invalid filters', async () => {
+    for (const [filter, expected] of [
       [{ limit: 0 }, /limit is below 1/],
       [{ limit: 10_001 }, /limit is above 10000/],
       [{ actor: '' }, /actor is empty/],
-      [{ messageId: 'a\u0000' }, /messageId has control characters/],
-      [{ since: new Date('nonsense') }, /since is no date/],
-      [{ before: 1.5 }, /before is no whole number/],
-      [{ campaignId: '7' }, /campaignId is no uuid/],
+      [{ messageId: 'a\u0000' }, /messageId contains control characters/],
+      [{ since: new Date('nonsense') }, /since must be a date/],
+      [{ before: 1.5 }, /before must be a whole number/],
+      [{ campaignId: '7' }, /campaignId must be a UUID/],
     ] as const) {
       await assert.rejects(trail(filter), (error) => {
         assert.ok(error instanceof InvalidMessageError);
-        assert.match(error.message, says);
+        assert.match(error.message, expected);
         return true;
       });
     }
   });
 
-  it('is only ever added to, also by the owner of the schema', async () => {
+  it('is append-only, even for the owner of the schema', async () => {
     for (const statement of [
       `update inbox.audit set actor = 'somebody else'`,
       'update inbox.audit set actor = actor where false',
@@ -101,8 +101,8 @@ describe('the audit', () => {
 
   const audit = (...args: string[]) => runCli(['audit', ...args], { DATABASE_URL: database.url });
 
-  describe('on the command line', () => {
-    it('is a table, and says where the next page begins', async () => {
+  describe('in the CLI', () => {
+    it('is printed as a table with the option for the next page', async () => {
       const { code, stdout, stderr } = await audit('--actor', 'ada', '--limit', '2');
       assert.equal(code, 0, stderr);
       assert.match(stdout, /ID +AT +ACTOR +ACTION +MESSAGE OR CAMPAIGN +REASON/);
@@ -112,13 +112,13 @@ describe('the audit', () => {
       assert.deepEqual(numbers(JSON.parse(next.stdout) as AuditTrailLine[]), [3, 2]);
     });
 
-    it('names campaigns beside messages', async () => {
+    it('lists actions on campaigns', async () => {
       const { stdout } = await audit('--campaign', campaign);
       assert.match(stdout, new RegExp(` cleo +campaign-started +campaign ${campaign} +reason 0`));
       assert.equal(stdout.trimEnd().split('\n').length, 2);
     });
 
-    it('takes times and durations, and refuses what is neither', async () => {
+    it('accepts times and durations, and refuses other values', async () => {
       const one = await audit('--since', '2026-03-01T20:00Z', '--until', '2026-03-01T21:00Z', '--json');
       assert.deepEqual(numbers(JSON.parse(one.stdout) as AuditTrailLine[]), [8]);
       const long = await audit('--since', '100y', '--action', 'discard', '--message', 'order-2', '--json');
@@ -135,7 +135,7 @@ describe('the audit', () => {
       assert.match(refused.stderr, /whole number from 1 to 10000/);
     });
 
-    it('is written by INBOX_ACTOR where that is set', async () => {
+    it('uses INBOX_ACTOR as the default actor', async () => {
       const env = { DATABASE_URL: database.url, INBOX_ACTOR: 'grace@example.com' };
       assert.match((await runCli(['replay', '--help'], env)).stdout, /grace@example\.com/);
       assert.doesNotMatch((await runCli(['replay', '--help'], { ...env, INBOX_ACTOR: ' ' })).stdout, /grace/);

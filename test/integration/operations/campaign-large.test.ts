@@ -9,9 +9,9 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
 
 const ITEMS = 160;
-/** Each change of state is a round of the workflow, and a run of it has 100 at most. */
+/** Each state change is one round of the workflow, and one run of it has at most 100 rounds. */
 const CHANGES = 60;
-/** On a machine that does other things, too. */
+/** Long enough for a machine that is busy with other work. */
 const LIMIT_MS = 400_000;
 
 describe('a large campaign', () => {
@@ -24,7 +24,7 @@ describe('a large campaign', () => {
   });
   after(() => inbox.close());
 
-  it('replays each once, in more than one run of its workflow, each of which is short', async () => {
+  it('replays each dead letter once, in several workflow runs with short histories', async () => {
     const ids = Array.from({ length: ITEMS }, (_, index) => inbox.id(`large-${index}`));
     await seedDeadLetters(inbox.pool, ids, {
       commandType: mend.type,
@@ -39,7 +39,7 @@ describe('a large campaign', () => {
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
     const runs = [(await handle.describe()).runId];
     await eventually(
-      'a part of it is done',
+      'a quarter of the items is completed',
       async () => (await campaignProgress(inbox.pool, campaign.id)).completed >= ITEMS / 4,
       LIMIT_MS,
     );
@@ -48,20 +48,20 @@ describe('a large campaign', () => {
       await handle.signal('resume');
     }
     runs.push(
-      await eventually('it goes on in a new run', async () => {
+      await eventually('the campaign continues in a new run', async () => {
         const { runId } = await handle.describe();
         return runs.includes(runId) ? null : runId;
       }),
     );
-    const look = await eventually(
-      'it is finished',
+    const snapshot = await eventually(
+      'the campaign has finished',
       async () => {
-        const at = await followCampaign(inbox.pool, campaign.id);
-        return at.state === 'Finished' ? at : null;
+        const last = await followCampaign(inbox.pool, campaign.id);
+        return last.state === 'Finished' ? last : null;
       },
       LIMIT_MS,
     );
-    assert.deepEqual([look.completed, look.failed, look.skipped], [ITEMS, 0, 0]);
+    assert.deepEqual([snapshot.completed, snapshot.failed, snapshot.skipped], [ITEMS, 0, 0]);
     const [found] = await rows<Record<string, number>>(
       inbox.pool,
       `select (select count(*)::integer from effects) as effects,

@@ -13,8 +13,8 @@ import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
 
-/** A worker that was slow for too long counts as lost, and another one gets the same round; the first still works on it. */
-describe('two rounds of a campaign at once', () => {
+/** If a worker is too slow, Temporal gives the same round to another worker, while the first one is still running it. */
+describe('two concurrent rounds of a campaign', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -22,7 +22,7 @@ describe('two rounds of a campaign at once', () => {
   });
   after(() => inbox.close());
 
-  it('have no more under way together than the campaign may', async () => {
+  it('together stay within the concurrency of the campaign', async () => {
     const set = await new DeadSet(inbox, 'twice', 20).seed();
     const campaign = await createCampaign(inbox.pool, {
       ...DEFAULT_PLAN,
@@ -55,7 +55,7 @@ describe('two rounds of a campaign at once', () => {
     const rounds = environments.map((environment) =>
       environment.run((input: CampaignInput) => activities.replayItems(input), { campaignId: campaign!.id }),
     );
-    await eventually('both have looked, and wait for their turn', async () => {
+    await eventually('both rounds wait for the lock', async () => {
       const waiting = await rows(
         pool,
         `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
@@ -65,7 +65,7 @@ describe('two rounds of a campaign at once', () => {
     await lock.query('commit');
     lock.release();
     await Promise.all(rounds);
-    const asked = (await set.items(campaign!)).filter(({ askedAt }) => askedAt !== null);
-    assert.equal(asked.length, 4);
+    const requested = (await set.items(campaign!)).filter(({ askedAt }) => askedAt !== null);
+    assert.equal(requested.length, 4);
   });
 });

@@ -22,8 +22,8 @@ const STATES: Record<CampaignChangeInput['change'], CampaignState> = {
 };
 
 /**
- * Whether a signal reaches the workflow before or after the end of a round is decided by milliseconds. So here the workflow
- * is the real one, on the real server, and its activities do what the test says when the test says it.
+ * Milliseconds decide whether a signal arrives before or after the end of a round. So these tests run the real workflow on
+ * the real server, with activities that the test controls.
  */
 describe('the workflow of a campaign', () => {
   let inbox: TestInbox;
@@ -31,10 +31,10 @@ describe('the workflow of a campaign', () => {
   let worker: Worker;
   let working: Promise<void>;
   let state: CampaignState;
-  /** What the next round does; it returns the look that it took. */
+  /** What the next round does. It returns the snapshot that it took. */
   let round: () => Promise<CampaignSnapshot>;
 
-  const look = (settled = 0): CampaignSnapshot => ({
+  const snapshotOf = (settled = 0): CampaignSnapshot => ({
     id: 'c',
     state,
     stateReason: null,
@@ -61,11 +61,11 @@ describe('the workflow of a campaign', () => {
       taskQueue: inbox.taskQueue,
       workflowBundle: await loadWorkflowBundle(),
       activities: {
-        lookAtCampaign: async () => look(),
+        readCampaignSnapshot: async () => snapshotOf(),
         replayItems: () => round(),
         changeCampaign: async ({ change }: CampaignChangeInput): Promise<CampaignAnswer> => {
           state = STATES[change];
-          return { look: look(state === 'Finished' ? 2 : 0), problem: null };
+          return { look: snapshotOf(state === 'Finished' ? 2 : 0), problem: null };
         },
       },
     });
@@ -88,50 +88,54 @@ describe('the workflow of a campaign', () => {
     });
   }
 
-  /** A round that does everything there is to do. */
-  const everything = async () => look(2);
+  /** A round that settles every item. */
+  const finishingRound = async () => snapshotOf(2);
 
-  it('goes on after a resume, when a round that was still under way has seen it paused', async () => {
-    const [looked, end] = [gate(), gate()];
+  it('continues after a resume, even if a round that was still running had read the state Paused', async () => {
+    const [hasRead, end] = [gate(), gate()];
     round = async () => {
       state = 'Paused';
-      const seen = look();
-      round = everything;
-      looked.open();
+      const snapshot = snapshotOf();
+      round = finishingRound;
+      hasRead.open();
       await end.opened;
-      return seen;
+      return snapshot;
     };
     const handle = await start();
-    await looked.opened;
+    await hasRead.opened;
     await handle.signal('resume');
-    await eventually('it is resumed', () => state === 'Running');
+    await eventually('the campaign is resumed', () => state === 'Running');
     end.open();
-    const ended = (await eventually('it has ended', () => resultOf(handle), 20_000)) as CampaignSnapshot;
+    const ended = (await eventually(
+      'the workflow has ended',
+      () => resultOf(handle),
+      20_000,
+    )) as CampaignSnapshot;
     assert.equal(ended.state, 'Finished');
   });
 
-  it('is paused, when a round that was still under way has seen it running', async () => {
-    const [looked, end] = [gate(), gate()];
+  it('stays paused, even if a round that was still running had read the state Running', async () => {
+    const [hasRead, end] = [gate(), gate()];
     let rounds = 0;
     round = async () => {
       rounds += 1;
-      const seen = look();
-      looked.open();
+      const snapshot = snapshotOf();
+      hasRead.open();
       await end.opened;
-      return seen;
+      return snapshot;
     };
     const handle = await start();
-    await looked.opened;
+    await hasRead.opened;
     await handle.signal('pause');
-    await eventually('it is paused', () => state === 'Paused');
+    await eventually('the campaign is paused', () => state === 'Paused');
     end.open();
-    await eventually('the workflow knows', async () => {
-      const told = await handle.query<CampaignSnapshot | null>('progress');
-      return told?.state === 'Paused';
+    await eventually('the workflow reports the pause', async () => {
+      const progress = await handle.query<CampaignSnapshot | null>('progress');
+      return progress?.state === 'Paused';
     });
     await handle.signal('abort');
     assert.equal(((await handle.result()) as CampaignSnapshot).state, 'Aborted');
-    assert.equal(rounds, 1, 'no round for a campaign that is paused');
+    assert.equal(rounds, 1, 'a paused campaign runs no rounds');
   });
 });
 

@@ -35,12 +35,15 @@ describe('a campaign', () => {
 
   const setOf = (name: string, size: number) => new DeadSet(inbox, name, size).seed();
 
-  it('replays its whole set, each once, and says who and why', async () => {
+  it('replays each dead letter of its set once, and records the actor and the reason', async () => {
     const set = await setOf('all', 12);
     const campaign = await set.replay();
-    const look = await set.follow(campaign);
-    assert.equal(look.state, 'Finished');
-    assert.deepEqual([look.completed, look.failed, look.skipped, look.inFlight], [12, 0, 0, 0]);
+    const snapshot = await set.follow(campaign);
+    assert.equal(snapshot.state, 'Finished');
+    assert.deepEqual(
+      [snapshot.completed, snapshot.failed, snapshot.skipped, snapshot.inFlight],
+      [12, 0, 0, 0],
+    );
     assert.deepEqual(await set.effects(), Array(12).fill(1));
     const replays = await set.replays();
     assert.equal(replays.length, 12);
@@ -58,11 +61,11 @@ describe('a campaign', () => {
     assert.deepEqual(
       items.map(({ messageId, outcome }) => [messageId, outcome]),
       set.ids.map((id) => [id, 'completed']),
-      'in the order of their death',
+      'in the order in which they became dead letters',
     );
   });
 
-  it('is stopped by its canary when the fix is none, and goes on with a new one after the next fix', async () => {
+  it('pauses when the canary fails, and continues with a new canary after the next fix', async () => {
     const set = await setOf('canary', 40);
     behaviours.set(set.group, broken);
     const campaign = await set.replay({ canary: 5 });
@@ -71,23 +74,23 @@ describe('a campaign', () => {
     assert.deepEqual([stopped.failed, stopped.inFlight], [5, 0]);
     assert.match(
       stopped.stateReason!,
-      /^of the canary, 5 of 5 failed \(100 %\), and it stops above 10 %; for example canary-\d-.* \(Mend\/StillBroken\/[0-9a-f]{8}\)$/,
+      /^canary: 5 of 5 failed \(100 %\), above the limit of 10 %; for example canary-\d-.* \(Mend\/StillBroken\/[0-9a-f]{8}\)$/,
     );
     assert.equal((await set.replays()).length, 5);
     assert.equal((await set.untouched()).length, 35);
 
     await resumeCampaign(inbox, campaign.id, { actor: 'bob' });
-    const again = await eventually('the second canary stops it', async () => {
-      const look = await campaignProgress(inbox.pool, campaign.id);
-      return look.state === 'Paused' && look.failed === 10 ? look : null;
+    const again = await eventually('the second canary pauses it', async () => {
+      const snapshot = await campaignProgress(inbox.pool, campaign.id);
+      return snapshot.state === 'Paused' && snapshot.failed === 10 ? snapshot : null;
     });
-    assert.match(again.stateReason!, /^of the canary, 5 of 5 failed/);
+    assert.match(again.stateReason!, /^canary: 5 of 5 failed/);
 
     behaviours.delete(set.group);
-    await resumeCampaign(inbox, campaign.id, { actor: 'bob', reason: 'really mended' });
-    const look = await set.follow(campaign);
-    assert.equal(look.state, 'Finished');
-    assert.deepEqual([look.completed, look.failed], [30, 10]);
+    await resumeCampaign(inbox, campaign.id, { actor: 'bob', reason: 'really fixed' });
+    const snapshot = await set.follow(campaign);
+    assert.equal(snapshot.state, 'Finished');
+    assert.deepEqual([snapshot.completed, snapshot.failed], [30, 10]);
     const { audit, failures } = await showCampaign(inbox.pool, campaign.id);
     assert.deepEqual(
       audit.map(({ action, actor }) => `${action} ${actor}`),
@@ -104,7 +107,7 @@ describe('a campaign', () => {
     assert.match(failures[0]!.failureGroup, /^Mend\/StillBroken\//);
   });
 
-  it('stops in the middle when too many fail', async () => {
+  it('pauses in the middle when too many fail', async () => {
     const set = await setOf('middle', 60);
     let calls = 0;
     behaviours.set(set.group, () => {
@@ -112,17 +115,17 @@ describe('a campaign', () => {
       if (calls > 20) broken();
     });
     const campaign = await set.replay({ canary: 3, concurrency: 2, stopAbove: 0.2 });
-    const look = await set.follow(campaign);
-    assert.equal(look.state, 'Paused');
-    assert.ok(look.judged.failed > 0.2 * look.judged.settled);
-    // 20 good ones, and the sixth failure is above a fifth; two were under way.
-    assert.ok(look.failed <= 8, `${look.failed}`);
+    const snapshot = await set.follow(campaign);
+    assert.equal(snapshot.state, 'Paused');
+    assert.ok(snapshot.judged.failed > 0.2 * snapshot.judged.settled);
+    // After 20 successes, the sixth failure exceeds the share of 0.2. Two more were already running.
+    assert.ok(snapshot.failed <= 8, `${snapshot.failed}`);
     assert.ok((await set.untouched()).length >= 30);
-    assert.match(look.stateReason!, /^\d+ of \d+ failed/);
+    assert.match(snapshot.stateReason!, /^\d+ of \d+ failed/);
     await abortCampaign(inbox, campaign.id);
   });
 
-  it('honours its rate', async () => {
+  it('stays within its rate', async () => {
     const set = await setOf('rate', 30);
     const rate = 15;
     const campaign = await set.replay({ canary: 0, rate, concurrency: 100 });
@@ -136,7 +139,7 @@ describe('a campaign', () => {
     assert.equal(times.length, 30);
   });
 
-  it('has no more under way than it may, and pauses, resumes and aborts', async () => {
+  it('stays within its concurrency, and can be paused, resumed and aborted', async () => {
     const set = await setOf('hold', 30);
     const door = gate();
     let inside = 0;
@@ -148,16 +151,16 @@ describe('a campaign', () => {
       inside -= 1;
     });
     const campaign = await set.replay({ canary: 0, concurrency: 4 });
-    await eventually('four are under way', () => inside === 4);
+    await eventually('four replays are running', () => inside === 4);
     assert.equal(
       await pauseCampaign(inbox, campaign.id, { actor: 'bob', reason: 'the bank is closed' }),
       'done',
     );
     assert.equal((await campaignProgress(inbox.pool, campaign.id)).stateReason, 'the bank is closed');
     door.open();
-    const paused = await eventually('what was under way is settled, and told', async () => {
-      const look = await campaignProgress(inbox.pool, campaign.id);
-      return look.inFlight === 0 ? look : null;
+    const paused = await eventually('the running replays are settled', async () => {
+      const snapshot = await campaignProgress(inbox.pool, campaign.id);
+      return snapshot.inFlight === 0 ? snapshot : null;
     });
     assert.equal(paused.completed, 4);
     await assert.rejects(pauseCampaign(inbox, campaign.id), /is Paused; nothing was changed/);
@@ -166,7 +169,7 @@ describe('a campaign', () => {
     behaviours.set(set.group, () => second.opened);
     assert.equal(await resumeCampaign(inbox, campaign.id), 'done');
     await eventually(
-      'four more are under way',
+      'four more replays are running',
       async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 4,
     );
     assert.equal(await abortCampaign(inbox, campaign.id, { actor: 'eve', reason: 'enough' }), 'done');
@@ -180,13 +183,13 @@ describe('a campaign', () => {
     behaviours.delete(set.group);
   });
 
-  it('is over a frozen set: what dies later is not in it, what was resolved meanwhile is skipped', async () => {
+  it('has a fixed set: later dead letters are not part of it, and those resolved meanwhile are skipped', async () => {
     const set = await setOf('frozen', 10);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
     const campaign = await set.replay({ canary: 1 });
     await eventually(
-      'the canary is under way',
+      'the canary is running',
       async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 1,
     );
     const later = await new DeadSet(inbox, 'frozen-later', 3).seed();
@@ -196,31 +199,34 @@ describe('a campaign', () => {
     ]);
     await discard(inbox, set.ids[4]!, { actor: 'bob' });
     door.open();
-    const look = await set.follow(campaign);
-    assert.deepEqual([look.state, look.total, look.completed, look.skipped], ['Finished', 10, 9, 1]);
+    const snapshot = await set.follow(campaign);
+    assert.deepEqual(
+      [snapshot.state, snapshot.total, snapshot.completed, snapshot.skipped],
+      ['Finished', 10, 9, 1],
+    );
     assert.equal((await set.items(campaign))[4]!.outcome, 'skipped');
     assert.equal((await later.untouched()).length, 3);
     assert.equal((await previewReplay(inbox.pool, { failureGroup: set.group })).total, 3);
   });
 
-  it('replays each once when two have the same set at the same time', async () => {
+  it('replays each dead letter once when two campaigns have the same set', async () => {
     const set = await setOf('twice', 40);
     const [one, other] = await Promise.all([
       set.replay({ actor: 'ada' }),
       set.replay({ actor: 'bob', concurrency: 7 }),
     ]);
-    const looks = await Promise.all([set.follow(one), set.follow(other)]);
+    const snapshots = await Promise.all([set.follow(one), set.follow(other)]);
     assert.deepEqual(
-      looks.map(({ state }) => state),
+      snapshots.map(({ state }) => state),
       ['Finished', 'Finished'],
     );
-    assert.equal(looks[0].completed + looks[1].completed, 40);
-    assert.equal(looks[0].skipped + looks[1].skipped, 40);
+    assert.equal(snapshots[0].completed + snapshots[1].completed, 40);
+    assert.equal(snapshots[0].skipped + snapshots[1].skipped, 40);
     assert.deepEqual(await set.effects(), Array(40).fill(1));
     assert.equal((await set.replays()).length, 40);
   });
 
-  it('waits for replays that fail for a while, and counts them once', async () => {
+  it('waits for replays that are retried, and counts each once', async () => {
     const set = await setOf('transient', 6);
     const failed = new Set<string>();
     behaviours.set(set.group, (messageId) => {
@@ -229,12 +235,12 @@ describe('a campaign', () => {
       throw new Error('not yet');
     });
     const campaign = await set.replay();
-    const look = await set.follow(campaign);
-    assert.deepEqual([look.state, look.completed, look.failed], ['Finished', 6, 0]);
+    const snapshot = await set.follow(campaign);
+    assert.deepEqual([snapshot.state, snapshot.completed, snapshot.failed], ['Finished', 6, 0]);
     assert.equal(failed.size, 6);
   });
 
-  it('takes signals of any Temporal client, with nonsense in them, and answers its query', async () => {
+  it('survives invalid signals from any Temporal client, and answers its query', async () => {
     const set = await setOf('signals', 20);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
@@ -245,11 +251,11 @@ describe('a campaign', () => {
     await handle.signal('pause');
     const paused = await set.follow(campaign);
     assert.equal(paused.state, 'Paused');
-    const told = await eventually('the workflow knows', async () => {
-      const look = await handle.query<{ state: string; total: number } | null>('progress');
-      return look?.state === 'Paused' ? look : null;
+    const progress = await eventually('the workflow reports the pause', async () => {
+      const snapshot = await handle.query<{ state: string; total: number } | null>('progress');
+      return snapshot?.state === 'Paused' ? snapshot : null;
     });
-    assert.equal(told.total, 20);
+    assert.equal(progress.total, 20);
     const { audit } = await showCampaign(inbox.pool, campaign.id);
     assert.deepEqual(
       audit.map(({ action, actor }) => `${action} ${actor}`),
@@ -260,24 +266,24 @@ describe('a campaign', () => {
     await handle.result();
   });
 
-  it('goes on after its workflow was terminated, when it is resumed', async () => {
+  it('continues when it is resumed after its workflow was terminated', async () => {
     const set = await setOf('terminated', 15);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
     const campaign = await set.replay({ concurrency: 3 });
     await eventually(
-      'three are under way',
+      'three replays are running',
       async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 3,
     );
     await inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id)).terminate('an operator');
     door.open();
     assert.equal(await resumeCampaign(inbox, campaign.id), 'done');
-    const look = await set.follow(campaign);
-    assert.deepEqual([look.state, look.completed], ['Finished', 15]);
+    const snapshot = await set.follow(campaign);
+    assert.deepEqual([snapshot.state, snapshot.completed], ['Finished', 15]);
     assert.equal((await set.replays()).length, 15);
   });
 
-  it('goes on by itself after its workflow was terminated, or never started', async () => {
+  it('is restarted by the reconciler after its workflow was terminated', async () => {
     const set = await setOf('left', 15);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
@@ -287,52 +293,52 @@ describe('a campaign', () => {
     await handle.terminate('an operator');
     door.open();
     const { client, taskQueue, pool } = inbox;
-    const often = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
+    const settings = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
     const log = createLog('error', () => {});
-    const reconciler = createReconciler({ client, taskQueue, pool, log, types: [], ...often });
+    const reconciler = createReconciler({ client, taskQueue, pool, log, types: [], ...settings });
     const running = reconciler.run();
-    await eventually('it is started again', async () => (await handle.describe()).runId !== runId);
-    const look = await set.follow(campaign);
-    assert.deepEqual([look.state, look.completed], ['Finished', 15]);
+    await eventually('its workflow is started again', async () => (await handle.describe()).runId !== runId);
+    const snapshot = await set.follow(campaign);
+    assert.deepEqual([snapshot.state, snapshot.completed], ['Finished', 15]);
     assert.equal((await set.replays()).length, 15);
     reconciler.stop();
     await running;
   });
 
-  it('is paused by the cancellation of its workflow', async () => {
+  it('is paused when its workflow is canceled', async () => {
     const set = await setOf('cancelled', 5);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
     const campaign = await set.replay({ concurrency: 1 });
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
     await eventually(
-      'one is under way',
+      'one replay is running',
       async () => (await campaignProgress(inbox.pool, campaign.id)).inFlight === 1,
     );
     await handle.cancel();
-    const look = await set.follow(campaign);
-    assert.equal(look.state, 'Paused');
-    assert.match(look.stateReason!, /its workflow was cancelled/);
+    const snapshot = await set.follow(campaign);
+    assert.equal(snapshot.state, 'Paused');
+    assert.match(snapshot.stateReason!, /its workflow was cancelled/);
     door.open();
     await resumeCampaign(inbox, campaign.id);
     assert.equal((await set.follow(campaign)).state, 'Finished');
   });
 
-  it('asks anew for a replay that was lost on its way', async () => {
+  it('requests a replay again if the request was lost', async () => {
     const set = await setOf('lost', 3);
     const door = gate();
     behaviours.set(set.group, () => door.opened);
     const campaign = await set.replay({ canary: 0, concurrency: 2 });
     await eventually(
-      'two are under way',
+      'two replays are running',
       async () => (await set.items(campaign)).filter(({ replayedAt }) => replayedAt).length === 2,
     );
-    // As a worker leaves it that was killed after it had noted the item, and before it asked.
+    // The state after a worker was killed between marking the item and sending the signal.
     await inbox.pool.query(
       `update inbox.campaign_items set asked_at = now() - interval '1 hour' where campaign_id = $1 and position = 3`,
       [campaign.id],
     );
-    const item = await eventually('it is replayed all the same', async () => {
+    const item = await eventually('the item is replayed', async () => {
       const last = (await set.items(campaign))[2]!;
       return last.replayedAt ? last : null;
     });
@@ -342,7 +348,7 @@ describe('a campaign', () => {
     assert.equal((await set.replays()).length, 3);
   });
 
-  it('gives way: what it makes Temporal do has the lowest priority, and no first attempt in the workflow task', async () => {
+  it('has the lowest priority in Temporal, and runs no first attempt in the workflow task', async () => {
     const set = await setOf('priority', 1);
     const campaign = await set.replay();
     await set.follow(campaign);
@@ -366,9 +372,9 @@ describe('a campaign', () => {
     );
   });
 
-  it('is not made of nothing, nor of nonsense', async () => {
+  it('is refused without matching dead letters or with an invalid plan', async () => {
     const set = new DeadSet(inbox, 'nothing', 0);
-    await assert.rejects(set.replay(), /no open dead letter fits the filter/);
+    await assert.rejects(set.replay(), /no open dead letter matches the filter/);
     await assert.rejects(set.replay({ rate: 0 }), /rate: .*nothing was started/);
     await assert.rejects(set.replay({ stopAbove: 2 }), /stopAbove: /);
     await assert.rejects(campaignProgress(inbox.pool, 'x'), /no campaign has the id "x"/);

@@ -11,7 +11,7 @@ import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
-/** Dies until its account is in the table `open_accounts`. */
+/** Fails until its account is in the table `open_accounts`. */
 const pay = defineCommand({
   type: 'Pay',
   schema: z.object({ account: z.string(), cents: z.int().positive() }),
@@ -23,7 +23,7 @@ const pay = defineCommand({
   },
 });
 
-/** Waits inside its first attempt until the test lets it go, then dies. */
+/** Commands that wait in their first attempt until the test opens the gate, and then fail. */
 const gates = new Map<string, { entered: () => void; leave: Promise<void> }>();
 const heldOnce = defineCommand({
   type: 'Held',
@@ -45,7 +45,7 @@ const neverWorks = defineCommand({
   },
 });
 
-describe('dead letters', () => {
+describe('a dead letter', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -58,14 +58,14 @@ describe('dead letters', () => {
 
   async function deadPayment(
     name: string,
-  ): Promise<{ messageId: string; handle: WorkflowHandle; mend: () => Promise<void> }> {
+  ): Promise<{ messageId: string; handle: WorkflowHandle; openAccount: () => Promise<void> }> {
     const messageId = inbox.id(name);
     const payload = { account: messageId, cents: 100 };
     const handle = await inbox.start(messageId, { commandType: 'Pay', payload });
     await inbox.reaches(messageId, 'DeadLetter');
-    const mend = () =>
+    const openAccount = () =>
       inbox.pool.query('insert into open_accounts values ($1)', [messageId]).then(() => undefined);
-    return { messageId, handle, mend };
+    return { messageId, handle, openAccount };
   }
 
   const auditOf = (messageId: string) =>
@@ -75,9 +75,9 @@ describe('dead letters', () => {
       [messageId],
     );
 
-  it('is replayed by a signal without argument, under the same message_id', async () => {
-    const { messageId, handle, mend } = await deadPayment('replay');
-    await mend();
+  it('is replayed under the same message_id by a signal without an argument', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('replay');
+    await openAccount();
     await handle.signal('replay');
 
     assert.deepEqual(await handle.result(), { paid: 100, generation: 1 });
@@ -92,9 +92,9 @@ describe('dead letters', () => {
     assert.equal((await auditOf(messageId)).length, 1);
   });
 
-  it('is replayed by an activity that Temporal misses within seconds when its worker dies', async () => {
-    const { handle, mend } = await deadPayment('missed');
-    await mend();
+  it('is replayed by an activity with a heartbeat timeout of 10 s, so that a lost worker is noticed soon', async () => {
+    const { handle, openAccount } = await deadPayment('missed');
+    await openAccount();
     await handle.signal('replay');
     await handle.result();
     const { events } = await handle.fetchHistory();
@@ -108,9 +108,9 @@ describe('dead letters', () => {
     );
   });
 
-  it('keeps who replayed it, and why', async () => {
-    const { messageId, handle, mend } = await deadPayment('who');
-    await mend();
+  it('records who replayed it, and why', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('who');
+    await openAccount();
     await handle.signal('replay', { actor: 'ada', reason: 'account opened' });
     await handle.result();
     const [line] = await auditOf(messageId);
@@ -119,9 +119,9 @@ describe('dead letters', () => {
     assert.equal(line!.reason, 'account opened');
   });
 
-  it('takes a new payload, keeps the old one, and still knows the sender’s repeats as duplicates', async () => {
-    const { messageId, handle, mend } = await deadPayment('edited');
-    await mend();
+  it('accepts a new payload, keeps the old one, and still treats repeats by the sender as duplicates', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('edited');
+    await openAccount();
     await handle.signal('replay', { payload: { account: messageId, cents: 55 } });
 
     assert.deepEqual(await handle.result(), { paid: 55, generation: 1 });
@@ -137,11 +137,11 @@ describe('dead letters', () => {
     assert.deepEqual(await repeat.result(), { paid: 55, generation: 1 });
   });
 
-  it('refuses a new payload that fails the schema, and stays open for a better one', async () => {
-    const { messageId, handle, mend } = await deadPayment('bad-edit');
-    await mend();
+  it('refuses a new payload that fails the schema, and stays open', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('bad-edit');
+    await openAccount();
     await handle.signal('replay', { payload: { account: messageId, cents: -5 } });
-    const { problem } = await eventually('the refusal is told', async () => {
+    const { problem } = await eventually('the refusal is reported', async () => {
       const { refusals } = await inbox.status(messageId);
       return refusals.count === 1 ? refusals : null;
     });
@@ -153,17 +153,17 @@ describe('dead letters', () => {
     assert.equal((await listDeadLetters(inbox.pool, messageId)).length, 1);
   });
 
-  it('survives signals with nonsense in them', async () => {
-    const { handle, mend } = await deadPayment('nonsense');
+  it('survives signals with invalid arguments', async () => {
+    const { handle, openAccount } = await deadPayment('nonsense');
     await handle.signal('replay', 'now!' as never);
     await handle.signal('discard', { actor: 42 } as never);
     await handle.signal('replay', ['x'] as never);
-    await mend();
+    await openAccount();
     await handle.signal('replay', { actor: null, reason: null } as never);
     assert.deepEqual(await handle.result(), { paid: 100, generation: 1 });
   });
 
-  it('is discarded once and for all, with actor and reason', async () => {
+  it('is discarded permanently, with actor and reason', async () => {
     const { messageId, handle } = await deadPayment('discard');
     await handle.signal('discard', { actor: 'ada', reason: 'customer left' });
     await assert.rejects(handle.result(), (error) => {
@@ -189,9 +189,9 @@ describe('dead letters', () => {
     });
   });
 
-  it('is resolved once, however many replays and discards come at the same time', async () => {
-    const { messageId, handle, mend } = await deadPayment('fifty');
-    await mend();
+  it('is resolved once by fifty concurrent replays and discards', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('fifty');
+    await openAccount();
     await Promise.allSettled(
       Array.from({ length: 50 }, (_, index) =>
         handle.signal(index % 2 === 0 ? 'replay' : 'discard', { actor: `${index}` }),
@@ -204,12 +204,12 @@ describe('dead letters', () => {
     assert.equal((await auditOf(messageId)).length, 1);
   });
 
-  it('is replayed once by fifty replays, also when the replay dies again', async () => {
+  it('is replayed once by fifty replay signals, even if the replay fails again', async () => {
     const messageId = inbox.id('fifty-dead');
     const handle = await inbox.start(messageId, { commandType: 'NeverWorks', payload: {} });
     await inbox.reaches(messageId, 'DeadLetter');
     await Promise.all(Array.from({ length: 50 }, () => handle.signal('replay')));
-    await eventually('all signals were seen', async () => {
+    await eventually('all signals were processed', async () => {
       const { generation, status } = await inbox.status(messageId);
       return generation === 1 && status === 'DeadLetter';
     });
@@ -224,7 +224,7 @@ describe('dead letters', () => {
     assert.equal((await listFailures(inbox.pool, messageId)).length, 2);
   });
 
-  it('keeps a replay that comes before the dead letter exists', async () => {
+  it('is replayed by a signal that arrived before the dead letter existed', async () => {
     const messageId = inbox.id('early');
     const entered = gate();
     const leave = gate();
@@ -239,9 +239,9 @@ describe('dead letters', () => {
   });
 
   it('can be replayed after its workflow was terminated', async () => {
-    const { messageId, handle, mend } = await deadPayment('terminated');
+    const { messageId, handle, openAccount } = await deadPayment('terminated');
     await handle.terminate('an operator');
-    await mend();
+    await openAccount();
     const again = await inbox.client.workflow.signalWithStart('handleCommand', {
       workflowId: messageId,
       taskQueue: inbox.taskQueue,
@@ -251,20 +251,23 @@ describe('dead letters', () => {
     assert.deepEqual(await again.result(), { paid: 100, generation: 1 });
   });
 
-  it('keeps waiting when a duplicate starts its terminated workflow again', async () => {
-    const { messageId, handle, mend } = await deadPayment('reparked');
+  it('waits again when a duplicate restarts its terminated workflow', async () => {
+    const { messageId, handle, openAccount } = await deadPayment('waiting-again');
     await handle.terminate('an operator');
     const again = await inbox.start(messageId, {
       commandType: 'Pay',
       payload: { account: messageId, cents: 100 },
     });
-    await eventually('it waits again', async () => (await inbox.status(messageId)).status === 'DeadLetter');
-    await mend();
+    await eventually(
+      'the workflow waits again',
+      async () => (await inbox.status(messageId)).status === 'DeadLetter',
+    );
+    await openAccount();
     await again.signal('replay');
     assert.deepEqual(await again.result(), { paid: 100, generation: 1 });
   });
 
-  it('stays open when its workflow is cancelled while it waits', async () => {
+  it('stays open when its waiting workflow is canceled', async () => {
     const { messageId, handle } = await deadPayment('cancelled');
     await handle.cancel();
     await assert.rejects(handle.result());
@@ -272,10 +275,10 @@ describe('dead letters', () => {
     assert.equal(letter!.resolution, null);
   });
 
-  it('answers the status query', async () => {
+  it('is described by the status query', async () => {
     const { messageId } = await deadPayment('status');
     await eventually(
-      'the workflow knows',
+      'the workflow reports the dead letter',
       async () => (await inbox.status(messageId)).status === 'DeadLetter',
     );
     const report = await inbox.status(messageId);
@@ -286,11 +289,11 @@ describe('dead letters', () => {
 
   it('is found by its search attributes', async () => {
     const { messageId } = await deadPayment('found');
-    const { failureGroup } = await eventually('the workflow knows', async () => {
+    const { failureGroup } = await eventually('the workflow reports the failure group', async () => {
       const report = await inbox.status(messageId);
       return report.failureGroup ? report : null;
     });
-    const found = await eventually('visibility has it', async () => {
+    const found = await eventually('the visibility store has it', async () => {
       const query = `InboxStatus = 'DeadLetter' and CommandType = 'Pay' and FailureGroup = '${failureGroup}' and TaskQueue = '${inbox.taskQueue}'`;
       for await (const { workflowId } of inbox.client.workflow.list({ query }))
         if (workflowId === messageId) return true;

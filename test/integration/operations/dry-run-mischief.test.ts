@@ -1,5 +1,6 @@
 /**
- * Dry runs of handlers that do their worst: nothing of it stays, nothing of it is held, and what they did is told.
+ * Dry runs of handlers that try to escape the transaction. No change remains, no lock is held, and the result says what
+ * happened.
  */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
@@ -15,13 +16,13 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { seedOpen } from '../../support/seed.ts';
 import { eventually } from '../../support/wait.ts';
 
-type Behaviour = (context: HandlerContext<unknown>) => Promise<unknown>;
+type Behavior = (context: HandlerContext<unknown>) => Promise<unknown>;
 
 const INSERT = `insert into effects values ('written')`;
 const ADVISORY_LOCK = 77_001;
 
-/** Each of them would leave a row in `effects` if only one COMMIT got through. */
-const committing: Record<string, Behaviour> = {
+/** Each handler would leave a row in `effects` if a single COMMIT got through. */
+const committing: Record<string, Behavior> = {
   async 'rolls back into a new transaction'({ tx }) {
     await tx.query('rollback and chain');
     await tx.query(INSERT);
@@ -32,58 +33,58 @@ const committing: Record<string, Behaviour> = {
     await tx.query(INSERT);
     await tx.query('commit');
   },
-  async 'begins one that may write'({ tx }) {
+  async 'begins a transaction that can write'({ tx }) {
     await tx.query('rollback');
     await tx.query('begin read write');
     await tx.query(INSERT);
     await tx.query('commit');
   },
-  async 'begins one that may write, all in one text'({ tx }) {
+  async 'begins a transaction that can write, in one query text'({ tx }) {
     await tx.query(`rollback; begin read write; ${INSERT}; commit`);
   },
-  async 'lets its session write'({ tx }) {
+  async 'makes its session writable'({ tx }) {
     await tx.query('abort');
     await tx.query('set default_transaction_read_only = off');
     await tx.query(INSERT);
   },
-  async 'hides the word behind a comment and a string'({ tx }) {
+  async 'hides the keywords behind comments and strings'({ tx }) {
     await tx.query(`/* ; /* ' */ */ select 'it''s; --', E'\\'; x', $a$ ; $a$ -- ' ; begin
       ; RoLLback /* now */ work; begin read write; ${INSERT}; commit`);
   },
-  async 'asks with a configuration'({ tx }) {
+  async 'passes query configs'({ tx }) {
     await tx.query({ text: 'rollback and chain' });
     await tx.query(INSERT);
     await tx.query({ text: 'end' });
   },
-  async 'waits for none of its statements'({ tx }) {
+  async 'awaits none of its statements'({ tx }) {
     for (const text of ['rollback', 'begin read write', INSERT, 'commit']) void tx.query(text);
   },
-  async 'swallows an error and ends what has failed'({ tx }) {
+  async 'swallows an error and commits the failed transaction'({ tx }) {
     await tx.query('select 1 / 0').catch(() => {});
     void tx.query('commit').catch(() => {});
   },
-  async 'tells the guard that it is checked'({ tx }) {
+  async 'sets the flag that disables the guard'({ tx }) {
     await tx.query(`select set_config('inbox.dry_run_is_checked', 'yes', true)`);
     await tx.query(INSERT);
     await tx.query('commit');
   },
 };
 
-const slow: Behaviour = async ({ tx }) => {
+const slow: Behavior = async ({ tx }) => {
   await tx.query(INSERT);
   await tx.query('select pg_sleep(3)');
   await tx.query('select pg_sleep(60)');
 };
-const throws: Behaviour = async () => {
+const throws: Behavior = async () => {
   throw new Error('not now');
 };
 
-const command = (handle: Behaviour, timeout = '5s') =>
+const command = (handle: Behavior, timeout = '5s') =>
   defineCommand({ type: 'Seeded', schema: z.unknown(), timeout, handle });
 const typeOf = (result: DryRunResult | undefined) =>
   result?.outcome === 'fails' ? result.failure.type : result?.outcome;
 
-describe('a dry run of a handler that', () => {
+describe('a dry run of a misbehaving handler', () => {
   let fixture: TestInbox;
   let messageId: string;
 
@@ -96,7 +97,7 @@ describe('a dry run of a handler that', () => {
   });
   after(() => fixture.close());
 
-  const run = (handle: Behaviour, options: Partial<DryRunOptions> & { timeout?: string } = {}) =>
+  const run = (handle: Behavior, options: Partial<DryRunOptions> & { timeout?: string } = {}) =>
     dryRun({
       databaseUrl: fixture.database.url,
       commands: [command(handle, options.timeout)],
@@ -105,7 +106,7 @@ describe('a dry run of a handler that', () => {
       ...options,
     });
 
-  async function nothingStayed(): Promise<void> {
+  async function assertNothingRemains(): Promise<void> {
     for (const table of ['effects', 'inbox.dry_run']) {
       assert.deepEqual(await rows(fixture.pool, `select * from ${table}`), [], table);
     }
@@ -113,15 +114,15 @@ describe('a dry run of a handler that', () => {
 
   beforeEach(() => fixture.pool.query('truncate effects'));
 
-  for (const [name, behaviour] of Object.entries(committing)) {
-    it(`${name} is told to have ended its transaction, and nothing stays`, async () => {
-      const [result] = await run(behaviour);
-      await nothingStayed();
+  for (const [name, behavior] of Object.entries(committing)) {
+    it(`fails with TransactionEnded and changes nothing when the handler ${name}`, async () => {
+      const [result] = await run(behavior);
+      await assertNothingRemains();
       assert.equal(typeOf(result), 'TransactionEnded');
     });
   }
 
-  it('talks to the connection itself is not let', async () => {
+  it('refuses a Submittable that the handler passes to the connection', async () => {
     let submitted = false;
     const submittable = { submit: () => (submitted = true), handleError() {} };
     const [result] = await run(({ tx }) => tx.query(submittable as never));
@@ -129,17 +130,17 @@ describe('a dry run of a handler that', () => {
     assert.equal(submitted, false);
   });
 
-  it('does not wait for a statement that fails is told of that statement', async () => {
+  it('reports the error of a failing statement that the handler did not await', async () => {
     const [result] = await run(async ({ tx }) => void tx.query('select * from no_such_table'));
     assert.equal(typeOf(result), 'TransactionAborted');
     assert.match(result?.outcome === 'fails' ? result.failure.message : '', /no_such_table/);
-    await nothingStayed();
+    await assertNothingRemains();
   });
 
-  it('takes a lock of the session holds it no longer than its own run', async () => {
+  it('releases session-level locks at the end of each run', async () => {
     const held = `select from pg_locks where locktype = 'advisory' and objid = ${ADVISORY_LOCK}`;
     const counts: number[] = [];
-    const handler: Behaviour = async ({ tx }) => {
+    const handler: Behavior = async ({ tx }) => {
       counts.push((await rows(fixture.pool, held)).length);
       await tx.query('select pg_advisory_lock($1)', [ADVISORY_LOCK]);
       counts.push((await rows(fixture.pool, held)).length);
@@ -148,29 +149,33 @@ describe('a dry run of a handler that', () => {
     assert.deepEqual(counts, [0, 1, 0, 1]);
   });
 
-  it('is in a long statement when its time is up holds nothing after that', async () => {
+  it('ends the session when a long statement is running at the timeout', async () => {
     const [result] = await run(slow, { timeout: '4s' });
     assert.equal(typeOf(result), 'Timeout');
-    // Postgres's own limit would end that statement 3 seconds later.
+    // Postgres's statement timeout would end it only 3 seconds later.
     const sql = `select from pg_stat_activity where datname = current_database() and application_name = 'inbox dry-run'`;
-    await eventually('its session is over', async () => (await rows(fixture.pool, sql)).length === 0, 2_000);
-    await nothingStayed();
+    await eventually(
+      'its session has ended',
+      async () => (await rows(fixture.pool, sql)).length === 0,
+      2_000,
+    );
+    await assertNothingRemains();
   });
 
-  it('notifies somebody notifies nobody', async () => {
+  it('delivers no notifications', async () => {
     const listener = await fixture.pool.connect();
     try {
-      const heard: (string | undefined)[] = [];
-      listener.on('notification', ({ payload }) => heard.push(payload));
+      const received: (string | undefined)[] = [];
+      listener.on('notification', ({ payload }) => received.push(payload));
       await listener.query('listen mischief');
       const [result] = await run(({ tx }) =>
         tx.query(`select pg_notify('mischief', 'dry')`).then(() => null),
       );
       assert.equal(typeOf(result), 'completes');
-      // In the order of commits: once this one is here, no earlier one is still on its way.
+      // Notifications arrive in commit order: once this one has arrived, no earlier one is outstanding.
       await fixture.pool.query(`select pg_notify('mischief', 'real')`);
-      await eventually('the real one is heard', () => heard.includes('real'));
-      assert.deepEqual(heard, ['real']);
+      await eventually('the real notification has arrived', () => received.includes('real'));
+      assert.deepEqual(received, ['real']);
     } finally {
       listener.removeAllListeners('notification');
       await listener.query('unlisten mischief');
@@ -178,40 +183,40 @@ describe('a dry run of a handler that', () => {
     }
   });
 
-  it('is given null gets null, as a replay would give it', async () => {
+  it('passes the payload null to the handler, as a replay does', async () => {
     const [result] = await run(async ({ payload }) => ({ payload: payload as null }), { payload: null });
     assert.deepEqual(result?.outcome === 'completes' && result.result, { payload: null });
   });
 
-  it('is given a payload for several messages is not run', async () => {
+  it('refuses one payload for several messages, and a payload that is too large', async () => {
     const messageIds = [messageId, fixture.id('other')];
     let runs = 0;
-    const handler: Behaviour = async () => (runs += 1);
-    await assert.rejects(run(handler, { messageIds, payload: {} }), /payload goes with one message id/);
+    const handler: Behavior = async () => (runs += 1);
+    await assert.rejects(run(handler, { messageIds, payload: {} }), /payload needs exactly one message id/);
     await assert.rejects(
       run(handler, { messageIds: [messageId], payload: 'x'.repeat(50), maxPayloadBytes: 40 }),
     );
     assert.equal(runs, 0);
   });
 
-  it('throws what is worth another attempt is told whether it has one', async () => {
+  it('reports a transient failure as retryable only if attempts are left', async () => {
     for (const maximumAttempts of [1, 2]) {
       const [result] = await run(throws, { commands: [{ ...command(throws), retry: { maximumAttempts } }] });
       assert.equal(result?.outcome === 'fails' && result.failure.retryable, maximumAttempts > 1);
     }
   });
 
-  it('commits after all, by a way that nobody thought of, is the last that is tried', async () => {
-    // What stands for it: a row that was committed without the guard.
+  it('is the last one after a dry run that was committed in an unexpected way', async () => {
+    // Simulates it with a row that is committed without the guard.
     const commit = () =>
       fixture.pool.query(`
         begin; set local session_replication_role = replica; insert into inbox.dry_run values ('somebody'); commit`);
     const tried: string[] = [];
-    const handler: Behaviour = async ({ messageId: id }) => {
+    const handler: Behavior = async ({ messageId: id }) => {
       tried.push(id);
       await commit();
     };
-    const refused = /a dry run of message "somebody" was committed, which must not be/;
+    const refused = /a dry run of message "somebody" was committed, which must never happen/;
     await assert.rejects(run(handler, { messageIds: [messageId, fixture.id('other')] }), refused);
     assert.deepEqual(tried, [messageId]);
     await assert.rejects(run(handler), refused);
@@ -230,11 +235,11 @@ describe('the transaction of a dry run', () => {
   after(() => fixture.close());
 
   for (const [end, ways] of [
-    ['its end', ['commit', 'end', 'commit and chain', 'select 1; commit']],
-    ['a constraint that is asked early', ['set constraints all immediate']],
+    ['COMMIT', ['commit', 'end', 'commit and chain', 'select 1; commit']],
+    ['an early constraint check', ['set constraints all immediate']],
   ] as const) {
     for (const sql of ways) {
-      it(`is refused by Postgres alone at ${end}: ${sql}`, async () => {
+      it(`is refused by Postgres itself at ${end}: ${sql}`, async () => {
         const client = await fixture.pool.connect();
         try {
           await beginDryRun(client, 'm', 5_000);

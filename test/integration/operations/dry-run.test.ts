@@ -1,5 +1,5 @@
 /**
- * Dry runs: what a replay would do, and nothing of it done.
+ * Dry runs show what a replay would do, without doing it.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -15,13 +15,13 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
 
 const schema = z.object({ does: z.string() });
-type Behaviour = (context: HandlerContext<z.output<typeof schema>>) => Promise<unknown>;
+type Behavior = (context: HandlerContext<z.output<typeof schema>>) => Promise<unknown>;
 
 const leaked: { tx?: HandlerContext<unknown>['tx'] } = {};
 let externalRuns = 0;
 
-/** What handlers do, well and badly. */
-const behaviours: Record<string, Behaviour> = {
+/** What the handlers do: valid and invalid behaviors. */
+const behaviors: Record<string, Behavior> = {
   async completes({ tx, messageId, emit, send, attempt, generation }) {
     await tx.query('insert into effects (message_id) values ($1)', [messageId]);
     emit({ aggregateType: 'thing', aggregateId: '7', type: 'ThingDone', payload: { n: 1 } });
@@ -101,8 +101,8 @@ const fixed = defineCommand({
   schema,
   timeout: '3s',
   async handle(context) {
-    const behaviour = behaviours[context.payload.does];
-    return behaviour ? behaviour(context) : null;
+    const behavior = behaviors[context.payload.does];
+    return behavior ? behavior(context) : null;
   },
 });
 const external = defineCommand({
@@ -126,11 +126,11 @@ describe('a dry run', () => {
       create table children (parent integer references parents deferrable initially deferred)`);
     const worker = await fixture.startWorker([broken]);
     stopWorker = () => worker.stop();
-    for (const name of Object.keys(behaviours)) {
+    for (const name of Object.keys(behaviors)) {
       await fixture.start(fixture.id(name), { commandType: 'Broken', payload: { does: name } });
     }
     await fixture.start(fixture.id('wrong'), { commandType: 'Broken', payload: { does: 1 } });
-    for (const name of [...Object.keys(behaviours), 'wrong']) {
+    for (const name of [...Object.keys(behaviors), 'wrong']) {
       await fixture.reaches(fixture.id(name), 'DeadLetter');
     }
   });
@@ -153,8 +153,8 @@ describe('a dry run', () => {
     assert.equal(result.outcome, 'fails', name);
     return result.outcome === 'fails' ? result.failure : assert.fail();
   };
-  /** Nothing that a handler or the inbox could have written is there. */
-  async function nothingHappened(): Promise<void> {
+  /** Asserts that neither a handler nor the inbox has written anything. */
+  async function assertNothingChanged(): Promise<void> {
     for (const table of ['effects', 'children', 'inbox.dry_run', 'inbox.audit']) {
       assert.equal((await rows(fixture.pool, `select from ${table}`)).length, 0, table);
     }
@@ -164,7 +164,7 @@ describe('a dry run', () => {
     assert.equal((await rows(fixture.pool, events)).length, 0);
   }
 
-  it('tells events, sends and result of what would complete, as the replay would see it', async () => {
+  it('reports the events, sends and result of a message that would complete', async () => {
     const result = await one('completes');
     assert.deepEqual(result, {
       messageId: fixture.id('completes'),
@@ -184,16 +184,16 @@ describe('a dry run', () => {
         },
       ],
     } satisfies DryRunResult);
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
-  it('tells what would fail, whether it would be tried again, and its failure group', async () => {
+  it('reports the failure, whether it is retryable, and its failure group', async () => {
     const thrown = await failure('throws');
     assert.deepEqual([thrown.type, thrown.message, thrown.retryable], ['Error', 'still broken 1234', true]);
     assert.match(thrown.failureGroup, /^Broken\/Error\/[0-9a-f]{8}$/);
     assert.deepEqual((await failure('givesUp')).retryable, false);
     assert.equal((await failure('wrong')).type, 'InvalidPayload');
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
   for (const name of [
@@ -205,41 +205,41 @@ describe('a dry run', () => {
   ]) {
     it(`cannot be committed by a handler that ${name}`, async () => {
       assert.equal((await failure(name)).type, 'TransactionEnded');
-      await nothingHappened();
+      await assertNothingChanged();
     });
   }
 
-  it('lets handlers have savepoints', async () => {
+  it('allows handlers to use savepoints', async () => {
     const result = await one('usesSavepoints');
     assert.equal(result.outcome === 'completes' && result.result, 1);
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
-  it('finds what only COMMIT would find', async () => {
+  it('finds failures that only COMMIT would find', async () => {
     assert.equal((await failure('violatesAtCommit')).type, 'SQLSTATE 23503');
     assert.equal((await failure('swallowsError')).type, 'TransactionAborted');
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
-  it('ends handlers that hang, and goes on with the next', async () => {
+  it('ends handlers that hang, and continues with the next message', async () => {
     const results = await run({
       messageIds: ['hangs', 'hangsInSql', 'completes'].map((name) => fixture.id(name)),
     });
-    const words = results.map((result) =>
+    const outcomes = results.map((result) =>
       result.outcome === 'fails' ? result.failure.type : result.outcome,
     );
-    assert.equal(words[0], 'Timeout');
-    // Whose limit strikes first, that of the attempt or Postgres's, is open.
-    assert.ok(['Timeout', 'SQLSTATE 57014'].includes(words[1]!), words[1]);
-    assert.equal(words[2], 'completes');
+    assert.equal(outcomes[0], 'Timeout');
+    // Either the attempt's timeout or Postgres's statement timeout comes first.
+    assert.ok(['Timeout', 'SQLSTATE 57014'].includes(outcomes[1]!), outcomes[1]);
+    assert.equal(outcomes[2], 'completes');
     await eventually('no transaction is left', async () => {
       const sql = `select from pg_stat_activity where datname = current_database() and application_name = 'inbox dry-run'`;
       return (await rows(fixture.pool, sql)).length === 0;
     });
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
-  it('gives way to live commands that hold a lock', async () => {
+  it('fails with a lock timeout when a live command holds a lock', async () => {
     const holder = await fixture.pool.connect();
     await holder.query('begin');
     await holder.query('lock table effects in access share mode');
@@ -249,26 +249,26 @@ describe('a dry run', () => {
     holder.release();
   });
 
-  it('leaves nothing to a handler that keeps its tx', async () => {
+  it('closes tx for a handler that keeps it', async () => {
     assert.equal((await one('leaks')).outcome, 'completes');
-    await assert.rejects(Promise.resolve(leaked.tx!.query('select 1')), /after its handler had returned/);
-    await nothingHappened();
+    await assert.rejects(Promise.resolve(leaked.tx!.query('select 1')), /after its handler returned/);
+    await assertNothingChanged();
   });
 
   it('tries an edited payload', async () => {
     const result = await one('wrong', { payload: { does: 'completes' } });
     assert.equal(result.outcome, 'completes');
-    await nothingHappened();
+    await assertNothingChanged();
   });
 
-  it('refuses handlers with effects outside, and runs nothing of them', async () => {
+  it('refuses handlers with external effects without running them', async () => {
     const result = await one('completes', { commands: [external] });
     assert.equal(result.outcome, 'refused');
     assert.match(result.outcome === 'refused' ? result.problem : '', /effects: 'external'/);
     assert.equal(externalRuns, 0);
   });
 
-  it('says of each message that cannot be tried why', async () => {
+  it('says why a message cannot be tried', async () => {
     const other = defineCommand({ ...fixed, type: 'Other' });
     const problem = async (id: string, commands = [fixed]) => {
       const [result] = await run({ messageIds: [id], commands });
@@ -279,7 +279,7 @@ describe('a dry run', () => {
     await assert.rejects(run({ messageIds: ['\u0000'] }), /control character/);
   });
 
-  it('takes what a filter finds, the oldest first, as many as it is told', async () => {
+  it('tries the dead letters that match a filter, oldest first, up to the limit', async () => {
     const group = (
       await rows<{ failure_group: string }>(
         fixture.pool,

@@ -1,5 +1,5 @@
 /**
- * What the person on call looks at is read through indexes, however much is over.
+ * Operators' queries read indexes, however many finished messages there are.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -17,7 +17,7 @@ const ENTRIES = 250_000;
 const LETTERS = 200_000;
 const OPEN = 50;
 
-describe('looking at much', () => {
+describe('queries on large tables', () => {
   let database: TestDatabase;
   let pool: Pool;
 
@@ -31,22 +31,22 @@ describe('looking at much', () => {
   after(() => database.drop());
 
   const hour = new Date(Date.now() - 3_600_000);
-  for (const [what, look] of [
+  for (const [what, query] of [
     ['groups', (db: Pool) => failureGroups(db)],
-    ['groups since an hour', (db: Pool) => failureGroups(db, { since: hour })],
+    ['groups of the last hour', (db: Pool) => failureGroups(db, { since: hour })],
     ['open dead letters', (db: Pool) => deadLetters(db, { limit: 20 })],
-    ['those of a group', (db: Pool) => deadLetters(db, { limit: 20, failureGroup: 'Pay/Broken/0' })],
-    ['those with a text', (db: Pool) => deadLetters(db, { limit: 20, text: 'BY 4' })],
+    ['dead letters of a group', (db: Pool) => deadLetters(db, { limit: 20, failureGroup: 'Pay/Broken/0' })],
+    ['dead letters with a text', (db: Pool) => deadLetters(db, { limit: 20, text: 'BY 4' })],
     ['all dead letters', (db: Pool) => deadLetters(db, { limit: 20, state: 'all' })],
     ['entries of a flow', (db: Pool) => list(db, { correlationId: `flow-${ENTRIES}`, limit: 20 })],
   ] as const) {
     it(`finds ${what} without reading a whole table`, async () => {
-      assert.ok((await look(pool)).length > 0);
-      assert.deepEqual(await wholeTablesRead(pool, look), []);
+      assert.ok((await query(pool)).length > 0);
+      assert.deepEqual(await wholeTablesRead(pool, query), []);
     });
   }
 
-  it('pages through the open ones, each once', async () => {
+  it('pages through the open dead letters, each once', async () => {
     const found: string[] = [];
     let from: string | undefined;
     for (;;) {
@@ -59,18 +59,18 @@ describe('looking at much', () => {
     assert.equal(new Set(found).size, OPEN);
   });
 
-  it('tells a message’s story and its causes through indexes', async () => {
+  it('shows a message’s history and causes through indexes', async () => {
     const { related, flow } = await show(pool, `message-${ENTRIES}`);
     assert.deepEqual([related[0]!.messageId, related[0]!.depth, flow], [`message-${ENTRIES - 1}`, -1, 0]);
     const read = await wholeTablesRead(pool, (db) => show(db, `message-${ENTRIES}`));
-    // What is empty here has nothing to be looked up in.
+    // Ignore the other tables: they are empty here, so Postgres scans them.
     assert.deepEqual(
       read.filter((scan) => /entries|dead_letters/.test(scan)),
       [],
     );
   });
 
-  it('estimates the Completed ones, counts all others, and counts everything where it is told to', async () => {
+  it('estimates Completed entries, counts all others, and counts everything with --exact', async () => {
     const { entries } = await stats(pool);
     assert.deepEqual(
       entries.map(({ commandType, status, estimated }) => [commandType, status, estimated]),
@@ -105,7 +105,7 @@ describe('looking at much', () => {
     assert.match((await runCli(['stats', '--exact'], env)).stdout, /Pay +Completed +225000 +\d+d/);
   });
 
-  it('counts what came and died in the last minutes', async () => {
+  it('counts received messages and dead letters of the last minutes', async () => {
     const count = async () => {
       const [found] = await rows<{ received: number; dead: number }>(
         pool,
@@ -114,7 +114,7 @@ describe('looking at much', () => {
       );
       return found!;
     };
-    // Nothing comes any more, so that each look finds as many as the one before, or fewer.
+    // No more messages arrive, so each query finds at most as many as the one before.
     const [first, { rates }, last] = [await count(), await stats(pool), await count()];
     const { received, completed, deadLettered } = rates[1]!;
     assert.ok(first.received >= received && received >= last.received, `${received}`);
@@ -123,7 +123,7 @@ describe('looking at much', () => {
     assert.ok(received > rates[0]!.received && rates[2]!.received > received);
   });
 
-  it('looks at the outbox by its index', async () => {
+  it('reads the outbox lag through an index', async () => {
     await pool.query(
       `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id, published_at)
        select 'a', 'b', 'Happened', '{}', 'waits', now() from generate_series(1, 20000)`,
@@ -131,7 +131,7 @@ describe('looking at much', () => {
     await pool.query('analyze inbox.outbox');
     const read = await wholeTablesRead(pool, (db) => findOutboxLag(db, 60_000));
     assert.deepEqual(
-      // The lease is one row.
+      // Ignore the lease table, which has one row.
       read.filter((scan) => scan.endsWith(' outbox')),
       [],
     );

@@ -1,5 +1,5 @@
 /**
- * What the person on call looks at: dead letters by cause and one by one, a message's whole story, figures.
+ * Operators' queries: dead letters by cause and one by one, a message's history, statistics.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -31,7 +31,7 @@ const fails = defineCommand({
   },
 });
 
-describe('looking', () => {
+describe('operator queries', () => {
   let fixture: TestInbox;
   let cli: Cli;
   const named = (names: string[]) => names.map((name) => fixture.id(name));
@@ -56,7 +56,7 @@ describe('looking', () => {
   });
   after(() => fixture.close());
 
-  it('finds one group for each cause, with count, times and an example', async () => {
+  it('find one group for each cause, with count, times and an example', async () => {
     const groups = await failureGroups(fixture.pool);
     assert.deepEqual(
       groups.map(({ commandType, errorType, count, buildIds, example }) => [
@@ -77,7 +77,7 @@ describe('looking', () => {
     assert.match(stdout, /Fails\/Closed\/[0-9a-f]{8} +3 /);
   });
 
-  it('finds dead letters by everything that is known of them, and pages', async () => {
+  it('find dead letters by every filter, in pages', async () => {
     const ids = async (...args: string[]) =>
       (await cli.json<{ messageId: string }[]>('dead-letters', 'list', ...args)).map(
         ({ messageId }) => messageId,
@@ -88,7 +88,7 @@ describe('looking', () => {
     assert.deepEqual(await ids('--error-type', 'Error'), named(['b1']));
     assert.deepEqual(await ids('--type', 'Other'), []);
     assert.deepEqual(await ids('--correlation', 'flow-a2'), named(['a2']));
-    // Neither % nor _ means anything but itself.
+    // % and _ are not wildcards.
     assert.deepEqual(await ids('--text', 'BUSY with 100%'), named(['b1']));
     assert.deepEqual(await ids('--text', '%'), named(['b1']));
     assert.deepEqual(await ids('--text', '_'), []);
@@ -102,7 +102,7 @@ describe('looking', () => {
     assert.match(wrong.stderr, /Give a time such as/);
   });
 
-  it('shows what was resolved only to whoever asks for it', async () => {
+  it('show resolved dead letters only on request', async () => {
     await discard(fixture, fixture.id('a1'), { actor: 'ann', reason: 'a test' });
     const states = async (state: 'open' | 'discarded' | 'all') =>
       (await deadLetters(fixture.pool, { state, errorType: 'Closed' })).map(({ messageId }) => messageId);
@@ -123,10 +123,10 @@ describe('looking', () => {
     );
   });
 
-  it('tells the whole story of a message in order, with edits, events, causes and effects', async () => {
+  it('show the timeline of a message, with payload changes, events, causes and effects', async () => {
     const [child, grandchild] = named(['child', 'grandchild']);
     const payload = { how: 'works', children: [child!] };
-    await replay(fixture, fixture.id('b1'), { actor: 'ann', reason: 'mended', payload });
+    await replay(fixture, fixture.id('b1'), { actor: 'ann', reason: 'fixed', payload });
     await fixture.reaches(child!, 'Completed');
     await fixture.start(grandchild!, {
       commandType: 'Fails',
@@ -141,7 +141,7 @@ describe('looking', () => {
       story.story.map(({ what }) => what),
       ['received', 'failed', 'failed', 'dead letter', 'replay', 'completed', 'event'],
     );
-    assert.match(story.story[4]!.text, /by ann: mended; payload changed: how "busy" → "works", children/);
+    assert.match(story.story[4]!.text, /by ann: fixed; payload changed: how "busy" → "works", children/);
     assert.match(story.story[6]!.text, /Worked of thing 1, not published/);
     assert.deepEqual(
       story.related.map(({ messageId, depth }) => [messageId, depth]),
@@ -151,9 +151,9 @@ describe('looking', () => {
       ],
     );
     assert.equal(story.flow, 2);
-    const below = await show(fixture.pool, grandchild!);
+    const effect = await show(fixture.pool, grandchild!);
     assert.deepEqual(
-      below.related.map(({ messageId, depth }) => [messageId, depth]),
+      effect.related.map(({ messageId, depth }) => [messageId, depth]),
       [
         [fixture.id('b1'), -2],
         [child, -1],
@@ -162,11 +162,13 @@ describe('looking', () => {
     const { stdout } = await cli.run(['show', child!]);
     assert.match(
       stdout,
-      new RegExp(`${fixture.id('b1')}  Fails  Completed\n  └ ${child}  \\(this one\\)\n    └ ${grandchild}`),
+      new RegExp(
+        `${fixture.id('b1')}  Fails  Completed\n  └ ${child}  \\(this message\\)\n    └ ${grandchild}`,
+      ),
     );
   });
 
-  it('outlives causes that go round in circles', async () => {
+  it('terminate for messages that cause each other in a cycle', async () => {
     const [one, two] = named(['one', 'two']);
     for (const [id, cause] of [
       [one!, two!],
@@ -179,7 +181,7 @@ describe('looking', () => {
     assert.ok(related.length > 0 && related.every(({ messageId }) => messageId === two));
   });
 
-  it('counts what came, failed and died lately, and says how long the oldest has waited', async () => {
+  it('count recent messages, failures and dead letters, and show the age of the oldest', async () => {
     const { rates, oldest } = await stats(fixture.pool);
     assert.deepEqual(
       rates.map(({ minutes }) => minutes),

@@ -39,12 +39,12 @@ describe('restore', () => {
     return id;
   }
 
-  it('opens a discarded dead letter again: it waits in its workflow, and can be replayed', async () => {
+  it('opens a discarded dead letter again, which then waits in its workflow and can be replayed', async () => {
     const id = await discarded('restored');
     assert.equal(await restore(operator(), id, { actor: 'bob', reason: 'it was none' }), 'done');
     const [letter] = await listDeadLetters(fixture.pool, id);
     assert.deepEqual([letter!.resolution, letter!.resolvedBy, letter!.resolvedAt], [null, null, null]);
-    await eventually('its workflow waits', async () => {
+    await eventually('its workflow waits for an operator', async () => {
       const { status } = await fixture.client.workflow.getHandle(id).describe();
       return status.name === 'RUNNING' && (await fixture.status(id)).status === 'DeadLetter';
     });
@@ -63,14 +63,14 @@ describe('restore', () => {
     assert.equal(audit[1]!.details['discardedBecause'], 'a mistake');
   });
 
-  it('is done once, however often it is asked for at once', async () => {
+  it('succeeds once for twenty concurrent calls', async () => {
     const id = await discarded('at-once');
     const answers = await Promise.allSettled(Array.from({ length: 20 }, () => restore(operator(), id)));
     assert.equal(answers.filter(({ status }) => status === 'fulfilled').length, 1);
     assert.equal((await listAudit(fixture.pool, id)).filter(({ action }) => action === 'restore').length, 1);
   });
 
-  it('can be discarded again', async () => {
+  it('allows another discard', async () => {
     const id = await discarded('again');
     await restore(operator(), id);
     assert.equal(await discard(operator(), id, { actor: 'cat' }), 'done');
@@ -80,8 +80,8 @@ describe('restore', () => {
     assert.ok(!broken.some(({ message_id }) => message_id === id), 'the audit shows each resolution');
   });
 
-  it('leaves a workflow that waits, also where the discarded one was only about to end', async () => {
-    // Postgres hears of a discard before Temporal does, so of many some are in between.
+  it('leaves a waiting workflow even if the discarded one was still about to end', async () => {
+    // Postgres records a discard before its workflow ends, so some of these workflows are still running.
     const ids = Array.from({ length: 20 }, (_, index) => fixture.id(`ending-${index}`));
     await Promise.all(ids.map((id) => fixture.start(id, { commandType: 'Once', payload: {} })));
     await Promise.all(ids.map((id) => fixture.reaches(id, 'DeadLetter')));
@@ -89,7 +89,7 @@ describe('restore', () => {
       ids.map(async (id) => {
         await fixture.client.workflow.getHandle(id).signal('discard');
         await eventually(
-          'it is discarded',
+          'the dead letter is discarded',
           async () => (await listDeadLetters(fixture.pool, id))[0]!.resolution,
         );
         assert.equal(await restore({ ...operator(), waitMs: 60_000 }, id), 'done');
@@ -104,7 +104,7 @@ describe('restore', () => {
     }
   });
 
-  it('says when the workflow does not end that was discarded', async () => {
+  it('reports that the discarded workflow does not end', async () => {
     const id = fixture.id('nobody-works');
     await seedOpen(fixture.pool, id, 'DeadLetter', { days: 1 });
     await resolveLetter(fixture.pool, id, 'discarded', 0);
@@ -115,7 +115,7 @@ describe('restore', () => {
       /is an open dead letter again, but its workflow .* has not ended yet/,
     );
     assert.equal((await listDeadLetters(fixture.pool, id))[0]!.resolution, null);
-    await handle.terminate('its test is over');
+    await handle.terminate('the test is over');
   });
 
   it('refuses an actor and a reason that cannot be stored', async () => {
@@ -123,7 +123,7 @@ describe('restore', () => {
     for (const note of [{ actor: 'a'.repeat(201) }, { reason: 'nul \u0000' }]) {
       await assert.rejects(
         restore(operator(), id, note),
-        /the request was refused: (actor is longer|reason has char)/,
+        /the request was refused: (actor is longer|reason contains char)/,
       );
     }
     assert.equal((await listDeadLetters(fixture.pool, id))[0]!.resolution, 'discarded');
@@ -131,7 +131,7 @@ describe('restore', () => {
     assert.equal((await listAudit(fixture.pool, id)).at(-1)!.actor, 'operations');
   });
 
-  it('refuses what is no discarded dead letter, and what was pruned', async () => {
+  it('refuses messages that are not discarded dead letters, or that were pruned', async () => {
     const open = fixture.id('open');
     await fixture.start(open, { commandType: 'Once', payload: {} });
     await fixture.reaches(open, 'DeadLetter');

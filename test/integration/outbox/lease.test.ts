@@ -1,5 +1,5 @@
 /**
- * Who may publish: the relay that has the lease, and not while one of an earlier release publishes.
+ * Which relay may publish: the one that holds the lease, and none while a relay of an earlier release publishes.
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -9,7 +9,7 @@ import type { TestDatabase } from '../../support/database.ts';
 import { createLogin } from '../../support/login.ts';
 import type { TestLogin } from '../../support/login.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   emptyOutbox,
   publishingRelay,
@@ -54,7 +54,7 @@ describe('the lease of the outbox relay', () => {
     return started;
   }
 
-  /** A session that holds the lock of earlier releases. */
+  /** Opens a session that holds the lock of earlier releases. */
   async function holdLock(url: string, name = 'inbox outbox relay'): Promise<Client> {
     const client = new Client({ connectionString: url, application_name: name });
     client.on('error', () => {});
@@ -64,28 +64,28 @@ describe('the lease of the outbox relay', () => {
     return client;
   }
 
-  it('is nobody else’s to hold: a login that holds the lock of earlier releases stops nothing', async () => {
+  it('is not blocked by an untrusted login that holds the lock of earlier releases', async () => {
     await holdLock(sender.url);
     const { published } = relay();
-    await addBacklog(database.pool, 3);
+    await insertEvents(database.pool, 3);
     await allPublished(database.pool);
     assert.equal(published.length, 3);
   });
 
-  it('waits for a relay of an earlier release, and for its end', async () => {
+  it('is not taken until a relay of an earlier release ends', async () => {
     const earlier = await holdLock(worker.url);
     const { published } = relay();
-    await addBacklog(database.pool, 3);
-    await eventually('the relay is there', async () => (await relayBackends(database.pool)).length === 1);
-    const asked = performance.now();
-    await eventually('it has asked twice', () => performance.now() - asked > 2_500);
+    await insertEvents(database.pool, 3);
+    await eventually('the relay is connected', async () => (await relayBackends(database.pool)).length === 1);
+    const startedAt = performance.now();
+    await eventually('the relay has tried twice', () => performance.now() - startedAt > 2_500);
     assert.deepEqual([published.length, await publishingRelay(database.pool)], [0, undefined]);
     await earlier.end();
     await allPublished(database.pool);
     assert.equal(published.length, 3);
   });
 
-  it('leaves an index to relays of earlier releases, which ask for unpublished events alone', async () => {
+  it('leaves relays of earlier releases an index for their query, which only selects unpublished events', async () => {
     await database.pool.query(
       `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id, published_at)
        select 'a', 'a', 't', '{}', 'm', case when n < 20000 then now() end from generate_series(1, 20010) n;
@@ -97,35 +97,38 @@ describe('the lease of the outbox relay', () => {
     assert.match(lines.map((row) => row['QUERY PLAN']).join('\n'), /Index Scan (using|on) outbox_waiting/);
   });
 
-  it('is given up when a relay of an earlier release begins', async () => {
+  it('is lost when a relay of an earlier release starts', async () => {
     const { lines } = relay();
-    await addBacklog(database.pool, 1);
+    await insertEvents(database.pool, 1);
     await allPublished(database.pool);
     const earlier = await holdLock(worker.url);
-    await eventually('it has noticed', () => lines.some((line) => line.includes('lost its lease')));
-    await eventually('nobody has it', async () => (await publishingRelay(database.pool)) === undefined);
-    await addBacklog(database.pool, 1);
+    await eventually('the relay has noticed', () => lines.some((line) => line.includes('lost its lease')));
+    await eventually(
+      'no relay holds the lease',
+      async () => (await publishingRelay(database.pool)) === undefined,
+    );
+    await insertEvents(database.pool, 1);
     await earlier.end();
     await allPublished(database.pool);
   });
 
-  it('is not kept by a lock that a pooler left behind on a connection of another client', async () => {
+  it('is not blocked by a lock that a pooler left behind on another client’s connection', async () => {
     await holdLock(worker.url, 'psql');
     relay();
-    await addBacklog(database.pool, 3);
+    await insertEvents(database.pool, 3);
     await allPublished(database.pool);
   });
 
-  it('survives its row being deleted', async () => {
+  it('is taken again after its row was deleted', async () => {
     const { lines } = relay();
-    await eventually('it has the lease', () => publishingRelay(database.pool));
+    await eventually('the relay holds the lease', () => publishingRelay(database.pool));
     await database.pool.query('delete from inbox.outbox_lease');
-    await eventually('it has noticed', () => lines.some((line) => line.includes('lost its lease')));
-    await addBacklog(database.pool, 3);
+    await eventually('the relay has noticed', () => lines.some((line) => line.includes('lost its lease')));
+    await insertEvents(database.pool, 3);
     await allPublished(database.pool);
   });
 
-  it('is renewed while a batch takes long', async () => {
+  it('is renewed during a batch that takes longer than the lease', async () => {
     let calls = 0;
     const slow = startRelay({
       databaseUrl: worker.url,
@@ -137,9 +140,9 @@ describe('the lease of the outbox relay', () => {
       },
     });
     relays.push(slow);
-    const holder = await eventually('it has the lease', () => publishingRelay(database.pool));
+    const holder = await eventually('the relay holds the lease', () => publishingRelay(database.pool));
     const other = relay();
-    await addBacklog(database.pool, 1);
+    await insertEvents(database.pool, 1);
     await allPublished(database.pool);
     assert.deepEqual([calls, other.published.length], [1, 0]);
     assert.equal(await publishingRelay(database.pool), holder);

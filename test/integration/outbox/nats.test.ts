@@ -10,7 +10,7 @@ import type { TestDatabase } from '../../support/database.ts';
 import { NATS_PASSWORD, startNats } from '../../support/nats.ts';
 import type { TestNats } from '../../support/nats.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   countUnpublished,
   emptyOutbox,
@@ -123,17 +123,19 @@ describe('the NATS publisher', () => {
     t.diagnostic(`${messages.length} events of ${ids.length} aggregates`);
   });
 
-  it('gets everything into the stream when the broker was away', async () => {
+  it('gets every event into the stream after the broker was down', async () => {
     const cut = await relay();
-    await addBacklog(database.pool, 10);
+    await insertEvents(database.pool, 10);
     await allPublished(database.pool);
     await nats.stop();
     try {
-      await addBacklog(database.pool, 300, 4);
-      await eventually('it has tried in vain', () => cut.lines.some((line) => line.includes('failures=2')));
+      await insertEvents(database.pool, 300, 4);
+      await eventually('the relay has failed twice', () =>
+        cut.lines.some((line) => line.includes('failures=2')),
+      );
       assert.ok((await countUnpublished(database.pool)) > 0);
-      // Commands never wait for the broker.
-      await runCommand(database.pool, 'while-away', async () => [eventOf('a0', 301)]);
+      // Commands do not wait for the broker.
+      await runCommand(database.pool, 'while-down', async () => [eventOf('a0', 301)]);
     } finally {
       await nats.start();
     }
@@ -147,17 +149,17 @@ describe('the NATS publisher', () => {
       numbers.toSorted((a, b) => a - b),
     );
     assert.ok(
-      cut.lines.some((line) => line.includes(`NATS does not let us in at ${new URL(nats.url).host}`)),
+      cut.lines.some((line) => line.includes(`could not connect to NATS at ${new URL(nats.url).host}`)),
     );
   });
 
-  it('waits for a stream that is not there, and says which', async () => {
+  it('waits for a stream that does not exist and logs the subject', async () => {
     await nats.removeStream(STREAM);
     const waiting = await relay();
-    await addBacklog(database.pool, 3);
-    await eventually('it says so', () =>
+    await insertEvents(database.pool, 3);
+    await eventually('the log has the subject', () =>
       waiting.lines.some((line) =>
-        line.includes('no JetStream stream takes the subject inbox.account.Happened'),
+        line.includes('no JetStream stream accepts the subject inbox.account.Happened'),
       ),
     );
     assert.equal(await countUnpublished(database.pool), 3);
@@ -166,21 +168,24 @@ describe('the NATS publisher', () => {
     assert.equal(await nats.count(STREAM), 3);
   });
 
-  it('does not let one event of an aggregate overtake another that was refused', async () => {
+  it('does not let an event overtake a rejected event of its aggregate', async () => {
     // The server's max_payload is 64 KB.
-    await addBacklog(database.pool, 3);
+    await insertEvents(database.pool, 3);
     await runCommand(database.pool, 'large', async () => [eventOf('a0', 'x'.repeat(70_000))]);
-    await addBacklog(database.pool, 3);
+    await insertEvents(database.pool, 3);
     const stuck = await relay();
-    await eventually('it says why', () =>
+    await eventually('the log has the reason', () =>
       stuck.lines.some((line) => line.includes('max_payload size exceeded')),
     );
-    await eventually('what precedes it is there', async () => (await countUnpublished(database.pool)) === 4);
+    await eventually(
+      'the events before it are published',
+      async () => (await countUnpublished(database.pool)) === 4,
+    );
     assert.equal(await nats.count(STREAM), 3);
     assert.ok(stuck.lines.every((line) => !line.includes('xxx')));
   });
 
-  it('publishes all others when events are too large for the broker in any part', async () => {
+  it('parks events with a part that is too large for the broker and publishes all others', async () => {
     const huge = 'x'.repeat(400_000);
     const rows = [
       { ...eventOf('payload', huge), metadata: {} },
@@ -189,13 +194,16 @@ describe('the NATS publisher', () => {
       { ...eventOf('type', 1, huge) },
       { ...eventOf('ok', 1), aggregatetype: huge },
     ];
-    // As they may be in the table from before there were limits.
+    // The table can contain such events from before there were limits.
     for (const [n, row] of rows.entries()) await runCommand(database.pool, `huge-${n}`, async () => [row]);
-    await addBacklog(database.pool, 50, 5);
+    await insertEvents(database.pool, 50, 5);
     await relay();
-    await eventually('they are parked', async () => (await parkedRows(database.pool)).length === rows.length);
-    await addBacklog(database.pool, 50, 5);
-    await eventually('the others are published', async () => {
+    await eventually(
+      'the large events are parked',
+      async () => (await parkedRows(database.pool)).length === rows.length,
+    );
+    await insertEvents(database.pool, 50, 5);
+    await eventually('the other events are published', async () => {
       return (await countUnpublished(database.pool)) === rows.length;
     });
     assert.equal(await nats.count(STREAM), 100);
@@ -203,33 +211,33 @@ describe('the NATS publisher', () => {
       assert.ok(!error.includes('xxx') && error.length < 500);
   });
 
-  it('holds back only the aggregates whose subject no stream takes', async () => {
+  it('holds back only the aggregates whose subject no stream accepts', async () => {
     await nats.removeStream(STREAM);
     await nats.addStream({ name: STREAM, subjects: ['inbox.account.Happened'] });
-    await addBacklog(database.pool, 3);
+    await insertEvents(database.pool, 3);
     await runCommand(database.pool, 'other', async () => [eventOf('a0', 4, 'Other'), eventOf('b', 1)]);
     await relay();
-    await eventually('one is parked', async () => (await parkedRows(database.pool)).length === 1);
-    await eventually('the others are there', async () => (await nats.count(STREAM)) === 4);
-    assert.match((await parkedRows(database.pool))[0]!.error, /no JetStream stream takes the subject/);
+    await eventually('one aggregate is parked', async () => (await parkedRows(database.pool)).length === 1);
+    await eventually('the other events are stored', async () => (await nats.count(STREAM)) === 4);
+    assert.match((await parkedRows(database.pool))[0]!.error, /no JetStream stream accepts the subject/);
   });
 
-  it('refuses another stream than the one it is told', async () => {
+  it('publishes nothing to a stream other than the configured one', async () => {
     const refused = await relay({ servers: nats.url, stream: 'OTHER' });
-    await addBacklog(database.pool, 1);
-    await eventually('it says why', () =>
+    await insertEvents(database.pool, 1);
+    await eventually('the log has the reason', () =>
       refused.lines.some((line) => line.includes('expected stream does not match')),
     );
     assert.equal(await nats.count(STREAM), 0);
   });
 
-  it('takes a connection of the caller, and a subject of his', async () => {
+  it('uses the connection and the subject of the caller', async () => {
     await nats.removeStream(STREAM);
     await nats.addStream({ name: STREAM, subjects: ['mine.>'] });
     const connection = await nats.connect();
     try {
       await relay({ connection, stream: STREAM, subject: (event) => `mine.${event.aggregateId}` });
-      await addBacklog(database.pool, 4, 2);
+      await insertEvents(database.pool, 4, 2);
       await allPublished(database.pool);
       const subjects = (await nats.read(STREAM)).map(({ subject }) => subject);
       assert.deepEqual(subjects.sort(), ['mine.a0', 'mine.a0', 'mine.a1', 'mine.a1']);
@@ -238,22 +246,22 @@ describe('the NATS publisher', () => {
     }
   });
 
-  it('says at once what is wrong with its options', async () => {
+  it('rejects invalid options immediately', async () => {
     await assert.rejects(natsPublisher({}), ConfigurationError);
     await assert.rejects(natsPublisher({ servers: 'http://host' }), /must look like nats:/);
   });
 
-  it('waits where it is not let in, without saying the password', async () => {
+  it('waits if authorization fails, and does not log the password', async () => {
     const servers = nats.url.replace('canary', 'wrong-canary');
     const refused = await relay({ servers });
-    await addBacklog(database.pool, 1);
-    await eventually('it says so', () =>
-      refused.lines.some((line) => /not let us in .* Authorization/i.test(line)),
+    await insertEvents(database.pool, 1);
+    await eventually('the log has the reason', () =>
+      refused.lines.some((line) => /could not connect to NATS .* Authorization/i.test(line)),
     );
     assert.ok(refused.lines.every((line) => !line.includes('canary')));
   });
 
-  it('says what to install where its packages are missing', async () => {
+  it('names the packages to install if they are missing', async () => {
     const hook = `export const resolve = (name, context, next) => {
       if (!name.startsWith('@nats-io/')) return next(name, context);
       throw Object.assign(new Error('gone'), { code: 'ERR_MODULE_NOT_FOUND' });

@@ -1,12 +1,13 @@
 /**
- * The relay reads above a floor. What commits late is below it, and must neither be lost nor be overtaken.
+ * The relay reads above a floor. Events that commit late are below it: they must not be lost, and no later event of their
+ * aggregate may overtake them.
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { PoolClient } from 'pg';
 import { deletePublished } from '../../../src/store/retention-others.ts';
 import { releaseParkedEvents, skipParkedEvent } from '../../../src/store/outbox-reports.ts';
-import { holdBehind, mergeLane, parkAggregate } from '../../../src/store/outbox-parked.ts';
+import { moveToLanes, unparkAggregate, parkAggregate } from '../../../src/store/outbox-parked.ts';
 import { markPublished } from '../../../src/store/outbox.ts';
 import type { Queryable } from '../../../src/platform/queryable.ts';
 import { createTestDatabase } from '../../support/database.ts';
@@ -55,12 +56,12 @@ describe('the order of events', () => {
     return row!.now.getTime();
   };
 
-  /** Publishes others, one by one, for this long: the floor is far above what was inserted before. */
+  /** Publishes other events one by one for this long, which raises the floor far above earlier inserts. */
   async function publishOthers(ms: number): Promise<void> {
     const until = (await now()) + ms;
     for (let n = 1; (await now()) < until; n += 1) {
       await insert(database.pool, 'other', n);
-      await eventually('the other is published', async () => {
+      await eventually('the other event is published', async () => {
         const found = await rows(
           database.pool,
           `select from inbox.outbox where published_at is null and aggregateid = 'other'`,
@@ -70,7 +71,7 @@ describe('the order of events', () => {
     }
   }
 
-  it('is kept when an event commits seconds late and the next one of its aggregate follows at once', async () => {
+  it('is kept if an event commits seconds late and the next one of its aggregate follows immediately', async () => {
     const seen = recorder();
     running = startRelay({ databaseUrl: database.url, publish: seen.publish });
     for (const round of oneTo(4)) {
@@ -86,7 +87,7 @@ describe('the order of events', () => {
     assert.deepEqual(byAggregate(seen.published).get('b'), oneTo(4));
   });
 
-  it('is kept across a relay that begins while a transaction is open', async () => {
+  it('is kept by a relay that starts while a transaction is open', async () => {
     const late = await begin();
     await insert(late, 'a', 1);
     const seen = recorder();
@@ -99,7 +100,7 @@ describe('the order of events', () => {
     assert.deepEqual(byAggregate(seen.published).get('a'), [1, 2]);
   });
 
-  it('loses nothing that many transactions commit late or roll back', async () => {
+  it('is kept, and no event is lost, while many transactions commit late or roll back', async () => {
     const seen = recorder();
     running = startRelay({ databaseUrl: database.url, publish: seen.publish, batchSize: 20 });
     const write = async (writer: number) => {
@@ -125,7 +126,7 @@ describe('the order of events', () => {
     for (const [id, numbers] of byAggregate(seen.published)) assert.deepEqual(numbers, oneTo(40), id);
   });
 
-  it('is kept when old events are to be published again, however many', async () => {
+  it('is kept if many old events are published again', async () => {
     const seen = recorder();
     const add = (n: number) =>
       database.pool.query(
@@ -142,11 +143,11 @@ describe('the order of events', () => {
     assert.deepEqual(byAggregate(seen.published).get('a'), [...oneTo(2_000), ...oneTo(2_000)]);
     assert.ok(
       performance.now() - began < 50_000,
-      'not one batch for each look without a floor, one a second',
+      'it does not publish only one batch per full scan, of which there is one per second',
     );
   });
 
-  it('leaves a position below the floor that no gap accounts for to a look without a floor', async () => {
+  it('does not depend on gaps alone: a full scan finds an event that appears below the floor', async () => {
     const seen = recorder();
     running = startRelay({ databaseUrl: database.url, publish: seen.publish });
     await publishOthers(200);
@@ -167,7 +168,7 @@ describe('statements that address events by their id', () => {
   const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = [
     ['mark', (db) => markPublished(db, ID, [ID])],
     ['park', (db) => parkAggregate(db, ID, rejection, [ID])],
-    ['hold', (db) => holdBehind(db, ID, [ID], ['1'])],
+    ['hold', (db) => moveToLanes(db, ID, [ID], ['1'])],
     ['release', (db) => releaseParkedEvents(db, [ID], note)],
     ['skip', (db) => skipParkedEvent(db, ID, note)],
     ['delete', (db) => deletePublished(db, due, [ID])],
@@ -178,7 +179,7 @@ describe('statements that address events by their id', () => {
   before(async () => {
     database = await createTestDatabase();
     client = await database.pool.connect();
-    // Without the id's index, a plan shows whether another one could serve.
+    // Without the index on the id, the plan shows whether another index could be used.
     await client.query(
       'begin; set local enable_seqscan = off; alter table inbox.outbox drop constraint outbox_pkey',
     );
@@ -214,8 +215,8 @@ describe('statements that address events by their id', () => {
     });
   }
 
-  it('are told apart from those that read a lane', async () => {
-    const found = await plan((db) => mergeLane(db, ID, '1'));
+  it('differ from statements that read a lane, which use that index', async () => {
+    const found = await plan((db) => unparkAggregate(db, ID, '1'));
     assert.match(found, /using outbox_waiting/);
   });
 });

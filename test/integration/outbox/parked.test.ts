@@ -1,5 +1,5 @@
 /**
- * An event that the broker rejects holds back its own aggregate and nothing else.
+ * An event that the broker rejects holds back only its own aggregate.
  */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
@@ -9,13 +9,13 @@ import { parkedEvents, releaseAllEvents } from '../../../src/operations/index.ts
 import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
 import type { PublishedEvent } from '../../../src/core/published-event.ts';
 import { releaseLease, renewLease, takeLease } from '../../../src/store/outbox-lease.ts';
-import { mergeLane, parkAggregate } from '../../../src/store/outbox-parked.ts';
+import { unparkAggregate, parkAggregate } from '../../../src/store/outbox-parked.ts';
 import { findUnpublished, markPublished } from '../../../src/store/outbox.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   byAggregate,
   countUnpublished,
@@ -30,7 +30,7 @@ import { eventually, gate } from '../../support/wait.ts';
 
 const isBad = ({ aggregateId }: PublishedEvent) => aggregateId.startsWith('bad');
 
-function inOrder(events: readonly PublishedEvent[]): void {
+function assertInOrder(events: readonly PublishedEvent[]): void {
   for (const [id, numbers] of byAggregate(events)) assert.deepEqual(numbers, oneTo(numbers.length), id);
 }
 
@@ -58,7 +58,7 @@ describe('an event that the broker rejects', () => {
     return started;
   }
 
-  /** One event of each aggregate, `each` times; the payload counts within the aggregate. */
+  /** Adds `each` events for every aggregate, one round after the other. The payload numbers the events of an aggregate. */
   const add = (aggregates: string[], each = 1) =>
     database.pool.query(
       `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id)
@@ -76,26 +76,26 @@ describe('an event that the broker rejects', () => {
       return found!.count === 0;
     });
   for (const kind of ['named', 'unnamed'] as const) {
-    it(`holds back its own aggregate, in order, until it gets through (${kind})`, async () => {
+    it(`holds back its own aggregate, in order, until it is accepted (${kind})`, async () => {
       let fixed = false;
       const seen: PublishedEvent[] = [];
       const publish = async (events: readonly PublishedEvent[]) => {
         const bad = fixed ? undefined : events.find((event) => isBad(event) && event.payload === 2);
         if (bad && kind === 'unnamed') throw new TypeError('secret');
-        // As the NATS publisher does it: what is not behind the rejected event is published.
+        // Like the NATS publisher: publishes all events except the rejected one and later ones of its aggregate.
         seen.push(...events.filter((event) => !bad || !isBad(event) || event.position < bad.position));
         if (bad) throw new PublishError('rejected', { rejected: [{ id: bad.id, problem: 'too large' }] });
       };
       await add(['good1', 'bad', 'good2'], 5);
       const log = relay({ publish }).lines;
       await published(['good1', 'good2']);
-      await eventually('it is parked', async () => (await parkedRows(database.pool)).length === 1);
+      await eventually('the aggregate is parked', async () => (await parkedRows(database.pool)).length === 1);
       const [parked] = await parkedEvents(database.pool);
       assert.deepEqual([parked!.aggregateId, parked!.behind], ['bad', 3]);
       assert.equal(parked!.error, kind === 'named' ? 'too large' : 'TypeError');
       await add(['bad', 'good1'], 5);
       await published(['good1']);
-      await eventually('what came later waits behind it', async () => {
+      await eventually('later events wait behind it', async () => {
         const [now] = await parkedEvents(database.pool);
         return now!.behind === 8 && now!.attempts >= 2;
       });
@@ -104,25 +104,40 @@ describe('an event that the broker rejects', () => {
       await releaseAllEvents(database.pool);
       await allPublished(database.pool);
       assert.deepEqual(byAggregate(seen).get('bad'), [...oneTo(5), ...oneTo(5)]);
-      await eventually('it is parked no more', async () => (await parkedRows(database.pool)).length === 0);
+      await eventually(
+        'the aggregate is no longer parked',
+        async () => (await parkedRows(database.pool)).length === 0,
+      );
       await add(['bad']);
       await allPublished(database.pool);
       assert.ok(log.every((line) => !line.includes('secret')));
     });
   }
 
-  it('stays parked, with its attempts and its next try, when another relay takes over', async () => {
+  it('stays parked with its attempts and next retry time when another relay takes over', async () => {
     await add(['bad', 'good']);
     const first = relay({ publish: rejectBad });
-    await eventually('it was tried twice', async () => (await parkedRows(database.pool))[0]?.attempts === 2);
+    await eventually(
+      'the event was tried twice',
+      async () => (await parkedRows(database.pool))[0]?.attempts === 2,
+    );
     await first.stop();
-    const [then] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
+    const [beforeTakeover] = await rows(
+      database.pool,
+      'select attempts, next_try_at from inbox.outbox_parked',
+    );
     await add(['bad', 'good']);
     relay({ publish: rejectBad });
     await published(['good']);
-    const [taken] = await rows(database.pool, 'select attempts, next_try_at from inbox.outbox_parked');
-    assert.deepEqual(taken, then);
-    await eventually('it is tried again', async () => (await parkedRows(database.pool))[0]!.attempts === 3);
+    const [afterTakeover] = await rows(
+      database.pool,
+      'select attempts, next_try_at from inbox.outbox_parked',
+    );
+    assert.deepEqual(afterTakeover, beforeTakeover);
+    await eventually(
+      'the event is retried',
+      async () => (await parkedRows(database.pool))[0]!.attempts === 3,
+    );
     const [delay] = await rows<{ seconds: number }>(
       database.pool,
       'select extract(epoch from next_try_at - failed_at)::float8 as seconds from inbox.outbox_parked',
@@ -130,14 +145,17 @@ describe('an event that the broker rejects', () => {
     assert.equal(delay!.seconds, 4);
   });
 
-  it('that an operator releases or skips in an open transaction holds up nothing else, and the relay does not wait', async () => {
+  it('does not block the relay while an operator releases or skips it in an open transaction', async () => {
     let fixed = false;
     const publish = async (events: readonly PublishedEvent[]) => {
       if (!fixed) await rejectBad(events);
     };
     await add(['bad1', 'bad2', 'bad3', 'good']);
     const log = relay({ publish }).lines;
-    await eventually('they are parked', async () => (await parkedRows(database.pool)).length === 3);
+    await eventually(
+      'three aggregates are parked',
+      async () => (await parkedRows(database.pool)).length === 3,
+    );
     const parked = await parkedEvents(database.pool);
     const eventOf = (aggregate: string) => parked.find(({ aggregateId }) => aggregateId === aggregate)!.id;
     const operator = await database.pool.connect();
@@ -152,7 +170,7 @@ describe('an event that the broker rejects', () => {
       await add(['bad3', 'good'], 3);
       await published(['bad3', 'good']);
       await eventually(
-        'only those two are parked',
+        'only the two locked aggregates are parked',
         async () => (await parkedRows(database.pool)).length === 2,
       );
       await operator.query('commit');
@@ -165,7 +183,7 @@ describe('an event that the broker rejects', () => {
     assert.deepEqual(problems, []);
   });
 
-  it('for which the publisher hangs holds back only its own aggregate, also while it is tried again', async () => {
+  it('holds back only its own aggregate if the publisher hangs on it, even during its retries', async () => {
     let hanging = 0;
     const seen: PublishedEvent[] = [];
     const publish = async (events: readonly PublishedEvent[], signal: AbortSignal) => {
@@ -180,28 +198,28 @@ describe('an event that the broker rejects', () => {
     await add(['bad', 'good']);
     relay({ publish, publishTimeout: '5s' });
     await published(['good']);
-    await eventually('it is tried again', () => hanging >= 3);
+    await eventually('the event is retried', () => hanging >= 3);
     const began = hanging;
     for (const n of oneTo(10)) {
       await add([`other${n}`]);
       await published([`other${n}`]);
     }
-    assert.equal(hanging, began, 'the try was under way all the time');
-    inOrder(seen.filter(({ aggregateId }) => aggregateId !== 'bad'));
+    assert.equal(hanging, began, 'the same retry was running the whole time');
+    assertInOrder(seen.filter(({ aggregateId }) => aggregateId !== 'bad'));
   });
 
-  it('parks nothing when it is the broker that is away, and is in order when it is back', async () => {
-    let away = true;
+  it('is not assumed while the broker is down: nothing is parked, and order is kept afterwards', async () => {
+    let isDown = true;
     let calls = 0;
     const seen = recorder(() => {
       calls += 1;
-      if (away) throw new Error('ECONNREFUSED');
+      if (isDown) throw new Error('ECONNREFUSED');
     });
-    await addBacklog(database.pool, 2_000, 100);
+    await insertEvents(database.pool, 2_000, 100);
     relay({ publish: seen.publish, maximumBackoff: '200ms' });
-    await eventually('it has tried for a while', () => calls > 60);
+    await eventually('the relay has tried for a while', () => calls > 60);
     assert.deepEqual(await parkedRows(database.pool), []);
-    away = false;
+    isDown = false;
     await allPublished(database.pool);
     assert.equal(seen.published.length, 2_000);
     for (const [id, numbers] of byAggregate(seen.published)) {
@@ -211,14 +229,14 @@ describe('an event that the broker rejects', () => {
         id,
       );
     }
-    await eventually('nothing is left parked', async () => (await parkedRows(database.pool)).length === 0);
+    await eventually('nothing is parked', async () => (await parkedRows(database.pool)).length === 0);
   });
 
-  it('and was parked in the moment in which the broker went away is tried at once when it is back', async () => {
+  it('is retried as soon as the broker is back if it was parked just as the broker went down', async () => {
     let state: 'up' | 'down' = 'up';
     const seen = recorder((events) => {
       if (state === 'down') throw new Error('gone');
-      // It goes away within a batch.
+      // The broker goes down within a batch.
       if (events.length > 1 && events.some(isBad)) {
         throw new Error('gone');
       }
@@ -228,35 +246,40 @@ describe('an event that the broker rejects', () => {
     await allPublished(database.pool);
     state = 'down';
     await add(['good', 'bad1', 'bad2', 'bad3', 'x1', 'x2'], 3);
-    await eventually('it has noticed', () => log.some((line) => line.includes('failures=3')));
-    // As if the relay had taken them for rejected.
+    await eventually('the relay has failed three times', () =>
+      log.some((line) => line.includes('failures=3')),
+    );
+    // By now the relay may have parked some of the aggregates, as if the broker had rejected their events.
     state = 'up';
     await allPublished(database.pool);
     assert.equal(seen.published.length, 4 + 18);
   });
 
-  it('does not slow the others down when a thousand aggregates have one', async (t) => {
+  it('does not slow down other aggregates if a thousand aggregates have one', async (t) => {
     const bad = oneTo(1_000).map((n) => `bad${n}`);
     const seen = recorder((events) => {
       if (events.some(isBad)) throw new Error('no');
     });
-    // All of them in front: no batch succeeds before the last of them.
+    // The rejected events come first, so no batch succeeds before the last of them is reached.
     await add(bad);
     await add(['good']);
     const first = relay({ publish: seen.publish, maximumBackoff: '50ms' });
     await published(['good']);
-    await eventually('all are parked', async () => (await parkedRows(database.pool)).length === 1_000);
+    await eventually(
+      'all bad aggregates are parked',
+      async () => (await parkedRows(database.pool)).length === 1_000,
+    );
     await first.stop();
     const ids = oneTo(50).map((n) => `g${n}`);
     await add(ids, 40);
-    const read = await lookBelow(500);
-    t.diagnostic(`a look at 1,000 events beside 1,000 parked aggregates reads ${read} buffers`);
+    const read = await fullScanBelow(500);
+    t.diagnostic(`with 1,000 parked aggregates, a scan of 1,000 events reads ${read} buffers`);
     relay({ publish: seen.publish, maximumBackoff: '50ms' });
     await published(ids);
     assert.deepEqual(byAggregate(seen.published).get('g1'), oneTo(40));
   });
 
-  it('with 100,000 events behind it costs the others nothing, and these leave in order when it gets through', async (t) => {
+  it('costs other aggregates nothing with 100,000 events waiting behind it, which are published in order later', async (t) => {
     let fixed = false;
     const seen = recorder((events) => {
       const bad = events.filter(isBad);
@@ -268,25 +291,28 @@ describe('an event that the broker rejects', () => {
     await add(['bad'], 100_000);
     const options = { publish: seen.publish, batchSize: 1_000, maximumParkedBackoff: '1s' } as const;
     const first = relay(options);
-    await eventually('all of them wait', async () => {
+    await eventually('all events are in the lane', async () => {
       const [found] = await rows(database.pool, 'select from inbox.outbox where parked = 0 limit 1');
       return found === undefined;
     });
     await first.stop();
     await add(['good'], 2_000);
-    const read = await lookBelow(500);
-    t.diagnostic(`a look at 1,000 events reads ${read} buffers`);
+    const read = await fullScanBelow(500);
+    t.diagnostic(`a scan of 1,000 events reads ${read} buffers`);
     relay(options);
     await published(['good']);
     fixed = true;
     await allPublished(database.pool);
     const numbers = seen.published.filter(isBad).map(({ payload }) => payload);
     assert.deepEqual(numbers, oneTo(100_000));
-    await eventually('it is parked no more', async () => (await parkedRows(database.pool)).length === 0);
+    await eventually(
+      'the aggregate is no longer parked',
+      async () => (await parkedRows(database.pool)).length === 0,
+    );
   });
 
-  /** What the most expensive look, without a floor, reads. */
-  const buffersOfLook = async () => {
+  /** The buffers that the most expensive scan, a full scan, reads. */
+  const buffersOfFullScan = async () => {
     let plan = '';
     const explaining = {
       async query(text: string, values: unknown[]) {
@@ -299,24 +325,24 @@ describe('an event that the broker rejects', () => {
       },
     } as unknown as Queryable;
     await findUnpublished(explaining, -1, [], { events: 1_000, bytes: 8_000_000 });
-    assert.match(plan, /^[^\n]*\(actual [^\n]* rows=1000(\.00)? loops=1\)/, 'it finds a full batch');
+    assert.match(plan, /^[^\n]*\(actual [^\n]* rows=1000(\.00)? loops=1\)/, 'the scan finds a full batch');
     const buffers = /Buffers: shared hit=(\d+)(?: read=(\d+))?/.exec(plan);
     return Number(buffers![1]) + Number(buffers![2] ?? 0);
   };
 
   /**
-   * Waits until the most expensive look reads fewer buffers than that. No relay may run: it would publish what the look is to
-   * find. Vacuum cannot remove dead rows that an analyze running beside it still sees, so it is repeated.
+   * Waits until a full scan reads fewer than `limit` buffers. No relay may run, because it would publish the events that the
+   * scan must find. Vacuum is repeated, because it cannot remove dead rows that a concurrent analyze still sees.
    */
-  const lookBelow = (limit: number) =>
-    eventually(`a look reads fewer than ${limit} buffers`, async () => {
+  const fullScanBelow = (limit: number) =>
+    eventually(`a scan reads fewer than ${limit} buffers`, async () => {
       await database.pool.query('vacuum (analyze, index_cleanup on) inbox.outbox, inbox.outbox_parked');
-      const read = await buffersOfLook();
-      assert.ok(read < limit, `a look reads ${read} buffers`);
+      const read = await buffersOfFullScan();
+      assert.ok(read < limit, `a scan reads ${read} buffers`);
       return read;
     });
 
-  it('is not overlooked by a relay that takes over in the moment in which its lane ends', async () => {
+  it('is not missed by a relay that takes over just as its lane is merged', async () => {
     const holder = '00000000-0000-0000-0000-000000000001';
     await add(['a', 'b'], 3);
     const [first] = await rows<{ id: string; position: number }>(
@@ -336,7 +362,7 @@ describe('an event that the broker rejects', () => {
       rejection,
       events.map(({ id }) => id),
     );
-    const merged = await mergeLane(database.pool, holder, lane!);
+    const merged = await unparkAggregate(database.pool, holder, lane!);
     assert.deepEqual([merged.held, merged.merged, merged.positions.length], [true, true, 3]);
     const [lease] = await rows<{ position: number }>(
       database.pool,
@@ -351,10 +377,10 @@ describe('an event that the broker rejects', () => {
     const { published: seen, publish } = recorder();
     relay({ publish });
     await allPublished(database.pool);
-    inOrder(seen);
+    assertInOrder(seen);
   });
 
-  it('waits in vain for a lane that is gone: it is published in its turn', async () => {
+  it('is published in order with the others if its lane no longer exists', async () => {
     await add(['lost']);
     await database.pool.query('update inbox.outbox set parked = 4711');
     const { published: seen, publish } = recorder();
@@ -363,7 +389,7 @@ describe('an event that the broker rejects', () => {
     assert.equal(seen.length, 1);
   });
 
-  it('goes out when it is stopped in the middle of a try', async () => {
+  it('does not count an attempt that was interrupted by stopping the relay', async () => {
     const trying = gate();
     const publish = async (events: readonly PublishedEvent[], signal: AbortSignal) => {
       if (!events.some(isBad)) return;
@@ -380,6 +406,6 @@ describe('an event that the broker rejects', () => {
     await trying.opened;
     await stopped.stop();
     const [row] = await parkedRows(database.pool);
-    assert.equal(row!.attempts, 1, 'a try that was cut off does not count');
+    assert.equal(row!.attempts, 1, 'the interrupted retry is not counted');
   });
 });

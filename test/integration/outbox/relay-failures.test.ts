@@ -6,7 +6,7 @@ import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   byAggregate,
   countUnpublished,
@@ -22,7 +22,7 @@ import { eventually, gate } from '../../support/wait.ts';
 
 const CANARY = 'canary-7391';
 
-describe('the outbox relay, when something fails', () => {
+describe('the outbox relay under failures', () => {
   let database: TestDatabase;
   let relays: TestRelay[] = [];
 
@@ -42,18 +42,18 @@ describe('the outbox relay, when something fails', () => {
     return started;
   }
 
-  it('backs off while the publisher fails, marks nothing, and goes on where it was', async () => {
-    let mended = false;
+  it('backs off while the publisher fails, marks nothing, and then continues', async () => {
+    let isFixed = false;
     const calls: number[] = [];
     const { published, publish } = recorder((events) => {
       calls.push(events.length);
-      if (!mended) throw new TypeError(`the broker says ${CANARY}`);
+      if (!isFixed) throw new TypeError(`the broker says ${CANARY}`);
     });
-    await addBacklog(database.pool, 30);
+    await insertEvents(database.pool, 30);
     const failing = relay({ publish, batchSize: 10, maximumBackoff: '300ms' });
-    await eventually('it has failed some times', () => calls.length >= 3);
+    await eventually('the publisher has failed three times', () => calls.length >= 3);
     assert.equal(await countUnpublished(database.pool), 30);
-    mended = true;
+    isFixed = true;
     await allPublished(database.pool);
 
     assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(30)]]));
@@ -61,24 +61,24 @@ describe('the outbox relay, when something fails', () => {
     const log = failing.lines.join('\n');
     assert.match(
       log,
-      /could not publish, tries again eventId=[-0-9a-f]{36} events=10 failures=2 delayMs=300 error=TypeError\n/,
+      /could not publish; retrying eventId=[-0-9a-f]{36} events=10 failures=2 delayMs=300 error=TypeError\n/,
     );
-    assert.match(log, /publishes again/);
+    assert.match(log, /is publishing again/);
     assert.doesNotMatch(log, new RegExp(CANARY));
   });
 
-  it('publishes all that precedes an event the publisher refuses, and names that one', async () => {
-    let mended = false;
+  it('publishes all events before the one that the publisher rejects, and logs its id', async () => {
+    let isFixed = false;
     const { published, publish } = recorder((events) => {
-      if (!mended && events.some(({ payload }) => payload === 23)) throw new PublishError('too large');
+      if (!isFixed && events.some(({ payload }) => payload === 23)) throw new PublishError('too large');
     });
-    await addBacklog(database.pool, 40);
+    await insertEvents(database.pool, 40);
     const stuck = relay({ publish, maximumBackoff: '50ms' });
     const [bad] = await rows<{ id: string }>(
       database.pool,
       `select id from inbox.outbox where payload = '23'`,
     );
-    await eventually('the log names it', () =>
+    await eventually('the log names the event', () =>
       stuck.lines.some(
         (line) =>
           line.includes(`parked an aggregate`) &&
@@ -87,12 +87,12 @@ describe('the outbox relay, when something fails', () => {
       ),
     );
     assert.equal(await countUnpublished(database.pool), 18);
-    mended = true;
+    isFixed = true;
     await allPublished(database.pool);
     assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(40)]]));
   });
 
-  it('gives up on a publisher that hangs, and tells it so', async () => {
+  it('aborts a publisher call that hangs and retries', async () => {
     let hung = 0;
     let aborted = 0;
     const { published, publish } = recorder(async (_, signal) => {
@@ -101,7 +101,7 @@ describe('the outbox relay, when something fails', () => {
       signal.addEventListener('abort', () => (aborted += 1));
       await new Promise(() => {});
     });
-    await addBacklog(database.pool, 5);
+    await insertEvents(database.pool, 5);
     const hanging = relay({ publish, publishTimeout: '200ms' });
     await allPublished(database.pool);
     assert.deepEqual([hung, aborted], [2, 2]);
@@ -109,28 +109,29 @@ describe('the outbox relay, when something fails', () => {
     assert.ok(hanging.lines.some((line) => line.includes('the publisher took longer than 200 ms')));
   });
 
-  it('stops after the batch in flight, which is marked', async () => {
-    const under = { way: gate(), let: gate() };
+  it('marks the current batch before it stops', async () => {
+    const started = gate();
+    const mayFinish = gate();
     const { published, publish } = recorder(async () => {
-      under.way.open();
-      await under.let.opened;
+      started.open();
+      await mayFinish.opened;
     });
-    await addBacklog(database.pool, 20);
+    await insertEvents(database.pool, 20);
     const stopped = relay({ publish, batchSize: 10 });
-    await under.way.opened;
+    await started.opened;
     const ended = stopped.stop();
-    under.let.open();
+    mayFinish.open();
     await ended;
     assert.equal(published.length, 10);
     assert.equal(await countUnpublished(database.pool), 10);
-    // Its backend takes a moment to end.
-    await eventually('its session is gone', async () => (await relayBackends(database.pool)).length === 0);
+    // The relay's backend takes a moment to end.
+    await eventually('the backend has ended', async () => (await relayBackends(database.pool)).length === 0);
   });
 
-  it('stops soon although its publisher hangs', async () => {
+  it('stops soon even if its publisher hangs', async () => {
     const hanging = gate();
     let aborted = false;
-    await addBacklog(database.pool, 1);
+    await insertEvents(database.pool, 1);
     const stopped = relay({
       publishTimeout: '10m',
       async publish(_, signal) {
@@ -145,69 +146,74 @@ describe('the outbox relay, when something fails', () => {
     assert.equal(await countUnpublished(database.pool), 1);
   });
 
-  it('connects again when its backend is terminated', async () => {
+  it('reconnects after its backend was terminated', async () => {
     const { published, publish } = recorder();
     const cut = relay({ publish });
-    await addBacklog(database.pool, 1);
+    await insertEvents(database.pool, 1);
     await allPublished(database.pool);
     const holder = await publishingRelay(database.pool);
     const backends = await relayBackends(database.pool);
     await database.pool.query('select pg_terminate_backend(pid) from unnest($1::integer[]) as pid', [
       backends,
     ]);
-    await addBacklog(database.pool, 1);
+    await insertEvents(database.pool, 1);
     await allPublished(database.pool);
     assert.ok((await relayBackends(database.pool)).every((pid) => !backends.includes(pid)));
-    // The lease is in a table: it outlives the connection.
+    // The lease is in a table, so it survives the connection.
     assert.equal(await publishingRelay(database.pool), holder);
     assert.equal(published.length, 2);
     assert.ok(cut.lines.every((line) => !line.includes('lost its lease')));
   });
 
-  it('is one of two that publish; the other one takes over at once when the first is stopped', async () => {
+  it('publishes alone; a second relay takes over as soon as the first one is stopped', async () => {
     const [one, two] = [recorder(), recorder()];
     const first = relay({ publish: one.publish, lease: '1m' });
-    await eventually('the first has the lease', () => publishingRelay(database.pool));
+    await eventually('the first relay holds the lease', () => publishingRelay(database.pool));
     relay({ publish: two.publish, lease: '1m' });
-    await eventually('both are there', async () => (await relayBackends(database.pool)).length === 2);
-    await addBacklog(database.pool, 5);
+    await eventually(
+      'both relays are connected',
+      async () => (await relayBackends(database.pool)).length === 2,
+    );
+    await insertEvents(database.pool, 5);
     await allPublished(database.pool);
     assert.deepEqual([one.published.length, two.published.length], [5, 0]);
     const stopped = performance.now();
     await first.stop();
-    await addBacklog(database.pool, 5);
+    await insertEvents(database.pool, 5);
     await allPublished(database.pool);
     assert.deepEqual([one.published.length, two.published.length], [5, 5]);
-    assert.ok(performance.now() - stopped < 40_000, 'it did not wait for the end of the lease');
+    assert.ok(performance.now() - stopped < 40_000, 'the second relay did not wait for the lease to expire');
   });
 
-  it('aborts its batch, and neither marks nor publishes, when another one has the lease', async () => {
+  it('aborts its batch and marks nothing if another relay holds the lease', async () => {
     const aborted = gate();
-    const under = { way: gate() };
+    const started = gate();
     let released = false;
     const { published, publish } = recorder(async (_, signal) => {
       if (released) return;
       released = true;
       signal.addEventListener('abort', () => aborted.open());
-      under.way.open();
+      started.open();
       await aborted.opened;
       signal.throwIfAborted();
     });
-    await addBacklog(database.pool, 10);
+    await insertEvents(database.pool, 10);
     const losing = relay({ publish, batchSize: 5, publishTimeout: '10m' });
-    await under.way.opened;
+    await started.opened;
     await database.pool.query(
       `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
     );
     await aborted.opened;
-    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    await eventually('the relay has noticed', () =>
+      losing.lines.some((line) => line.includes('lost its lease')),
+    );
     assert.deepEqual([published.length, await countUnpublished(database.pool)], [0, 10]);
     await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
     await allPublished(database.pool);
     assert.deepEqual(byAggregate(published), new Map([['a0', oneTo(10)]]));
   });
 
-  it('marks nothing when it lost the lease without noticing', async () => {
+  it('marks nothing if it lost the lease without noticing', async () => {
     let taken = false;
     const { published, publish } = recorder(async () => {
       if (taken) return;
@@ -216,9 +222,11 @@ describe('the outbox relay, when something fails', () => {
         `update inbox.outbox_lease set holder = gen_random_uuid(), until = now() + interval '1 hour'`,
       );
     });
-    await addBacklog(database.pool, 10);
+    await insertEvents(database.pool, 10);
     const losing = relay({ publish, batchSize: 5, lease: '5m' });
-    await eventually('it has noticed', () => losing.lines.some((line) => line.includes('lost its lease')));
+    await eventually('the relay has noticed', () =>
+      losing.lines.some((line) => line.includes('lost its lease')),
+    );
     assert.deepEqual([published.length, await countUnpublished(database.pool)], [5, 10]);
     await database.pool.query(`update inbox.outbox_lease set until = '-infinity'`);
     await allPublished(database.pool);

@@ -6,7 +6,7 @@ import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
 import {
-  addBacklog,
+  insertEvents,
   allPublished,
   byAggregate,
   emptyOutbox,
@@ -41,10 +41,10 @@ describe('the outbox relay', () => {
     return started;
   }
 
-  /** Events a second. */
+  /** Publishes a backlog. Returns the number of events per second. */
   async function drain(count: number, batchSize: number): Promise<number> {
     await emptyOutbox(database.pool);
-    await addBacklog(database.pool, count, 50);
+    await insertEvents(database.pool, count, 50);
     const calls: number[] = [];
     const { published, publish } = recorder((events) => calls.push(events.length));
     const started = performance.now();
@@ -64,7 +64,7 @@ describe('the outbox relay', () => {
     return count / seconds;
   }
 
-  it('keeps the order of each aggregate while commands commit side by side', async () => {
+  it('keeps the order of each aggregate while commands commit concurrently', async () => {
     const ids = ['a', 'b', 'c', 'd', 'e'];
     await database.pool.query(`insert into accounts select unnest($1::text[]), 0`, [ids]);
     const { published, publish } = recorder();
@@ -91,7 +91,7 @@ describe('the outbox relay', () => {
       assert.deepEqual(versions, oneTo(versions.length), id);
   });
 
-  it('publishes what commits after others that took a higher position', async () => {
+  it('publishes an event that commits after events with higher positions', async () => {
     const { published, publish } = recorder();
     relay({ publish });
     const held = gate();
@@ -108,16 +108,16 @@ describe('the outbox relay', () => {
       client.release();
     });
     await inserted.opened;
-    await addBacklog(database.pool, 3);
-    await eventually('the others are published', () => published.length === 3);
+    await insertEvents(database.pool, 3);
+    await eventually('the other events are published', () => published.length === 3);
     held.open();
     await late;
-    await eventually('and so is the late one', () => published.length === 4);
+    await eventually('the late event is published', () => published.length === 4);
     assert.equal(published[3]!.aggregateId, 'late');
     assert.ok(published[3]!.position < published[0]!.position);
   });
 
-  it('publishes nothing of a transaction that is rolled back', async () => {
+  it('publishes no event of a transaction that is rolled back', async () => {
     const { published, publish } = recorder();
     relay({ publish });
     await runCommand(database.pool, 'kept-1', async () => [eventOf('a', 1)]);
@@ -129,7 +129,7 @@ describe('the outbox relay', () => {
       }),
     );
     await runCommand(database.pool, 'kept-2', async () => [eventOf('a', 2)], { correlationId: 'flow' });
-    await eventually('what committed is published', () => published.length >= 2);
+    await eventually('the committed events are published', () => published.length >= 2);
     await allPublished(database.pool);
     assert.deepEqual(byAggregate(published), new Map([['a', [1, 2]]]));
     const { id, position, createdAt, ...rest } = published[1]!;
@@ -150,7 +150,7 @@ describe('the outbox relay', () => {
     assert.deepEqual(row, { id, position, created_at: createdAt });
   });
 
-  it('takes fewer events at once where they are large', async () => {
+  it('uses smaller batches for large events', async () => {
     const calls: number[] = [];
     const { published, publish } = recorder((events) => calls.push(events.length));
     for (const n of oneTo(12)) {
@@ -179,7 +179,7 @@ describe('the outbox relay', () => {
     );
   });
 
-  it('refuses settings that make no sense, and a database without the schema', async () => {
+  it('rejects invalid settings and a database without the schema', async () => {
     const { publish } = recorder();
     const databaseUrl = database.url;
     assert.throws(() => startRelay({ databaseUrl, publish, batchSize: 0 }), ConfigurationError);

@@ -42,14 +42,14 @@ describe('inbox worker --publish', () => {
     return started;
   }
 
-  /** A command's result: the handler ran, and its events are in the outbox. */
+  /** Runs a command and returns its result. Its events are in the outbox then. */
   async function deposit(name: string): Promise<unknown> {
     const payload = { account: 'canary-8152', amountCents: 1 };
     const handle = await inbox.start(inbox.id(name), { commandType: 'Deposit', payload });
     return handle.result();
   }
 
-  it('publishes to NATS what commands emit, and stops in good order', async () => {
+  it('publishes the events of commands to NATS and shuts down cleanly', async () => {
     const publishing = await worker(nats.url);
     assert.equal(await deposit('to-nats'), 'deposited');
     await allPublished(inbox.pool);
@@ -64,7 +64,7 @@ describe('inbox worker --publish', () => {
     assert.match(publishing.log(), /worker stopped\n$/);
   });
 
-  it('goes on with commands while the publisher hangs, and stops all the same', async () => {
+  it('keeps handling commands while the publisher hangs, and can still be stopped', async () => {
     const stuck = await worker(path('../../support/stuck-publisher.js'));
     for (const name of ['first', 'second', 'third'])
       assert.equal(await deposit(`stuck-${name}`), 'deposited');
@@ -76,24 +76,24 @@ describe('inbox worker --publish', () => {
     assert.match(stuck.log(), /publisher closed\n.* worker stopped\n$/);
   });
 
-  it('goes on with commands while the publisher throws, and logs nothing of what they carry', async () => {
+  it('keeps handling commands while the publisher throws, and logs none of their data', async () => {
     const broken = await worker(path('../../support/broken-publisher.js'));
     assert.equal(await deposit('broken-first'), 'deposited');
-    await eventually('it has failed twice', () => broken.log().includes('failures=2'));
+    await eventually('the publisher has failed twice', () => broken.log().includes('failures=2'));
     assert.equal(await deposit('broken-second'), 'deposited');
     assert.equal(await countUnpublished(inbox.pool), 4);
     assert.match(broken.log(), /error=RangeError/);
     assert.doesNotMatch(broken.log(), /canary/);
   });
 
-  it('does not start with a publisher that is none', async () => {
+  it('does not start with an invalid publisher', async () => {
     const start = (publisher: string) => {
       const args = [path('../../../src/cli/main.js'), 'worker', path('../../support/outbox-commands.js')];
       const env = { ...process.env, DATABASE_URL: inbox.database.url };
       return run(process.execPath, [...args, '--publish', publisher], { env });
     };
     const module = path('../../support/outbox-commands.js');
-    await assert.rejects(start(module), { code: 1, stderr: /must export as its default a function/ });
+    await assert.rejects(start(module), { code: 1, stderr: /must have a default export that is a function/ });
     await assert.rejects(start('nowhere.js'), {
       code: 1,
       stderr: /publisher nowhere\.js could not be loaded/,

@@ -1,4 +1,4 @@
-/** The inbox behind PgBouncer with its defaults, in both of its modes. */
+/** The inbox behind PgBouncer with its default settings, in session and transaction mode. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client, Pool } from 'pg';
@@ -10,7 +10,7 @@ import { CLAIM_SETTINGS, RECORD_SETTINGS } from '../../../src/platform/connectio
 import { createPool, sqlState, withTransaction } from '../../../src/platform/postgres.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox.ts';
-import { keepsItsServer } from '../../../src/store/notifications.ts';
+import { keepsServerConnection } from '../../../src/store/notifications.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { startPgBouncer, withoutPgBouncer } from '../../support/pgbouncer.ts';
@@ -85,7 +85,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
         assert.deepEqual(result, ['7000', '7000', 'read committed', 'off']);
       });
 
-      it(`repeats ${type} commands that fail`, async () => {
+      it(`retries ${type} commands that fail`, async () => {
         const messageId = fixture.id(`${poolMode}-${type}-fails`);
         await inbox.execute({ messageId, type, payload: { fails: 2 } });
         assert.equal((await fixture.entry(messageId))!.retryCount, 2);
@@ -116,9 +116,9 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       return client;
     };
 
-    it('is told apart from the other mode, however busy the pooler is', async () => {
+    it('is distinguished from the other mode, however busy the pooler is', async () => {
       const stop = new AbortController();
-      // In session mode each has a server to itself, and there are 20.
+      // In session mode each client occupies a server connection, and their number is limited.
       const others = Array.from({ length: poolMode === 'session' ? 4 : 24 }, async () => {
         const client = await connect();
         while (!stop.signal.aborted) await client.query('select 1');
@@ -127,9 +127,9 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       try {
         for (let time = 0; time < 20; time += 1) {
           const [listening, beside] = await Promise.all([connect(), connect()]);
-          const keeps = await keepsItsServer(listening, backendOf(listening), (use) => use(beside));
+          const keeps = await keepsServerConnection(listening, backendOf(listening), (use) => use(beside));
           await Promise.all([listening.end(), beside.end()]);
-          assert.equal(keeps, poolMode === 'session', `the ${time + 1}th time`);
+          assert.equal(keeps, poolMode === 'session', `detection ${time + 1}`);
         }
       } finally {
         stop.abort();
@@ -137,7 +137,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       }
     });
 
-    it('has the settings of a pool in single statements and in transactions', async () => {
+    it('applies the settings of a pool to single statements and transactions', async () => {
       const claims = createPool({
         connectionString: bouncer.url,
         max: 2,
@@ -164,7 +164,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       }
     });
 
-    it('gives up waiting for a lock after the time that was set', async () => {
+    it('stops waiting for a lock after the configured time', async () => {
       const settings = { ...RECORD_SETTINGS, lock_timeout: '100ms' };
       const waiting = createPool({ connectionString: bouncer.url, max: 1, applicationName: 'w', settings });
       await fixture.pool.query('create table if not exists public.locked (n int)');
@@ -186,7 +186,7 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       const clients = await Promise.all(Array.from({ length: 4 }, () => pool.connect()));
       try {
         for (const client of clients) {
-          // PgBouncer sets these itself, for each client what it came with.
+          // PgBouncer sets these itself, to the values that each client connected with.
           const own = [
             'application_name',
             'client_encoding',

@@ -1,6 +1,6 @@
 /**
- * Somebody who may create objects in a schema on the search_path puts an operator or a function there that fits a statement of the
- * inbox better than Postgres's own does. It would run with the rights of whoever sends the statement.
+ * An attacker who may create objects in a schema on the search_path can add an operator or a function that matches a
+ * statement of the inbox better than Postgres's own. It would run with the privileges of the login that sends the statement.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -28,7 +28,7 @@ import type { TestLogin } from '../../support/login.ts';
 import { recorder, startRelay } from '../../support/outbox.ts';
 import { eventually } from '../../support/wait.ts';
 
-/** Types that the statements of the inbox compute with. */
+/** The types that the inbox's statements use in expressions. */
 const TYPES = [
   'text',
   'name',
@@ -48,7 +48,7 @@ const TYPES = [
 ];
 const OPERATORS = ['=', '<>', '<', '>', '<=', '>=', '||', '->', '->>', '*', '+', '-', '~', '!~'];
 
-/** Every operator for two of these types that Postgres itself does not have; calling one is noted, and fails. */
+/** Creates every operator for two of these types that Postgres itself lacks. Calling one raises an error that names it. */
 const HOSTILE_OPERATORS = `
   do $$
   declare
@@ -67,7 +67,7 @@ const HOSTILE_OPERATORS = `
     end loop;
   end $$`;
 
-/** Of functions that accept many types, ones that accept exactly what a statement gives. */
+/** For functions that accept many types: variants that match a statement's argument types exactly. */
 const HOSTILE_FUNCTIONS = [
   'set_config',
   'current_setting',
@@ -131,12 +131,12 @@ describe('with hostile operators and functions on the search_path', () => {
     await fixture.close();
   });
 
-  it('they are there, and a statement that is not careful falls for them', async () => {
+  it('an unqualified statement uses them, so the setup works', async () => {
     await assert.rejects(
       sender.pool.query(`select $1 * interval '1 second'`, ['1']),
       /hijacked as inbox_sender/,
     );
-    // Operators of the status would win over those of every enum, but nobody may use the type.
+    // An operator for the status type would be preferred to the one for all enums, but nobody may use the type.
     for (const { pool } of [sender, operator, worker]) {
       await assert.rejects(
         pool.query(
@@ -174,12 +174,12 @@ describe('with hostile operators and functions on the search_path', () => {
     });
   }
 
-  it('a command that Temporal starts', async () => {
+  it("commands started by Temporal use Postgres's own", async () => {
     const handle = await fixture.start(fixture.id('started'), { commandType: 'Ordinary', payload: {} });
     assert.equal(await handle.result(), 'done');
   });
 
-  it('what people look at, and retention, on a connection of the command line', async () => {
+  it("the operator's queries and retention use Postgres's own on a CLI connection", async () => {
     const name = { applicationName: 'inbox tests' };
     const pool = createPool({ connectionString: operator.url, max: 2, ...name, settings: OPERATOR_SETTINGS });
     const id = fixture.id('Ordinary-dies');
@@ -195,20 +195,20 @@ describe('with hostile operators and functions on the search_path', () => {
     await pool.end();
   });
 
-  it('the outbox relay', async () => {
+  it("the outbox relay uses Postgres's own", async () => {
     const { published, publish } = recorder();
     const relay = startRelay({ databaseUrl: worker.url, publish });
     await fixture.pool.query(
       `insert into inbox.outbox (aggregatetype, aggregateid, type, payload, message_id) values ('a', '1', 'T', '{}', 'm')`,
     );
-    await eventually('it is published', async () => {
+    await eventually('the event is published', async () => {
       const left = await rows(fixture.pool, 'select from inbox.outbox where published_at is null');
       return left.length === 0 && published.length > 0;
     });
     await relay.stop();
   });
 
-  it('the doctor warns of the schema', async () => {
+  it('the doctor warns about the schema', async () => {
     const findings = await checkHealth({ env: { ...process.env, DATABASE_URL: operator.url } });
     const settings = findings.find(({ name }) => name === 'database settings')!;
     assert.equal(settings.ok, false);

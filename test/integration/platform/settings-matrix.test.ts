@@ -1,6 +1,6 @@
 /**
- * Settings from a URL, a role or a database, direct and behind PgBouncer, against every way in: nothing may come out differently.
- * Prints the settings, what an attempt has instead of them, and where they were tried.
+ * Tests settings from a URL, a role or a database, direct and behind PgBouncer, with every way in. None of them may change
+ * the outcome. Prints the settings, the values that an attempt has instead, and the tested combinations.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -24,7 +24,7 @@ import { eventually } from '../../support/wait.ts';
 /** Longer than every limit below. */
 const HANDLER_MS = 1_300;
 
-/** What an attempt must have instead; `kept` is the handler's own. */
+/** The value that an attempt must have instead. `kept` means that the setting is the handler's own. */
 const kept = null;
 const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   default_transaction_isolation: { hostile: 'serializable', attempt: kept },
@@ -34,7 +34,7 @@ const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   lock_timeout: { hostile: '50ms', attempt: '9s' },
   idle_in_transaction_session_timeout: { hostile: '1s', attempt: '9s' },
   transaction_timeout: { hostile: '1s', attempt: '0' },
-  // Shorter than the two pauses of a handler, so that an idle connection ends well before the next send uses the pool.
+  // Shorter than the handler's two pauses together, so that idle connections end well before the next send uses the pool.
   idle_session_timeout: { hostile: '2s', attempt: kept },
   synchronous_commit: { hostile: 'off', attempt: 'on' },
   client_encoding: { hostile: 'LATIN1', attempt: 'UTF8' },
@@ -60,12 +60,12 @@ const SETTINGS: Record<string, { hostile: string; attempt: string | null }> = {
   gin_fuzzy_search_limit: { hostile: '1', attempt: kept },
   default_toast_compression: { hostile: 'pglz', attempt: kept },
 };
-/** PgBouncer passes these on to the server as its client came with them. */
+/** PgBouncer sets these on the server connection to the values that its client connected with. */
 const CARRIED = ['client_encoding', 'standard_conforming_strings', 'DateStyle', 'TimeZone', 'IntervalStyle'];
 
 type Source = 'url' | 'role' | 'database';
 type Mode = PoolMode | 'direct';
-const places: [Mode, Source][] = [
+const combinations: [Mode, Source][] = [
   ['direct', 'url'],
   ['direct', 'role'],
   ['direct', 'database'],
@@ -77,7 +77,7 @@ const places: [Mode, Source][] = [
 
 const TEXT = 'Zürich → 東京';
 
-const tell = (type: string, express: boolean) =>
+const define = (type: string, express: boolean) =>
   defineCommand({
     type,
     express,
@@ -112,11 +112,11 @@ interface Answer {
 
 const results: string[] = [];
 
-/** They mostly sleep, so they do so side by side. */
-describe('settings of others', { concurrency: places.length }, () => {
-  for (const [mode, source] of places) {
+/** Run in parallel, because they mostly sleep. */
+describe('hostile settings', { concurrency: combinations.length }, () => {
+  for (const [mode, source] of combinations) {
     const skip = mode !== 'direct' && withoutPgBouncer;
-    describe(`settings of the ${source}, ${mode}`, { skip, concurrency: 1 }, () => {
+    describe(`from the ${source}, ${mode}`, { skip, concurrency: 1 }, () => {
       let fixture: TestInbox;
       let login: TestLogin;
       let bouncer: PgBouncer | undefined;
@@ -142,12 +142,12 @@ describe('settings of others', { concurrency: places.length }, () => {
           url = bouncer.through(url);
         }
         pool = new Pool({ connectionString: url, max: 4 });
-        // idle_session_timeout ends idle connections of the pool.
+        // idle_session_timeout closes idle connections of the pool.
         pool.on('error', () => {});
         pool.on('connect', (client) => client.on('error', () => {}));
         inbox = await createInbox({ pool });
         const few = { concurrency: 4, expressConcurrency: 4, retryConcurrency: 2 };
-        await fixture.startWorker([tell('Ordinary', false), tell('Express', true)], few, url);
+        await fixture.startWorker([define('Ordinary', false), define('Express', true)], few, url);
       });
       after(async () => {
         await inbox.close();
@@ -166,7 +166,7 @@ describe('settings of others', { concurrency: places.length }, () => {
         }
       }
 
-      /** The result, and whether the attempt had what it must have. */
+      /** Checks the result, and the settings that the attempt had. */
       async function check(messageId: string, payload: unknown): Promise<void> {
         const entry = await fixture.reaches(messageId, 'Completed');
         const { payload: received, settings } = entry.result as unknown as Answer;
@@ -187,7 +187,7 @@ describe('settings of others', { concurrency: places.length }, () => {
 
       for (const type of ['Ordinary', 'Express']) {
         const payload = { text: TEXT, amount: 1.5, quoted: 'a"\\b' };
-        it(`changes nothing for ${type} commands sent by Node`, async () => {
+        it(`change nothing for ${type} commands sent by Node`, async () => {
           const messageId = fixture.id(`vvv-${TEXT}-${type}`);
           const sent = await inbox.send({ messageId, type, payload });
           assert.equal(sent.answer, 'accepted');
@@ -199,15 +199,16 @@ describe('settings of others', { concurrency: places.length }, () => {
           assert.equal((await inbox.send(many))[0]!.answer, 'duplicate');
         });
 
-        it(`changes nothing for ${type} commands sent by SQL`, async () => {
+        it(`change nothing for ${type} commands sent by SQL`, async () => {
           const messageId = fixture.id(`sql-${type}`);
           const client = await pool.connect();
           try {
-            // The transaction and its mode are the sender's. They travel in one message, so that it does not pause.
+            // The sender chooses the transaction mode. All statements are sent in one message, so the transaction never
+            // pauses.
             const statements = [
               'begin isolation level read committed read write',
               `select inbox.send(${client.escapeLiteral(messageId)}, '${type}', '{"amount": 1.50, "text": "vvv"}')`,
-              // All of its letters would be blanks if the backslashes of the check were read as escapes.
+              // If backslashes in the id check were read as escapes, this id would count as blank.
               ...(type === 'Express' ? [`select inbox.send('v', 'Unknown', '1')`] : []),
               'commit',
             ];
@@ -220,7 +221,7 @@ describe('settings of others', { concurrency: places.length }, () => {
           await check(messageId, same.payload);
         });
 
-        it(`changes nothing for ${type} commands started by Temporal`, async () => {
+        it(`change nothing for ${type} commands started by Temporal`, async () => {
           const messageId = fixture.id(`temporal-${TEXT}-${type}`);
           await fixture.start(messageId, { commandType: type, payload });
           await check(messageId, payload);
@@ -228,13 +229,13 @@ describe('settings of others', { concurrency: places.length }, () => {
         });
       }
 
-      it('changes nothing for the outbox relay', async () => {
+      it('change nothing for the outbox relay', async () => {
         const messageId = fixture.id('event');
         const { entry } = await inbox.send({ messageId, type: 'Express', payload: null });
         const { published, publish } = recorder();
         const relay = startRelay({ databaseUrl: url, publish });
         const find = () => published.find((event) => event.messageId === messageId);
-        await eventually('its event is published', () => find() !== undefined);
+        await eventually('the event is published', () => find() !== undefined);
         await relay.stop();
         const { payload, createdAt } = find()!;
         assert.equal(payload, TEXT);
@@ -247,7 +248,7 @@ describe('settings of others', { concurrency: places.length }, () => {
         assert.ok(rows[0].published_at instanceof Date);
       });
 
-      it('changes nothing for the command line', async () => {
+      it('change nothing for the CLI', async () => {
         const messageId = fixture.id('cli');
         const env = { DATABASE_URL: url };
         const sent = await runCli(['send', 'Express', '--id', messageId, '--payload', '1'], env);
@@ -262,7 +263,7 @@ describe('settings of others', { concurrency: places.length }, () => {
         );
       });
 
-      it('is in the matrix', () => void results.push(`${mode}/${source}`));
+      it('are included in the matrix', () => void results.push(`${mode}/${source}`));
     });
   }
 });
@@ -270,7 +271,7 @@ describe('settings of others', { concurrency: places.length }, () => {
 describe('the matrix', () => {
   it('is printed', (test) => {
     test.diagnostic(
-      `tried with sends by Node, by SQL and by Temporal, ordinary and express: ${results.join(', ')}`,
+      `tested with sends by Node, by SQL and by Temporal, ordinary and express: ${results.join(', ')}`,
     );
     for (const [name, { hostile, attempt }] of Object.entries(SETTINGS)) {
       test.diagnostic(

@@ -30,7 +30,7 @@ const never = defineCommand({
 
 const typeOf = (error: unknown) => (error as { cause?: { type?: string } }).cause?.type;
 
-describe('retention beside commands', () => {
+describe('retention while commands run', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -40,7 +40,7 @@ describe('retention beside commands', () => {
   });
   after(() => inbox.close());
 
-  it('runs while commands are completed: each is done once, answers its result, and is pruned', async () => {
+  it('prunes completed commands; each command runs once and returns its result', async () => {
     const ids = Array.from({ length: 40 }, (_, index) => inbox.id(`busy-${index}`));
     const settled = new AbortController();
     const results = Promise.all(
@@ -68,7 +68,7 @@ describe('retention beside commands', () => {
     );
   });
 
-  it('leaves a duplicate a duplicate, without a result, and a conflict a conflict, over both ways in', async () => {
+  it('still detects duplicates, without a result, and conflicts, both from Temporal and from inbox.send', async () => {
     const messageId = inbox.id('twice');
     const command = { commandType: 'Count', payload: { by: 1 } };
     const first = await inbox.start(messageId, command);
@@ -92,7 +92,7 @@ describe('retention beside commands', () => {
     assert.ok((await inbox.entry(messageId))?.prunedAt);
   });
 
-  it('leaves a discarded command discarded', async () => {
+  it('keeps a discarded command discarded', async () => {
     const messageId = inbox.id('discarded');
     const command = { commandType: 'Never', payload: {} };
     const handle = await inbox.start(messageId, command);

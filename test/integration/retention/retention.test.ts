@@ -31,7 +31,7 @@ describe('retention', () => {
 
   const isPruned = async (messageId: string) => (await findEntry(pool, messageId))!.prunedAt !== null;
   const left = () => rows(pool, 'select from inbox.retention_left');
-  /** Every row of the schema, to see that nothing changed; and to look for a canary. */
+  /** All rows that retention can touch, to check that nothing changed and to search for canaries. */
   const dump = () =>
     rows<{ row: string }>(
       pool,
@@ -44,7 +44,7 @@ describe('retention', () => {
     );
   const canaries = async () => (await dump()).filter(({ row }) => row.includes('canary'));
 
-  it('takes payload, metadata, result and texts of failures by processed_at, and leaves what tells that it was', async () => {
+  it('deletes payload, metadata, result and failure texts by processed_at, and keeps the rest of the entry', async () => {
     await seedCompleted(pool, 'old', { days: 31 });
     await seedCompleted(pool, 'late', { days: 31, completedDays: 29 });
     const unpruned = (await findEntry(pool, 'old'))!;
@@ -63,7 +63,7 @@ describe('retention', () => {
     assert.equal((await listFailures(pool, 'late'))[0]!.error, 'Broken: canary');
   });
 
-  it('never touches what is open, however old', async () => {
+  it('never touches open entries, regardless of their age', async () => {
     for (const status of OPEN) await seedOpen(pool, `open-${status}`, status, { days: 400 });
     await seedOpen(pool, 'replayed', 'DeadLetter', { days: 400 });
     await resolveLetter(pool, 'replayed', 'replayed', 390);
@@ -75,7 +75,7 @@ describe('retention', () => {
     assert.deepEqual(await canaries(), original);
   });
 
-  it('finds what is completed long after a run had to leave it behind', async () => {
+  it('prunes entries that completed long after a run had to leave them behind', async () => {
     for (const status of OPEN) await seedOpen(pool, `late-${status}`, status, { days: 100 });
     await seedCompleted(pool, 'after-them', { days: 99 });
     assert.equal((await prune(pool, { completedOlderThanMs: 30 * DAY })).entries, 1);
@@ -88,7 +88,7 @@ describe('retention', () => {
     assert.equal((await left()).length, 0);
   });
 
-  it('does not read again what it settled, but for the last day', async () => {
+  it('does not reread settled entries except those of the last day', async () => {
     await seedMany(
       pool,
       Array.from({ length: 30 }, (_, index) => `settled-${index}`),
@@ -104,7 +104,7 @@ describe('retention', () => {
     assert.equal((await prune(pool, { completedOlderThanMs: 0 })).entries, 1);
   });
 
-  it('has an age of its own for replayed dead letters, which are deleted; the audit stays', async () => {
+  it('deletes replayed dead letters by their own age and keeps the audit', async () => {
     for (const [id, days] of [
       ['replayed-90', 91],
       ['replayed-80', 80],
@@ -120,12 +120,12 @@ describe('retention', () => {
     assert.deepEqual([deadLetters, entries], [1, 0]);
     assert.deepEqual(await listDeadLetters(pool, 'replayed-90'), []);
     assert.equal((await listDeadLetters(pool, 'replayed-80')).length, 1);
-    // Its failures go with the entry, which is not old enough.
+    // Failures are emptied with their entry, which is not old enough.
     assert.equal((await listFailures(pool, 'replayed-90'))[0]!.error, 'Broken: canary');
     assert.equal((await rows(pool, `select from inbox.audit where message_id = 'replayed-90'`)).length, 1);
   });
 
-  it('empties a discarded dead letter and its entry, which still says that it was discarded', async () => {
+  it('empties a discarded dead letter and its entry but keeps the record that it was discarded', async () => {
     for (const [id, days] of [
       ['discarded-90', 91],
       ['discarded-80', 80],
@@ -148,7 +148,7 @@ describe('retention', () => {
     assert.deepEqual((await listDeadLetters(pool, 'discarded-80'))[0]!.payload, { secret: 'canary' });
   });
 
-  it('deletes outbox rows by when they were published', async () => {
+  it('deletes outbox rows by their time of publication', async () => {
     await seedEvent(pool, 'Old', { days: 10, publishedDays: 8 });
     await seedEvent(pool, 'PublishedLate', { days: 10, publishedDays: 6 });
     await seedEvent(pool, 'Unpublished', { days: 10, publishedDays: null });
@@ -166,7 +166,7 @@ describe('retention', () => {
     );
   });
 
-  it('leaves dead letters and the outbox alone where no age is given for them', async () => {
+  it('does not touch dead letters and the outbox if no age is given for them', async () => {
     await seedEvent(pool, 'Old', { days: 400, publishedDays: 400 });
     await seedOpen(pool, 'discarded', 'DeadLetter', { days: 400 });
     await resolveLetter(pool, 'discarded', 'discarded', 400);
@@ -176,7 +176,7 @@ describe('retention', () => {
     assert.equal(await isPruned('discarded'), false);
   });
 
-  it('only counts in a dry run, and counts right', async () => {
+  it('only counts in a dry run, and the counts are correct', async () => {
     await seedMany(pool, ['a', 'b', 'c'], { days: 40 });
     await seedOpen(pool, 'open', 'DeadLetter', { days: 40 });
     await seedOpen(pool, 'discarded', 'DeadLetter', { days: 40 });
@@ -189,7 +189,7 @@ describe('retention', () => {
     assert.deepEqual(await prune(pool, EVERYTHING), { ...dry, dryRun: false });
   });
 
-  it('touches no more rows than the batch size in one statement', async () => {
+  it('touches at most as many rows per statement as the batch size', async () => {
     const touched = ['entries', 'failures', 'dead_letters', 'outbox', 'retention_left'];
     await pool.query('create table public.touched (rows bigint)');
     await pool.query(`create function public.note_touched() returns trigger language plpgsql as
@@ -222,12 +222,12 @@ describe('retention', () => {
     );
     await pool.query('drop function public.note_touched cascade; drop table public.touched');
     assert.equal(most, 4);
-    // Entries, their failures, notes on those left, dead letters and events; each was seen.
+    // Counts entries, their failures, rows of retention_left, dead letters and events.
     assert.ok(total >= 23 + 4 + 54 + 9 + 9 + 5 + 9, `${total}`);
     assert.equal((await dump()).filter(({ row }) => row.includes('Broken: canary')).length, 0);
   });
 
-  it('shares the work between two runs at once, and counts each row once', async () => {
+  it('shares the work between concurrent runs and counts each row once', async () => {
     const ids = Array.from({ length: 300 }, (_, index) => `shared-${index}`);
     await seedMany(pool, ids, { days: 40 });
     for (let index = 0; index < 30; index += 1) {
@@ -243,7 +243,7 @@ describe('retention', () => {
     assert.equal((await left()).length, 0);
   });
 
-  it('passes a row by that somebody else holds, and takes it the next time', async () => {
+  it('skips a locked row and prunes it in the next run', async () => {
     await seedMany(pool, ['held', 'free'], { days: 40 });
     const holder = await pool.connect();
     await holder.query('begin');
@@ -255,7 +255,7 @@ describe('retention', () => {
     assert.ok(await isPruned('held'));
   });
 
-  it('ends after the batch at hand when it is told to', async () => {
+  it('ends after the current batch when its signal is aborted', async () => {
     await seedMany(pool, ['one', 'two', 'three'], { days: 40 });
     const stop = new AbortController();
     const report = await prune(pool, {
@@ -269,7 +269,7 @@ describe('retention', () => {
     assert.equal((await prune(pool, EVERYTHING)).entries, 2);
   });
 
-  it('is still a duplicate, or still a conflict, for inbox.send', async () => {
+  it('leaves entries that inbox.send still detects as duplicates or conflicts', async () => {
     const send = (payload: string) =>
       rows<{ send: string }>(pool, `select inbox.send('sent', 'Seeded', $1)`, [payload]);
     await seedCompleted(pool, 'sent', { days: 4_000 });
@@ -279,7 +279,7 @@ describe('retention', () => {
     assert.equal(await isPruned('sent'), true);
   });
 
-  it('refuses nonsense, and a database without its schema', async () => {
+  it('rejects invalid options and a database without the schema', async () => {
     for (const options of [
       { completedOlderThanMs: -1 },
       { completedOlderThanMs: Number.NaN },
@@ -293,7 +293,7 @@ describe('retention', () => {
     await empty.drop();
   });
 
-  it('lets Postgres refuse to lose the payload of anything else', async () => {
+  it('can only empty completed entries: Postgres constraints protect the payload of all others', async () => {
     await seedOpen(pool, 'open', 'Pending', { days: 1 });
     await seedCompleted(pool, 'done', { days: 1 });
     const refused = { code: '23514' };

@@ -1,6 +1,6 @@
 /**
- * Postgres and TypeScript must agree on what may become an entry: whoever is let in by one must not be stopped by the
- * other, halfway.
+ * Postgres and TypeScript must agree on which messages are valid: a message that one of them accepts must not be refused
+ * later by the other.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -13,7 +13,7 @@ import type { TestDatabase } from '../../support/database.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { fc } from '../../support/random.ts';
 
-/** Characters at the edges of the rules: controls, every kind of blank, and one to four bytes of UTF-8. */
+/** Characters at the limits of the rules: controls, every kind of space, and one to four bytes of UTF-8. */
 const edges = fc.constantFrom(
   ...Array.from(
     '\u0001\t\n\u001f \u007f\u0080\u0085\u009f\u00a0\u1680\u2003\u2028\u202f\u205f\u3000\ufeff\u200baé€😀%/',
@@ -35,7 +35,7 @@ function isMessageId(id: string): boolean {
   }
 }
 
-describe('the borders of Postgres and TypeScript', () => {
+describe('the message rules in Postgres and TypeScript', () => {
   let database: TestDatabase;
 
   before(async () => {
@@ -51,7 +51,7 @@ describe('the borders of Postgres and TypeScript', () => {
     );
   }
 
-  const takes = (id: string) =>
+  const isAcceptedByPostgres = (id: string) =>
     insert(id).then(
       () => true,
       (error: unknown) => {
@@ -60,19 +60,19 @@ describe('the borders of Postgres and TypeScript', () => {
       },
     );
 
-  it('are the same for ids', async () => {
+  it('accept the same ids', async () => {
     await fc.assert(
-      // NUL cannot even be sent to Postgres; a lone surrogate would be sent as another character.
+      // NUL cannot be sent to Postgres at all, and a lone surrogate would be sent as another character.
       fc.asyncProperty(
         ids.filter((id) => !id.includes('\u0000') && id.isWellFormed()),
-        async (id) => assert.equal(isMessageId(id), await takes(id), JSON.stringify(id)),
+        async (id) => assert.equal(isMessageId(id), await isAcceptedByPostgres(id), JSON.stringify(id)),
       ),
       { numRuns: 1_000 },
     );
   });
 
-  it('keep two ids apart that merely look alike', async () => {
-    // None that the random ones may have been before.
+  it('distinguish ids that only look alike', async () => {
+    // With a prefix that the random ids above cannot have.
     for (const [one, other] of [
       ['alike: caf\u00e9', 'alike: cafe\u0301'],
       ['alike: A-1', 'alike: a-1'],
@@ -86,7 +86,7 @@ describe('the borders of Postgres and TypeScript', () => {
     }
   });
 
-  it('keep every payload unchanged that is taken', async () => {
+  it('keep every accepted payload unchanged', async () => {
     let number = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -105,7 +105,7 @@ describe('the borders of Postgres and TypeScript', () => {
           };
           await insertAndClaimEntry(database.pool, entry);
           const stored = await findEntry(database.pool, entry.messageId);
-          // -0 is 0 in JSON.
+          // JSON has no -0.
           const sent: unknown = JSON.parse(JSON.stringify(value));
           assert.deepEqual(stored?.payload, sent);
           assert.deepEqual(stored?.metadata, { value: sent });
@@ -116,21 +116,21 @@ describe('the borders of Postgres and TypeScript', () => {
     );
   });
 
-  it('take nothing that Postgres refuses as jsonb', async () => {
+  it('accept nothing that Postgres refuses as jsonb', async () => {
     await fc.assert(
       fc.asyncProperty(fc.jsonValue({ stringUnit: 'binary' }), async (value) => {
         fc.pre(findJsonProblem(value, 'payload') === null);
         await database.pool.query('select $1::jsonb', [JSON.stringify(value)]);
       }),
     );
-    // The other way round: the refusals are no mere caution.
+    // And the other way round: the refused values are really invalid for Postgres.
     for (const value of ['\u0000', { '\u0000': 1 }, '\ud800']) {
       assert.ok(findJsonProblem(value, 'payload'));
       await assert.rejects(database.pool.query('select $1::jsonb', [JSON.stringify(value)]));
     }
   });
 
-  it('know a repeat by its content: the order of keys and the spelling of numbers do not count', async () => {
+  it('recognize a repeat by its content, whatever the order of keys and the notation of numbers', async () => {
     await database.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, fingerprint)
        values ('spelling', 'Pay', $1, inbox.fingerprint('Pay', $1))`,
@@ -152,7 +152,7 @@ describe('the borders of Postgres and TypeScript', () => {
     return rows[0]!.same;
   }
 
-  it('give one fingerprint to a number however many zeros it ends in, and leave text alone', async () => {
+  it('give a number the same fingerprint with and without trailing zeros, but keep text distinct', async () => {
     for (const [one, other] of [
       ['1.50', '1.5'],
       ['1.0', '1'],

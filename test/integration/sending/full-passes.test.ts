@@ -1,6 +1,7 @@
 /**
- * Any JSON, by every way in, through real handlers: the same verdict, the same fingerprint, and the same value in the handler,
- * in what it sends and emits, and in its result.
+ * Sends arbitrary JSON through every way in and through real handlers. All ways must agree on whether it is accepted and on
+ * its fingerprint, and the value must stay the same in the handler, in the messages it sends, in its events and in its
+ * result.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -20,7 +21,7 @@ import { jsonTexts } from '../../support/json-texts.ts';
 import { fc } from '../../support/random.ts';
 
 const VALUES = 100;
-const AT_ONCE = 10;
+const CONCURRENCY = 10;
 const REFUSED = Symbol('refused');
 
 const kept = defineCommand({ type: 'Kept', schema: z.unknown(), handle: () => null });
@@ -35,7 +36,7 @@ const echo = defineCommand({
 });
 const expressEcho = defineCommand({ ...echo, type: 'ExpressEcho', express: true });
 
-describe('any JSON', () => {
+describe('arbitrary JSON', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
 
@@ -51,7 +52,7 @@ describe('any JSON', () => {
 
   type Outcome = Json | typeof REFUSED;
 
-  async function inSql(messageId: string, type: string, payload: string): Promise<Outcome> {
+  async function sendInSql(messageId: string, type: string, payload: string): Promise<Outcome> {
     try {
       await fixture.pool.query('select inbox.send($1, $2, $3)', [messageId, type, payload]);
     } catch (error) {
@@ -114,10 +115,10 @@ describe('any JSON', () => {
     const id = (way: string) => fixture.id(`${way}-${index}`);
     const ways = ['sql', 'temporal'];
     const outcomes = [
-      await inSql(id('sql'), type, payload),
+      await sendInSql(id('sql'), type, payload),
       await throughTemporal(id('temporal'), type, payload),
     ];
-    // A value in JavaScript is no longer the text if a number was changed.
+    // If parsing changes a number, the JavaScript value no longer corresponds to the text.
     if (findInexactNumber(payload) === null) {
       ways.push('node');
       outcomes.push(await inNode(id('node'), type, payload));
@@ -130,7 +131,7 @@ describe('any JSON', () => {
     return true;
   }
 
-  it('may come with the longest ids there are, by every way in', async () => {
+  it('is accepted with the longest possible ids by every way in', async () => {
     const correlationId = '😀'.repeat(255);
     const id = (way: string) => `${'😀'.repeat(45)}${way}-${fixture.id('x')}`.slice(0, 120);
     await fixture.pool.query("select inbox.send($1, 'Echo', '1', $2, $2)", [id('s'), correlationId]);
@@ -145,11 +146,11 @@ describe('any JSON', () => {
     await assert.rejects(inbox.send({ ...sent, correlationId: `${correlationId}a` }), InvalidMessageError);
   });
 
-  it('is the same by every way in', { timeout: 240_000 }, async () => {
+  it('gets the same answer and keeps its value on every way in', { timeout: 240_000 }, async () => {
     const values = fc.sample(jsonTexts, VALUES);
     let accepted = 0;
-    for (let from = 0; from < VALUES; from += AT_ONCE) {
-      const some = values.slice(from, from + AT_ONCE);
+    for (let from = 0; from < VALUES; from += CONCURRENCY) {
+      const some = values.slice(from, from + CONCURRENCY);
       const passes = await Promise.all(some.map((payload, index) => pass(from + index, payload)));
       accepted += passes.filter(Boolean).length;
     }

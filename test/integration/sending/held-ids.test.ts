@@ -1,4 +1,4 @@
-/** Somebody who sends an id, or takes a lock, and does not end the transaction: nobody else has to wait for long. */
+/** A sender stores an id, or takes a lock, and leaves its transaction open. Nobody else may be delayed for long. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client, Pool } from 'pg';
@@ -22,10 +22,10 @@ const dies = defineCommand({
   schema: z.any(),
   retry: { maximumAttempts: 1 },
   handle() {
-    throw new Error('as it should');
+    throw new Error('expected failure');
   },
 });
-/** Every login can take them. */
+/** Advisory locks that every login can take. */
 const ALERTS_LOCK = '8071829304702';
 const MIGRATIONS_LOCK = '8071829304651';
 
@@ -65,12 +65,12 @@ describe('while another transaction holds message ids', () => {
     for (const id of ids) await attacker.query(`select inbox.send($1, 'Note', '{}')`, [id]);
   }
 
-  it('sends and executes of others go on, and those of the held ids end', async () => {
+  it('other messages are sent and executed, and sends of the held ids fail', async () => {
     const held = Array.from({ length: 40 }, (_, index) => fixture.id(`held-${index}`));
     await hold(held);
     const sends = held.map((id) => inbox.send(message(id)));
     const refused = Promise.all(sends.map((send) => assert.rejects(send, MessageLockedError)));
-    // One group with a held id among others, and groups of their own afterwards.
+    // The first batch mixes free and held ids; later batches contain only free ids.
     const others = Array.from({ length: 20 }, (_, index) => fixture.id(`free-${index}`));
     for (const sent of await Promise.all(others.map((id) => inbox.send(message(id)))))
       assert.equal(sent.answer, 'accepted');
@@ -78,7 +78,7 @@ describe('while another transaction holds message ids', () => {
     await refused;
   });
 
-  it('a send is accepted when that transaction is rolled back in time, and a duplicate when it is committed', async () => {
+  it('a send is accepted if that transaction rolls back in time, and a duplicate if it commits', async () => {
     const [rolledBack, committed] = [fixture.id('rolled-back'), fixture.id('committed')];
     await hold([rolledBack]);
     const accepted = inbox.send(message(rolledBack));
@@ -94,17 +94,17 @@ describe('while another transaction holds message ids', () => {
     await conflict;
   });
 
-  it('an execute ends with its own timeout, and with its signal', async () => {
+  it('an execute ends at its timeout or when its signal is aborted', async () => {
     const id = fixture.id('timed-out');
     await hold([id]);
     await assert.rejects(inbox.execute(message(id), { timeoutMs: 200 }), ResultTimeoutError);
     const abort = new AbortController();
     const aborted = inbox.execute(message(id), { signal: abort.signal });
-    abort.abort(new Error('enough'));
-    await assert.rejects(aborted, /enough/);
+    abort.abort(new Error('aborted by the test'));
+    await assert.rejects(aborted, /aborted by the test/);
   });
 
-  it('a send in a transaction of the caller ends, and names the message', async () => {
+  it("a send in a caller's transaction fails and names the message", async () => {
     const id = fixture.id('in-a-transaction');
     await hold([id]);
     const client = await pool.connect();
@@ -117,12 +117,12 @@ describe('while another transaction holds message ids', () => {
     await assert.rejects(inbox.send([message(id), message(fixture.id('other'))]), MessageLockedError);
   });
 
-  it('inbox.send ends with a SQLSTATE of its own, and leaves the lock_timeout of its caller as it was', async () => {
+  it("inbox.send fails with its own SQLSTATE and does not change the caller's lock_timeout", async () => {
     const id = fixture.id('in-sql');
     await hold([id]);
     const sends = [
       'select inbox.send($1, $2, $3)',
-      // The shorter one holds.
+      // The shorter timeout applies.
       `with shorter as materialized (select set_config('lock_timeout', '50ms', true) as was)
        select inbox.send($1, $2, $3) from shorter where was <> ''`,
     ];
@@ -141,9 +141,9 @@ describe('while another transaction holds message ids', () => {
     client.release();
   });
 
-  it('commands with those ids that Temporal starts wait, and no others', async () => {
+  it('commands with those ids that Temporal starts wait, but no other commands do', async () => {
     const held = Array.from({ length: 40 }, (_, index) => fixture.id(`started-${index}`));
-    // The worker does not know their type.
+    // Types that the worker does not know.
     const unknown = Array.from({ length: 40 }, (_, index) => fixture.id(`unknown-${index}`));
     await hold([...held, ...unknown]);
     for (const id of unknown) await fixture.start(id, { commandType: 'Unknown', payload: {} });
@@ -163,23 +163,23 @@ describe('while another transaction holds message ids', () => {
     );
   });
 
-  it('dead letters are told of, although somebody holds the lock of earlier releases', async () => {
+  it('dead letters cause alerts even if someone holds the lock that earlier releases used', async () => {
     await attacker.query('rollback');
     await attacker.query(`select pg_advisory_lock(${ALERTS_LOCK})`);
     const id = fixture.id('dies');
     await inbox.send({ messageId: id, type: 'Dies', payload: {} });
-    await eventually('it is told of', () => alerted.includes(id));
+    await eventually('the alert was delivered', () => alerted.includes(id));
     await attacker.query('select pg_advisory_unlock_all()');
   });
 });
 
-describe('the lock of migrators of earlier releases', () => {
-  it('keeps nobody from migrating', async () => {
+describe('the migration lock of earlier releases', () => {
+  it('does not block migrations', async () => {
     const database = await createTestDatabase();
     const attacker = new Client({ connectionString: database.url });
     await attacker.connect();
     await attacker.query(`drop schema inbox cascade; select pg_advisory_lock(${MIGRATIONS_LOCK})`);
-    // Two at once, and nothing is there yet.
+    // Two migrations at once, on an empty database.
     const reports = await Promise.all([migrate(database.pool), migrate(database.pool)]);
     const names = reports.flatMap(({ applied }) => applied.map(({ name }) => name));
     assert.ok(names.includes('0001_inbox.sql'), names.join());

@@ -1,5 +1,5 @@
 /**
- * The end of a sender's inbox, its limits on waiting, and what it refuses to work with.
+ * Closing a sender's inbox, its timeouts, and the arguments that it refuses.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -28,7 +28,7 @@ describe('an inbox', () => {
   });
   after(() => database.drop());
 
-  /** Sends of this id wait until the transaction of the client that comes back ends. */
+  /** Sends of this id wait until the transaction of the returned client ends. */
   async function blockId(messageId: string): Promise<PoolClient> {
     const client = await pool.connect();
     await client.query('begin');
@@ -45,7 +45,7 @@ describe('an inbox', () => {
     });
   }
 
-  it('ends its waits at once when it is closed, and refuses what comes after', async () => {
+  it('ends its waits at once when it is closed, and refuses later calls', async () => {
     const inbox = await createInbox({ pool });
     const waiting = ['a', 'b'].map((id) =>
       assert.rejects(inbox.execute(message(`closed-${id}`)), InboxClosedError),
@@ -55,7 +55,7 @@ describe('an inbox', () => {
     const closing = inbox.close();
     await Promise.all(waiting);
     await closing;
-    assert.ok(performance.now() - began < 20_000, 'it did not wait for the 30 s of execute');
+    assert.ok(performance.now() - began < 20_000, 'close must not wait for the 30 s timeout of execute');
     await inbox.close();
     for (const call of [
       () => inbox.send(message('late')),
@@ -68,7 +68,7 @@ describe('an inbox', () => {
     assert.equal(rows.length, 0);
   });
 
-  it('waits for the sends that are under way when it is closed', async () => {
+  it('waits for the sends in progress when it is closed', async () => {
     const inbox = await createInbox({ pool });
     const blocker = await blockId('under-way');
     const send = inbox.send(message('under-way'));
@@ -83,7 +83,7 @@ describe('an inbox', () => {
     await closing;
   });
 
-  it('counts the send into the time of execute', async () => {
+  it('includes the send in the timeout of execute', async () => {
     const inbox = await createInbox({ pool });
     const blocker = await blockId('blocked');
     const reason = new Error('the caller has gone');
@@ -116,7 +116,7 @@ describe('an inbox', () => {
     });
   }
 
-  it('refuses a tx that is no transaction, or that was aborted', async () => {
+  it('refuses a tx that is not a transaction, or that was aborted', async () => {
     const inbox = await createInbox({ pool });
     for (const [tx, problem] of [
       [pool, /tx is a pool/],
@@ -144,7 +144,7 @@ describe('an inbox', () => {
     await inbox.close();
   });
 
-  it('says that its pool was ended', async () => {
+  it('reports that its pool was ended', async () => {
     const own = createPool({ connectionString: database.url, max: 2, applicationName: 'inbox tests' });
     const inbox = await createInbox({ pool: own });
     await own.end();
@@ -155,7 +155,7 @@ describe('an inbox', () => {
     await assert.rejects(createInbox({ pool: own }), /createInbox: pool was ended/);
   });
 
-  it('names every option that is wrong', async () => {
+  it('names every invalid option', async () => {
     const options = {
       pool: {},
       maxPayloadBytes: Number.NaN,

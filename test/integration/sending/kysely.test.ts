@@ -14,12 +14,12 @@ interface Tables {
   orders: { id: string; sku: string };
 }
 
-/** As docs/sending.md shows it. */
+/** The adapter that docs/sending.md shows. */
 function sqlClient(trx: Transaction<Tables>): SqlClient {
   return { query: (text, values) => trx.executeQuery(CompiledQuery.raw(text, [...values])) };
 }
 
-describe('sending in a transaction of Kysely', () => {
+describe('sending in a Kysely transaction', () => {
   let database: TestDatabase;
   let db: Kysely<Tables>;
   let inbox: Inbox;
@@ -27,7 +27,7 @@ describe('sending in a transaction of Kysely', () => {
   before(async () => {
     database = await createTestDatabase();
     await database.pool.query('create table orders (id text primary key, sku text not null)');
-    // Kysely ends the pool that it is given.
+    // Kysely ends the pool that it gets.
     const pool = createPool({ connectionString: database.url, max: 4, applicationName: 'kysely' });
     db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     inbox = await createInbox({ pool: database.pool });
@@ -62,7 +62,7 @@ describe('sending in a transaction of Kysely', () => {
     assert.equal(await inbox.status('dropped'), null);
   });
 
-  it('throws a conflict, which rolls back what came before it', async () => {
+  it('throws a conflict, which rolls back earlier statements', async () => {
     await place('conflict');
     await assert.rejects(
       db.transaction().execute(async (trx) => {

@@ -1,4 +1,6 @@
-/** Connections of a caller's pool that break while the inbox uses them. Nobody but the inbox could listen to them then. */
+/**
+ * Connections of a caller's pool that break while the inbox uses them. At that point only the inbox can listen for errors.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Client, Pool } from 'pg';
@@ -9,14 +11,14 @@ import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { eventually } from '../../support/wait.ts';
 
-describe('a connection of a pool that is not ours', () => {
+describe("a connection of the caller's pool", () => {
   let database: TestDatabase;
   let pool: Pool;
 
   before(async () => {
     database = await createTestDatabase();
     pool = new Pool({ connectionString: database.url, max: 1 });
-    // What pg asks of everybody who has a pool: it is about idle connections only.
+    // pg requires this listener from every owner of a pool, but it covers idle connections only.
     pool.on('error', () => {});
   });
   after(async () => {
@@ -24,7 +26,7 @@ describe('a connection of a pool that is not ours', () => {
     await database.drop();
   });
 
-  /** The server ends the connection between two statements, and pg has noticed when this resolves. */
+  /** The server closes the connection between two statements. When this resolves, pg has noticed. */
   async function loseConnection(client: PoolClient): Promise<void> {
     const { rows } = await client.query<{ pid: number }>('select pg_backend_pid() as pid');
     const ended = new Promise<void>((resolve) => client.once('end', () => resolve()));
@@ -32,8 +34,8 @@ describe('a connection of a pool that is not ours', () => {
     await ended;
   }
 
-  /** An event that nobody listens to would fail the test as an uncaught exception. */
-  it('that breaks between two statements fails the transaction, and not the process', async () => {
+  /** An error event without a listener would fail the test as an uncaught exception. */
+  it('that breaks between two statements fails the transaction, but not the process', async () => {
     const lost = withTransaction(pool, async (tx) => {
       await loseConnection(tx);
       await tx.query('select 1');
@@ -45,12 +47,12 @@ describe('a connection of a pool that is not ours', () => {
     await inbox.close();
   });
 
-  it('that breaks while its transaction begins is replaced', async () => {
+  it('that breaks at BEGIN is replaced', async () => {
     const inbox = await createInbox({ pool });
     const idle = await pool.connect();
     const { rows } = await idle.query<{ pid: number }>('select pg_backend_pid() as pid');
     idle.release();
-    // The statement waits in the socket, and the server ends the connection as soon as it reads it.
+    // BEGIN will wait in the socket, and the server closes the connection as soon as it reads it.
     const locker = new Client({ connectionString: database.url });
     await locker.connect();
     await locker.query('select pg_terminate_backend($1)', [rows[0]!.pid]);
@@ -64,7 +66,7 @@ describe('a connection of a pool that is not ours', () => {
     await inbox.close();
   });
 
-  it('keeps no listener of the inbox once it is idle', async () => {
+  it('has no listener of the inbox while it is idle', async () => {
     const count = () => withTransaction(pool, async (tx) => tx.listenerCount('error'));
     const first = await count();
     await assert.rejects(

@@ -1,6 +1,6 @@
 /**
- * Sends in transactions of the inbox's own: they go together, are claimed where they can run at once, and wake workers
- * elsewhere.
+ * Sends in transactions of the inbox's own: they are batched, claimed at once if a local worker can run them, and wake the
+ * workers in other processes.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -24,7 +24,7 @@ import { eventually, gate } from '../../support/wait.ts';
 
 const isOfSmall = (name: string) => name.endsWith('_small');
 
-describe('sends in transactions of their own', () => {
+describe('sends without a transaction of the caller', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
 
@@ -43,7 +43,7 @@ describe('sends in transactions of their own', () => {
     payload,
   });
 
-  it('go together when they come together, and each gets its own answer', async () => {
+  it('are batched if they arrive together, and each gets its own answer', async () => {
     await inbox.send(message('known'));
     const sends = Array.from({ length: 200 }, (_, index) => inbox.send(message(`together-${index % 190}`)));
     const conflict = inbox.send(message('known', { n: 2 }));
@@ -60,7 +60,7 @@ describe('sends in transactions of their own', () => {
     assert.ok(stored!.transactions < 20, `in ${stored!.transactions} transactions`);
   });
 
-  it('do not suffer from one that Postgres refuses', async () => {
+  it('do not fail because Postgres refuses another one of the batch', async () => {
     await fixture.pool.query(`
       create function refuse() returns trigger language plpgsql as $$ begin raise exception 'not this one'; end $$;
       create trigger refuse before insert on inbox.entries for each row when (new.payload = '{"n": 13}')
@@ -73,7 +73,7 @@ describe('sends in transactions of their own', () => {
     await fixture.pool.query('drop trigger refuse on inbox.entries');
   });
 
-  it('wake workers of other processes, once for many', async () => {
+  it('wake workers of other processes, once for many sends', async () => {
     const listener = new Client({ connectionString: fixture.database.url });
     await listener.connect();
     let heard = 0;
@@ -81,12 +81,12 @@ describe('sends in transactions of their own', () => {
     await listener.query(`listen ${PENDING_CHANNEL}`);
     const sends = Array.from({ length: 100 }, (_, index) => inbox.send(message(`woken-${index}`)));
     await Promise.all(sends);
-    await eventually('somebody was woken', async () => heard > 0);
+    await eventually('a notification has arrived', async () => heard > 0);
     assert.ok(heard <= 10, `woken ${heard} times`);
     await listener.end();
   });
 
-  it('go on where a connection has lost what was prepared on it', async () => {
+  it('continue after a connection has lost its prepared statements', async () => {
     const pool = createPool({ connectionString: fixture.database.url, max: 1, applicationName: 'one' });
     const other = await createInbox({ pool });
     await other.send(message('prepared'));
@@ -95,7 +95,7 @@ describe('sends in transactions of their own', () => {
       'select count(*)::integer as there from pg_prepared_statements',
     );
     assert.equal(there!.there, 1);
-    // As behind a proxy that gives each transaction another connection.
+    // Simulates a proxy that gives each transaction another connection.
     await pool.query('deallocate all');
     assert.equal((await other.send(message('unprepared'))).answer, 'accepted');
     assert.equal((await other.send(message('unprepared'))).answer, 'duplicate');
@@ -104,10 +104,10 @@ describe('sends in transactions of their own', () => {
   });
 });
 
-describe('express commands that are sent beside their worker', () => {
+describe('express commands sent from the process of their worker', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
-  const leave = gate();
+  const release = gate();
   const seen: unknown[] = [];
 
   const express = defineCommand({
@@ -115,7 +115,7 @@ describe('express commands that are sent beside their worker', () => {
     express: true,
     schema: z.object({ waits: z.boolean().optional(), list: z.array(z.int()).optional() }),
     async handle({ payload, tx }) {
-      if (payload.waits) await leave.opened;
+      if (payload.waits) await release.opened;
       seen.push(payload.list);
       const { rows: prepared } = await tx.query<{ name: string }>('select name from pg_prepared_statements');
       return prepared.map(({ name }) => name);
@@ -126,7 +126,7 @@ describe('express commands that are sent beside their worker', () => {
     fixture = await createTestInbox();
     inbox = await createInbox({ pool: fixture.pool });
     await fixture.startWorker([express], { expressConcurrency: 8 });
-    await eventually('the worker is there', async () => {
+    await eventually('the worker has started', async () => {
       const { answer, entry } = await inbox.send({
         messageId: fixture.id(`probe-${Date.now()}`),
         type: 'Beside',
@@ -136,12 +136,12 @@ describe('express commands that are sent beside their worker', () => {
     });
   });
   after(async () => {
-    leave.open();
+    release.open();
     await inbox.close();
     await fixture.close();
   });
 
-  it('are claimed with their insertion, and their payload is not the sender’s any more', async () => {
+  it('are claimed by the INSERT, and their payload is independent of the sender’s object', async () => {
     const list = [1, 2];
     const sending = inbox.send({ messageId: fixture.id('claimed'), type: 'Beside', payload: { list } });
     const { entry } = await sending;
@@ -155,10 +155,10 @@ describe('express commands that are sent beside their worker', () => {
     );
   });
 
-  it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
+  it('leave slots for commands from elsewhere, and wait in the table if there are no slots', async () => {
     const database = await identifyDatabase(fixture.pool);
     await eventually(
-      'the slots of those before are free: a moment after their rows are Completed',
+      'the slots of previous commands are free, shortly after their rows are Completed',
       async () => {
         const any = {
           messageId: 'any',
@@ -179,13 +179,13 @@ describe('express commands that are sent beside their worker', () => {
     const statuses = (await Promise.all(held)).map(({ entry }) => entry.status);
     assert.equal(statuses.filter((status) => status === 'Processing').length, 7);
     assert.equal(statuses.filter((status) => status === 'Pending').length, 5);
-    leave.open();
+    release.open();
     for (let index = 0; index < 12; index += 1) {
       await fixture.reaches(fixture.id(`held-${index}`), 'Completed');
     }
   });
 
-  it('keep plans, and make them anew once the table is not small', async () => {
+  it('keep their plans, and make new ones once the table is no longer small', async () => {
     const plansOf = async (name: string) =>
       (await inbox.execute({ messageId: fixture.id(name), type: 'Beside', payload: {} })) as string[];
     assert.equal(await entriesAreMany(fixture.pool), false);
@@ -196,7 +196,7 @@ describe('express commands that are sent beside their worker', () => {
       select 'old-' || n, 'Old', jsonb_build_object('text', repeat('x', 200)), 'Completed', 1, now(), now(), '\\x00'
       from generate_series(1, 2500) n`);
     assert.equal(await entriesAreMany(fixture.pool), true);
-    await eventually('a handler’s connection has made its plans anew', async () => {
+    await eventually('a handler’s connection has made new plans', async () => {
       const names = await plansOf(`many-${Date.now()}`);
       return names.some((name) => !isOfSmall(name));
     });
@@ -207,7 +207,7 @@ describe('express commands that are sent beside their worker', () => {
     assert.match(JSON.stringify(plan), /Index Scan using entries_message_id_key/);
   });
 
-  it('are given back when there is no connection for their attempt', async () => {
+  it('are returned to the table if there is no connection for their attempt', async () => {
     const messageId = fixture.id('given-back');
     await fixture.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, status, attempt, claimed_at, fingerprint)
@@ -232,22 +232,22 @@ describe('express commands that are sent beside their worker', () => {
   });
 });
 
-describe('commands that are sent beside their worker', () => {
+describe('commands sent from the process of their worker', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
-  const leave = gate();
+  const release = gate();
 
   const waiting = defineCommand({
     type: 'Waiting',
     schema: z.object({ waits: z.boolean().optional() }),
     async handle({ payload }) {
-      if (payload.waits) await leave.opened;
+      if (payload.waits) await release.opened;
     },
   });
   const send = (name: string, waits = false) =>
     inbox.send({ messageId: fixture.id(name), type: 'Waiting', payload: { waits } });
-  /** Whether it was leased by the statement that inserted it. */
-  const leasedAtOnce = async (name: string) => {
+  /** Whether the statement that inserted the entry also leased it. */
+  const leasedByInsert = async (name: string) => {
     const sql = 'select relayed_at = received_at as leased from inbox.entries where message_id = $1';
     const [entry] = await rows<{ leased: boolean | null }>(fixture.pool, sql, [fixture.id(name)]);
     return entry!.leased === true;
@@ -257,36 +257,36 @@ describe('commands that are sent beside their worker', () => {
     fixture = await createTestInbox();
     inbox = await createInbox({ pool: fixture.pool });
     await fixture.startWorker([waiting], { concurrency: 8 });
-    await eventually('the worker is there', async () => {
+    await eventually('the worker has started', async () => {
       const name = `probe-${Date.now()}`;
       await send(name);
-      return leasedAtOnce(name);
+      return leasedByInsert(name);
     });
   });
   after(async () => {
-    leave.open();
+    release.open();
     await inbox.close();
     await fixture.close();
   });
 
-  it('are leased with their insertion, and started without a look at the table', async () => {
+  it('are leased by the INSERT, and started without a query for new entries', async () => {
     await send('leased');
-    assert.ok(await leasedAtOnce('leased'));
+    assert.ok(await leasedByInsert('leased'));
     const { status, attempt } = await fixture.reaches(fixture.id('leased'), 'Completed');
     assert.deepEqual([status, attempt], ['Completed', 1]);
   });
 
-  it('leave slots to those from elsewhere, and wait in the table when there are none', async () => {
+  it('leave slots for commands from elsewhere, and wait in the table if there are no slots', async () => {
     const names = Array.from({ length: 12 }, (_, index) => `held-${index}`);
-    await eventually('the slots of those before are free', async () => {
+    await eventually('the slots of previous commands are free', async () => {
       const sql = `select from inbox.entries where status <> 'Completed'`;
       return (await rows(fixture.pool, sql)).length === 0;
     });
     await Promise.all(names.map((name) => send(name, true)));
-    const leased = await Promise.all(names.map((name) => leasedAtOnce(name)));
+    const leased = await Promise.all(names.map((name) => leasedByInsert(name)));
     assert.ok(leased.filter(Boolean).length <= 7, `${leased.filter(Boolean).length} were leased at once`);
     assert.ok(leased.some(Boolean) && !leased.every(Boolean));
-    leave.open();
+    release.open();
     for (const name of names) await fixture.reaches(fixture.id(name), 'Completed');
   });
 });

@@ -1,4 +1,4 @@
-/** Limits that a role sets for transactions, and a sender whose process is too busy to keep them. */
+/** A role sets short limits for transactions, and the sender's process is too busy to meet them. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { after, before, describe, it } from 'node:test';
@@ -14,8 +14,8 @@ import type { TestLogin } from '../../support/login.ts';
 
 const LIMIT_MS = 100;
 
-/** Comes back to its transaction later than the limits allow. */
-function isBusy(client: PoolClient): void {
+/** Simulates a busy process: continues its transaction later than the limits allow. */
+function makeBusy(client: PoolClient): void {
   client.on('error', () => {});
   const query = client.query.bind(client) as (...args: unknown[]) => Promise<unknown>;
   client.query = (async (...args: unknown[]) => {
@@ -27,7 +27,7 @@ function isBusy(client: PoolClient): void {
 
 const message = (messageId: string) => ({ messageId, type: 'Note', payload: {} });
 
-describe('a busy sender whose role has short limits for transactions', () => {
+describe('a busy sender whose role has short transaction limits', () => {
   let database: TestDatabase;
   let login: TestLogin;
   let pool: Pool;
@@ -39,7 +39,7 @@ describe('a busy sender whose role has short limits for transactions', () => {
     for (const [name, value] of [
       ['idle_in_transaction_session_timeout', `${LIMIT_MS}ms`],
       ['transaction_timeout', `${LIMIT_MS}ms`],
-      // So that even a single statement needs a transaction.
+      // Makes even a single statement need a transaction.
       ['DateStyle', 'SQL, DMY'],
     ]) {
       const known = await database.pool.query('select from pg_settings where name = $1', [name]);
@@ -47,7 +47,7 @@ describe('a busy sender whose role has short limits for transactions', () => {
         await database.pool.query(`alter role ${login.name} set ${name} = '${value}'`);
     }
     pool = new Pool({ connectionString: login.url, max: 2 });
-    pool.on('connect', isBusy);
+    pool.on('connect', makeBusy);
     pool.on('error', () => {});
     inbox = await createInbox({ pool });
   });
@@ -70,7 +70,7 @@ describe('a busy sender whose role has short limits for transactions', () => {
     );
   });
 
-  it('sends when the server has just ended the idle connections of its pool', async () => {
+  it('sends after the server has closed the idle connections of its pool', async () => {
     await Promise.all([pool.query('select 1'), pool.query('select 1')]);
     assert.equal(pool.idleCount, 2);
     const script = `
@@ -79,12 +79,12 @@ describe('a busy sender whose role has short limits for transactions', () => {
       client.connect()
         .then(() => client.query("select pg_terminate_backend(pid, 10000) from pg_stat_activity where usename = '${login.name}'"))
         .then(() => client.end());`;
-    // Nothing else in this process runs meanwhile, so the pool hears of it only when it uses the connections.
+    // This process is blocked meanwhile, so the pool notices the closed connections only when it uses them.
     execFileSync(process.execPath, ['-e', script]);
     assert.equal((await inbox.send(message('after'))).answer, 'accepted');
   });
 
-  it('keeps its limits in its own transactions', async () => {
+  it('keeps its own limits in its own transactions', async () => {
     const client = await pool.connect();
     try {
       await client.query('begin');

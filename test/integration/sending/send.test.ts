@@ -35,7 +35,7 @@ const refuse = defineCommand({
   },
 });
 
-/** Sends the next in its own transaction, and then fails where it is asked to. */
+/** Sends the next command in its own transaction, and then fails if the payload says so. */
 const chain = defineCommand({
   type: 'Chain',
   schema: z.object({ length: z.int(), fail: z.boolean().optional() }),
@@ -74,7 +74,7 @@ describe('sending in a Postgres transaction', () => {
     payload: { seat },
   });
 
-  it('accepts once, is handled once, and answers a repeat with the first entry', async () => {
+  it('accepts a message once, handles it once, and answers a repeat with the first entry', async () => {
     const sent = await inbox.send(message('once'));
     assert.equal(sent.answer, 'accepted');
     assert.equal(sent.entry.status, 'Pending');
@@ -86,14 +86,14 @@ describe('sending in a Postgres transaction', () => {
     assert.equal((await effectsOf(sent.entry.messageId)).length, 1);
   });
 
-  it('refuses a known id with another payload, and leaves the first as it was', async () => {
+  it('refuses a known id with another payload, and does not change the first entry', async () => {
     const first = message('conflict');
     await inbox.send(first);
     await assert.rejects(inbox.send({ ...first, payload: { seat: '2B' } }), IdempotencyConflictError);
     assert.deepEqual((await inbox.status(first.messageId))?.payload, { seat: '1A' });
   });
 
-  it('stands or falls with the caller’s transaction', async () => {
+  it("commits and rolls back with the caller's transaction", async () => {
     const kept = message('kept');
     const dropped = message('dropped');
     await withTransaction(fixture.pool, async (tx) => {
@@ -112,7 +112,7 @@ describe('sending in a Postgres transaction', () => {
     assert.equal((await inbox.send(dropped)).answer, 'accepted');
   });
 
-  it('sends many at once, all or none, with an answer for each', async () => {
+  it('sends several messages at once, all or none, with an answer for each', async () => {
     const [a, b] = [message('many-a'), message('many-b')];
     const answers = await inbox.send([a, b, a]);
     assert.deepEqual(
@@ -139,7 +139,7 @@ describe('sending in a Postgres transaction', () => {
     ['correlationId', { correlationId: 'a\nb' }],
     ['metadata', { metadata: [] }],
   ] as const) {
-    it(`refuses a bad ${field}, names it, and stores nothing`, async () => {
+    it(`refuses an invalid ${field}, names the field, and stores nothing`, async () => {
       const good = message(`bad ${field}`);
       await assert.rejects(inbox.send({ ...good, ...bad } as never), (error) => {
         assert.ok(error instanceof InvalidMessageError);
@@ -150,26 +150,26 @@ describe('sending in a Postgres transaction', () => {
     });
   }
 
-  it('executes and waits for the result, also of a duplicate', async () => {
+  it('executes a command and returns its result, also for a duplicate', async () => {
     assert.deepEqual(await inbox.execute(message('executed')), { seat: '1A' });
     assert.deepEqual(await inbox.execute(message('executed')), { seat: '1A' });
     assert.equal((await effectsOf(fixture.id('executed'))).length, 1);
   });
 
-  it('executes the same command a hundred times at once with one effect', async () => {
+  it('has one effect if the same command is executed a hundred times at once', async () => {
     const results = await Promise.all(Array.from({ length: 100 }, () => inbox.execute(message('crowd'))));
     assert.equal(results.length, 100);
     for (const result of results) assert.deepEqual(result, { seat: '1A' });
     assert.equal((await effectsOf(fixture.id('crowd'))).length, 1);
   });
 
-  it('tells the one who waits that the command is a dead letter', async () => {
+  it('rejects execute if the command is a dead letter', async () => {
     const dead = { messageId: fixture.id('refused'), type: 'Refuse', payload: {} };
     await assert.rejects(inbox.execute(dead), DeadLetterError);
     await assert.rejects(inbox.execute(dead), DeadLetterError);
   });
 
-  it('ends a wait by its timeout or its signal, and the command goes on', async () => {
+  it('ends a wait at its timeout or signal, while the command stays accepted', async () => {
     const elsewhere = await createTestInbox();
     try {
       const waiting = await createInbox({ pool: elsewhere.pool });
@@ -184,7 +184,7 @@ describe('sending in a Postgres transaction', () => {
     }
   });
 
-  it('ends what waits when it is closed, and sends nothing afterwards', async () => {
+  it('ends its waits when it is closed, and sends nothing afterwards', async () => {
     const elsewhere = await createTestInbox();
     try {
       const closing = await createInbox({ pool: elsewhere.pool });
@@ -202,17 +202,17 @@ describe('sending in a Postgres transaction', () => {
     }
   });
 
-  it('ends a wait also while the send itself waits for a stranger with the same id', async () => {
+  it('ends a wait even while the send itself waits for another transaction with the same id', async () => {
     const sent = message('held');
-    const stranger = await fixture.pool.connect();
-    await stranger.query('begin');
-    await stranger.query('select inbox.send($1, $2, $3)', [sent.messageId, sent.type, sent.payload]);
+    const otherTransaction = await fixture.pool.connect();
+    await otherTransaction.query('begin');
+    await otherTransaction.query('select inbox.send($1, $2, $3)', [sent.messageId, sent.type, sent.payload]);
     await assert.rejects(inbox.execute(sent, { timeoutMs: 100 }), ResultTimeoutError);
-    await stranger.query('rollback');
-    stranger.release();
+    await otherTransaction.query('rollback');
+    otherTransaction.release();
   });
 
-  it('chains commands: each is sent by its cause’s transaction, and knows its flow', async () => {
+  it("chains commands: each is sent in its parent's transaction and belongs to the same flow", async () => {
     const messageId = fixture.id('chain');
     await inbox.send({ messageId, type: 'Chain', payload: { length: 3 } });
     const last = await fixture.reaches(`${messageId}++`, 'Completed');
@@ -263,7 +263,7 @@ describe('sending in a Postgres transaction', () => {
       await fixture.pool.query(`drop owned by ${role}; drop role ${role}`);
     });
 
-    it('is handled like any other, and agrees on duplicates and conflicts with the other ways in', async () => {
+    it('is handled like any other way in, with the same duplicates and conflicts', async () => {
       const { messageId } = message('sql');
       assert.equal(await send(messageId, 'Book', '{"seat": "1A"}'), 'accepted');
       assert.equal(await send(messageId, 'Book', '{"seat": "1A"}'), 'duplicate');
@@ -287,7 +287,7 @@ describe('sending in a Postgres transaction', () => {
       });
     }
 
-    it('may nest 200 levels, with a value in the innermost', async () => {
+    it('accepts 200 levels of nesting, with a value in the innermost', async () => {
       const messageId = fixture.id('deep');
       assert.equal(await send(messageId, 'Book', `${'['.repeat(200)}1${']'.repeat(200)}`), 'accepted');
       let payload: Json = 1;
@@ -295,7 +295,7 @@ describe('sending in a Postgres transaction', () => {
       assert.equal((await inbox.send({ messageId, type: 'Book', payload })).answer, 'duplicate');
     });
 
-    it('can do nothing else', async () => {
+    it('allows nothing else', async () => {
       for (const statement of [
         'select * from inbox.entries',
         'update inbox.entries set status = status',

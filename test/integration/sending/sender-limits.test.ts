@@ -1,4 +1,4 @@
-/** Logins that may send some message ids and command types only, and what a sender sees of the commands of others. */
+/** Logins that may send only some message ids and command types, and what a sender sees of other senders' commands. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { isPermissionDenied } from '../../../src/platform/postgres.ts';
@@ -47,7 +47,7 @@ describe('a sender', () => {
     await database.drop();
   });
 
-  it('whose login was misspelled in the limits is found by the doctor', async () => {
+  it('is reported by the doctor if the limits misspell its login', async () => {
     assert.equal((await checkRoles(database.pool)).remedy, null);
     await database.pool.query(
       `insert into inbox.sender_limits (login, id_prefix) values ('ordesr', 'order-')`,
@@ -57,7 +57,7 @@ describe('a sender', () => {
     assert.match(finding, /limits logins that do not exist: ordesr$/);
   });
 
-  it('that is confined sends its ids and types, and no others, on every way in', async () => {
+  it('with limits sends only its own ids and types, on every way in', async () => {
     const { pool } = orders;
     assert.equal((await ordersInbox.send(message('order-1'))).answer, 'accepted');
     await pool.query(`select inbox.send('order-2', 'CancelOrder', '{}')`);
@@ -77,7 +77,7 @@ describe('a sender', () => {
         await assert.rejects(pool.query(`select inbox.${call}`, [json]), isPermissionDenied);
       await assert.rejects(pool.query('select inbox.known_messages($1)', [json]), isPermissionDenied);
     }
-    // SET ROLE does not help.
+    // SET ROLE does not bypass the limits.
     const client = await pool.connect();
     await client.query('set role inbox_sender');
     await assert.rejects(
@@ -90,7 +90,7 @@ describe('a sender', () => {
     assert.deepEqual(stored.rows, [{ message_id: 'order-1' }, { message_id: 'order-2' }]);
   });
 
-  it('is told which message it may not send, and who decides', async () => {
+  it('learns from the error which message it may not send, and where the limits are set', async () => {
     const error = await ordersInbox.send(message('payment-9')).catch((thrown: unknown) => thrown as Error);
     assert.match(
       (error as Error).message,
@@ -99,7 +99,7 @@ describe('a sender', () => {
     assert.match((error as { hint?: string }).hint ?? '', /sender_limits/);
   });
 
-  it('does not suffer from one that is refused beside it', async () => {
+  it('is not affected by a refused message in the same batch', async () => {
     const sends = ['order-a', 'payment-b', 'order-c'].map((id) => ordersInbox.send(message(id)));
     const ended = await Promise.allSettled(sends);
     assert.deepEqual(
@@ -113,7 +113,7 @@ describe('a sender', () => {
     assert.equal((await paymentsInbox.status('payment-own'))?.status, 'Pending');
     assert.equal(await ordersInbox.status('payment-own'), null);
     assert.equal(await paymentsInbox.status('order-1'), null);
-    // Two services may send the same command: whoever knows it all may see what came of it.
+    // Two services may send the same command: a sender that knows all of it may see its outcome.
     const repeated = await paymentsInbox.send(message('order-1'));
     assert.equal(repeated.answer, 'duplicate');
     await assert.rejects(paymentsInbox.send({ ...message('order-1'), payload: {} }), /another command type/);
@@ -131,7 +131,7 @@ describe('a sender', () => {
     );
   });
 
-  it('shows others nothing but what came of a command, and nobody the channel of who waits for it', async () => {
+  it('shows others only the outcome of a command, and nobody the channel of the waiting process', async () => {
     await payments.pool.query(
       `select inbox.send('known', 'Pay', '{}', correlation_id => 'flow', metadata => '{"token": "secret"}')`,
     );
@@ -152,19 +152,19 @@ describe('a sender', () => {
     await other.drop();
   });
 
-  it('cannot be confined to a type that is null, which would allow every type', async () => {
+  it('cannot be limited to a null type, which would allow every type', async () => {
     await assert.rejects(
       database.pool.query(`insert into inbox.sender_limits values ('nobody', '', '{PlaceOrder,NULL}')`),
       (error) => (error as { code?: string }).code === '23514',
     );
   });
 
-  it('that is confined sees what has its prefix, also what another login of its service has sent', async () => {
+  it('with limits sees all messages with its prefix, including those of other logins', async () => {
     await paymentsInbox.send(message('order-of-payments'));
     assert.equal((await ordersInbox.status('order-of-payments'))?.status, 'Pending');
   });
 
-  it('is named in what it sent', async () => {
+  it('is recorded in the entries it sent', async () => {
     const { rows } = await database.pool.query(
       `select sent_by from inbox.entries where message_id in ('order-1', 'order-2', 'payment-own') order by message_id`,
     );
@@ -179,7 +179,7 @@ describe('a sender', () => {
       JSON.stringify([{ messageId: 'm', commandType: 'T', payload: {}, metadata: {}, ...one }]),
     ]);
 
-  it('cannot get around the rules of a message through the functions that the package uses', async () => {
+  it('cannot bypass the message rules by calling the functions that the package uses', async () => {
     const broken = [
       { messageId: '' },
       { messageId: ' ' },

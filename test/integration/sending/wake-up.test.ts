@@ -1,6 +1,6 @@
 /**
- * A send never fails because of its wake-up: in a prepared transaction, and with a full NOTIFY queue. On a server of its own,
- * with the settings for it.
+ * A send must not fail because of its NOTIFY, neither in a prepared transaction nor with a full NOTIFY queue. These tests
+ * need a server with special settings, so they start their own.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -20,7 +20,7 @@ const IN_SQL = "select inbox.send($1, 'Note', '{}')";
 
 const message = (messageId: string) => ({ messageId, type: 'Note', payload: {} });
 
-describe('the wake-up of a send', () => {
+describe('the NOTIFY of a send', () => {
   let server: PostgresServer;
   let pool: Pool;
   let inbox: Inbox;
@@ -39,7 +39,10 @@ describe('the wake-up of a send', () => {
     await server.stop();
   });
 
-  async function inPrepared(name: string, work: (client: Client) => Promise<unknown>): Promise<void> {
+  async function inPreparedTransaction(
+    name: string,
+    work: (client: Client) => Promise<unknown>,
+  ): Promise<void> {
     const client = new Client(server.url);
     await client.connect();
     try {
@@ -52,20 +55,20 @@ describe('the wake-up of a send', () => {
     }
   }
 
-  it('is left out where transactions can be prepared', async () => {
-    await inPrepared('sql', (client) => client.query(IN_SQL, ['prepared-sql']));
-    await inPrepared('node', (client) => inbox.send(message('prepared-node'), { tx: client }));
-    await inPrepared('many', (client) => inbox.send([message('prepared-many')], { tx: client }));
+  it('is omitted if the server allows prepared transactions', async () => {
+    await inPreparedTransaction('sql', (client) => client.query(IN_SQL, ['prepared-sql']));
+    await inPreparedTransaction('node', (client) => inbox.send(message('prepared-node'), { tx: client }));
+    await inPreparedTransaction('many', (client) => inbox.send([message('prepared-many')], { tx: client }));
     for (const id of ['prepared-sql', 'prepared-node', 'prepared-many'])
       assert.equal((await inbox.status(id))?.status, 'Pending');
   });
 
-  it('is sent there with inbox.wake = on, and such a transaction cannot be prepared', async () => {
+  it('is sent there with inbox.wake = on, which makes the transaction impossible to prepare', async () => {
     for (const [name, send] of [
       ['sql', (client: Client) => client.query(IN_SQL, ['woken-sql'])],
       ['node', (client: Client) => inbox.send(message('woken-node'), { tx: client })],
     ] as const) {
-      const woken = inPrepared(`woken-${name}`, async (client) => {
+      const woken = inPreparedTransaction(`woken-${name}`, async (client) => {
         await client.query("set local inbox.wake = 'on'");
         await send(client);
       });
@@ -73,7 +76,7 @@ describe('the wake-up of a send', () => {
     }
   });
 
-  it('comes with a commit if inbox.wake is on, and not if it is off', async () => {
+  it('is sent at commit if inbox.wake is on, and not if it is off', async () => {
     const listener = new Client(server.url);
     await listener.connect();
     const heard: string[] = [];
@@ -93,12 +96,12 @@ describe('the wake-up of a send', () => {
     await listener.end();
   });
 
-  it('is left out where the NOTIFY queue is full, in every way of sending, and an attempt completes', async () => {
+  it('is omitted if the NOTIFY queue is full, in every way of sending, and an attempt still completes', async () => {
     const holder = new Client(server.url);
     const filler = new Client(server.url);
     await Promise.all([holder.connect(), filler.connect()]);
     try {
-      // A listener in a transaction keeps the queue from being emptied.
+      // A listener with an open transaction keeps the queue from being emptied.
       await holder.query('listen held');
       await holder.query('begin; select 1');
       await assert.rejects(async () => {
@@ -119,13 +122,13 @@ describe('the wake-up of a send', () => {
       for (const id of ['full-sql', 'full-alone', 'full-many', 'full-tx'])
         assert.equal((await inbox.status(id))?.status, 'Pending', id);
 
-      await completeOneThatSomebodyWaitsFor();
+      await completeAwaitedCommand();
     } finally {
       await Promise.all([holder.end(), filler.end()]);
     }
   });
 
-  async function completeOneThatSomebodyWaitsFor(): Promise<void> {
+  async function completeAwaitedCommand(): Promise<void> {
     await pool.query("update inbox.entries set reply_to = 'inbox_settled_x' where message_id = 'full-alone'");
     const claimed = await claimEntry(pool, 'full-alone', { onlyDue: true, types: ['Note'] });
     const client = await pool.connect();

@@ -12,13 +12,13 @@ import { createTestDatabase } from '../../support/database.ts';
 import { jsonTexts, numberTexts } from '../../support/json-texts.ts';
 import { fc } from '../../support/random.ts';
 
-/** Characters at the edges of the rules, among ordinary ones. */
-const odd = fc.constantFrom(
+/** Characters at the limits of the rules, mixed with ordinary ones. */
+const unusual = fc.constantFrom(
   ...Array.from('a/?#% \t\n\u0001\u007f\u0085\u00a0\u2003\ufeffé€😀ש\u2028\u200b\u{1d7d8}'),
 );
 const text = (maxLength: number) =>
-  fc.oneof(fc.string({ unit: odd, maxLength }), fc.string({ unit: 'grapheme', maxLength }));
-/** Around a limit, in characters that JavaScript counts as one and as two. */
+  fc.oneof(fc.string({ unit: unusual, maxLength }), fc.string({ unit: 'grapheme', maxLength }));
+/** Text with a length near the limit, in characters that JavaScript counts as one or two. */
 const around = (limit: number) =>
   fc.string({ unit: fc.constantFrom('a', 'é', '😀'), minLength: limit - 2, maxLength: limit + 2 });
 const optional = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });
@@ -38,7 +38,7 @@ type Message = {
   causationId: string | null;
 };
 
-/** As a worker checks a Temporal client's argument. */
+/** Checks a message as a worker checks a Temporal client's argument. */
 function acceptedAsEnvelope({ messageId, type, ...rest }: Message): boolean {
   try {
     parseEnvelope(messageId, { ...rest, commandType: type }, DEFAULT_MAX_PAYLOAD_BYTES);
@@ -85,7 +85,7 @@ describe('the ways in', () => {
     return answer!.answer;
   }
 
-  it('accept and refuse the same ids and types, and know each other’s messages as duplicates', async () => {
+  it('accept the same ids and types, and recognize each other’s messages as duplicates', async () => {
     let accepted = 0;
     let refused = 0;
     await fc.assert(
@@ -105,13 +105,13 @@ describe('the ways in', () => {
       }),
       { numRuns: 500 },
     );
-    assert.ok(accepted > 20 && refused > 20, `both must come up: ${accepted} accepted, ${refused} refused`);
+    assert.ok(accepted > 20 && refused > 20, `both must occur: ${accepted} accepted, ${refused} refused`);
   });
 
-  /** Errors of Postgres about a text that it cannot turn into jsonb: NUL, lone surrogates, numbers out of its range. */
+  /** Postgres's errors for text that it cannot convert to jsonb: NUL, lone surrogates, numbers out of range. */
   const NOT_JSONB = ['22P05', '22P02', '22003'];
 
-  /** What Postgres makes of a payload that came as text: its verdict, and what a handler would get. */
+  /** Postgres's verdict on a payload that is sent as text, and the value that a handler would get. */
   async function judgedBySql(payload: string) {
     try {
       const { rows } = await database.pool.query<{
@@ -138,12 +138,12 @@ describe('the ways in', () => {
     const exact = findInexactNumber(payload) === null;
     const problem = findJsonProblem(value, 'payload');
     assert.equal(fromText !== null, exact && problem === null, `${payload}: ${problem?.problem ?? ''}`);
-    // A value in JavaScript, which has no text any more.
+    // Now send it as a JavaScript value, without the original text.
     if (problem) return false;
     const fromValue = await judgedBySql(JSON.stringify(value));
     assert.ok(fromValue, payload);
     assert.equal(storedBytes(value, 0), fromValue.bytes, payload);
-    // Postgres has no negative zero, as JSON.stringify has none.
+    // Neither Postgres nor JSON.stringify has a negative zero.
     assert.deepEqual(fromValue.payload, JSON.parse(JSON.stringify(value)), payload);
     if (!fromText) return false;
     assert.equal(fromText.fingerprint, fromValue.fingerprint, payload);
@@ -179,7 +179,7 @@ describe('the ways in', () => {
       /payload is 1312000 bytes as Postgres stores it; the limit is 1048576/,
     );
     assert.equal(acceptedAsEnvelope(sent), false);
-    // To the byte: each item takes three, with its comma and space.
+    // Exact to the byte: each item takes three bytes, including its comma and space.
     for (const [items, answer] of [
       [349_525, 'accepted'],
       [349_526, 'IB002'],
@@ -191,7 +191,7 @@ describe('the ways in', () => {
     }
   });
 
-  it('name the number they refuse, and where it is', async () => {
+  it('name the refused number and its location', async () => {
     for (const [payload, problem] of [
       [
         '{"items": [1, {"price": 0.12345678901234567891}]}',

@@ -1,6 +1,7 @@
 /**
- * A statement that addresses rows by their key must not be able to use the partial index of a state: under a snapshot that is
- * held open, such an index is full of dead entries, and the planner, whose statistics call it empty, prefers it.
+ * A statement that finds rows by their key must not be able to use the partial index of a state: while a session holds a
+ * snapshot open, such an index is full of dead entries. The planner would still prefer it, because its statistics say
+ * that the index is empty.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -46,33 +47,42 @@ const note = { messageId: 'm', actor: 'a', reason: null, deadLetterId: ID };
 const completed = { messageId: 'm', attempt: 1, xid: '1', result: null, events: [] };
 
 const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = [
-  ['claim', (db) => entries.claimEntry(db, 'm', { onlyDue: true, types: ['T'] })],
-  ['insert and claim', (db) => entries.insertAndClaimEntry(db, message)],
-  ['find', (db) => entries.findEntry(db, 'm')],
-  ['find waiting', (db) => entries.findWaitingEntry(db, 'm')],
-  ['lock', (db) => entries.lockAttempt(db, 'm', 1, 1_000)],
-  ['complete', (db) => entries.completeEntry(db, completed)],
+  ['claim an entry', (db) => entries.claimEntry(db, 'm', { onlyDue: true, types: ['T'] })],
+  ['insert and claim an entry', (db) => entries.insertAndClaimEntry(db, message)],
+  ['find an entry', (db) => entries.findEntry(db, 'm')],
+  ['find a waiting entry', (db) => entries.findWaitingEntry(db, 'm')],
+  ['lock an attempt', (db) => entries.lockAttempt(db, 'm', 1, 1_000)],
+  ['complete an attempt', (db) => entries.completeEntry(db, completed)],
   ['record a failure', (db) => recordTransientFailure(db, failed, 1, false)],
-  ['record a death', (db) => recordDeadLetter(db, failed, { reason: 'exhausted', failureGroup: 'g' }, false)],
-  ['replay', (db) => replayDeadLetter(db, { ...note, payload: undefined, changed: null, campaign: null })],
-  ['discard', (db) => discardDeadLetter(db, note)],
-  ['restore', (db) => restoreDeadLetter(db, note)],
-  ['prune a discarded one', (db) => pruneDiscarded(db, [ID])],
-  ['send', (db) => insertQuietly(db, [{ ...message, replyTo: null, taken: null }])],
-  ['find known', (db) => findKnownMessages(db, [message])],
-  ['find one of its own', (db) => findOwnEntry(db, 'm')],
-  ['find settled', (db) => findSettledEntries(db, [ID])],
-  ['give an attempt back', (db) => entries.giveBackAttempt(db, 'm', 1, { interrupted: true, takenAgoMs: 0 })],
-  ['release pending', (db) => starts.releasePendingEntries(db, ['m'])],
-  ['release unrecorded', (db) => starts.releaseUnrecordedEntries(db, ['m'])],
-  ['note started', (db) => starts.noteWorkflowsStarted(db, ['m'])],
-  ['begin an alert', (db) => beginAlertTry(db, ID, 1)],
-  ['note delivered', (db) => noteDelivered(db, ID, 'hook')],
-  ['note undelivered', (db) => noteUndelivered(db, ID, 'hook', { error: 'e', givenUp: true })],
+  [
+    'record a dead letter',
+    (db) => recordDeadLetter(db, failed, { reason: 'exhausted', failureGroup: 'g' }, false),
+  ],
+  [
+    'replay a dead letter',
+    (db) => replayDeadLetter(db, { ...note, payload: undefined, changed: null, campaign: null }),
+  ],
+  ['discard a dead letter', (db) => discardDeadLetter(db, note)],
+  ['restore a dead letter', (db) => restoreDeadLetter(db, note)],
+  ['prune a discarded dead letter', (db) => pruneDiscarded(db, [ID])],
+  ['send a message', (db) => insertQuietly(db, [{ ...message, replyTo: null, taken: null }])],
+  ['find known messages', (db) => findKnownMessages(db, [message])],
+  ['find an entry of the same login', (db) => findOwnEntry(db, 'm')],
+  ['find settled entries', (db) => findSettledEntries(db, [ID])],
+  ['give an attempt back', (db) => entries.undoAttemptClaim(db, 'm', 1, { interrupted: true, takenAgoMs: 0 })],
+  ['release pending entries', (db) => starts.releasePendingEntries(db, ['m'])],
+  ['release unrecorded entries', (db) => starts.releaseUnrecordedEntries(db, ['m'])],
+  ['record started workflows', (db) => starts.noteWorkflowsStarted(db, ['m'])],
+  ['begin a delivery attempt of an alert', (db) => beginAlertTry(db, ID, 1)],
+  ['record that an alert was delivered', (db) => noteDelivered(db, ID, 'hook')],
+  [
+    'record that an alert was not delivered',
+    (db) => noteUndelivered(db, ID, 'hook', { error: 'e', givenUp: true }),
+  ],
   ['release alerts', (db) => releaseAlerts(db, [ID])],
 ];
 
-describe('statements that address rows by their key', () => {
+describe('statements that find rows by their key', () => {
   let database: TestDatabase;
   let client: PoolClient;
   const partial: string[] = [];
@@ -80,10 +90,11 @@ describe('statements that address rows by their key', () => {
   before(async () => {
     database = await createTestDatabase();
     client = await database.pool.connect();
-    // Statements that follow from one another look for their rows only where the first has found one.
+    // Some functions run further statements only if the first one finds a row.
     await seedDeadLetters(database.pool, ['m'], { commandType: 'T', payload: {}, failureGroup: 'g' });
     await database.pool.query('update inbox.dead_letters set id = $1', [ID]);
-    // In a transaction that is rolled back: without the keys' indexes, a plan shows whether any other index could serve.
+    // In a transaction that is rolled back: once the indexes on the keys are dropped, a plan shows whether any other
+    // index could be used.
     await client.query('begin; set local enable_seqscan = off');
     const { rows } = await client.query<{
       name: string;
@@ -97,7 +108,7 @@ describe('statements that address rows by their key', () => {
        where i.indrelid in ('inbox.entries'::regclass, 'inbox.dead_letters'::regclass, 'inbox.alerts'::regclass)`,
     );
     for (const { name, predicate, constraint, on } of rows) {
-      // Keyed by the message itself.
+      // This index is keyed by the message id itself.
       if (predicate !== null && name !== 'inbox.dead_letters_open') partial.push(name.replace('inbox.', ''));
       else if (constraint) await client.query(`alter table ${on} drop constraint ${constraint} cascade`);
       else await client.query(`drop index ${name}`);
@@ -111,7 +122,7 @@ describe('statements that address rows by their key', () => {
   });
 
   for (const [what, send] of STATEMENTS) {
-    it(`${what}: cannot use a partial index`, async () => {
+    it(`cannot use a partial index: ${what}`, async () => {
       const sent: [string, unknown[]][] = [];
       const recording = {
         async query(input: string | { text: string; values: unknown[] }, values: unknown[] = []) {
@@ -121,14 +132,14 @@ describe('statements that address rows by their key', () => {
         },
       } as unknown as Queryable;
       await send(recording).catch(() => {});
-      assert.ok(sent.length > 0, 'a statement was sent');
+      assert.ok(sent.length > 0, 'no statement was sent');
       for (const [text, values] of sent) {
-        // "on conflict" needs the unique index that was dropped; what it can use is that index and nothing else.
+        // "on conflict" needs the unique index that was dropped, and can use no other index.
         if (/on conflict \(message_id\)/.test(text)) continue;
         const { rows } = await client.query<{ 'QUERY PLAN': string }>(`explain ${text}`, values);
         const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
         for (const name of partial) {
-          // By its own key is fine: that is one probe.
+          // A scan by the index's own key is allowed: it is a single probe.
           const scans = plan.split(`using ${name} `).slice(1);
           assert.ok(
             scans.every((rest) => /^.*\n *Index Cond: \(id = /.test(rest)),
@@ -136,7 +147,7 @@ describe('statements that address rows by their key', () => {
           );
           assert.ok(!plan.includes(`Bitmap Index Scan on ${name}`), plan);
         }
-        // The plans of a function's statements are not shown, so it is called, and the scans are counted.
+        // EXPLAIN does not show the plans inside a function, so call the function and count its index scans.
         if (callsFunction(text)) assert.deepEqual(await scannedIndexes(client, partial, text, values), []);
       }
     });

@@ -16,7 +16,7 @@ import { rows } from '../../support/inbox.ts';
 const MARK = '\uFEFF';
 const withCarriageReturns = (text: string) => text.replaceAll('\n', '\r\n');
 
-/** How the same files look after a checkout or an editor. */
+/** Forms that the files can have after a checkout or after editing. */
 const FORMS: [name: string, change: (text: string) => string][] = [
   ['LF', (text) => text],
   ['CRLF', withCarriageReturns],
@@ -37,7 +37,7 @@ describe('the checksums of migrations', () => {
   });
   afterEach(() => database.drop());
 
-  /** This package's migrations, as files in another form. */
+  /** This package's migrations, read from files in another form. */
   async function readAs(change: (text: string) => string) {
     const source = packageFile('migrations/');
     for (const file of await readdir(source))
@@ -46,7 +46,7 @@ describe('the checksums of migrations', () => {
   }
 
   for (const [name, change] of FORMS) {
-    it(`are the same for files with ${name}, and so is what they create`, async () => {
+    it(`are the same for files with ${name}, which create the same schema`, async () => {
       await migrate(database.pool, await readAs(change));
       await checkSchema(database.pool);
       const [send] = await rows<{ source: string }>(
@@ -57,7 +57,7 @@ describe('the checksums of migrations', () => {
       assert.deepEqual((await migrate(database.pool)).applied, []);
     });
 
-    it(`are found again where an earlier release recorded those of files with ${name}`, async () => {
+    it(`match when an earlier release recorded those of files with ${name}`, async () => {
       const known = await readMigrations();
       await migrate(database.pool, known);
       for (const { version, sql } of known) {
@@ -76,7 +76,7 @@ describe('the checksums of migrations', () => {
     });
   }
 
-  it('still tell an edited file from the one that was applied', async () => {
+  it('differ for an edited file', async () => {
     await migrate(database.pool);
     for (const edit of [
       (text: string) => `${text} `,

@@ -21,7 +21,7 @@ const pidOf = async (client: PoolClient) =>
 const blockedBy = (pid: number) =>
   new RegExp(`blocked by pid ${pid} \\(user \\w+, application forgotten psql, idle in transaction`);
 
-describe('a migration that another session blocks', () => {
+describe('a migration blocked by another session', () => {
   let database: TestDatabase;
   let other: PoolClient;
   let lines: string[];
@@ -41,7 +41,7 @@ describe('a migration that another session blocks', () => {
     await database.drop();
   });
 
-  /** Sessions of this database that wait for a lock of a table. */
+  /** Sessions of this database that are waiting for a table lock. */
   const waiting = () =>
     rows(
       database.pool,
@@ -49,46 +49,53 @@ describe('a migration that another session blocks', () => {
        and database = (select oid from pg_database where datname = current_database())`,
     );
 
-  /** Its message. On a busy machine it may be too late to see who blocks it, so it is run until it has seen it. */
-  const givesUp = (limits: { lockTimeoutMs: number; waitMs: number }, who: RegExp) =>
-    eventually(`it says who blocks it: ${who}`, async () => {
+  /**
+   * Migrates until it times out, and returns the error message. On a busy machine the blocking session may not be
+   * identified, so this repeats until the message names it.
+   */
+  const timesOut = (limits: { lockTimeoutMs: number; waitMs: number }, session: RegExp) =>
+    eventually(`the error names the blocking session: ${session}`, async () => {
       const failed = await migrate(database.pool, [ONE, ALTER], { log, ...limits }).catch((error) => error);
       assert.ok(failed instanceof MigrationBlockedError);
-      return who.test(failed.message) && failed.message;
+      return session.test(failed.message) && failed.message;
     });
 
-  it('lets everybody else go on between its tries, and is applied once the session has ended', async () => {
+  it('blocks nobody between its attempts, and is applied once the session has ended', async () => {
     await other.query('select from inbox.one');
     const pid = await pidOf(other);
     const migrating = migrate(database.pool, [ONE, ALTER], { log, lockTimeoutMs: 200 });
-    await eventually('it waits for the table', async () => (await waiting()).length === 1);
-    await eventually('it waits for it no longer', async () => (await waiting()).length === 0);
-    // Would wait behind the ALTER.
+    await eventually('the migration waits for the table', async () => (await waiting()).length === 1);
+    await eventually('the migration no longer waits', async () => (await waiting()).length === 0);
+    // This insert would otherwise wait behind the ALTER.
     await database.pool.query('insert into inbox.one values (1)');
     const line = new RegExp(
-      `WARN +migration 0002_test\\.sql waits for a lock; trying again blockedBy="pid ${pid} \\(user \\w+, ` +
+      `WARN +migration 0002_test\\.sql could not get a lock; retrying blockedBy="pid ${pid} \\(user \\w+, ` +
         'application forgotten psql, idle in transaction since 20[^)]+\\)" retryInMs=\\d+',
     );
-    await eventually('it says who blocks it', () => lines.some((each) => line.test(each)));
+    await eventually('the log names the blocking session', () => lines.some((each) => line.test(each)));
     await other.query('commit');
     assert.deepEqual((await migrating).applied, [ALTER]);
   });
 
-  it('gives up after a while, and leaves nothing behind', async () => {
+  it('times out and leaves nothing behind', async () => {
     await other.query('select from inbox.one');
     const pid = await pidOf(other);
-    const message = await givesUp({ lockTimeoutMs: 300, waitMs: 500 }, blockedBy(pid));
-    assert.match(message, /^migration 0002_test\.sql waits for a lock: gave up/);
-    assert.match(message, /nothing of it was applied.*run `inbox migrate` again/);
+    const message = await timesOut({ lockTimeoutMs: 300, waitMs: 500 }, blockedBy(pid));
+    assert.match(message, /^migration 0002_test\.sql could not get a lock: timed out/);
+    assert.match(message, /the migration was not applied.*run `inbox migrate` again/);
     assert.equal((await rows(database.pool, 'select from inbox.migrations')).length, 1);
     assert.equal((await waiting()).length, 0);
   });
 
-  it('waits for another migrator, and says who it is', async () => {
+  it('waits for another migrator and names its session', async () => {
     await other.query('lock table inbox.migrations in share row exclusive mode');
     const pid = await pidOf(other);
-    await givesUp({ lockTimeoutMs: 300, waitMs: 200 }, blockedBy(pid));
-    assert.deepEqual((await migrate(database.pool, [ONE])).applied, [], 'nothing to do needs no lock');
+    await timesOut({ lockTimeoutMs: 300, waitMs: 200 }, blockedBy(pid));
+    assert.deepEqual(
+      (await migrate(database.pool, [ONE])).applied,
+      [],
+      'a migration with nothing to do needs no lock',
+    );
     await other.query('commit');
     assert.deepEqual((await migrate(database.pool, [ONE, ALTER], { log })).applied, [ALTER]);
   });
@@ -106,12 +113,12 @@ describe('a migration that another session blocks', () => {
     });
   }
 
-  it('works on a pool with a single connection, which cannot look who blocks it', async () => {
+  it('works on a pool with a single connection, which cannot identify the blocking session', async () => {
     await other.query('select from inbox.one');
     const single = createPool({ connectionString: database.url, max: 1, applicationName: 'inbox tests' });
     try {
       const migrating = migrate(single, [ONE, ALTER], { log, lockTimeoutMs: 100 });
-      await eventually('it has tried', () => lines.length >= 1);
+      await eventually('the first attempt failed', () => lines.length >= 1);
       await other.query('commit');
       assert.deepEqual((await migrating).applied, [ALTER]);
     } finally {

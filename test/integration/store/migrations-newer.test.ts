@@ -17,8 +17,8 @@ import { gate } from '../../support/wait.ts';
 
 const note = defineCommand({ type: 'Note', schema: z.object({}), handle: async () => null });
 
-/** The package of these tests is the older one: the database has a migration that this package does not know. */
-describe('a database that a newer release has migrated', () => {
+/** In these tests, this package is the older release: the database has a migration that this package does not know. */
+describe('a database migrated by a newer release', () => {
   let database: TestDatabase;
   beforeEach(async () => {
     database = await createTestDatabase();
@@ -50,14 +50,14 @@ describe('a database that a newer release has migrated', () => {
     await running;
   }
 
-  /** What starts on a schema. */
+  /** Everything that starts on a schema. */
   const starts: [name: string, start: () => Promise<unknown>][] = [
     ['createInbox', async () => (await createInbox({ pool: database.pool, log })).close()],
     ['prune', () => prune(database.pool, { completedOlderThanMs: 3_600_000 })],
     ['createOutboxRelay', relayOneEvent],
   ];
 
-  it('is the one to work with, as long as nothing in it breaks this release', async () => {
+  it('is accepted if no newer migration is breaking', async () => {
     const { known, newer } = await migrateAsNewer({ breaking: false });
     const state = await checkSchema(database.pool);
     assert.equal(state.version, known.length + 1);
@@ -70,17 +70,17 @@ describe('a database that a newer release has migrated', () => {
   });
 
   for (const [name, start] of starts) {
-    it(`lets ${name} work while it is compatible`, async () => {
+    it(`is accepted by ${name} if it is compatible`, async () => {
       await migrateAsNewer({ breaking: false });
       await start();
     });
-    it(`is refused by ${name} when it is not compatible`, async () => {
+    it(`is refused by ${name} if it is not compatible`, async () => {
       await migrateAsNewer({ breaking: true });
       await assert.rejects(start(), SchemaError);
     });
   }
 
-  it('lets workers start and handle commands while it is compatible, and stops them when it is not', async () => {
+  it('lets workers start and handle commands only if it is compatible', async () => {
     const inbox = await createTestInbox();
     try {
       const { known, newer } = await migrateAsNewer({ breaking: false }, inbox.database);
@@ -114,7 +114,7 @@ describe('a database that a newer release has migrated', () => {
     assert.equal((await cli('send', 'Note', '--id', 'one', '--payload', '1')).code, 0);
   });
 
-  it('is refused with what to do, when a migration in it breaks this release', async () => {
+  it('is refused with a remedy if a newer migration is breaking', async () => {
     const { known, newer } = await migrateAsNewer({ breaking: true });
     for (const command of [['migrate'], ['list'], ['send', 'Note', '--id', 'one', '--payload', '1']]) {
       const { code, stderr } = await cli(...command);
@@ -127,7 +127,7 @@ describe('a database that a newer release has migrated', () => {
     assert.equal(doctor.find(({ name }) => name === 'schema')!.ok, false);
   });
 
-  it('is refused when a breaking migration lies behind a compatible one', async () => {
+  it('is refused if a breaking migration is followed by a compatible one', async () => {
     const { known, newer } = await migrateAsNewer({ breaking: true });
     const later = migration(known.length + 2, 'create table inbox.later ()', { breaking: false });
     await migrate(database.pool, [...known, newer, later]);
@@ -138,7 +138,7 @@ describe('a database that a newer release has migrated', () => {
     });
   });
 
-  it('counts as breaking when a release recorded no declaration', async () => {
+  it('is refused if the newer release did not record whether its migration is breaking', async () => {
     const { length } = await readMigrations();
     await database.pool.query('alter table inbox.migrations drop column if exists breaking');
     await checkSchema(database.pool);
@@ -149,7 +149,7 @@ describe('a database that a newer release has migrated', () => {
     await assert.rejects(checkSchema(database.pool), /a newer temporal-inbox applied x\.sql/);
   });
 
-  it('is not taken for a newer one when a row in between is missing', async () => {
+  it('is refused if the row of an earlier migration is missing', async () => {
     await migrateAsNewer({ breaking: false });
     await database.pool.query('delete from inbox.migrations where version = 3');
     await assert.rejects(

@@ -13,7 +13,7 @@ import { runCli } from '../../support/cli.ts';
 import { rows } from '../../support/inbox.ts';
 import { migration } from '../../support/migration.ts';
 
-/** A cluster of its own, so that roles and databases can have settings, and none of them can create roles. */
+/** Uses its own cluster, so that roles and databases can have settings, and no login can create roles. */
 describe('migrating', () => {
   let server: PostgresServer;
   let superuser: Pool;
@@ -48,12 +48,12 @@ describe('migrating', () => {
     return url.href;
   }
 
-  /** Runs as the superuser, in a database. */
+  /** Runs SQL as the superuser in a database. */
   async function asSuperuser(database: string, sql: string): Promise<void> {
     await using(null, database, (pool) => pool.query(sql));
   }
 
-  /** Runs as a login; null is the superuser. */
+  /** Runs `work` as a login; null is the superuser. */
   async function using<T>(
     login: string | null,
     database: string,
@@ -71,7 +71,7 @@ describe('migrating', () => {
     }
   }
 
-  /** A database in which logins may do nothing but connect. */
+  /** Creates a database in which logins can do nothing but connect. */
   async function createDatabase(name: string, sql = ''): Promise<string> {
     await superuser.query(`create database ${name}`);
     await asSuperuser(
@@ -82,7 +82,7 @@ describe('migrating', () => {
     return name;
   }
 
-  /** New in Postgres 17. */
+  /** This setting is new in Postgres 17. */
   const hasTransactionTimeout = async () =>
     (await rows(superuser, "select from pg_settings where name = 'transaction_timeout'")).length === 1;
 
@@ -96,7 +96,7 @@ describe('migrating', () => {
       ),
     );
 
-  /** All that migrations create, as text. */
+  /** Everything that migrations create, as text. */
   const description = (database: string) =>
     using(null, database, (pool) =>
       rows<{ what: string }>(
@@ -136,7 +136,7 @@ describe('migrating', () => {
     });
   }
 
-  it('works for a login that may create in the schema of somebody else', async () => {
+  it('works for a login that may create objects in a schema owned by another role', async () => {
     const database = await createDatabase(
       'granted',
       `${BY_DBA}; grant usage, create on schema inbox to plain`,
@@ -146,7 +146,7 @@ describe('migrating', () => {
     assert.deepEqual((await using('plain', database, (pool) => migrate(pool))).applied, []);
   });
 
-  it('goes on as the role that ran the first migrations, not as the owner of the schema', async () => {
+  it('continues as the role that ran the first migrations, not as the owner of the schema', async () => {
     const database = await createDatabase('mixed', `${BY_DBA}; grant usage, create on schema inbox to plain`);
     const known = await readMigrations();
     await using('plain', database, (pool) => migrate(pool, known.slice(0, 3)));
@@ -154,7 +154,7 @@ describe('migrating', () => {
     assert.deepEqual(await owners(database), [{ owner: 'plain' }]);
   });
 
-  it('is done by the login itself where the role of its settings may not create the schema', async () => {
+  it('runs as the login itself if the role from its settings may not create the schema', async () => {
     const database = await createDatabase('posing', 'grant create on database posing to posing');
     await using('posing', database, (pool) => migrate(pool));
     assert.deepEqual(await owners(database), [{ owner: 'posing' }]);
@@ -173,7 +173,7 @@ describe('migrating', () => {
     assert.deepEqual([code, stdout], [0, `the inbox's schema is at version ${length}, nothing to do\n`]);
   });
 
-  it('says who has to do it when the login may not', async () => {
+  it('names who can migrate if the login may not', async () => {
     const database = await createDatabase('refused');
     for (const prepare of ['', `${BY_DBA}; grant usage on schema inbox to plain`]) {
       await asSuperuser(database, prepare);
@@ -193,8 +193,8 @@ describe('migrating', () => {
   });
 
   /**
-   * Each would end a migration or change what it does. Those that Postgres is too old to know are left out. The limits hold
-   * until the migration has set its own, which takes a busy machine a while.
+   * Each setting could abort a migration or change what it does. Settings that this version of Postgres does not have are
+   * skipped. The timeouts apply until the migration has set its own, which takes a while on a busy machine.
    */
   const SETTINGS: Record<string, string>[] = [
     {
@@ -221,14 +221,14 @@ describe('migrating', () => {
       synchronous_commit: 'off',
     },
   ];
-  /** What a search_path finds first, if it comes before pg_catalog. */
+  /** These functions shadow the built-in ones if their schema comes before pg_catalog in the search_path. */
   const TRAPS = `
     create schema traps; grant usage on schema traps to public;
     create function traps.now() returns timestamptz language sql as 'select null::timestamptz';
     create function traps.set_config(text, text, boolean) returns text language sql as 'select null::text';
     create function traps.sha256(bytea) returns bytea language sql as 'select null::bytea'`;
 
-  it('does not depend on the settings of login and database', async () => {
+  it('does not depend on the settings of the login or the database', async () => {
     await createDatabase('ordinary', BY_DBA);
     await using('owning', 'ordinary', (pool) => migrate(pool));
     const expected = await description('ordinary');
@@ -252,7 +252,7 @@ describe('migrating', () => {
     }
   });
 
-  it('names a prepared transaction that blocks it, which has no session', async () => {
+  it('names a prepared transaction that blocks it', async () => {
     const database = await createDatabase('prepared', BY_DBA);
     const one = migration(1, 'create table inbox.one (id integer)');
     const two = migration(2, 'alter table inbox.one add column two text');

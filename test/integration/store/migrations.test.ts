@@ -37,7 +37,7 @@ describe('migrations', () => {
       )
     ).map(({ name }) => name);
 
-  it('bring an empty database to the version of this package, and find nothing to do afterwards', async () => {
+  it('bring an empty database to the version of this package, and then find nothing to do', async () => {
     const known = await readMigrations();
     const first = await migrate(database.pool);
     assert.deepEqual(
@@ -76,7 +76,7 @@ describe('migrations', () => {
     });
   }
 
-  it('that fail leave nothing behind, and run when they are mended', async () => {
+  it('leave nothing behind if they fail, and run once they are fixed', async () => {
     await migrate(database.pool, [ONE]);
     await assert.rejects(migrate(database.pool, [ONE, FAILS]), (error) => sqlState(error) === '22012');
     assert.deepEqual(await tables(), ['migrations', 'one']);
@@ -87,12 +87,12 @@ describe('migrations', () => {
     assert.deepEqual(applied, [TWO]);
   });
 
-  it('that fail at the first one leave not even a schema', async () => {
+  it('create no schema if the first one fails', async () => {
     await assert.rejects(migrate(database.pool, [migration(1, 'create table inbox.one (id nonsense)')]));
     assert.deepEqual(await rows(database.pool, "select from pg_namespace where nspname = 'inbox'"), []);
   });
 
-  it('refuse a database with a migration that was edited since', async () => {
+  it('refuse a database if an applied migration was edited', async () => {
     await migrate(database.pool, [ONE]);
     const edited = migration(1, `${ONE.sql} -- edited`);
     await assert.rejects(migrate(database.pool, [edited, TWO]), (error) => {
@@ -100,10 +100,10 @@ describe('migrations', () => {
       assert.match(error.message, /0001_test\.sql is not the file that was applied/);
       return true;
     });
-    assert.equal((await appliedMigrations(database.pool)).length, 1, 'nothing after it was applied');
+    assert.equal((await appliedMigrations(database.pool)).length, 1, 'a later migration was applied');
   });
 
-  it('are asked for by the worker’s check of an empty database, which changes nothing', async () => {
+  it('are requested by the worker’s check of an empty database, which changes nothing', async () => {
     await assert.rejects(checkSchema(database.pool), (error) => {
       assert.ok(error instanceof SchemaError);
       assert.match(error.message, /lacks migration 0001_inbox\.sql; run `inbox migrate`/);
@@ -112,14 +112,14 @@ describe('migrations', () => {
     assert.deepEqual(await rows(database.pool, "select from pg_namespace where nspname = 'inbox'"), []);
   });
 
-  it('stop the worker when one was edited', async () => {
+  it('stop the worker if one was edited', async () => {
     await migrate(database.pool);
     await database.pool.query("update inbox.migrations set checksum = 'another' where version = 1");
     await assert.rejects(checkSchema(database.pool), /0001_inbox\.sql is not the file/);
   });
 });
 
-describe('the files of migrations', () => {
+describe('migration files', () => {
   let folder: string;
 
   beforeEach(async () => {
@@ -131,7 +131,7 @@ describe('the files of migrations', () => {
     for (const name of names) await writeFile(join(folder, name), `-- ${name}`);
     return readMigrations(pathToFileURL(`${folder}/`));
   };
-  /** Twelve that need no declaration, and this one. */
+  /** Writes twelve files that need no declaration and a thirteenth with this text, and reads the thirteenth. */
   const readLast = async (text: string) => {
     for (let number = 1; number <= 12; number += 1)
       await writeFile(join(folder, `${String(number).padStart(4, '0')}_a.sql`), 'select 1');
@@ -155,7 +155,7 @@ describe('the files of migrations', () => {
 
   for (const [problem, text] of [
     ['without a declaration', 'select 13'],
-    ['with a declaration that says nothing', '-- breaking: maybe\nselect 13'],
+    ['with an invalid declaration', '-- breaking: maybe\nselect 13'],
     ['with a declaration inside a statement', "select '-- breaking: false'"],
   ] as const) {
     it(`are refused ${problem}`, async () => {
@@ -168,7 +168,7 @@ describe('the files of migrations', () => {
 
   for (const [problem, names] of [
     ['a gap', ['0001_a.sql', '0003_c.sql']],
-    ['a number twice', ['0001_a.sql', '0001_b.sql']],
+    ['a duplicate number', ['0001_a.sql', '0001_b.sql']],
     ['no number', ['0001_a.sql', 'b.sql']],
     ['a start above 1', ['0002_a.sql']],
   ] as const) {

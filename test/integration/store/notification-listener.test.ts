@@ -1,4 +1,4 @@
-/** Notifications over every kind of connection, and what happens where they cannot arrive. */
+/** Tests notifications over every kind of connection, and what happens if they cannot arrive. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Pool } from 'pg';
@@ -26,7 +26,7 @@ const fields = (url: URL) => ({
   database: url.pathname.slice(1),
 });
 
-describe('the connection that listens', () => {
+describe('the listener’s connection', () => {
   let fixture: TestInbox;
   before(async () => {
     fixture = await createTestInbox();
@@ -35,7 +35,7 @@ describe('the connection that listens', () => {
   });
   after(() => fixture.close());
 
-  /** Every form in which a pool can be told where its server is. */
+  /** All forms in which a pool can be configured with its server. */
   const forms: Record<string, (url: URL) => PoolConfig> = {
     'a connection string': (url) => ({ connectionString: url.href }),
     'discrete fields': (url) => fields(url),
@@ -44,21 +44,24 @@ describe('the connection that listens', () => {
       ...fields(url),
       password: async () => decodeURIComponent(url.password),
     }),
-    'a connection string, and the password apart': (url) => {
+    'a connection string and a separate password': (url) => {
       const { password, ...rest } = fields(url);
       return { ...rest, password, application_name: 'shop' };
     },
   };
 
   for (const [form, configOf] of Object.entries(forms)) {
-    it(`is made like those of a pool with ${form}`, async () => {
+    it(`uses the settings of a pool with ${form}`, async () => {
       const pool = new Pool({ ...configOf(new URL(fixture.database.url)), max: 3 });
       const lines: string[] = [];
       const inbox = await createInbox({ pool, log: createLog('warn', (line) => lines.push(line)) });
       try {
         const others = (await rows(fixture.pool, LISTENING)).length;
         await inbox.execute({ messageId: fixture.id(form), type: 'Echo', payload: {} });
-        await eventually('it listens', async () => (await rows(fixture.pool, LISTENING)).length > others);
+        await eventually(
+          'the connection listens',
+          async () => (await rows(fixture.pool, LISTENING)).length > others,
+        );
         assert.deepEqual(lines, []);
       } finally {
         await inbox.close();
@@ -67,7 +70,7 @@ describe('the connection that listens', () => {
     });
   }
 
-  it('says why it cannot listen', async () => {
+  it('logs why it cannot connect', async () => {
     const lines: string[] = [];
     const url = new URL(fixture.database.url);
     url.port = '1';
@@ -80,7 +83,7 @@ describe('the connection that listens', () => {
       meanwhile: 'we poll',
     });
     try {
-      await eventually('it has said so', () => lines.length > 0);
+      await eventually('the reason is logged', () => lines.length > 0);
       assert.match(lines[0]!, /interrupted.* error=\w+ code=ECONNREFUSED reason=/);
       assert.ok(!lines[0]!.includes(decodeURIComponent(url.password)));
     } finally {
@@ -89,7 +92,7 @@ describe('the connection that listens', () => {
   });
 });
 
-describe('listening behind PgBouncer', { skip: withoutPgBouncer }, () => {
+describe('the listener behind PgBouncer', { skip: withoutPgBouncer }, () => {
   let fixture: TestInbox;
   let bouncer: PgBouncer | undefined;
   let pool: Pool;
@@ -102,7 +105,7 @@ describe('listening behind PgBouncer', { skip: withoutPgBouncer }, () => {
   });
   after(() => fixture.close());
 
-  async function through(poolMode: 'session' | 'transaction', directUrl?: string): Promise<void> {
+  async function listenThrough(poolMode: 'session' | 'transaction', directUrl?: string): Promise<void> {
     heard.length = 0;
     lines.length = 0;
     bouncer = await startPgBouncer(fixture.database.url, { poolMode });
@@ -116,13 +119,13 @@ describe('listening behind PgBouncer', { skip: withoutPgBouncer }, () => {
       meanwhile: 'entries are found by polling',
     });
   }
-  async function done(): Promise<void> {
+  async function closeAll(): Promise<void> {
     await listener?.close();
     await pool.end();
     await bouncer?.stop();
   }
-  const hears = async (payload: string) => {
-    await eventually('it is connected', () => heard.length > 0);
+  const expectNotification = async (payload: string) => {
+    await eventually('the listener is connected', () => heard.length > 0);
     await eventually('the notification arrives', async () => {
       await fixture.pool.query('select pg_notify($1, $2)', ['test_channel', payload]);
       return heard.includes(payload);
@@ -130,22 +133,22 @@ describe('listening behind PgBouncer', { skip: withoutPgBouncer }, () => {
   };
 
   it('works in session mode', async () => {
-    await through('session');
+    await listenThrough('session');
     try {
-      await hears('in session mode');
+      await expectNotification('in session mode');
       assert.deepEqual(lines, []);
     } finally {
-      await done();
+      await closeAll();
     }
   });
 
-  it('is not tried in transaction mode, and says what to set', async () => {
-    await through('transaction');
+  it('falls back to polling in transaction mode, and logs what to set', async () => {
+    await listenThrough('transaction');
     try {
-      await eventually('it has given up', () => lines.length > 0);
+      await eventually('the listener falls back to polling', () => lines.length > 0);
       assert.match(lines[0]!, /notifications do not arrive.*entries are found by polling.*INBOX_DIRECT_URL/);
       assert.equal(lines.length, 1);
-      // The caller looks for itself.
+      // The caller looks for work itself.
       assert.ok(heard.includes(null));
       const backends = await Promise.all(
         [1, 2, 3].map(() => pool.query('select * from pg_listening_channels()')),
@@ -155,29 +158,29 @@ describe('listening behind PgBouncer', { skip: withoutPgBouncer }, () => {
         [],
       );
     } finally {
-      await done();
+      await closeAll();
     }
   });
 
   it('works in transaction mode over INBOX_DIRECT_URL', async () => {
-    await through('transaction', fixture.database.url);
+    await listenThrough('transaction', fixture.database.url);
     try {
-      await hears('directly');
+      await expectNotification('directly');
       assert.deepEqual(lines, []);
     } finally {
-      await done();
+      await closeAll();
     }
   });
 
-  it('is given up when the direct URL leads to another database', async () => {
+  it('falls back to polling when the direct URL leads to another database', async () => {
     const other = new URL(fixture.database.url);
     other.pathname = '/postgres';
-    await through('transaction', other.href);
+    await listenThrough('transaction', other.href);
     try {
-      await eventually('it has given up', () => lines.length > 0);
+      await eventually('the listener falls back to polling', () => lines.length > 0);
       assert.match(lines[0]!, /INBOX_DIRECT_URL/);
     } finally {
-      await done();
+      await closeAll();
     }
   });
 });

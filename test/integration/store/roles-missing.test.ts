@@ -12,7 +12,7 @@ import { runCli } from '../../support/cli.ts';
 const open = (connectionString: string) =>
   createPool({ connectionString, max: 2, applicationName: 'inbox tests' });
 
-/** A cluster of its own: in that of the other tests the roles are there for good. */
+/** Uses its own cluster: in the cluster of the other tests, the roles already exist and are never dropped. */
 describe('migrating a cluster without the roles', () => {
   let server: PostgresServer;
   let superuser: Pool;
@@ -36,7 +36,7 @@ describe('migrating a cluster without the roles', () => {
     return url.href;
   }
 
-  it('works for a user who may not create roles, and says what is left to do', async () => {
+  it('works for a user who may not create roles, and doctor reports what is left to do', async () => {
     await superuser.query('create database without owner plain');
     await superuser.query('revoke connect on database without from public');
     const url = urlOf('plain', 'without');
@@ -62,7 +62,7 @@ describe('migrating a cluster without the roles', () => {
     await pool.end();
   });
 
-  it('makes them once, when four databases are migrated at the same time', async () => {
+  it('creates the roles once when four databases are migrated at the same time', async () => {
     await superuser.query('drop database if exists without');
     await superuser.query(`drop role if exists ${ROLES.join(', ')}`);
     const names = ['one', 'two', 'three', 'four'];

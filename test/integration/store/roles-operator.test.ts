@@ -35,19 +35,19 @@ import { createLogin } from '../../support/login.ts';
 import type { TestLogin } from '../../support/login.ts';
 import { eventually } from '../../support/wait.ts';
 
-let mended = false;
+let fixed = false;
 
 const pay = defineCommand({
   type: 'Pay',
   schema: z.object({ account: z.string() }),
   async handle({ payload: { account }, tx, messageId, generation }) {
     await tx.query('insert into public.effects (message_id) values ($1)', [messageId]);
-    if (!mended && generation === 0) throw new UnrecoverableError('AccountClosed', { account });
+    if (!fixed && generation === 0) throw new UnrecoverableError('AccountClosed', { account });
     return { generation };
   },
 });
 
-describe('people whose logins are in inbox_operator or inbox_reader, beside a worker in inbox_worker', () => {
+describe('people with logins in inbox_operator or inbox_reader, and a worker in inbox_worker', () => {
   let fixture: TestInbox;
   let worker: TestLogin;
   let operator: TestLogin;
@@ -71,7 +71,7 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     await fixture.close();
   });
 
-  /** So many dead letters, with this correlation_id to find them by. */
+  /** Creates this many dead letters with this correlation_id. */
   async function die(flow: string, count: number): Promise<string[]> {
     const ids = Array.from({ length: count }, (_, index) => fixture.id(`${flow}-${index}`));
     await fixture.pool.query(
@@ -82,10 +82,10 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     return ids;
   }
 
-  it('are told of dead letters', async () => {
+  it('are alerted about dead letters', async () => {
     const [messageId] = await die('alerted', 1);
-    await eventually('the hook has heard of it', () => alerted.includes(messageId!));
-    await eventually('the alert is over', async () => {
+    await eventually('the hook receives the alert', () => alerted.includes(messageId!));
+    await eventually('the alert has ended', async () => {
       const open = await rows(
         reader.pool,
         'select id from inbox.alerts where $1 = any (message_ids) and ended_at is null',
@@ -95,7 +95,7 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     });
   });
 
-  it('replay many by a campaign, pause it, and let it go on', async () => {
+  it('start, pause and resume a campaign', async () => {
     const ids = await die('campaign', 3);
     const campaign = await startCampaign(operate, {
       filter: { correlationId: 'campaign' },
@@ -105,8 +105,8 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     });
     await pauseCampaign(operate, campaign.id, { actor: 'ada', reason: 'lunch' });
     await resumeCampaign(operate, campaign.id, { actor: 'bob' });
-    const look = await followCampaign(operator.pool, campaign.id, { intervalMs: 25 });
-    assert.deepEqual([look.state, look.completed], ['Finished', 3]);
+    const snapshot = await followCampaign(operator.pool, campaign.id, { intervalMs: 25 });
+    assert.deepEqual([snapshot.state, snapshot.completed], ['Finished', 3]);
     for (const id of ids) await fixture.reaches(id, 'Completed');
 
     for (const { pool } of [operator, reader]) {
@@ -131,7 +131,7 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     assert.equal((await followCampaign(operator.pool, campaign.id, { intervalMs: 25 })).state, 'Aborted');
   });
 
-  it('discard one, open it again, and discard many', async () => {
+  it('discard and restore one dead letter, then discard many', async () => {
     const [one] = await die('discarded', 3);
     assert.equal(await discard(operate, one!, { actor: 'ada' }), 'done');
     assert.equal(await restore({ ...operate, searchAttributes: true }, one!, { actor: 'ada' }), 'done');
@@ -144,20 +144,20 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
     );
   });
 
-  it('try a fix without doing it, as a login in inbox_worker and inbox_operator', async () => {
+  it('dry-run a fix as a login in inbox_worker and inbox_operator', async () => {
     const messageIds = await die('tried', 1);
     const both = await createLogin(fixture.database, 'inbox_operator');
     await fixture.pool.query(
       `grant inbox_worker to ${both.name}; grant insert on public.effects to ${both.name}`,
     );
-    mended = true;
+    fixed = true;
     const [result] = await dryRun({ databaseUrl: both.url, commands: [pay], messageIds });
-    mended = false;
+    fixed = false;
     assert.equal(result!.outcome, 'completes');
     await both.drop();
   });
 
-  it('see what they may', async () => {
+  it('see what their role allows', async () => {
     const [id] = await die('shown', 1);
     const forBoth = [
       (pool: Pool) => stats(pool),
@@ -173,25 +173,25 @@ describe('people whose logins are in inbox_operator or inbox_reader, beside a wo
       (pool: Pool) => failureGroups(pool),
       (pool: Pool) => previewReplay(pool, {}),
     ];
-    for (const look of [...forBoth, ...forOperators]) await look(operator.pool);
-    for (const look of forBoth) await look(reader.pool);
-    for (const look of forOperators) {
-      await assert.rejects(look(reader.pool), isPermissionDenied, String(look));
+    for (const query of [...forBoth, ...forOperators]) await query(operator.pool);
+    for (const query of forBoth) await query(reader.pool);
+    for (const query of forOperators) {
+      await assert.rejects(query(reader.pool), isPermissionDenied, String(query));
     }
   });
 
-  it('are told on the command line which role they need', () =>
+  it('learn on the command line which role they need', () =>
     createCli(fixture).fails(['list'], /permission denied for table entries; .*grant inbox_operator to/, {
       DATABASE_URL: reader.url,
     }));
 
-  it('ask the doctor, who may look at everything as an operator', async () => {
+  it('run doctor as an operator without missing rights', async () => {
     const { stdout } = await createCli(fixture).run(['doctor', '--json'], { DATABASE_URL: operator.url });
     const refused = (JSON.parse(stdout) as Finding[]).filter(({ finding }) => /permission/.test(finding));
     assert.deepEqual(refused, []);
   });
 
-  it('prune, which a worker may not', async () => {
+  it('prune, which a worker cannot do', async () => {
     const ages = { completedOlderThanMs: 0, outboxOlderThanMs: 0, deadLettersOlderThanMs: 0 };
     await prune(operator.pool, ages);
     await assert.rejects(prune(worker.pool, ages), isPermissionDenied);

@@ -37,7 +37,7 @@ const pay = (type: string, express: boolean) =>
     },
   });
 
-/** Only the end of its backend ends its first attempt's statement. */
+/** Its first attempt runs a statement that ends only when its backend is terminated. */
 const stuck = defineCommand({
   type: 'Stuck',
   schema: z.object({}),
@@ -50,7 +50,7 @@ const stuck = defineCommand({
   },
 });
 
-describe('a worker whose login is in inbox_worker and in nothing else', () => {
+describe('a worker whose login is only in inbox_worker', () => {
   let fixture: TestInbox;
   let running: TestWorker;
   let worker: TestLogin;
@@ -62,7 +62,8 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
     worker = await createLogin(fixture.database, 'inbox_worker');
     sender = await createLogin(fixture.database, 'inbox_sender');
     operator = await createLogin(fixture.database, 'inbox_operator');
-    // In public by name: the superuser of the tests is called inbox, so that its own tables land in that schema.
+    // Names the schema public explicitly: the superuser of the tests is called inbox, so its tables would otherwise be
+    // created in the schema inbox.
     await fixture.pool.query(
       `create table public.effects (message_id text); grant select, insert on public.effects to ${worker.name}`,
     );
@@ -84,7 +85,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
 
   for (const type of ['Pay', 'ExpressPay']) {
     describe(type, () => {
-      it('completes, and sends what comes next', async () => {
+      it('completes and sends the next command', async () => {
         const messageId = await send('completes', type, { chain: true });
         assert.deepEqual((await fixture.reaches(messageId, 'Completed')).result, {
           attempt: 1,
@@ -94,7 +95,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
         assert.equal(await effects(messageId), 1);
       });
 
-      it('is tried again', async () => {
+      it('is retried', async () => {
         const messageId = await send('retried', type, { failures: 2 });
         assert.deepEqual((await fixture.reaches(messageId, 'Completed')).result, {
           attempt: 3,
@@ -104,11 +105,11 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
         assert.equal(await effects(messageId), 1);
       });
 
-      it('dies, and is replayed by an operator', async () => {
+      it('can be replayed by an operator after it died', async () => {
         const messageId = await send('replayed', type, { dies: true });
         await fixture.reaches(messageId, 'DeadLetter');
         const operate = { pool: operator.pool, client: fixture.client, taskQueue: fixture.taskQueue };
-        assert.equal(await replay(operate, messageId, { actor: 'ada', reason: 'mended' }), 'done');
+        assert.equal(await replay(operate, messageId, { actor: 'ada', reason: 'fixed' }), 'done');
         assert.deepEqual((await fixture.reaches(messageId, 'Completed')).result, {
           attempt: 1,
           generation: 1,
@@ -120,7 +121,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
         );
       });
 
-      it('dies, and is discarded by an operator', async () => {
+      it('can be discarded by an operator after it died', async () => {
         const messageId = await send('discarded', type, { dies: true });
         await fixture.reaches(messageId, 'DeadLetter');
         const operate = { pool: operator.pool, client: fixture.client, taskQueue: fixture.taskQueue };
@@ -129,7 +130,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
         assert.equal(letter!.resolution, 'discarded');
       });
 
-      it('answers a process that waits for it', async () => {
+      it('answers a process that waits for the result', async () => {
         const inbox = await createInbox({ pool: worker.pool });
         const message = { messageId: fixture.id(`${type}-executed`), type, payload: {} };
         assert.deepEqual(await inbox.execute(message), { attempt: 1, generation: 0 });
@@ -138,15 +139,15 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
     });
   }
 
-  it('handles what a Temporal client starts', async () => {
+  it('handles a command started by a Temporal client', async () => {
     const handle = await fixture.start(fixture.id('started'), { commandType: 'Pay', payload: {} });
     assert.deepEqual(await handle.result(), { attempt: 1, generation: 0 });
   });
 
-  it('ends the backend of an attempt that timed out', async () => {
+  it('terminates the backend of an attempt that timed out', async () => {
     const messageId = await send('ended', 'Stuck');
     assert.deepEqual((await fixture.reaches(messageId, 'Completed')).result, { attempt: 2 });
-    await eventually('its backend is gone', async () => {
+    await eventually('the backend is gone', async () => {
       const left = await rows(
         fixture.pool,
         `select from pg_stat_activity where usename = $1 and query like '%pg_sleep(3600)%'`,
@@ -161,7 +162,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
     await fixture.reaches(messageId, 'Completed');
     const { published, publish } = recorder();
     const relay = startRelay({ databaseUrl: worker.url, publish });
-    await eventually('its event is published', async () => {
+    await eventually('the event is published', async () => {
       const found = await rows(
         fixture.pool,
         'select from inbox.outbox where message_id = $1 and published_at is not null',
@@ -173,7 +174,7 @@ describe('a worker whose login is in inbox_worker and in nothing else', () => {
     assert.ok(published.some((event) => event.messageId === messageId));
   });
 
-  it('lets operators look, and prune', async () => {
+  it('lets operators list and prune', async () => {
     const messageId = await send('pruned', 'Pay');
     await fixture.reaches(messageId, 'Completed');
     await prune(operator.pool, { completedOlderThanMs: 1, outboxOlderThanMs: 1, deadLettersOlderThanMs: 1 });

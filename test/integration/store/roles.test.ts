@@ -15,10 +15,10 @@ type Role = (typeof ROLES)[number];
 type Operation = 'select' | 'insert' | 'update' | 'delete' | 'truncate';
 
 /**
- * What each role may do with each table, in whole; rights on single columns are in {@link COLUMNS}. A table that is not here fails
- * the test. No role may do more.
+ * Everything that each role may do with each table; rights on single columns are in {@link COLUMN_RIGHTS}. The test fails
+ * for a table that is missing here, and for any further right.
  */
-const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
+const TABLE_RIGHTS: Record<string, Partial<Record<Role, Operation[]>>> = {
   entries: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   failures: { inbox_worker: ['insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
   dead_letters: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
@@ -44,9 +44,9 @@ const DECISIONS: Record<string, Partial<Record<Role, Operation[]>>> = {
   turns: { inbox_operator: ['select'] },
 };
 
-/** The columns that a role may write where it may not write the whole row. */
-const COLUMNS: Record<string, string[]> = {
-  // For workers of earlier releases.
+/** The columns that a role may write in tables where it may not write the whole row. */
+const COLUMN_RIGHTS: Record<string, string[]> = {
+  // Needed by workers of earlier releases.
   'inbox_worker insert entries': [
     'attempt',
     'causation_id',
@@ -144,7 +144,7 @@ const COLUMNS: Record<string, string[]> = {
   ],
 };
 
-/** What a reader does not see of the tables that it may read. */
+/** The columns that a reader cannot see in the tables that it may read. */
 const HIDDEN_FROM_READERS: Record<string, string[]> = {
   entries: ['payload', 'metadata', 'result', 'error', 'fingerprint', 'reply_to'],
   failures: ['error', 'stack'],
@@ -156,7 +156,7 @@ const HIDDEN_FROM_READERS: Record<string, string[]> = {
 };
 
 const senders: Role[] = ['inbox_sender', 'inbox_worker'];
-const FUNCTIONS: Record<string, Role[]> = {
+const FUNCTION_RIGHTS: Record<string, Role[]> = {
   send: senders,
   send_messages: senders,
   send_unblocked: senders,
@@ -191,7 +191,7 @@ const FUNCTIONS: Record<string, Role[]> = {
 };
 
 const DENIED = '42501';
-const DECIDE = 'decide what each role may do with it: in inbox.grant_roles() by a new migration, and in';
+const HOW_TO_GRANT = 'decide what each role may do with it, in inbox.grant_roles() by a new migration and in';
 
 describe('the roles of the schema', () => {
   let database: TestDatabase;
@@ -212,8 +212,8 @@ describe('the roles of the schema', () => {
       `select c.relname as table, (select quote_ident(attname) from pg_attribute where attrelid = c.oid and attnum = 1) as column
        from pg_class c where c.relnamespace = 'inbox'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f') order by 1`,
     );
-  /** A right on some of the columns is enough for a statement that names no other. */
-  const mayDoInWhole = async (role: Role, operation: string, table: string) => {
+  /** A right on some columns is enough for a statement that names only those, so check the right on the whole table too. */
+  const mayWriteWholeRows = async (role: Role, operation: string, table: string) => {
     if (!['insert', 'update'].includes(operation)) return true;
     const [answer] = await rows<{ may: boolean }>(
       database.pool,
@@ -223,22 +223,22 @@ describe('the roles of the schema', () => {
     return answer!.may;
   };
 
-  it('may do with each table what was decided for it, and nothing else', async () => {
+  it('have exactly the listed rights on each table', async () => {
     for (const { table, column } of await tables()) {
-      const decision = DECISIONS[table];
-      assert.ok(decision, `nobody has decided about inbox.${table}: ${DECIDE} DECISIONS`);
+      const rights = TABLE_RIGHTS[table];
+      assert.ok(rights, `no rights are listed for inbox.${table}: ${HOW_TO_GRANT} TABLE_RIGHTS`);
       for (const role of ROLES) {
         const allowed: string[] = [];
         for (const [operation, statement] of Object.entries(statements(table, column))) {
-          if ((await mayRun(logins[role], statement)) && (await mayDoInWhole(role, operation, table)))
+          if ((await mayRun(logins[role], statement)) && (await mayWriteWholeRows(role, operation, table)))
             allowed.push(operation);
         }
-        assert.deepEqual(allowed, decision[role] ?? [], `${role} on inbox.${table}`);
+        assert.deepEqual(allowed, rights[role] ?? [], `${role} on inbox.${table}`);
       }
     }
   });
 
-  it('may write the columns that were decided for it, and no others', async () => {
+  it('may write exactly the listed columns', async () => {
     const found = await rows<{ right: string; columns: string[] }>(
       database.pool,
       `select role || ' ' || operation || ' ' || c.relname as right, array_agg(a.attname::text order by a.attname) as columns
@@ -249,10 +249,10 @@ describe('the roles of the schema', () => {
        group by role, operation, c.relname`,
       [ROLES],
     );
-    assert.deepEqual(Object.fromEntries(found.map(({ right, columns }) => [right, columns])), COLUMNS);
+    assert.deepEqual(Object.fromEntries(found.map(({ right, columns }) => [right, columns])), COLUMN_RIGHTS);
   });
 
-  it('cannot lock a table so that others have to wait', async () => {
+  it('cannot lock a table in a mode that makes others wait', async () => {
     const modes = ['share update exclusive', 'share', 'share row exclusive', 'exclusive', 'access exclusive'];
     for (const { table } of await tables()) {
       for (const role of ROLES) {
@@ -264,7 +264,7 @@ describe('the roles of the schema', () => {
     }
   });
 
-  it('show a reader every column but those that hold, or may repeat, what is in a command', async () => {
+  it('hide from readers exactly the columns that contain or may repeat the contents of a command', async () => {
     const hidden = await rows<{ table: string; columns: string[] }>(
       database.pool,
       `select c.relname as table, array_agg(a.attname::text order by a.attname) as columns
@@ -272,13 +272,13 @@ describe('the roles of the schema', () => {
        where c.relnamespace = 'inbox'::regnamespace and c.relkind in ('r', 'p') and a.attnum > 0 and not a.attisdropped
          and c.relname = any ($1) and not has_column_privilege('inbox_reader', c.oid, a.attnum, 'select')
        group by c.relname`,
-      [Object.keys(DECISIONS).filter((table) => DECISIONS[table]!.inbox_reader)],
+      [Object.keys(TABLE_RIGHTS).filter((table) => TABLE_RIGHTS[table]!.inbox_reader)],
     );
     const expected = Object.entries(HIDDEN_FROM_READERS).map(([table, columns]) => [table, columns.sort()]);
     assert.deepEqual(
       Object.fromEntries(hidden.map(({ table, columns }) => [table, columns])),
       Object.fromEntries(expected),
-      `for a new column ${DECIDE} HIDDEN_FROM_READERS`,
+      `for a new column ${HOW_TO_GRANT} HIDDEN_FROM_READERS`,
     );
     const { pool } = logins.inbox_reader;
     await pool.query('select message_id, status from inbox.entries');
@@ -299,7 +299,7 @@ describe('the roles of the schema', () => {
     }
   });
 
-  it('may execute the functions that they need, which nobody else may', async () => {
+  it('may execute exactly the listed functions', async () => {
     const functions = await rows<{ name: string; roles: Role[] }>(
       database.pool,
       `select proname as name, array(select role from unnest($1::text[]) with ordinality as r (role, place)
@@ -308,11 +308,11 @@ describe('the roles of the schema', () => {
       [ROLES],
     );
     for (const { name, roles } of functions) {
-      assert.deepEqual(roles, FUNCTIONS[name] ?? [], `inbox.${name}: ${DECIDE} FUNCTIONS`);
+      assert.deepEqual(roles, FUNCTION_RIGHTS[name] ?? [], `inbox.${name}: ${HOW_TO_GRANT} FUNCTION_RIGHTS`);
     }
   });
 
-  it('leave nothing in the schema to PUBLIC', async () => {
+  it('grant nothing in the schema to PUBLIC', async () => {
     const granted = await rows(
       database.pool,
       `select object, privilege_type from (
@@ -329,7 +329,7 @@ describe('the roles of the schema', () => {
     assert.deepEqual(granted, []);
   });
 
-  it('can rely on functions that find nothing but what is meant: each has its search_path pinned', async () => {
+  it('use only functions with a pinned search_path', async () => {
     const open = await rows(
       database.pool,
       `select oid::regprocedure::text as function from pg_proc
@@ -340,7 +340,7 @@ describe('the roles of the schema', () => {
     assert.deepEqual(open, [], 'add to the function: set search_path = pg_catalog, pg_temp');
   });
 
-  it('let a sender send, and do nothing else', async () => {
+  it('let a sender send and do nothing else', async () => {
     const { pool } = logins.inbox_sender;
     const send = async (...values: unknown[]) =>
       (await pool.query<{ send: string }>('select inbox.send($1, $2, $3)', values)).rows[0]!.send;
@@ -358,7 +358,7 @@ describe('the roles of the schema', () => {
     }
   });
 
-  it('give a sender inside a Node process all that it needs in inbox_sender', async () => {
+  it('give a sender in a Node process everything it needs', async () => {
     for (const { pool, name } of [logins.inbox_sender, logins.inbox_worker]) {
       const inbox = await createInbox({ pool });
       const message = { messageId: `in-process ${name}`, type: 'Pay', payload: { cents: 1 } };
@@ -382,7 +382,7 @@ describe('the roles of the schema', () => {
     }
   });
 
-  it('let senders that have the grants of earlier releases go on', async () => {
+  it('keep working for senders with the grants of earlier releases', async () => {
     const earlier = await createLogin(database, 'inbox_sender');
     await database.pool.query(`grant select on inbox.migrations to ${earlier.name};
       grant select, insert on inbox.entries to ${earlier.name};
@@ -394,7 +394,7 @@ describe('the roles of the schema', () => {
     await earlier.drop();
   });
 
-  it('are granted anew as often as one likes, and what was granted to them beside that is taken back', async () => {
+  it('can be granted repeatedly, which revokes any other grants', async () => {
     await database.pool.query('grant delete on inbox.entries to inbox_reader; select inbox.grant_roles()');
     await database.pool.query('select inbox.grant_roles()');
     assert.equal(await mayRun(logins.inbox_reader, 'delete from inbox.entries where false'), false);
@@ -410,7 +410,10 @@ const statements = (table: string, column: string): Record<Operation, string> =>
   truncate: `truncate inbox.${table}`,
 });
 
-/** Rights are looked at before anything else is: any other answer than this error says that it may. */
+/**
+ * Postgres checks rights before anything else: any answer other than this error means that the role may run the
+ * statement.
+ */
 async function mayRun(login: TestLogin, statement: string): Promise<boolean> {
   const client = await login.pool.connect();
   try {

@@ -9,33 +9,33 @@ import { addDiagnostics, eventually, gate } from '../../support/wait.ts';
 
 const never = () => false;
 
-/** What a wait that fails after a moment says. */
+/** The message of a wait that times out after 50 ms. */
 async function failedWait(): Promise<string> {
-  return eventually('it never comes', never, 50).then(
-    () => assert.fail('it came'),
+  return eventually('it never happens', never, 50).then(
+    () => assert.fail('the wait succeeded'),
     (error: Error) => error.message,
   );
 }
 
-describe('a wait that fails', () => {
-  it('says what it waited for, and what the probe threw last', async () => {
+describe('a wait that times out', () => {
+  it('reports what it waited for and the last error of the probe', async () => {
     await assert.rejects(
-      eventually('the moon', () => assert.fail('no moon'), 50),
+      eventually('the file exists', () => assert.fail('no such file'), 50),
       (error: Error) => {
-        assert.equal(error.message, 'waited 50 ms in vain: the moon');
-        assert.match((error.cause as Error).message, /no moon/);
+        assert.equal(error.message, 'timed out after 50 ms waiting for: the file exists');
+        assert.match((error.cause as Error).message, /no such file/);
         return true;
       },
     );
   });
 
-  it('shows the rows, the workflows and the last log lines of the test inboxes there are', async () => {
+  it('shows the rows, the workflows and the last log lines of every open test inbox', async () => {
     const inbox = await createTestInbox();
-    const door = gate();
+    const handlerGate = gate();
     const waits = defineCommand({
       type: 'Waits',
       schema: z.object({ secret: z.string() }),
-      handle: () => door.opened,
+      handle: () => handlerGate.opened,
     });
     const dies = defineCommand({
       type: 'Dies',
@@ -61,28 +61,33 @@ describe('a wait that fails', () => {
       assert.match(message, /log of worker 1:\n.*command is a dead letter/);
       assert.ok(!message.includes('a-canary'), message);
     } finally {
-      door.open();
+      handlerGate.open();
       await inbox.close();
     }
-    assert.equal(await failedWait(), 'waited 50 ms in vain: it never comes', 'a closed inbox is not asked');
+    const afterClose = await failedWait();
+    assert.equal(
+      afterClose,
+      'timed out after 50 ms waiting for: it never happens',
+      'a closed inbox is not described',
+    );
   });
 
-  it('shows all sources but those that fail', async () => {
-    const remove = [
-      addDiagnostics(async () => 'the tide is out'),
-      addDiagnostics(() => Promise.reject(new Error('no idea'))),
+  it('shows every source of diagnostics, and the error of one that fails', async () => {
+    const removers = [
+      addDiagnostics(async () => 'the first source'),
+      addDiagnostics(() => Promise.reject(new Error('not readable'))),
     ];
     const message = await failedWait();
-    for (const one of remove) one();
+    for (const remove of removers) remove();
     assert.equal(
       message,
-      'waited 50 ms in vain: it never comes\nthe tide is out\ndiagnostics: Error: no idea',
+      'timed out after 50 ms waiting for: it never happens\nthe first source\ndiagnostics: Error: not readable',
     );
   });
 });
 
 describe('the seed of random tests', () => {
-  it('is fixed in CI, and new elsewhere', () => {
+  it('is fixed in CI and new in every other run', () => {
     assert.equal(chooseSeed({ CI: 'true' }), chooseSeed({ CI: '1' }));
     for (const env of [{}, { CI: 'false' }, { CI: '' }]) {
       assert.notEqual(chooseSeed(env), chooseSeed({ CI: 'true' }));
@@ -90,7 +95,7 @@ describe('the seed of random tests', () => {
     }
   });
 
-  it('is the one of TEST_SEED, where it is set', () => {
+  it('is TEST_SEED if that is set', () => {
     assert.equal(chooseSeed({ TEST_SEED: '42' }), 42);
     assert.equal(chooseSeed({ TEST_SEED: '-7', CI: 'true' }), -7);
     assert.throws(() => chooseSeed({ TEST_SEED: 'x' }), /TEST_SEED is x/);

@@ -16,7 +16,7 @@ const METADATA = 'canary-metadata-4711';
 const RESULT = 'canary-result-4711';
 const CANARIES = [PAYLOAD, METADATA, RESULT];
 
-/** How a command may go, and how that ends. The last three have the payload in the message of an error. */
+/** What can happen to a command, and its final status. The last three have the payload in an error message. */
 const COURSES = {
   completes: 'Completed',
   retried: 'Completed',
@@ -35,7 +35,7 @@ interface Place {
   text: string;
 }
 
-/** Every text in it, of Temporal's payloads too, which are bytes. Not its JSON: there they would be base64. */
+/** All texts in a value, including Temporal's payloads, which are bytes. In JSON, they would be base64. */
 function places(value: unknown, path = ''): Place[] {
   if (value instanceof Uint8Array) return [{ path, text: Buffer.from(value).toString('utf8') }];
   if (typeof value === 'string') return [{ path, text: value }];
@@ -55,7 +55,7 @@ const placesOf = (value: unknown, canary: string) =>
     .filter(({ text }) => text.includes(canary))
     .map(({ path }) => path);
 
-describe('what is in a command that was sent in Postgres', () => {
+describe('the content of a command that was sent through Postgres', () => {
   let fixture: TestInbox;
   let worker: WorkerProcess;
   let relay: TestRelay;
@@ -90,12 +90,12 @@ describe('what is in a command that was sent in Postgres', () => {
   async function inTemporal(name: string, status: string) {
     const handle = fixture.client.workflow.getHandle(fixture.id(name));
     if (status === 'Completed') await handle.result();
-    const { events } = await eventually('the history has what happened', () => handle.fetchHistory());
-    // It holds search attributes, memo, summary and details.
+    const { events } = await eventually('the history is available', () => handle.fetchHistory());
+    // The description contains search attributes, memo, summary and details.
     return { description: (await handle.describe()).raw, events };
   }
 
-  it('is in Postgres, so that it could be found elsewhere', async () => {
+  it('is in Postgres, so that this test would find it elsewhere', async () => {
     const entry = await fixture.entry(fixture.id('Canary-completes'));
     assert.deepEqual(found(JSON.stringify(entry)), CANARIES);
     for (const course of QUOTING) {
@@ -104,7 +104,7 @@ describe('what is in a command that was sent in Postgres', () => {
     }
   });
 
-  it('is in no line that a worker or a relay logs at debug', () => {
+  it('is not logged by a worker or a relay, even at debug level', () => {
     assert.match(worker.log(), /command is a dead letter .*Canary-dies/);
     assert.match(worker.log(), /command is a dead letter .*Canary-quotes and dies/);
     assert.match(worker.log(), /DEBUG/);
@@ -112,33 +112,33 @@ describe('what is in a command that was sent in Postgres', () => {
     assert.deepEqual(found(relay.lines.join('\n')), []);
   });
 
-  it('is in no event but those of its handler', async () => {
+  it("is not in the inbox's own outbox events", async () => {
     const events = await rows(fixture.pool, 'select * from inbox.outbox');
     assert.match(JSON.stringify(events), /CommandDeadLettered/);
     assert.deepEqual(found(JSON.stringify(events)), []);
   });
 
   for (const course of courses.filter((name) => !QUOTING.includes(name))) {
-    it(`is in Temporal nowhere but in the result of the workflow: ${course}`, async () => {
+    it(`is nowhere in Temporal except in the result of the workflow: ${course}`, async () => {
       const { description, events } = await inTemporal(`Canary-${course}`, COURSES[course]);
-      assert.match(readable(description), /"Canary"/, 'search attributes can be read');
+      assert.match(readable(description), /"Canary"/, 'search attributes are readable');
       assert.deepEqual(found(readable(description)), []);
       const completing = COURSES[course] === 'Completed';
-      if (!completing) assert.match(readable(events), /"commandType":"Canary"/, 'payloads can be read');
-      // Whoever waits for the workflow gets the handler's result from it, so that Temporal has to have it.
+      if (!completing) assert.match(readable(events), /"commandType":"Canary"/, 'payloads are readable');
+      // Clients that wait for the workflow get the handler's result from it, so Temporal must have the result.
       assert.deepEqual(found(readable(events)), completing ? [RESULT] : []);
     });
   }
 
-  // Temporal's Web UI is where people look for what went wrong, so that what an error says goes there, and is all that does.
+  // People look for failures in Temporal's Web UI, so error messages go there, and nothing else does.
   for (const course of QUOTING) {
-    it(`is in Temporal's failures where the message of an error has it, and nowhere else: ${course}`, async () => {
+    it(`is in Temporal's failures if an error message contains it, and nowhere else: ${course}`, async () => {
       const { description, events } = await inTemporal(`Canary-${course}`, COURSES[course]);
       assert.deepEqual(placesOf(description, PAYLOAD), []);
       const where = placesOf(events, PAYLOAD);
       assert.notDeepEqual(where, []);
       assert.deepEqual(
-        // A try after it says in its own event what it follows.
+        // The event of the next attempt repeats the previous failure.
         where.filter((path) => !/\.(failure|lastFailure)\./.test(path)),
         [],
       );
@@ -146,23 +146,23 @@ describe('what is in a command that was sent in Postgres', () => {
     });
   }
 
-  it('never comes near Temporal where an express command completes at once', async () => {
+  it('never reaches Temporal if an express command completes on its first attempt', async () => {
     const handle = fixture.client.workflow.getHandle(fixture.id('ExpressCanary-completes'));
     await assert.rejects(handle.describe(), WorkflowNotFoundError);
   });
 
-  it('is in Temporal nowhere but in its result where an express command is recorded', async () => {
-    const { description, events } = await eventually('it is recorded', () =>
+  it('is nowhere in Temporal except in the result if an express command is recorded', async () => {
+    const { description, events } = await eventually('the command is recorded', () =>
       inTemporal('RecordedCanary-completes', 'Completed'),
     );
-    assert.match(readable(description), /"RecordedCanary"/, 'search attributes can be read');
+    assert.match(readable(description), /"RecordedCanary"/, 'search attributes are readable');
     assert.deepEqual(found(readable(description)), []);
     assert.deepEqual(found(readable(events)), [RESULT]);
   });
 
-  it('is not in Temporal either when an express command was handed over to a workflow and died', async () => {
+  it('is not in Temporal if an express command got a workflow and became a dead letter', async () => {
     const handle = fixture.client.workflow.getHandle(fixture.id('ExpressCanary-dies'));
-    const { events } = await eventually('it has its workflow', async () => {
+    const { events } = await eventually('the command has its workflow', async () => {
       const history = await handle.fetchHistory();
       return history.events!.length > 3 ? history : null;
     });

@@ -1,5 +1,6 @@
 /**
- * Ids that nothing can have, from those who may start workflows and call activities: refused at once, and never tried again.
+ * Clients that may start workflows and call activities can pass malformed ids. They are refused immediately and never
+ * retried.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -25,7 +26,7 @@ interface Failure {
   cause?: Failure;
 }
 
-describe('an id that nothing can have', () => {
+describe('a malformed id', () => {
   let fixture: TestInbox;
   let connection: NativeConnection;
   let caller: Worker;
@@ -51,7 +52,7 @@ describe('an id that nothing can have', () => {
     await fixture.close();
   });
 
-  /** Why a workflow failed, innermost first. */
+  /** The cause of a workflow's failure. */
   async function failureOf(
     type: string,
     args: unknown[],
@@ -71,8 +72,8 @@ describe('an id that nothing can have', () => {
     return thrown.cause as Failure;
   }
 
-  for (const activity of ['lookAtCampaign', 'replayItems', 'changeCampaign']) {
-    it(`${activity} fails at once for what is no id of a campaign`, async () => {
+  for (const activity of ['readCampaignSnapshot', 'replayItems', 'changeCampaign']) {
+    it(`makes ${activity} fail without retries`, async () => {
       const inputs = [...IDS.map((campaignId) => ({ campaignId, change: 'pause' })), {}, null, 'x'];
       const failures = await Promise.all(
         inputs.map((input) =>
@@ -90,7 +91,7 @@ describe('an id that nothing can have', () => {
     });
   }
 
-  it('the workflow of a campaign fails for it, and so does that of an alert', async () => {
+  it('makes the workflow of a campaign or an alert fail', async () => {
     for (const id of IDS) {
       const { type } = await failureOf(CAMPAIGN_WORKFLOW_TYPE, [{ campaignId: id }]);
       assert.equal(type, 'UnknownCampaign', JSON.stringify(id));
@@ -99,7 +100,7 @@ describe('an id that nothing can have', () => {
     }
   });
 
-  it('a workflow fails whose memo names an inbox in this way', async () => {
+  it('in the memo, in place of the inbox id, makes the workflow fail', async () => {
     const memo = { [INBOX_MEMO]: 'not-a-uuid' };
     const command = await failureOf('handleCommand', [{ commandType: 'Quick', payload: {} }], { memo });
     assert.equal(command.type, 'WrongInbox');

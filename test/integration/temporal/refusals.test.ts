@@ -1,6 +1,6 @@
 /**
- * Whatever comes in over Temporal that cannot become an entry ends its workflow with InvalidEnvelope. The answer goes
- * through Temporal's history, so it must be one that the history can hold: else the workflow task fails for ever.
+ * An argument from Temporal that cannot become an entry fails its workflow with InvalidEnvelope. The failure must fit into
+ * Temporal's history; otherwise the workflow task would fail forever.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -29,7 +29,7 @@ function jsonPayload(json: string) {
   return { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from(json) };
 }
 
-/** JSON text, since that is what other clients send. */
+/** JSON text, as clients in other languages send it. */
 const REFUSED: [what: string, json: string, message: RegExp][] = [
   ['text', '"Anything"', /the argument must be an object/],
   ['a list', '[]', /the argument must be an object/],
@@ -43,7 +43,7 @@ const REFUSED: [what: string, json: string, message: RegExp][] = [
   ['1 MB and a byte', `{"commandType":"Anything","payload":"${'x'.repeat(1_048_575)}"}`, /1048577 bytes/],
 ];
 
-const TAKEN: [what: string, json: string][] = [
+const ACCEPTED: [what: string, json: string][] = [
   ['1 MB', `"${'x'.repeat(1_048_574)}"`],
   ['keys named __proto__', '{"__proto__":{"polluted":true},"constructor":{"prototype":1}}'],
   ['200 levels', nested(200)],
@@ -51,7 +51,7 @@ const TAKEN: [what: string, json: string][] = [
   ['control characters', '"\\u0001\\u001b\\u007f"'],
 ];
 
-describe('what comes in over Temporal', () => {
+describe('a command that arrives through Temporal', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -61,7 +61,7 @@ describe('what comes in over Temporal', () => {
   after(() => inbox.close());
 
   for (const [what, json, message] of REFUSED) {
-    it(`is refused with ${what}, and nothing is stored`, async () => {
+    it(`is refused and not stored: ${what}`, async () => {
       const messageId = inbox.id(what);
       const handle = await inbox.start(messageId, JSON.parse(json) as never);
       await assert.rejects(handle.result(), ({ cause }: { cause: { type: string; message: string } }) => {
@@ -73,8 +73,8 @@ describe('what comes in over Temporal', () => {
     });
   }
 
-  for (const [what, json] of TAKEN) {
-    it(`is taken with ${what}, and kept as it came`, async () => {
+  for (const [what, json] of ACCEPTED) {
+    it(`is accepted and stored unchanged: ${what}`, async () => {
       const messageId = inbox.id(what);
       const payload: unknown = JSON.parse(json);
       const handle = await inbox.start(messageId, { commandType: 'Anything', payload: payload as never });
@@ -90,7 +90,7 @@ describe('what comes in over Temporal', () => {
     });
   }
 
-  it('may have any id that a workflow can have and Postgres can hold', async () => {
+  it('can have any id that Temporal and Postgres can store', async () => {
     for (const name of ['../..', 'a/b?c#d%20e', '__proto__', '😀', 'שלום', ' spaces ', "';--"]) {
       const messageId = inbox.id(name);
       const handle = await inbox.start(messageId, { commandType: 'Anything', payload: name });
@@ -99,7 +99,7 @@ describe('what comes in over Temporal', () => {
     }
   });
 
-  it('is refused with 100,000 levels, which cannot even be written again', async () => {
+  it('is refused if it has 100,000 levels, which cannot even be serialized', async () => {
     const messageId = inbox.id('abyss');
     await startRaw(messageId, `{"commandType":"Anything","payload":${nested(100_000)}}`);
     const handle = inbox.client.workflow.getHandle(messageId);
@@ -110,7 +110,7 @@ describe('what comes in over Temporal', () => {
     assert.equal(await inbox.entry(messageId), null);
   });
 
-  it('may be such a replay: it is refused, and the dead letter goes on waiting', async () => {
+  it('keeps its dead letter if a replay with 100,000 levels is refused', async () => {
     const messageId = inbox.id('abyss-replay');
     const handle = await inbox.start(messageId, { commandType: 'Dies', payload: 1 });
     await inbox.reaches(messageId, 'DeadLetter');
@@ -120,7 +120,10 @@ describe('what comes in over Temporal', () => {
       signalName: 'replay',
       input: { payloads: [jsonPayload(`{"payload":${nested(100_000)}}`)] },
     });
-    await eventually('it is refused', async () => (await inbox.status(messageId)).refusals.count === 1);
+    await eventually(
+      'the replay is refused',
+      async () => (await inbox.status(messageId)).refusals.count === 1,
+    );
     await handle.signal('discard');
     await assert.rejects(
       handle.result(),
@@ -128,7 +131,7 @@ describe('what comes in over Temporal', () => {
     );
   });
 
-  /** As a client in another language would: what it sends is not made by JavaScript's JSON. */
+  /** Starts a workflow as a client in another language would, with JSON that JavaScript's JSON does not produce. */
   async function startRaw(messageId: string, json: string): Promise<void> {
     await inbox.client.workflowService.startWorkflowExecution({
       namespace: inbox.client.options.namespace,
@@ -141,7 +144,7 @@ describe('what comes in over Temporal', () => {
   }
 
   for (const id of ['   ', 'a\tb', 'x'.repeat(201), 'é'.repeat(101)]) {
-    it(`is refused with the id ${JSON.stringify(id).slice(0, 20)}`, async () => {
+    it(`is refused if its id is ${JSON.stringify(id).slice(0, 20)}`, async () => {
       const handle = await inbox.start(id, { commandType: 'Anything', payload: 1 });
       await assert.rejects(handle.result(), ({ cause }: { cause: { type: string } }) => {
         assert.equal(cause.type, 'InvalidEnvelope');

@@ -1,5 +1,5 @@
 /**
- * Search attributes that are missing, of another type, or cannot be listed: everything else works.
+ * Search attributes that are missing, have the wrong type, or cannot be listed. Everything else must still work.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -8,7 +8,7 @@ import { Client } from '@temporalio/client';
 import type { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { readTemporal } from '../../../src/temporal/connection-config.ts';
-import { LiveAttributes } from '../../../src/temporal/live-search-attributes.ts';
+import { LiveSearchAttributes } from '../../../src/temporal/live-search-attributes.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { SEARCH_ATTRIBUTES } from '../../../src/core/protocol.ts';
 import {
@@ -53,28 +53,28 @@ describe('search attributes', () => {
     return namespace;
   }
 
-  async function withText(): Promise<string> {
+  async function newNamespaceWithTextAttribute(): Promise<string> {
     const namespace = await newNamespace();
     const searchAttributes = { [SEARCH_ATTRIBUTES.correlationId]: TEXT };
-    await eventually('it can be registered', () =>
+    await eventually('the attribute can be registered', () =>
       connection.operatorService.addSearchAttributes({ namespace, searchAttributes }).then(() => true),
     );
     await eventually(
-      'it is listed',
+      'the attribute is listed',
       async () => (await inspectSearchAttributes(connection, namespace)).conflicting.length === 1,
     );
     return namespace;
   }
 
-  it('of another type are named by setup, which fails and registers the others', async () => {
-    const namespace = await withText();
+  it('with the wrong type make setup fail, but it registers the others and names the conflict', async () => {
+    const namespace = await newNamespaceWithTextAttribute();
     const cli = createCli(fixture);
     for (const run of ['first', 'second']) {
       const { code, stdout, stderr } = await cli.run(['setup'], { TEMPORAL_NAMESPACE: namespace });
       assert.equal(code, 1, run);
       assert.doesNotMatch(stdout, /registered:.*CorrelationId/);
       if (run === 'first') assert.match(stderr, /registered: InboxStatus, CommandType, FailureGroup/);
-      assert.match(stderr, /CorrelationId is registered as Text, and the inbox needs Keyword/);
+      assert.match(stderr, /CorrelationId is registered as Text, but the inbox needs Keyword/);
       assert.match(stderr, /search-attribute remove .*--name CorrelationId/);
     }
     const { usable, conflicting } = await inspectSearchAttributes(connection, namespace);
@@ -84,14 +84,14 @@ describe('search attributes', () => {
     assert.match(stdout, /CorrelationId is registered as Text/);
   });
 
-  it('are registered once by setups that run at the same time', async () => {
+  it('are registered by setups that run at the same time', async () => {
     const namespace = await newNamespace();
-    const done = await Promise.all([1, 2, 3].map(() => registerSearchAttributes(connection, namespace)));
-    for (const { missing, conflicting, error } of done)
+    const results = await Promise.all([1, 2, 3].map(() => registerSearchAttributes(connection, namespace)));
+    for (const { missing, conflicting, error } of results)
       assert.deepEqual([missing, conflicting, error], [[], [], null]);
   });
 
-  it('that a worker cannot list keep it from nothing, and are looked up again', async () => {
+  it('that a worker may not list do not stop it, and are checked again', async () => {
     const lines: string[] = [];
     let isDenied = true;
     const denied = Object.assign(new Error('7 PERMISSION_DENIED: Request unauthorized.'), {
@@ -109,7 +109,7 @@ describe('search attributes', () => {
       withDeadline: (deadline, work) => connection.withDeadline(deadline, work),
     };
     const { namespace } = readTemporal();
-    const attributes = new LiveAttributes({
+    const attributes = new LiveSearchAttributes({
       connection: limited,
       namespace,
       log: createLog('info', (line) => lines.push(line)),
@@ -118,14 +118,14 @@ describe('search attributes', () => {
     await attributes.look();
     assert.deepEqual(attributes.list(), []);
     assert.equal(lines.length, 1, 'logged once');
-    assert.match(lines[0]!, /could not be listed: .*PERMISSION_DENIED/);
+    assert.match(lines[0]!, /could not list the search attributes: .*PERMISSION_DENIED/);
     isDenied = false;
     await attributes.look();
     assert.deepEqual(attributes.list(), Object.values(SEARCH_ATTRIBUTES));
-    assert.match(lines[1]!, /all search attributes can be used/);
+    assert.match(lines[1]!, /all search attributes are usable/);
   });
 
-  it('that a start is refused for are left out', async () => {
+  it('that make Temporal refuse a start are left out', async () => {
     const namespace = await newNamespace();
     const client = new Client({ connection, namespace });
     const refusals: unknown[] = [];
@@ -137,6 +137,6 @@ describe('search attributes', () => {
     const starter = { client, taskQueue: fixture.taskQueue, searchAttributes, eager: false };
     assert.equal(await startEntry(starter, entry), 'queued');
     assert.equal(refusals.length, 1);
-    await client.workflow.getHandle(entry.messageId).terminate('its test is over');
+    await client.workflow.getHandle(entry.messageId).terminate('the test is over');
   });
 });

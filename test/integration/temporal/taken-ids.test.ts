@@ -1,5 +1,5 @@
 /**
- * Another workflow of the namespace has a message_id as its workflow ID.
+ * Another workflow in the namespace uses a message_id as its workflow ID.
  */
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
@@ -69,46 +69,48 @@ describe('a workflow ID that another workflow uses', () => {
     await fixture.close();
   });
 
-  /** A workflow of somebody else, on a task queue that nobody polls. */
-  async function squat(name: string, type = 'OrderSaga'): Promise<WorkflowHandle> {
+  /** Starts a foreign workflow on a task queue that nobody polls. */
+  async function startForeign(name: string, type = 'OrderSaga'): Promise<WorkflowHandle> {
     return fixture.client.workflow.start(type, {
       workflowId: fixture.id(name),
       taskQueue: `sagas-${fixture.taskQueue}`,
     });
   }
 
-  const errors = () =>
+  const takenLines = () =>
     fixture.logs().filter((line) => line.includes('another workflow uses the workflow ID'));
 
   for (const type of ['OrderSaga', WORKFLOW_TYPE]) {
-    it(`is not taken for ours when its type is ${type}, and the command continues once it has ended`, async () => {
+    it(`makes a message wait until that workflow of type ${type} has closed`, async () => {
       const id = fixture.id(`order-${type}`);
-      const theirs = await squat(`order-${type}`, type);
+      const theirs = await startForeign(`order-${type}`, type);
       await inbox.send({ messageId: id, type: 'Note', payload: {} });
-      await eventually('the worker says whose it is', () => errors().some((line) => line.includes(id)));
+      await eventually('the worker reports the other workflow', () =>
+        takenLines().some((line) => line.includes(id)),
+      );
       assert.equal((await fixture.entry(id))!.status, 'Pending');
       await inbox.send({ messageId: fixture.id(`after-${type}`), type: 'Note', payload: {} });
       await fixture.reaches(fixture.id(`after-${type}`), 'Completed');
       await theirs.terminate('done');
       await fixture.reaches(id, 'Completed');
-      assert.equal(errors().filter((line) => line.includes(id)).length, 1);
+      assert.equal(takenLines().filter((line) => line.includes(id)).length, 1);
       assert.match(
-        errors().find((line) => line.includes(id))!,
+        takenLines().find((line) => line.includes(id))!,
         new RegExp(`workflowType=${type} .*taskQueue=sagas-`),
       );
     });
   }
 
-  it('does not matter once the other workflow has ended', async () => {
-    const theirs = await squat('ended');
+  it('has no effect once the other workflow has closed', async () => {
+    const theirs = await startForeign('ended');
     await theirs.terminate('done');
     await inbox.send({ messageId: fixture.id('ended'), type: 'Note', payload: {} });
     await fixture.reaches(fixture.id('ended'), 'Completed');
   });
 
-  it('delays the retries of an express command, and is shown by show and doctor', async () => {
+  it('delays the retries of an express command, and is reported by show and doctor', async () => {
     const id = fixture.id('flaky');
-    const theirs = await squat('flaky');
+    const theirs = await startForeign('flaky');
     await inbox.send({ messageId: id, type: 'ExpressFlaky', payload: {} });
     await fixture.reaches(id, 'Failed');
     const cli = createCli(fixture);
@@ -116,7 +118,7 @@ describe('a workflow ID that another workflow uses', () => {
     assert.match(stdout, /another workflow uses the workflow ID .*type OrderSaga, task queue sagas-/s);
     assert.match(stdout, /terminate that workflow or let it finish/);
     const env = { ...process.env, DATABASE_URL: fixture.database.url, INBOX_TASK_QUEUE: fixture.taskQueue };
-    const finding = await eventually('the doctor finds it', async () =>
+    const finding = await eventually('the doctor reports it', async () =>
       (await checkHealth({ env })).find(({ name, ok }) => name === 'workflows' && !ok),
     );
     assert.match(finding.finding, /1 of \d+ late messages have a workflow ID that another workflow uses/);
@@ -126,9 +128,9 @@ describe('a workflow ID that another workflow uses', () => {
     await fixture.reaches(id, 'Completed');
   });
 
-  it('is never signaled by replay, discard or restore', async () => {
+  it('prevents replay, discard and restore from signaling that workflow', async () => {
     const id = fixture.id('dead');
-    const theirs = await squat('dead');
+    const theirs = await startForeign('dead');
     await inbox.send({ messageId: id, type: 'ExpressDead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
     await assert.rejects(discard(fixture, id, {}), taken);
@@ -140,7 +142,7 @@ describe('a workflow ID that another workflow uses', () => {
 
     await seedOpen(fixture.pool, fixture.id('discarded'), 'DeadLetter', { days: 1 });
     await resolveLetter(fixture.pool, fixture.id('discarded'), 'discarded', 0);
-    const other = await squat('discarded');
+    const other = await startForeign('discarded');
     await assert.rejects(restore({ ...fixture, searchAttributes: false }, fixture.id('discarded')), taken);
     const [letter] = await listDeadLetters(fixture.pool, fixture.id('discarded'));
     assert.equal(letter!.resolution, 'discarded', 'nothing was changed');
@@ -150,18 +152,20 @@ describe('a workflow ID that another workflow uses', () => {
     assert.equal(await discard(fixture, id, { actor: 'ann' }), 'done');
   });
 
-  it('is no record of a recorded command; the record is made once the other workflow has ended', async () => {
+  it('delays the record of a recorded command until the other workflow has closed', async () => {
     const running = fixture.id('recorded-running');
-    const ended = fixture.id('recorded-ended');
-    const theirs = await squat('recorded-running');
-    await (await squat('recorded-ended')).terminate('done');
-    for (const messageId of [running, ended]) await inbox.send({ messageId, type: 'Recorded', payload: {} });
-    const record = async (messageId: string) => {
+    const closed = fixture.id('recorded-closed');
+    const theirs = await startForeign('recorded-running');
+    await (await startForeign('recorded-closed')).terminate('done');
+    for (const messageId of [running, closed]) await inbox.send({ messageId, type: 'Recorded', payload: {} });
+    const hasRecord = async (messageId: string) => {
       const { type, status } = await fixture.client.workflow.getHandle(messageId).describe();
       return type === WORKFLOW_TYPE && status.name === 'COMPLETED';
     };
-    await eventually('the record beside an ended workflow', () => record(ended));
-    await eventually('the worker says whose it is', () => errors().some((line) => line.includes(running)));
+    await eventually('the record exists next to a closed workflow', () => hasRecord(closed));
+    await eventually('the worker reports the other workflow', () =>
+      takenLines().some((line) => line.includes(running)),
+    );
     const [waiting] = await rows<{ needs_workflow: boolean }>(
       fixture.pool,
       'select needs_workflow from inbox.entries where message_id = $1',
@@ -169,10 +173,10 @@ describe('a workflow ID that another workflow uses', () => {
     );
     assert.deepEqual(waiting, { needs_workflow: true });
     await theirs.terminate('done');
-    await eventually('the record after the other workflow', () => record(running));
+    await eventually('the record exists after the other workflow has closed', () => hasRecord(running));
   });
 
-  it('is not a campaign either, even when a command of ours has it', async () => {
+  it('prevents a campaign from being signaled', async () => {
     const id = randomUUID();
     const theirs = await fixture.client.workflow.start('OrderSaga', {
       workflowId: campaignWorkflowId(id),

@@ -1,5 +1,5 @@
 /**
- * Two inboxes, two databases, on one namespace and one task queue: a mistake that must cost nothing but a warning.
+ * Two inboxes, each with its own database, on one namespace and task queue. This mistake must cause nothing but a warning.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -33,7 +33,7 @@ const fixable = defineCommand({
   },
 });
 
-const tenOf = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
+const tenNames = (prefix: string) => Array.from({ length: 10 }, (_, index) => `${prefix}-${index}`);
 
 describe('two inboxes on one task queue', () => {
   let one: TestInbox;
@@ -70,21 +70,22 @@ describe('two inboxes on one task queue', () => {
     assert.notEqual(oneId, twoId);
   });
 
-  it('each handle their own commands, with their retries, in the usual time', async () => {
-    const began = Date.now();
-    const [ofOne, ofTwo] = await Promise.all([
-      send(one, 'Flaky', { fail: 2 }, tenOf('one')),
-      send(two, 'Flaky', { fail: 2 }, tenOf('two')),
+  it('each handle their own commands, including retries, in the usual time', async () => {
+    const startedAt = Date.now();
+    const [idsOfOne, idsOfTwo] = await Promise.all([
+      send(one, 'Flaky', { fail: 2 }, tenNames('one')),
+      send(two, 'Flaky', { fail: 2 }, tenNames('two')),
     ]);
-    for (const id of ofOne) assert.equal((await one.reaches(id, 'Completed')).retryCount, 2);
-    for (const id of ofTwo) assert.equal((await two.reaches(id, 'Completed')).retryCount, 2);
-    assert.ok(Date.now() - began < 45_000, `it took ${Date.now() - began} ms`);
-    assert.equal(await two.entry(ofOne[0]!), null);
-    assert.equal(await one.entry(ofTwo[0]!), null);
+    for (const id of idsOfOne) assert.equal((await one.reaches(id, 'Completed')).retryCount, 2);
+    for (const id of idsOfTwo) assert.equal((await two.reaches(id, 'Completed')).retryCount, 2);
+    const durationMs = Date.now() - startedAt;
+    assert.ok(durationMs < 45_000, `took ${durationMs} ms`);
+    assert.equal(await two.entry(idsOfOne[0]!), null);
+    assert.equal(await one.entry(idsOfTwo[0]!), null);
   });
 
-  it('lose no replay and no discard', async () => {
-    const ids = await send(one, 'Fixable', {}, tenOf('dead'));
+  it('lose no replays or discards', async () => {
+    const ids = await send(one, 'Fixable', {}, tenNames('dead'));
     for (const id of ids) await one.reaches(id, 'DeadLetter');
     const operator = { ...one, waitMs: 60_000 };
     await Promise.all(
@@ -96,13 +97,13 @@ describe('two inboxes on one task queue', () => {
     for (const id of ids.slice(5)) await one.reaches(id, 'Completed');
   });
 
-  it('is told by the workers and by the doctor, with the remedy', async () => {
+  it('are reported by the workers and the doctor, with the remedy', async () => {
     const env = {
       ...process.env,
       DATABASE_URL: one.database.url,
       INBOX_TASK_QUEUE: one.taskQueue,
     };
-    const finding = await eventually('the doctor finds it', async () =>
+    const finding = await eventually('the doctor reports it', async () =>
       (await checkHealth({ env })).find(({ name, ok }) => name === 'workers' && !ok),
     );
     assert.match(finding.finding, new RegExp(`workers of another inbox poll .*inbox:${shortId(twoId)}`));
@@ -115,7 +116,7 @@ describe('two inboxes on one task queue', () => {
     );
   });
 
-  it('use up no attempt of each other', async () => {
+  it("do not use up each other's attempts", async () => {
     const [id] = await send(one, 'Flaky', { fail: 1 }, ['attempts']);
     const entry = await one.reaches(id!, 'Completed');
     assert.deepEqual([entry.attempt, entry.retryCount], [2, 1]);

@@ -1,5 +1,5 @@
 /**
- * What cannot be decoded, or not be written again: arguments and signals from outside must not stop a workflow for good.
+ * Arguments and signals that cannot be decoded, or decoded but not serialized again, must not block a workflow forever.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
@@ -69,7 +69,7 @@ const UNUSABLE: Record<string, RawPayload> = {
   ),
 };
 
-describe('what cannot be decoded', () => {
+describe('undecodable input', () => {
   let fixture: TestInbox;
 
   before(async () => {
@@ -103,7 +103,7 @@ describe('what cannot be decoded', () => {
   }
 
   for (const [what, argument] of Object.entries(UNUSABLE)) {
-    it(`fails a command whose argument is ${what} as InvalidEnvelope`, async () => {
+    it(`fails a command as InvalidEnvelope: ${what}`, async () => {
       const handle = await start(`argument-${what.replaceAll(' ', '-')}`, WORKFLOW_TYPE, argument);
       await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string } }) => {
         assert.equal(cause?.type, 'InvalidEnvelope');
@@ -113,7 +113,7 @@ describe('what cannot be decoded', () => {
   }
 
   for (const number of ['1e400', '-1e400', '1e-400', '0.12345678901234567891', '12345678901234567.5']) {
-    it(`fails a command whose argument has the number ${number} as InvalidEnvelope, and stores nothing`, async () => {
+    it(`fails a command as InvalidEnvelope and stores nothing if its argument contains the number ${number}`, async () => {
       const argument = `{"commandType":"Dead","payload":{"a":[${number}]}}`;
       const handle = await start(`number-${number}`, WORKFLOW_TYPE, payload('json/plain', argument));
       await assert.rejects(handle.result(), ({ cause }: { cause?: { type?: string; message?: string } }) => {
@@ -125,7 +125,7 @@ describe('what cannot be decoded', () => {
     });
   }
 
-  it('rejects a replay whose payload has a number that reading it would change', async () => {
+  it('rejects a replay if parsing would change a number in its payload', async () => {
     const id = fixture.id('signal-number');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
@@ -138,28 +138,28 @@ describe('what cannot be decoded', () => {
     assert.equal((await fixture.entry(id))?.generation, 0);
   });
 
-  it('refuses signals that cannot be decoded, and goes on', async () => {
+  it('refuses undecodable signals, and the workflow continues', async () => {
     const id = fixture.id('signals');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
-    const bad = [
+    const badArguments = [
       ...Object.values(UNDECODABLE),
       payload('json/plain', `{"actor":"x","payload":${deep(300_000)}}`),
       payload('json/plain', `{"actor":"x","reason":${deep(2_000)}}`),
     ];
-    for (const [index, argument] of bad.entries()) {
+    for (const [index, argument] of badArguments.entries()) {
       await signal(id, 'replay', argument);
-      const { refusals } = await eventually('it is refused', async () => {
+      const { refusals } = await eventually('the signal is refused', async () => {
         const report = await fixture.status(id);
         return report.refusals.count === index + 1 && report;
       });
-      assert.match(refusals.problem, /decoded|passed on|reason/);
+      assert.match(refusals.problem, /decoded|serialized|reason/);
     }
     assert.equal((await fixture.entry(id))!.generation, 0);
     assert.equal(await discard(fixture, id, { actor: 'ann' }), 'done');
   });
 
-  it('does not stop a campaign either', async () => {
+  it('fails a campaign as UnknownCampaign', async () => {
     for (const [name, argument] of [
       ['text', payload('json/plain', '{"campaignId":"not-a-uuid"}')],
       ['nothing', payload('json/plain', '{}')],
@@ -174,7 +174,7 @@ describe('what cannot be decoded', () => {
   });
 });
 
-describe('a workflow task that fails again and again', () => {
+describe('a workflow task that keeps failing', () => {
   let fixture: TestInbox;
 
   before(async () => {
@@ -182,7 +182,7 @@ describe('a workflow task that fails again and again', () => {
   });
   after(() => fixture.close());
 
-  it('is told by show, replay and discard, with the remedy', async () => {
+  it('is reported by show and replay, with the remedy', async () => {
     const id = fixture.id('failing');
     await seedOpen(fixture.pool, id, 'DeadLetter', { days: 1 });
     const { connectionOptions, namespace } = readTemporal();
@@ -197,7 +197,7 @@ describe('a workflow task that fails again and again', () => {
     const running = worker.run();
     try {
       const handle = await fixture.start(id);
-      await eventually('its workflow task fails', async () => {
+      await eventually('the workflow task fails', async () => {
         const { raw } = await handle.describe();
         return (raw.pendingWorkflowTask?.attempt ?? 0) > 1;
       });

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('../../../../', import.meta.url));
 const BUILT = join(ROOT, 'dist', 'workflows', 'bundle.txt');
 const SOURCE_MAP = /\n\/\/# sourceMappingURL=data:application\/json;charset=utf-8;base64,(\S+)/;
 
-describe('the workflow bundle that was built', () => {
+describe('the built workflow bundle', () => {
   let folder: string;
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'temporal-inbox-bundle-'));
@@ -26,18 +26,18 @@ describe('the workflow bundle that was built', () => {
     return path;
   }
 
-  it('fits, so that a worker need not make its own', async () => {
+  it('is up to date, so that a worker does not create its own', async () => {
     const built = await readWorkflowBundle();
     assert.ok(built);
     assert.equal((await loadWorkflowBundle()).code, built.code);
   });
 
-  it('has the code that is compiled now', async () => {
+  it('contains the compiled code', async () => {
     const [built, fresh] = [await readWorkflowBundle(), await bundle('workflows/index.js')];
     assert.equal(built!.code.replace(SOURCE_MAP, ''), fresh.code.replace(SOURCE_MAP, ''));
   });
 
-  it('says nothing of the machine it was built on, and still where a line comes from', async () => {
+  it('contains no paths of the build machine, but names its source files', async () => {
     const { code } = (await readWorkflowBundle())!;
     const { sources } = JSON.parse(Buffer.from(SOURCE_MAP.exec(code)![1]!, 'base64').toString()) as {
       sources: string[];
@@ -50,7 +50,7 @@ describe('the workflow bundle that was built', () => {
     assert.ok(!code.includes(ROOT));
   });
 
-  it('is left alone when it is torn, altered or gone', async () => {
+  it('is not used if it is truncated, altered or missing', async () => {
     assert.notEqual(await readWorkflowBundle(await altered((text) => text)), null);
     assert.equal(await readWorkflowBundle(await altered((text) => text.slice(0, -1_000))), null);
     assert.equal(
@@ -61,24 +61,24 @@ describe('the workflow bundle that was built', () => {
     assert.equal(await readWorkflowBundle(join(folder, 'nothing')), null);
   });
 
-  it('is left alone, and built anew, once a compiled file has changed', async () => {
+  it('is not used after a compiled file has changed, and is then rebuilt', async () => {
     const copy = join(folder, 'copy');
     await copyPackage(copy);
-    const says = async () => {
+    const isUpToDate = async () => {
       const script = `import { readWorkflowBundle } from './dist/src/temporal/workflow-bundle.js';
         process.stdout.write(String((await readWorkflowBundle()) !== null));`;
       const run = promisify(execFile);
       return (await run(process.execPath, ['--input-type=module', '-e', script], { cwd: copy })).stdout;
     };
-    assert.equal(await says(), 'true');
+    assert.equal(await isUpToDate(), 'true');
     const story = join(copy, 'dist', 'workflows', 'story.js');
     await writeFile(story, `${await readFile(story, 'utf8')}\n// changed\n`);
-    assert.equal(await says(), 'false');
+    assert.equal(await isUpToDate(), 'false');
     await promisify(execFile)(process.execPath, [join(copy, 'scripts', 'bundle-workflows.mjs')]);
-    assert.equal(await says(), 'true');
+    assert.equal(await isUpToDate(), 'true');
   });
 
-  it('is in the package', async () => {
+  it('is part of the package', async () => {
     const { files } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
     assert.ok(files.includes('dist/workflows'));
   });

@@ -1,4 +1,4 @@
-/** Ids, types and error messages that attack people who read them in Temporal's Web UI and paste commands from there. */
+/** Ids, types and error messages that attack people who read them in Temporal's Web UI and copy commands from there. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
@@ -32,11 +32,14 @@ describe('hostile text', () => {
   });
   after(() => inbox.close());
 
-  async function die(messageId: string, type: string): Promise<{ details: string; summary: string }> {
+  async function deadLetterOf(
+    messageId: string,
+    type: string,
+  ): Promise<{ details: string; summary: string }> {
     await inbox.pool.query('select inbox.send($1, $2, $3)', [messageId, type, {}]);
     await inbox.reaches(messageId, 'DeadLetter');
     const handle = inbox.client.workflow.getHandle(messageId);
-    const details = await eventually('the details tell of it', async () => {
+    const details = await eventually('the details show the dead letter', async () => {
       const { currentDetails } = await handle.query<{ currentDetails: string }>(
         '__temporal_workflow_metadata',
       );
@@ -58,9 +61,9 @@ describe('hostile text', () => {
     ['\u200border', false],
     ['\u043erder', false],
   ] as const) {
-    it(`shows itself in details, and in commands that do only what they say: ${JSON.stringify(name)}`, async () => {
+    it(`in an id is harmless in the details and in the printed commands: ${JSON.stringify(name)}`, async () => {
       const messageId = inbox.id(name);
-      const { details } = await die(messageId, 'Note');
+      const { details } = await deadLetterOf(messageId, 'Note');
       const page = renderLikeWebUi(details, messageId);
       assert.doesNotMatch(page, /<(a|img|script|h1|input)\b/, page);
       const commands = [...page.matchAll(/<code>((?:temporal|inbox) [^<]*)<\/code>/g)].map(([, text]) =>
@@ -91,15 +94,15 @@ describe('hostile text', () => {
     });
   }
 
-  it('is no option: an id that begins with a hyphen gets no command', async () => {
-    const { details } = await die(`--yes${inbox.id('')}`, 'Note');
+  it('cannot become an option: no command is printed for an id that starts with a hyphen', async () => {
+    const { details } = await deadLetterOf(`--yes${inbox.id('')}`, 'Note');
     assert.match(details, /No command is printed/);
     assert.doesNotMatch(details, /`inbox|`temporal/);
   });
 
   for (const type of [HOSTILE_TYPE, '\u{1f4b8}'.repeat(200)]) {
-    it(`does nothing in summaries as a command type, however long it is: ${type.slice(0, 20)}`, async () => {
-      const { details, summary } = await die(inbox.id(`type-${type.length}`), type);
+    it(`in a command type of any length is harmless in details and summaries: ${type.slice(0, 20)}`, async () => {
+      const { details, summary } = await deadLetterOf(inbox.id(`type-${type.length}`), type);
       assert.doesNotMatch(renderLikeWebUi(details, '```'), /<(a|img|h1)\b/);
       assert.doesNotMatch(renderLikeWebUi(summary, '```'), /<(a|img|strong)\b/);
       assert.ok(Buffer.byteLength(summary) < 400);

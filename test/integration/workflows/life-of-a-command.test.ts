@@ -26,7 +26,7 @@ const deposit = defineCommand({
   },
 });
 
-/** Fails as often as the payload says, then works. */
+/** Fails as often as the payload says, then succeeds. */
 const flaky = defineCommand({
   type: 'Flaky',
   schema: z.object({ failures: z.int() }),
@@ -55,7 +55,7 @@ const later = defineCommand({
   },
 });
 
-describe('the life of a command', () => {
+describe('the command lifecycle', () => {
   let inbox: TestInbox;
 
   before(async () => {
@@ -68,7 +68,7 @@ describe('the life of a command', () => {
   const effectsOf = (what: string) =>
     rows<{ cents: number }>(inbox.pool, 'select cents from effects where what = $1', [what]);
 
-  it('runs the handler once, with its events and its result, in one transaction', async () => {
+  it('runs the handler once and commits its effects, events and result', async () => {
     const messageId = inbox.id('deposit');
     const account = inbox.id('account');
     const handle = await inbox.start(messageId, { commandType: 'Deposit', payload: { account, cents: 5 } });
@@ -121,7 +121,7 @@ describe('the life of a command', () => {
     );
   });
 
-  it('tries a transient failure again until it passes, and keeps nothing of the attempts that failed', async () => {
+  it('retries a transient failure until an attempt succeeds, and keeps no effects of the failed attempts', async () => {
     const messageId = inbox.id('flaky');
     const handle = await inbox.start(messageId, { commandType: 'Flaky', payload: { failures: 2 } });
 
@@ -144,7 +144,7 @@ describe('the life of a command', () => {
     assert.match(failures[0]!.stack!, /life-of-a-command/);
   });
 
-  it('waits as long as RetryAfterError asks', async () => {
+  it('waits as long as RetryAfterError requests', async () => {
     const messageId = inbox.id('later');
     const handle = await inbox.start(messageId, { commandType: 'Later', payload: {} });
     assert.equal(await handle.result(), 'came back');
@@ -152,7 +152,7 @@ describe('the life of a command', () => {
     assert.equal(failure!.nextRetryAt!.getTime() - failure!.failedAt.getTime(), 120);
   });
 
-  it('makes a dead letter of a command that used up its attempts', async () => {
+  it('makes a command a dead letter when its attempts are used up', async () => {
     const messageId = inbox.id('exhausted');
     await inbox.start(messageId, { commandType: 'Flaky', payload: { failures: 99 } });
 
@@ -166,7 +166,7 @@ describe('the life of a command', () => {
     assert.deepEqual(await effectsOf(messageId), []);
   });
 
-  it('makes a dead letter at once of what trying again cannot help', async () => {
+  it('makes a command a dead letter immediately if its failure is unrecoverable', async () => {
     const messageId = inbox.id('broke');
     await inbox.start(messageId, {
       commandType: 'Broke',
@@ -194,7 +194,7 @@ describe('the life of a command', () => {
     assert.equal(event!.payload.deadLetterId, letter!.id);
   });
 
-  it('makes a dead letter at once of a payload that fails the schema', async () => {
+  it('makes a command a dead letter immediately if its payload fails the schema', async () => {
     const messageId = inbox.id('InvalidPayload');
     await inbox.start(messageId, { commandType: 'Deposit', payload: { account: 'a', cents: -1 } });
     const entry = await inbox.reaches(messageId, 'DeadLetter');
@@ -220,21 +220,21 @@ describe('the life of a command', () => {
     });
   }
 
-  it('answers a duplicate with the stored result and runs nothing', async () => {
+  it('returns the stored result to a duplicate and runs nothing', async () => {
     const messageId = inbox.id('twice');
     const envelope = { commandType: 'Deposit', payload: { account: messageId, cents: 7 } };
     await (await inbox.start(messageId, envelope)).result();
 
-    const again = await inbox.start(messageId, {
+    const duplicate = await inbox.start(messageId, {
       commandType: 'Deposit',
       payload: { cents: 7, account: messageId },
     });
-    assert.deepEqual(await again.result(), { account: messageId, cents: 7 });
+    assert.deepEqual(await duplicate.result(), { account: messageId, cents: 7 });
     assert.deepEqual(await effectsOf(messageId), [{ cents: 7 }]);
     assert.equal((await inbox.entry(messageId))?.attempt, 1);
   });
 
-  it('fails a known id with another payload as IdempotencyConflict and leaves the first as it was', async () => {
+  it('fails a known id with a different payload as IdempotencyConflict and keeps the first command', async () => {
     const messageId = inbox.id('conflict');
     await (
       await inbox.start(messageId, { commandType: 'Deposit', payload: { account: messageId, cents: 1 } })
@@ -252,7 +252,7 @@ describe('the life of a command', () => {
     assert.deepEqual((await inbox.entry(messageId))?.payload, { account: messageId, cents: 1 });
   });
 
-  it('has one effect for a hundred duplicates at once, and for a hundred more afterwards', async () => {
+  it('has one effect for a hundred concurrent duplicates, and for a hundred more afterward', async () => {
     const messageId = inbox.id('hundred');
     const envelope = { commandType: 'Deposit', payload: { account: messageId, cents: 1 } };
     for (let round = 0; round < 2; round += 1) {

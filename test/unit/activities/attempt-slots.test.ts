@@ -7,10 +7,10 @@ import { TypeSlots } from '../../../src/dispatch/type-slots.ts';
 import { gate } from '../../support/wait.ts';
 import type { Gate } from '../../support/wait.ts';
 
-/** Everything that can go on without a timer has gone on. */
+/** Waits until everything that needs no timer has run. */
 const settled = () => new Promise((resolve) => setImmediate(resolve));
 
-describe('slots of attempts that Temporal asks for', () => {
+describe('AttemptSlots', () => {
   let slots: AttemptSlots;
   let running: string[];
   let gates: Map<string, Gate>;
@@ -23,7 +23,7 @@ describe('slots of attempts that Temporal asks for', () => {
   });
   afterEach(() => mock.timers.reset());
 
-  /** An attempt that runs until its gate is opened; resolves with its name, or with the reason why it was put off. */
+  /** Runs an attempt until its gate is opened. Resolves with its name, or with the failure that deferred it. */
   function attempt(name: string, type: string, kind: AttemptKind = 'first') {
     const until = gate();
     gates.set(name, until);
@@ -38,14 +38,14 @@ describe('slots of attempts that Temporal asks for', () => {
   const several = (type: string, count: number, kind: AttemptKind = 'first') =>
     Array.from({ length: count }, (_, index) => attempt(`${type}${index}`, type, kind));
 
-  it('run at once until the type has all but the last, which another type gets', async () => {
+  it('gives one type all slots but the last, which stays free for another type', async () => {
     void several('A', 9);
     void attempt('B0', 'B');
     await settled();
     assert.deepEqual(running, ['A0', 'A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'B0']);
   });
 
-  it('let waiting attempts have their turn in their order, those of a type below its share first', async () => {
+  it('admits waiting attempts in order, but those of a type below its share first', async () => {
     void several('A', 9);
     void several('B', 2);
     await settled();
@@ -58,7 +58,7 @@ describe('slots of attempts that Temporal asks for', () => {
     assert.deepEqual(running.slice(-2), ['A7', 'A8']);
   });
 
-  it('put an attempt off that waited for two seconds, and at once when two of its type wait', async () => {
+  it('defers an attempt after a wait of two seconds, or immediately if two of its type are waiting', async () => {
     const attempts = several('A', 10);
     const [last] = attempts.slice(-1);
     const failure = await last;
@@ -72,27 +72,27 @@ describe('slots of attempts that Temporal asks for', () => {
     assert.equal(running.length, 7);
   });
 
-  it('delay each that is put off a little more, and none for more than half a minute', async () => {
+  it('defers each further attempt a little longer, but none for more than 30 s', async () => {
     void several('A', 7, 'other');
-    const putOff = (await Promise.all(several('A', 2_000, 'other'))) as ApplicationFailure[];
-    const delays = putOff.map(({ nextRetryDelay }) => Number(nextRetryDelay));
+    const deferred = (await Promise.all(several('A', 2_000, 'other'))) as ApplicationFailure[];
+    const delays = deferred.map(({ nextRetryDelay }) => Number(nextRetryDelay));
     assert.ok(delays.every((delay) => delay >= 500 && delay <= 30_000));
     assert.ok(delays.at(-1)! >= 27_000 && delays[0]! <= 1_000, `${delays[0]} … ${delays.at(-1)}`);
   });
 
-  it('give an ordinary attempt its own, and also those of first attempts where it is one that was put off', async () => {
+  it('gives retries their own slots, and a deferred first attempt slots of both kinds', async () => {
     void several('A', 8, 'other');
     void attempt('late', 'A', 'late');
     await settled();
     assert.deepEqual(running, ['A0', 'A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'late']);
   });
 
-  it('let a third type wait for its share while two floods fill all places', async () => {
+  it('lets a third type wait for its share while two flooding types take all waiting places', async () => {
     void several('A', 9);
     void several('B', 6);
     void several('C', 2);
     await settled();
-    // A has seven of eight, B the last one; C waits, and gets the next one.
+    // A has seven of the eight slots and B the last one. C waits and gets the next free slot.
     assert.ok(!running.includes('C0'));
     gates.get('A0')!.open();
     await settled();

@@ -36,7 +36,7 @@ const declined = (cause: unknown) => new Error('payment failed', { cause });
 const later = (reason: Error) => new RetryAfterError(5, 'busy', { cause: reason });
 const groupOfMessage = (message: string) => failureGroup('T', { type: 'SQLSTATE 23505', message });
 
-/** Each wraps one cause the way that a library does. */
+/** Each wraps a cause in the way a particular library does. */
 const wrappers: Record<string, (cause: Error, id: string) => unknown> = {
   'Drizzle’s error': (cause, id) => failedQuery(id, cause),
   'an error with a cause': (cause, id) => new Error(`order ${id} failed`, { cause }),
@@ -56,13 +56,13 @@ const wrappers: Record<string, (cause: Error, id: string) => unknown> = {
     new AggregateError([cause, new Error(id)], 'All promises were rejected'),
   'a SuppressedError': (cause, id) =>
     named('SuppressedError', new Error('suppressed'), { error: cause, suppressed: new Error(id) }),
-  'an error of another realm': (cause) =>
+  'an error from another realm': (cause) =>
     Object.assign(runInNewContext(`new Error('foreign')`) as Error, { cause }),
 };
 
 describe('an error with a cause', () => {
   for (const [name, wrap] of Object.entries(wrappers)) {
-    it(`is reported as its cause, in one group: ${name}`, () => {
+    it(`is reported as its cause, in the failure group of the cause: ${name}`, () => {
       const reports = ['one', 'two two', '(3)'].map((id) =>
         reportFailure(wrap(duplicate('orders_pkey'), id)),
       );
@@ -77,20 +77,20 @@ describe('an error with a cause', () => {
     });
   }
 
-  it('keeps what the wrappers said, for a person, and no parameter', () => {
+  it('keeps the messages of the wrappers, without statement parameters', () => {
     const secret = 'secret-value';
     const report = reportFailure(
       new Error('cannot place the order', { cause: failedQuery(secret, duplicate('pk')) }),
     );
-    const said =
+    const expected =
       'duplicate key value violates unique constraint "pk" (reported as: cannot place the order > ' +
       'Failed query: insert into "orders" ("id") values ($1))';
-    assert.equal(report.message, said);
+    assert.equal(report.message, expected);
     assert.ok(!JSON.stringify(report).includes(secret));
     assert.match(report.stack!, /^Error: cannot place the order\n\s+at [^]*\nCaused by: [^]*\nCaused by: /);
   });
 
-  it('has no parameter where Drizzle’s error has no cause, or only its text was kept', () => {
+  it('is stored without parameters if Drizzle’s error has no cause, or if only its text was kept', () => {
     const bare = failedQuery('secret-value', undefined as never);
     assert.ok(!JSON.stringify(reportFailure(bare)).includes('secret-value'));
     const copied = (id: string) => new Error(`not saved: ${failedQuery(id, duplicate('pk')).message}`);
@@ -98,7 +98,7 @@ describe('an error with a cause', () => {
     assert.equal(groupOf(copied('one')), groupOf(copied('two')));
   });
 
-  it('is Postgres’s own message where Knex has put the statement before it', () => {
+  it('is reported with Postgres’s own message if Knex put the statement before it', () => {
     const error = duplicate('orders_pkey');
     error.message = `insert into "orders" values ('secret - value') - ${error.message}`;
     const report = reportFailure(error);
@@ -107,7 +107,7 @@ describe('an error with a cause', () => {
     assert.equal(groupOf(error), groupOf(duplicate('orders_pkey')));
   });
 
-  it('is Prisma’s reason without the call, and Postgres’s where its adapter names it', () => {
+  it('is reported with Prisma’s reason without the call, or with Postgres’s error if the adapter names it', () => {
     const prisma = (id: string, meta: object, code = 'P2002') =>
       named('PrismaClientKnownRequestError', new Error(call(id)), { code, meta });
     const plain = reportFailure(prisma('secret-value', {}));
@@ -123,7 +123,7 @@ describe('an error with a cause', () => {
     assert.match(adapted.message, /^duplicate key value/);
   });
 
-  it('is the system error behind fetch', async () => {
+  it('is reported as the system error behind a failed fetch', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
@@ -135,7 +135,7 @@ describe('an error with a cause', () => {
     assert.match(report.message, /^connect ECONNREFUSED 127\.0\.0\.1:\d+ \(reported as: fetch failed\)$/);
   });
 
-  it('is the code of a system error, or the name of any other', () => {
+  it('takes its type from the code of a system error, or from the name of any other cause', () => {
     const refused = new AggregateError([systemError('ECONNREFUSED', 'connect ECONNREFUSED ::1:5432')], '');
     assert.equal(reportFailure(new TypeError('fetch failed', { cause: refused })).type, 'ECONNREFUSED');
     const slow = named(
@@ -146,11 +146,11 @@ describe('an error with a cause', () => {
     const group = (code: string) =>
       groupOf(new TypeError('fetch failed', { cause: systemError(code, code) }));
     assert.notEqual(group('ECONNRESET'), group('ETIMEDOUT'));
-    // Thrown as it is, it keeps the type that it always had.
+    // An error that is thrown directly keeps its name as the type.
     assert.equal(reportFailure(systemError('ECONNRESET', 'read ECONNRESET')).type, 'Error');
   });
 
-  it('keeps its own type and message where the cause says nothing', () => {
+  it('keeps its own type and message if the cause says nothing', () => {
     for (const cause of [undefined, null, 42, new Error(''), { order: 'one' }, () => 0]) {
       const report = reportFailure(new RangeError('too far', { cause }));
       assert.deepEqual([report.type, report.message], ['RangeError', 'too far']);
@@ -158,13 +158,13 @@ describe('an error with a cause', () => {
     assert.equal(groupOf(new Error('no', { cause: { order: 'one' } })), groupOf(new Error('no')));
   });
 
-  it('names a cause that is text or has a code', () => {
+  it('is reported with a cause that is text or has a code', () => {
     assert.equal(errorText(reportFailure(declined('declined'))), 'Error: payment failed (cause: declined)');
     assert.notEqual(groupOf(declined('declined')), groupOf(declined('expired')));
     assert.notEqual(groupOf(declined({ code: 'declined' })), groupOf(declined({ code: 'expired' })));
   });
 
-  it('may have itself as cause, an endless chain, or one that cannot be read', () => {
+  it('may have a cyclic or endless chain of causes, or a cause that cannot be read', () => {
     const cycle = new Error('outer', { cause: new Error('inner') });
     (cycle.cause as Error).cause = cycle;
     assert.equal(reportFailure(cycle).message, 'inner (reported as: outer)');
@@ -195,7 +195,7 @@ describe('an error with a cause', () => {
     assert.equal(reportFailure(new AggregateError([proxy], 'all')).message, 'all');
   });
 
-  it('stays small, however long what is said around it', () => {
+  it('is stored within the limits, however long the messages of its wrappers are', () => {
     const report = reportFailure(
       new Error('x'.repeat(3_000_000), { cause: failedQuery('y'.repeat(3_000_000), duplicate('pk')) }),
     );
@@ -206,10 +206,10 @@ describe('an error with a cause', () => {
   });
 });
 
-describe('an error that decides what happens next, inside a wrapper', () => {
+describe('an error that decides whether to retry, inside a wrapper', () => {
   const cause = databaseError('40001', 'could not serialize access');
 
-  it('is as final as it was', () => {
+  it('stays final', () => {
     for (const final of [
       new UnrecoverableError('Broke', { account: 'a' }),
       ApplicationFailure.nonRetryable('account=a', 'Broke'),
@@ -220,12 +220,12 @@ describe('an error that decides what happens next, inside a wrapper', () => {
     }
   });
 
-  it('is as transient as it was, with its delay', () => {
+  it('stays transient and keeps its delay', () => {
     const report = reportFailure(new Error('rolled back', { cause: new RetryAfterError('7s', 'busy') }));
     assert.deepEqual([report.type, report.message, report.delayMs], ['RetryAfter', 'busy', 7_000]);
   });
 
-  it('decides for what it wraps itself, whose message is kept', () => {
+  it('also decides for its own cause, whose message is kept', () => {
     const final = new UnrecoverableError('Broke', { account: 'a' }, { cause });
     const report = reportFailure(final);
     assert.equal(errorText(report), 'Broke: account=a (cause: SQLSTATE 40001: could not serialize access)');
@@ -234,41 +234,41 @@ describe('an error that decides what happens next, inside a wrapper', () => {
     assert.notEqual(groupOf(later(cause)), groupOf(later(duplicate('pk'))));
   });
 
-  it('decides among several errors only if all of them are final', () => {
+  it('makes an AggregateError final only if all of its errors are final', () => {
     const final = new UnrecoverableError('Broke');
     assert.equal(reportFailure(new AggregateError([final, final])).retryable, false);
     assert.equal(reportFailure(new AggregateError([final, cause])).retryable, true);
   });
 
-  it('says nothing of this command where it ended another execution', () => {
+  it('decides nothing if it ended another execution', () => {
     const other = named('WorkflowFailedError', new Error('failed'), {
       cause: ApplicationFailure.nonRetryable('no', 'Broke'),
     });
     assert.equal(reportFailure(other).retryable, true);
   });
 
-  it('is also what refuses a message: sent again it would be refused again', () => {
-    for (const refusal of [
+  it('is final if it rejected a message, because the message would be rejected again', () => {
+    for (const rejection of [
       new InvalidMessageError('payload', 'is huge'),
       new IdempotencyConflictError('m'),
     ]) {
-      const report = reportFailure(new Error('not sent', { cause: refusal }));
-      assert.deepEqual([report.type, report.retryable], [refusal.name, false]);
+      const report = reportFailure(new Error('not sent', { cause: rejection }));
+      assert.deepEqual([report.type, report.retryable], [rejection.name, false]);
     }
   });
 });
 
 describe('failure groups of Postgres’s errors', () => {
   for (const [name, one, other] of [
-    ['the key differs', 'Key (id)=(abc def) already exists.', 'Key (id)=(x (y) "z) already exists.'],
-    ['the row differs', 'Failing row contains (1, a b).', 'Failing row contains (2, (c), "d).'],
+    ['the key values differ', 'Key (id)=(abc def) already exists.', 'Key (id)=(x (y) "z) already exists.'],
+    ['the row values differ', 'Failing row contains (1, a b).', 'Failing row contains (2, (c), "d).'],
     [
       'the value differs',
       'invalid input syntax for type uuid: "a"',
       'invalid input syntax for type uuid: "a"b\'"',
     ],
   ] as const) {
-    it(`are the same where only ${name}`, () => assert.equal(groupOfMessage(one), groupOfMessage(other)));
+    it(`are the same if only ${name}`, () => assert.equal(groupOfMessage(one), groupOfMessage(other)));
   }
 
   for (const [type, message, key] of [
@@ -277,11 +277,11 @@ describe('failure groups of Postgres’s errors', () => {
     ['Error', 'Key (id)=(42) already exists.', '0e09695e'],
     ['TypeError', "Cannot read properties of undefined (reading 'id')", '862fb349'],
   ] as const) {
-    it(`have the key that filters of earlier releases name: ${message}`, () =>
+    it(`have the same key as in earlier releases, so that saved filters still match: ${message}`, () =>
       assert.equal(failureGroup('T', { type, message }), `T/${type}/${key}`));
   }
 
-  it('differ by constraint, but not by the number of a partition', () => {
+  it('differ by constraint, but not by the number in a partition’s name', () => {
     assert.notEqual(groupOf(duplicate('orders_pkey')), groupOf(duplicate('orders_sku_key')));
     assert.equal(groupOf(duplicate('orders_2025_11_pkey')), groupOf(duplicate('orders_2025_12_pkey')));
   });

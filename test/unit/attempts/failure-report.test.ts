@@ -12,8 +12,8 @@ import {
 } from '../../../src/attempts/failure-report.ts';
 import { fc } from '../../support/random.ts';
 
-/** An error with something in a property where its type promises text. */
-function crooked(property: PropertyDescriptorMap, error: Error = new Error('crooked')): Error {
+/** An error whose properties may hold something other than the text that its type promises. */
+function withProperties(property: PropertyDescriptorMap, error: Error = new Error('odd error')): Error {
   return Object.defineProperties(error, property);
 }
 
@@ -29,24 +29,24 @@ function databaseError(code: string, message: string): DatabaseError {
   return error;
 }
 
-describe('reading what was thrown', () => {
-  it('takes an ordinary error for transient, with its class as type', () => {
+describe('reportFailure', () => {
+  it('treats an ordinary error as transient, with its class name as the type', () => {
     class AccountLocked extends Error {}
-    const report = reportFailure(new AccountLocked('by another one'));
+    const report = reportFailure(new AccountLocked('by another transfer'));
     assert.equal(report.type, 'AccountLocked');
-    assert.equal(report.message, 'by another one');
+    assert.equal(report.message, 'by another transfer');
     assert.equal(report.retryable, true);
     assert.equal(report.delayMs, null);
-    assert.match(report.stack!, /by another one\n\s+at /);
+    assert.match(report.stack!, /by another transfer\n\s+at /);
   });
 
-  it('prefers the name that an error gives itself', () => {
-    assert.equal(reportFailure(crooked({ name: { value: 'TimeoutError' } })).type, 'TimeoutError');
+  it('prefers the name property to the class name', () => {
+    assert.equal(reportFailure(withProperties({ name: { value: 'TimeoutError' } })).type, 'TimeoutError');
     assert.equal(reportFailure(new TypeError('x')).type, 'TypeError');
-    assert.equal(reportFailure(new (class extends Error {})('of a class without name')).type, 'Error');
+    assert.equal(reportFailure(new (class extends Error {})('anonymous class')).type, 'Error');
   });
 
-  it('takes UnrecoverableError for final, with its own type and details', () => {
+  it('treats UnrecoverableError as final, with its own type and details', () => {
     const report = reportFailure(new UnrecoverableError('InsufficientFunds', { account: 'a', missing: 5 }));
     assert.equal(report.type, 'InsufficientFunds');
     assert.equal(report.message, 'account=a missing=5');
@@ -58,8 +58,8 @@ describe('reading what was thrown', () => {
     ['milliseconds', 250, 250],
     ['zero', 0, 0],
     ['a fraction', 0.4, 0],
-    ['nonsense', 'soon', null],
-    ['a negative one', -1, null],
+    ['invalid text', 'soon', null],
+    ['a negative number', -1, null],
     ['NaN', Number.NaN, null],
     ['Infinity', Number.POSITIVE_INFINITY, null],
     ['undefined', undefined as never, null],
@@ -72,7 +72,7 @@ describe('reading what was thrown', () => {
     });
   }
 
-  it('heeds what Temporal’s ApplicationFailure says of itself', () => {
+  it('follows what Temporal’s ApplicationFailure says about type, retries and delay', () => {
     const transient = reportFailure(ApplicationFailure.retryable('later', 'Busy'));
     assert.deepEqual([transient.type, transient.message, transient.retryable], ['Busy', 'later', true]);
     const final = reportFailure(ApplicationFailure.nonRetryable('never', 'Gone'));
@@ -81,7 +81,7 @@ describe('reading what was thrown', () => {
     assert.equal(reportFailure(ApplicationFailure.create({ nextRetryDelay: '7s' })).delayMs, 7_000);
   });
 
-  for (const nextRetryDelay of ['nonsense', -5, Number.NaN, Number.POSITIVE_INFINITY]) {
+  for (const nextRetryDelay of ['invalid', -5, Number.NaN, Number.POSITIVE_INFINITY]) {
     it(`leaves the delay to the policy when an ApplicationFailure asks for ${nextRetryDelay}`, () => {
       const failure = ApplicationFailure.create({ type: 'Busy', nextRetryDelay: nextRetryDelay as number });
       const { type, delayMs } = reportFailure(failure);
@@ -104,15 +104,15 @@ describe('reading what was thrown', () => {
     ['a BigInt', 1n, 'threw bigint: (cannot be shown)'],
     ['a symbol', Symbol('s'), 'threw symbol: (cannot be shown)'],
     ['a function', () => 0, 'threw function: (cannot be shown)'],
-    ['an object without prototype', Object.create(null), 'threw object: {}'],
+    ['an object without a prototype', Object.create(null), 'threw object: {}'],
   ] as const) {
-    it(`takes ${name} that is no error for transient`, () => {
+    it(`treats a thrown non-error as transient: ${name}`, () => {
       const report = reportFailure(thrown);
       assert.deepEqual(report, { type: 'NotAnError', message, stack: null, retryable: true, delayMs: null });
     });
   }
 
-  it('survives a cycle and a revoked proxy', () => {
+  it('reports a cyclic object and a revoked proxy', () => {
     const cycle: Record<string, unknown> = {};
     cycle['self'] = cycle;
     assert.equal(reportFailure(cycle).message, 'threw object: (cannot be shown)');
@@ -122,23 +122,23 @@ describe('reading what was thrown', () => {
   });
 
   for (const [name, error] of [
-    ['a message that throws', crooked({ message: throwing })],
-    ['a name that throws', crooked({ name: throwing })],
-    ['a stack that throws', crooked({ stack: throwing })],
-    ['a constructor that throws', crooked({ constructor: throwing })],
-    ['a message that is an object', crooked({ message: { value: { text: 'x' } } })],
-    ['a message that is a symbol', crooked({ message: { value: Symbol('m') } })],
-    // What Error.prepareStackTrace returns need not be text, and some libraries return call sites.
-    ['a stack that is a list', crooked({ stack: { value: [{}, {}] } })],
+    ['a message that throws', withProperties({ message: throwing })],
+    ['a name that throws', withProperties({ name: throwing })],
+    ['a stack that throws', withProperties({ stack: throwing })],
+    ['a constructor that throws', withProperties({ constructor: throwing })],
+    ['a message that is an object', withProperties({ message: { value: { text: 'x' } } })],
+    ['a message that is a symbol', withProperties({ message: { value: Symbol('m') } })],
+    // Error.prepareStackTrace may return anything, and some libraries make it return call sites.
+    ['a stack that is a list', withProperties({ stack: { value: [{}, {}] } })],
     [
       'a class whose name is a function',
       new (class extends Error {
         static override name() {}
-      } as unknown as ErrorConstructor)('crooked'),
+      } as unknown as ErrorConstructor)('odd error'),
     ],
-    ['an ApplicationFailure with a number as type', ApplicationFailure.create({ type: 42 as never })],
+    ['a number as type (ApplicationFailure)', ApplicationFailure.create({ type: 42 as never })],
   ] as const) {
-    it(`survives ${name}`, () => {
+    it(`reports an error with ${name}`, () => {
       const report = reportFailure(error);
       assert.equal(typeof report.type, 'string');
       assert.equal(typeof report.message, 'string');
@@ -148,12 +148,12 @@ describe('reading what was thrown', () => {
     });
   }
 
-  it('keeps an UnrecoverableError final that has no usable type', () => {
+  it('treats an UnrecoverableError without a usable type as final', () => {
     const report = reportFailure(new UnrecoverableError(undefined as never));
     assert.deepEqual([report.type, report.retryable], ['Error', false]);
   });
 
-  it('can be given anything at all', () => {
+  it('accepts any thrown value', () => {
     fc.assert(
       fc.property(fc.anything({ withBigInt: true, withDate: true, withMap: true }), (thrown) => {
         const report = reportFailure(thrown);
@@ -164,8 +164,8 @@ describe('reading what was thrown', () => {
   });
 });
 
-describe('the text that is stored', () => {
-  it('has no password of a URL that a library repeats', () => {
+describe('the stored error text', () => {
+  it('hides passwords in URLs that a library repeats', () => {
     const { cause } = new Error('fetch failed', {
       cause: new TypeError('cannot use https://ann:canary@db.example.com/x?token=canary'),
     });
@@ -181,7 +181,7 @@ describe('the text that is stored', () => {
     }
   });
 
-  it('cuts a message of 3 MB, and names the type all the same', () => {
+  it('shortens a message of 3 MB and still names the type', () => {
     const report = reportFailure(new RangeError('x'.repeat(3_000_000)));
     const text = errorText(report);
     assert.ok(text.startsWith('RangeError: xxx'));
@@ -190,7 +190,7 @@ describe('the text that is stored', () => {
     assert.ok(Buffer.byteLength(report.stack!) <= 16_000);
   });
 
-  it('cuts between characters, wherever the limit falls', () => {
+  it('is shortened between characters, wherever the limit falls', () => {
     for (const character of ['é', '€', '😀']) {
       for (const shift of ['', 'a', 'ab', 'abc']) {
         const { message } = reportFailure(new Error(shift + character.repeat(4_000)));
@@ -200,19 +200,19 @@ describe('the text that is stored', () => {
     }
   });
 
-  it('has no NUL and no lone surrogate, which Postgres refuses', () => {
+  it('contains no NUL and no lone surrogate, which Postgres rejects', () => {
     const report = reportFailure(new UnrecoverableError('Bad\u0000Type', {}, { message: 'a\u0000b\ud800c' }));
     assert.equal(report.type, 'BadType');
     assert.equal(report.message, 'ab\ufffdc');
     assert.equal(reportFailure('\u0000').message, 'threw string: ');
   });
 
-  it('is `Type: message`, or the type alone', () => {
+  it('is `Type: message`, or only the type if the message is empty', () => {
     assert.equal(errorText({ type: 'Broke', message: 'no money: none' }), 'Broke: no money: none');
     assert.equal(errorText({ type: 'Broke', message: '' }), 'Broke');
   });
 
-  it('comes apart again into type and message', () => {
+  it('can be split into type and message again', () => {
     for (const [type, message] of [
       ['Broke', 'no money: none'],
       ['Broke', ''],
@@ -221,7 +221,7 @@ describe('the text that is stored', () => {
     }
   });
 
-  it('of the inbox’s own failures has no stack', () => {
+  it('has no stack for failures that the inbox itself detects', () => {
     const report = inboxFailure('Timeout', 'took too long', true);
     assert.deepEqual(report, {
       type: 'Timeout',
@@ -250,7 +250,7 @@ describe('failure groups', () => {
     ['ids with digits', 'message msg-17 is late', 'message order-x99 is late'],
     ['line breaks', 'first\nsecond', 'first second'],
   ] as const) {
-    it(`are the same where only ${name} differ`, () => assert.equal(group(one), group(other)));
+    it(`are the same if only ${name} differ`, () => assert.equal(group(one), group(other)));
   }
 
   it('differ by command, type and cause', () => {
@@ -264,7 +264,7 @@ describe('failure groups', () => {
     assert.match(groups[0]!, /^TransferFunds\/InsufficientFunds\/[0-9a-f]{8}$/);
   });
 
-  it('have at most 255 bytes and are never cut within a character', () => {
+  it('have at most 255 bytes and are never cut inside a character', () => {
     fc.assert(
       fc.property(
         fc.string({ unit: 'grapheme', maxLength: 300 }),

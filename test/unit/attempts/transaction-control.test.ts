@@ -65,11 +65,13 @@ const HARMLESS = [
   'select case when true then 1 end',
 ];
 
-describe('whether SQL ends the transaction', () => {
-  for (const sql of ENDING) it(`sees it in ${sql}`, () => assert.equal(endsTransaction(sql), true));
-  for (const sql of HARMLESS) it(`sees none in ${sql}`, () => assert.equal(endsTransaction(sql), false));
+describe('endsTransaction', () => {
+  for (const sql of ENDING)
+    it(`finds the end of the transaction in: ${sql}`, () => assert.equal(endsTransaction(sql), true));
+  for (const sql of HARMLESS)
+    it(`finds no end of the transaction in: ${sql}`, () => assert.equal(endsTransaction(sql), false));
 
-  it('takes nothing for it that stands in quotes or comments, whatever is around', () => {
+  it('ignores quoted text and comments in any combination of statements', () => {
     const harmless = constantFrom(...HARMLESS.filter((sql) => !/never closed|^--/.test(sql)));
     check(
       property(array(harmless), (statements) => {
@@ -80,7 +82,7 @@ describe('whether SQL ends the transaction', () => {
     );
   });
 
-  it('reads any text to its end', () => {
+  it('reads any text to the end', () => {
     const pieces = constantFrom(
       "'",
       '"',
@@ -104,7 +106,7 @@ describe('whether SQL ends the transaction', () => {
     );
   });
 
-  it('reads megabytes at once', () => {
+  it('reads statements of several megabytes', () => {
     const long = 'x'.repeat(4_000_000);
     assert.equal(endsTransaction(`insert into t values ('${long}'); commit`), true);
     assert.equal(endsTransaction(`insert into t values (E'${long}', $$${long}$$) /* ${long} */`), false);
@@ -113,7 +115,7 @@ describe('whether SQL ends the transaction', () => {
 
 const begin = (unsupported: string | null = null) => ({ kind: 'begin', unsupported });
 
-describe('how SQL begins or ends a transaction', () => {
+describe('transactionStatement', () => {
   for (const [sql, expected] of [
     ['BEGIN;', begin()],
     [' begin -- now\n work', begin()],
@@ -136,14 +138,14 @@ describe('how SQL begins or ends a transaction', () => {
     ['begin; select 1; commit', { kind: 'ending', what: 'BEGIN among other statements' }],
     ['select 1; rollback', { kind: 'ending', what: 'ROLLBACK among other statements' }],
   ] as const) {
-    it(`is read from ${sql}`, () => assert.deepEqual(transactionStatement(sql), expected));
+    it(`recognizes: ${sql}`, () => assert.deepEqual(transactionStatement(sql), expected));
   }
 
   for (const sql of HARMLESS.filter((text) => text !== 'begin')) {
-    it(`is nothing in ${sql}`, () => assert.equal(transactionStatement(sql), null));
+    it(`returns null for: ${sql}`, () => assert.equal(transactionStatement(sql), null));
   }
 
-  it('is found wherever it was found before', () => {
+  it('finds a statement in every text for which endsTransaction is true', () => {
     for (const sql of ENDING) assert.notEqual(transactionStatement(sql), null, sql);
   });
 });

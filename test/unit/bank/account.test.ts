@@ -16,8 +16,8 @@ function account(balanceCents: bigint): Account {
   return { id: 'a', owner: 'Ann', balanceCents, version: 2 };
 }
 
-void describe('an account', () => {
-  void it('is what its events add up to', () => {
+void describe('account rules', () => {
+  void it('computes an account from its events', () => {
     const events: AccountEvent[] = [
       ...open(null, { id: 'a', owner: 'Ann', openingBalanceCents: 1_000 }),
       ...deposit(500),
@@ -30,24 +30,24 @@ void describe('an account', () => {
     assert.deepEqual(after, { id: 'a', owner: 'Ann', balanceCents: 0n, version: 5 });
   });
 
-  void it('without events is none', () => {
+  void it('returns null for a stream without events', () => {
     assert.equal(fold('a', null, []), null);
   });
 
-  void it('opens with nothing in it without a deposit', () => {
+  void it('opens an account with balance 0 without a deposit', () => {
     assert.deepEqual(open(null, { id: 'a', owner: 'Ann', openingBalanceCents: 0 }), [
       { type: 'AccountOpened', data: { owner: 'Ann' } },
     ]);
   });
 
-  void it('opens once', () => {
+  void it('rejects opening an existing account', () => {
     assert.throws(
       () => open(account(0n), { id: 'a', owner: 'Bob', openingBalanceCents: 0 }),
       (error) => error instanceof AccountAlreadyExists && error instanceof UnrecoverableError,
     );
   });
 
-  void it('sends its last cent, but not one more', () => {
+  void it('allows a transfer of the full balance, but not of more', () => {
     assert.equal(sendTransfer(account(100n), 'b', 100).length, 1);
     assert.throws(
       () => sendTransfer(account(100n), 'b', 101),
@@ -58,17 +58,17 @@ void describe('an account', () => {
     );
   });
 
-  void it('adds up beyond what a JavaScript number can hold', () => {
+  void it('keeps balances exact beyond the range of a JavaScript number', () => {
     const most = Number.MAX_SAFE_INTEGER;
     const rich = fold('a', account(0n), [...deposit(most), ...deposit(most), ...deposit(most)]);
     assert.equal(rich?.balanceCents, 3n * BigInt(most));
   });
 
-  void it('refuses a stream that does not begin with its opening, or opens twice', () => {
-    assert.throws(() => fold('a', null, deposit(1)), /stream "a" makes no sense: event 1 is FundsDeposited/);
+  void it('rejects a stream that does not start with AccountOpened or contains it twice', () => {
+    assert.throws(() => fold('a', null, deposit(1)), /stream "a" is inconsistent: event 1 is FundsDeposited/);
     assert.throws(
       () => fold('a', account(0n), [{ type: 'AccountOpened', data: { owner: 'Bob' } }]),
-      /event 3 opens an account that is open/,
+      /event 3 opens an account that is already open/,
     );
   });
 });

@@ -4,17 +4,17 @@ import { createServer, type Server } from 'node:http';
 import { afterEach, describe, it } from 'node:test';
 import { FraudCheckUnavailable, TransferDeclined } from '../../../examples/bank/errors.ts';
 import { checkForFraud, parseRetryAfter } from '../../../examples/bank/fraud-check.ts';
-import { isTurnedAwayFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
+import { isRejectedFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
 import type { CommandLog } from '../../../src/core/command-log.ts';
 import { RetryAfterError } from '../../../src/core/errors.ts';
 
 function ids(wanted: boolean): string[] {
   return Array.from({ length: 1_200 }, (_, index) => `transfer-${index}`).filter(
-    (id) => isTurnedAwayFirst(id) === wanted,
+    (id) => isRejectedFirst(id) === wanted,
   );
 }
 
-describe('the bank and fraud', () => {
+describe('fraud checking', () => {
   const log: CommandLog = { debug() {}, info() {}, warn() {}, error() {} };
   const stops: (() => Promise<unknown>)[] = [];
 
@@ -34,7 +34,7 @@ describe('the bank and fraud', () => {
     return service.url;
   }
 
-  /** A server that answers every request the same way, or never when there is no body. */
+  /** Starts a server that gives the same answer to every request, or never answers if there is no body. */
   async function startAnswering(status: number, body?: string): Promise<Server> {
     const server = createServer((_request, response) => {
       if (body !== undefined) response.writeHead(status).end(body);
@@ -53,12 +53,12 @@ describe('the bank and fraud', () => {
   }
 
   void describe('the fraud service', () => {
-    void it('turns about one transfer in twelve away', () => {
+    void it('rejects about one transfer in twelve', () => {
       const share = ids(true).length / 1_200;
-      assert.ok(share > 1 / 18 && share < 1 / 8, `turned away: ${share}`);
+      assert.ok(share > 1 / 18 && share < 1 / 8, `share of rejected transfers: ${share}`);
     });
 
-    void it('turns the same transfer away once, and says when to come back', async () => {
+    void it('rejects a transfer only once, with a Retry-After header', async () => {
       await startService();
       const [id = ''] = ids(true);
       await assert.rejects(check(id), (error) => error instanceof RetryAfterError && error.delay === 1_000);
@@ -66,7 +66,7 @@ describe('the bank and fraud', () => {
       await check(id);
     });
 
-    void it('approves the others at once', async () => {
+    void it('approves all other transfers immediately', async () => {
       await startService();
       await Promise.all(
         ids(false)
@@ -75,7 +75,7 @@ describe('the bank and fraud', () => {
       );
     });
 
-    void it('answers nonsense with 400 and other addresses with 404', async () => {
+    void it('answers invalid requests with 400 and unknown paths with 404', async () => {
       const url = await startService();
       const post = (body: string, to = url): Promise<Response> => fetch(to, { method: 'POST', body });
       assert.equal((await post('{')).status, 400);
@@ -87,11 +87,11 @@ describe('the bank and fraud', () => {
   });
 
   void describe('the fraud check', () => {
-    void it('is left out when nobody says where it is', async () => {
+    void it('is skipped when FRAUD_CHECK_URL is not set', async () => {
       await check('any');
     });
 
-    void it('declines for good', async () => {
+    void it('fails with TransferDeclined when the service declines', async () => {
       await startAnswering(200, '{"decision":"decline"}');
       await assert.rejects(
         check('t'),
@@ -100,43 +100,43 @@ describe('the bank and fraud', () => {
     });
 
     for (const [what, status, body] of [
-      ['fails without a Retry-After', 500, 'oops'],
-      ['answers something else', 200, '{"decision":"perhaps"}'],
-      ['answers no JSON', 200, '<html>'],
+      ['answers 500 without Retry-After', 500, 'oops'],
+      ['answers with an unknown decision', 200, '{"decision":"perhaps"}'],
+      ['answers with something other than JSON', 200, '<html>'],
     ] as const) {
-      void it(`is tried again when it ${what}`, async () => {
+      void it(`fails with a transient error when the service ${what}`, async () => {
         await startAnswering(status, body);
         await assert.rejects(check('t'), FraudCheckUnavailable);
       });
     }
 
-    void it('is tried again when nobody listens', async () => {
+    void it('fails with a transient error when the service is not running', async () => {
       await startAnswering(200, '{}');
       for (const stop of stops.splice(0)) await stop();
       await assert.rejects(check('t'), FraudCheckUnavailable);
     });
 
-    void it('ends with the attempt', async () => {
+    void it('is aborted together with the attempt', async () => {
       const server = await startAnswering(200);
       const attempt = new AbortController();
       const checked = check('t', attempt.signal);
-      const asked = once(server, 'request').then(() => attempt.abort(new Error('attempt is over')));
-      await assert.rejects(checked, /attempt is over/);
-      await asked;
+      const aborted = once(server, 'request').then(() => attempt.abort(new Error('attempt was aborted')));
+      await assert.rejects(checked, /attempt was aborted/);
+      await aborted;
     });
   });
 
   void describe('Retry-After', () => {
     const now = Date.parse('2026-01-02T03:04:00Z');
 
-    void it('holds seconds or a date', () => {
+    void it('is parsed as seconds or a date', () => {
       assert.equal(parseRetryAfter('2', now), 2_000);
       assert.equal(parseRetryAfter('0', now), 0);
       assert.equal(parseRetryAfter('Fri, 02 Jan 2026 03:04:05 GMT', now), 5_000);
       assert.equal(parseRetryAfter('Fri, 02 Jan 2026 03:03:00 GMT', now), 0);
     });
 
-    void it('is ignored when it is neither', () => {
+    void it('is ignored when it is missing or invalid', () => {
       assert.equal(parseRetryAfter(null, now), null);
       assert.equal(parseRetryAfter('soon', now), null);
       assert.equal(parseRetryAfter('', now), null);

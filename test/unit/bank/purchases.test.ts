@@ -7,12 +7,12 @@ import {
   parsePurchases,
   type Purchase,
   readPurchases,
-  SOME_PURCHASES,
+  DEFAULT_PURCHASES,
 } from '../../../examples/bank/purchases.ts';
 import { createAccount, transferFunds } from '../../../examples/bank/commands.ts';
 
 void describe('the purchase file', () => {
-  void it('parses whole', async () => {
+  void it('is parsed completely', async () => {
     const purchases = await readPurchases();
     assert.equal(purchases.length, 6_919);
     assert.equal(new Set(purchases.map((purchase) => purchase.customer)).size, 2_357);
@@ -30,7 +30,7 @@ void describe('the purchase file', () => {
     assert.equal(purchases.filter((purchase) => purchase.amountCents === 0).length, 8);
   });
 
-  void it('may end its lines with LF, and need not end the last', () => {
+  void it('may use LF line endings, and its last line may have none', () => {
     const text = ' 00004 0001 19970101  2   29.33\n 00004 0001 19970118 12  129.73';
     assert.deepEqual(
       parsePurchases(text).map(({ line, cds, amountCents }) => ({ line, cds, amountCents })),
@@ -43,17 +43,17 @@ void describe('the purchase file', () => {
   });
 
   for (const [what, line] of [
-    ['an empty line', ''],
+    ['no content', ''],
     ['a missing column', ' 00004 0001 19970101  29.33'],
-    ['a column too many', ' 00004 0001 19970101  2   29.33 7'],
+    ['an extra column', ' 00004 0001 19970101  2   29.33 7'],
     ['a negative amount', ' 00004 0001 19970101  2  -29.33'],
-    ['half a cent', ' 00004 0001 19970101  2   29.335'],
+    ['a fraction of a cent', ' 00004 0001 19970101  2   29.335'],
     ['no cents', ' 00004 0001 19970101  2   29'],
     ['an exponent', ' 00004 0001 19970101  2   1e3.00'],
     ['a day that does not exist', ' 00004 0001 19970631  2   29.33'],
     ['an amount beyond 2^53', ' 00004 0001 19970101  2   99999999999999999.00'],
   ] as const) {
-    void it(`names the line that has ${what}`, () => {
+    void it(`is rejected with the line number when a line has ${what}`, () => {
       const text = ` 00004 0001 19970101  2   29.33\r\n${line}\r\n 00004 0001 19970101  2   29.33\r\n`;
       assert.throws(() => parsePurchases(text), { name: 'SyntaxError', message: /^line 2 / });
     });
@@ -61,7 +61,7 @@ void describe('the purchase file', () => {
 });
 
 void describe('the commands of the feed', () => {
-  void it('open each account before the first purchase, each message_id once', async () => {
+  void it('open each account before its first purchase and use each message_id once', async () => {
     const commands = [...commandsFor(await readPurchases())];
     assert.equal(commands.length, 1 + 2_357 + 6_919);
     assert.equal(new Set(commands.map((command) => command.messageId)).size, commands.length);
@@ -72,22 +72,23 @@ void describe('the commands of the feed', () => {
         .partial()
         .parse(envelope.payload);
       if (envelope.commandType === 'CreateAccount') opened.add(accountId);
-      else assert.ok(opened.has(from) && opened.has(to), `${from} pays ${to} before both are there`);
+      else
+        assert.ok(opened.has(from) && opened.has(to), `${from} pays ${to} before both accounts are opened`);
     }
   });
 
-  void it('are the same at a second reading', async () => {
+  void it('are the same when the file is read again', async () => {
     const [first, second] = await Promise.all([readPurchases(), readPurchases()]);
     assert.deepEqual([...commandsFor(first)], [...commandsFor(second)]);
   });
 
-  void it('fit their schemas, but for purchases of nothing', async () => {
-    const refused = [...commandsFor(await readPurchases())].filter(({ envelope }) => {
+  void it('match their schemas, except for purchases of 0.00', async () => {
+    const rejected = [...commandsFor(await readPurchases())].filter(({ envelope }) => {
       const command = envelope.commandType === 'CreateAccount' ? createAccount : transferFunds;
       return !command.schema.safeParse(envelope.payload).success;
     });
     assert.deepEqual(
-      refused.map((command) => command.messageId.split('-')[2]),
+      rejected.map((command) => command.messageId.split('-')[2]),
       ['226', '449', '718', '873', '3089', '3466', '3832', '6156'],
     );
   });
@@ -95,35 +96,35 @@ void describe('the commands of the feed', () => {
   // The README and the doc comment of OPENING_BALANCE_CENTS state these numbers.
   void it('make a few customers run out of money', async () => {
     const purchases = await readPurchases();
-    assert.deepEqual(simulate(purchases.slice(0, SOME_PURCHASES)), {
+    assert.deepEqual(simulate(purchases.slice(0, DEFAULT_PURCHASES)), {
       completed: 290,
       insufficientFunds: 9,
       customersOutOfMoney: 2,
-      ofNothing: 1,
+      zeroAmount: 1,
       customers: 111,
     });
     assert.deepEqual(simulate(purchases), {
       completed: 6_491,
       insufficientFunds: 420,
       customersOutOfMoney: 53,
-      ofNothing: 8,
+      zeroAmount: 8,
       customers: 2_357,
     });
   });
 });
 
-/** What happens when the purchases are handled strictly one after the other. */
+/** Computes the outcome when the purchases are handled strictly one after the other. */
 function simulate(purchases: readonly Purchase[]): Record<string, number> {
   const balances = new Map<string, number>();
   const outOfMoney = new Set<string>();
   let completed = 0;
   let insufficientFunds = 0;
-  let ofNothing = 0;
+  let zeroAmount = 0;
   for (const { customer, amountCents } of purchases) {
     const balance = balances.get(customer) ?? OPENING_BALANCE_CENTS;
     balances.set(customer, balance);
     if (amountCents === 0) {
-      ofNothing += 1;
+      zeroAmount += 1;
     } else if (balance < amountCents) {
       insufficientFunds += 1;
       outOfMoney.add(customer);
@@ -136,7 +137,7 @@ function simulate(purchases: readonly Purchase[]): Record<string, number> {
     completed,
     insufficientFunds,
     customersOutOfMoney: outOfMoney.size,
-    ofNothing,
+    zeroAmount,
     customers: balances.size,
   };
 }

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { showProgress } from '../../../examples/bank/progress.ts';
-import { type Summary, summarise } from '../../../examples/bank/summary.ts';
+import { type Summary, summarize } from '../../../examples/bank/summary.ts';
 
 const summary: Summary = {
   sent: 412,
@@ -35,9 +35,9 @@ const summary: Summary = {
 };
 
 void describe('the summary', () => {
-  void it('says what became of the commands, and what to type next', () => {
+  void it('shows the outcome of the commands and the next steps', () => {
     assert.equal(
-      summarise(summary),
+      summarize(summary),
       `412 commands sent in 9.3 s.
 
 Completed         403
@@ -45,11 +45,11 @@ Retried            37   RetryAfter 26, AccountBusy 12
 Dead letters        9   InsufficientFunds 8, InvalidPayload 1
 Replayed            1
 
-Money conserved: 112 accounts hold 66,600.05 dollars, exactly what was deposited.
+Money conserved: 112 accounts hold 66,600.05 dollars, exactly the amount deposited.
 
 Web UI  http://127.0.0.1:8233
 
-Type next:
+Next steps:
   export DATABASE_URL='postgres://…'
   temporal workflow list --address 127.0.0.1:7233 --query 'InboxStatus="DeadLetter"'
   npx inbox show cdnow-00111-9
@@ -60,43 +60,43 @@ Type next:
     );
   });
 
-  void it('says when nothing changed', () => {
+  void it('reports that nothing changed', () => {
     assert.match(
-      summarise({ ...summary, duplicates: 412, replayed: null }),
+      summarize({ ...summary, duplicates: 412, replayed: null }),
       /^Nothing changed: all 412 commands were duplicates/,
     );
   });
 
-  void it('counts duplicates among new commands', () => {
+  void it('reports the number of duplicates among the commands', () => {
     assert.match(
-      summarise({ ...summary, duplicates: 12 }),
+      summarize({ ...summary, duplicates: 12 }),
       /^412 commands sent in 9.3 s, 12 of them duplicates/,
     );
   });
 
-  void it('does not hide that money is missing', () => {
+  void it('reports missing money', () => {
     const conservation = {
       ...summary.conservation,
       problems: ['accounts hold 1 cents, but 2 were deposited'],
     };
     assert.match(
-      summarise({ ...summary, conservation }),
+      summarize({ ...summary, conservation }),
       /MONEY IS NOT CONSERVED:\n {2}accounts hold 1 cents/,
     );
   });
 
-  void it('offers nothing that cannot work', () => {
-    const told = summarise({
+  void it('suggests no command that cannot work', () => {
+    const output = summarize({
       ...summary,
       outcome: { ...summary.outcome, deadLetters: [], example: null },
       next: { ...summary.next, searchAttributes: false },
     });
-    assert.doesNotMatch(told, /workflow list|signal|show/);
+    assert.doesNotMatch(output, /workflow list|signal|show/);
   });
 });
 
-void describe('the progress without a terminal', () => {
-  void it('ends with a line that says all', async () => {
+void describe('the progress display without a terminal', () => {
+  void it('ends with a line that shows the final counts', async () => {
     const out = new PassThrough();
     const display = showProgress(out, 10);
     display.update({ total: 10, sent: 4, duplicates: 0, completed: 3, deadLetters: 0, waiting: 1 });

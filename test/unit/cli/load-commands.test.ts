@@ -6,7 +6,7 @@ import { after, before, describe, it } from 'node:test';
 import { loadCommands } from '../../../src/cli/worker/load-commands.ts';
 import { packageFile } from '../../../src/platform/package-files.ts';
 
-describe("a worker's module", () => {
+describe('loadCommands', () => {
   let folder: string;
   let modules = 0;
   before(async () => {
@@ -23,12 +23,12 @@ describe("a worker's module", () => {
     return loadCommands(path);
   }
 
-  it('may have commands alone', async () => {
+  it('loads a module that only exports commands', async () => {
     const { commands, hooks } = await load('export { a };');
     assert.deepEqual([commands.length, hooks], [1, {}]);
   });
 
-  it('may have a hook for dead letters, beside named commands or a default array', async () => {
+  it('loads an onDeadLetter hook next to named commands or a default array', async () => {
     for (const exported of ['export { a };', 'export default [a];']) {
       const { commands, hooks } = await load(exported, 'export async function onDeadLetter() {}');
       assert.equal(commands.length, 1);
@@ -36,10 +36,10 @@ describe("a worker's module", () => {
     }
   });
 
-  it('is refused with a hook that is no function', async () => {
+  it('refuses an onDeadLetter that is not a function', async () => {
     await assert.rejects(
       load('export { a };', 'export const onDeadLetter = {};'),
-      /onDeadLetter.*no function/,
+      /onDeadLetter.*not a function/,
     );
   });
 });

@@ -8,7 +8,7 @@ import {
   wholeNumber,
 } from '../../../src/cli/shared/option-values.ts';
 
-describe('values of options', () => {
+describe('option values', () => {
   for (const [text, iso] of [
     ['2026-03-01', '2026-03-01T00:00:00.000Z'],
     ['2026-03-01T09:30', '2026-03-01T09:30:00.000Z'],
@@ -18,10 +18,10 @@ describe('values of options', () => {
     ['2026-03-01T09:30+02:00', '2026-03-01T07:30:00.000Z'],
     ['2026-03-01T09:30:00 +0200', '2026-03-01T07:30:00.000Z'],
     ['2024-02-29', '2024-02-29T00:00:00.000Z'],
-    // As our tables and Postgres print it.
+    // The format that Postgres prints.
     ['2026-03-01T09:30:15.250123Z', '2026-03-01T09:30:15.250Z'],
   ] as const) {
-    it(`take the time ${text}`, () => assert.equal(parseWhen(text).toISOString(), iso));
+    it(`accepts the time ${text}`, () => assert.equal(parseWhen(text).toISOString(), iso));
   }
 
   for (const [text, ms] of [
@@ -30,7 +30,7 @@ describe('values of options', () => {
     ['7d', 604_800_000],
     ['90 min', 5_400_000],
   ] as const) {
-    it(`take ${text} as so long ago`, () => {
+    it(`reads ${text} as a time that long ago`, () => {
       const before = Date.now();
       const when = parseWhen(text).getTime();
       assert.ok(when >= before - ms && when <= Date.now() - ms, `${when - before}`);
@@ -54,16 +54,16 @@ describe('values of options', () => {
     '300000y',
     '2026-03-01T09:30 CET',
   ]) {
-    it(`refuse the time ${JSON.stringify(text)}`, () =>
+    it(`refuses the time ${JSON.stringify(text)}`, () =>
       assert.throws(() => parseWhen(text), /Give a time such as/));
   }
 
-  it('take ages with a unit alone', () => {
+  it('accepts ages only with a unit', () => {
     assert.equal(parseAge('30d'), 2_592_000_000);
     for (const text of ['30', '-1d', 'soon', '', '1e3']) assert.throws(() => parseAge(text), /with a unit/);
   });
 
-  it('take numbers within their limits', () => {
+  it('accepts only numbers within their limits', () => {
     assert.equal(wholeNumber(1, 10)('10'), 10);
     for (const text of ['0', '11', '1.5', '1e1', ' ', '', 'x', '0x5', '-1', '٣']) {
       assert.throws(() => wholeNumber(1, 10)(text), /from 1 to 10/);

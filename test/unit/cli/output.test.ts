@@ -3,7 +3,7 @@ import { describe, it, mock } from 'node:test';
 import { age, cut, printable, printFields, printJson, printTable } from '../../../src/cli/shared/output.ts';
 import { createLog } from '../../../src/platform/log.ts';
 
-/** What ends a line of text for a terminal, moves its cursor, colours it or turns its direction. */
+/** Characters that break a line, move the cursor, change colors, or change the text direction on a terminal. */
 const DANGEROUS = [
   '\u001b[31mred\u001b[0m',
   '\u001b]0;title\u0007',
@@ -15,7 +15,7 @@ const DANGEROUS = [
   '\u202egnp.exe',
   '\u2066x\u2069',
   '\ud800',
-  // Shown as nothing at all, so that two ids look the same.
+  // Invisible characters, which make two different ids look the same.
   'a\u200bb',
   'a\u200cb',
   'a\u200db',
@@ -34,8 +34,8 @@ const CONTROL =
   // eslint-disable-next-line no-control-regex
   /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\ud800-\udfff\u2060\u00ad\ufeff\u3164\u2800\u2028]|\u200b|\u200c|\u200d|\u034f|\ufe0f/;
 
-/** What the call writes to stdout. */
-function written(work: () => void): string {
+/** Returns what `work` writes to stdout. */
+function captureStdout(work: () => void): string {
   let text = '';
   const write = mock.method(process.stdout, 'write', (chunk: string) => {
     text += chunk;
@@ -51,21 +51,21 @@ function written(work: () => void): string {
 
 describe('terminal output', () => {
   for (const text of DANGEROUS) {
-    it(`shows ${JSON.stringify(text)} instead of obeying it`, () => {
+    it(`escapes ${JSON.stringify(text)} in tables and fields`, () => {
       assert.doesNotMatch(printable(text), CONTROL);
       assert.doesNotMatch(printable({ [text]: [text] }), CONTROL);
       assert.doesNotMatch(
-        written(() => printTable(['ERROR'], [[text], [{ text }]])),
+        captureStdout(() => printTable(['ERROR'], [[text], [{ text }]])),
         CONTROL,
       );
       assert.doesNotMatch(
-        written(() => printFields([['error', text]])),
+        captureStdout(() => printFields([['error', text]])),
         CONTROL,
       );
     });
 
-    it(`keeps ${JSON.stringify(text)} in JSON without writing it as it is`, () => {
-      const json = written(() => printJson({ [text]: text }));
+    it(`escapes ${JSON.stringify(text)} in JSON, without changing its value`, () => {
+      const json = captureStdout(() => printJson({ [text]: text }));
       assert.doesNotMatch(json, CONTROL);
       assert.deepEqual(JSON.parse(json), { [text]: text });
     });
@@ -78,7 +78,7 @@ describe('terminal output', () => {
     });
   }
 
-  it('logs no second line for a message or a key with a line break', () => {
+  it('logs a message or a key with a line break on one line', () => {
     const lines: string[] = [];
     const log = createLog('info', (line) => lines.push(line));
     log.info('done\n2026-01-01T00:00:00Z ERROR forged \u001b[31m', { 'key\nx': 1 });
@@ -87,20 +87,20 @@ describe('terminal output', () => {
     assert.match(lines[0]!, /done\\u000a2026.* forged \\u001b\[31m key\\u000ax=1$/);
   });
 
-  it('keeps one row on one line', () => {
+  it('prints each row on one line', () => {
     assert.equal(printable('a\nb\tc'), 'a b c');
-    const table = written(() => printTable(['ID', 'ERROR'], [['m-1', 'first\nsecond']]));
+    const table = captureStdout(() => printTable(['ID', 'ERROR'], [['m-1', 'first\nsecond']]));
     assert.equal(table.trimEnd().split('\n').length, 2);
   });
 
-  it('leaves ordinary text of any language alone', () => {
+  it('does not change ordinary text in any language', () => {
     assert.equal(printable('Grüße, שלום, 😀, ½'), 'Grüße, שלום, 😀, ½');
     for (const emoji of ['👩‍💻', '👨‍👩‍👧', '🏳️‍🌈', '☎️', '1️⃣', '🤷🏽‍♀️', '🇩🇪', 'e\u0301', '漢字', 'नि']) {
       assert.equal(printable(emoji), emoji);
     }
   });
 
-  it('shows nothing for null, ISO 8601 for a time and JSON for the rest', () => {
+  it('prints null as an empty string, a time as ISO 8601, and other values as JSON', () => {
     assert.equal(printable(null), '');
     assert.equal(printable(undefined), '');
     assert.equal(printable(new Date(0)), '1970-01-01T00:00:00.000Z');
@@ -108,8 +108,8 @@ describe('terminal output', () => {
     assert.equal(printable(17), '17');
   });
 
-  it('leaves out fields that have no value, and shows false and 0', () => {
-    const fields = written(() =>
+  it('omits fields without a value, but prints false and 0', () => {
+    const fields = captureStdout(() =>
       printFields([
         ['id', 'm-1'],
         ['error', null],
@@ -120,9 +120,9 @@ describe('terminal output', () => {
     assert.equal(fields, 'id        m-1\nattempts  0\nopen      false\n');
   });
 
-  it('shows the head of an empty table', () => {
+  it('prints the head of an empty table', () => {
     assert.match(
-      written(() => printTable(['MESSAGE ID', 'STATUS'], [])),
+      captureStdout(() => printTable(['MESSAGE ID', 'STATUS'], [])),
       /MESSAGE ID +STATUS/,
     );
   });
@@ -142,7 +142,7 @@ describe('terminal output', () => {
     [7_200, '2h'],
     [172_800, '2d'],
   ] as const) {
-    it(`says ${text} for ${seconds} seconds`, () => {
+    it(`prints ${text} for ${seconds} seconds`, () => {
       const now = new Date('2026-01-01T00:00:00Z');
       assert.equal(age(new Date(now.getTime() - seconds * 1_000), now), text);
     });

@@ -18,7 +18,7 @@ describe('--publish', () => {
     'u:canary@h:4222',
     '//u:canary@h:4222',
   ]) {
-    it(`does not repeat what it cannot use: ${name.replace('canary', '…')}`, async () => {
+    it(`refuses ${name.replace('canary', '…')} without repeating it in the error`, async () => {
       await assert.rejects(loadPublisher(name), (error: Error) => {
         assert.equal(error.name, 'ConfigurationError');
         assert.match(error.message, /nats:\/\/host|%25|could not be loaded/);
@@ -28,7 +28,7 @@ describe('--publish', () => {
     });
   }
 
-  it('takes the scheme of a URL in capitals', async () => {
+  it('accepts a URL scheme in upper case', async () => {
     const publisher = await loadPublisher('NATS://u:p@127.0.0.1:1');
     await publisher.close?.();
   });

@@ -7,7 +7,7 @@ import { cutTo, viewOf, widthOf, wrapTo } from '../../../src/cli/shared/terminal
 
 const view = (width: number | null, colors = false) =>
   viewOf({ isTTY: width !== null, columns: width ?? 0 }, colors ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' });
-/** What `inbox list` has. */
+/** The columns of `inbox list`, and an empty one. */
 const HEAD: (string | Column)[] = [
   'MESSAGE ID',
   'TYPE',
@@ -23,7 +23,7 @@ const lines = (text: string) => text.split('\n');
 const widest = (text: string) => Math.max(...lines(stripVTControlCharacters(text)).map(widthOf));
 
 describe('tables', () => {
-  it('are not cut on a pipe, with one line for each row', () => {
+  it('prints one line per row on a pipe, and cuts nothing', () => {
     const text = layOut(HEAD, [row(ID, ERROR), row('x'.repeat(200), 'short')], view(null));
     assert.equal(lines(text).length, 3);
     assert.ok(text.includes(ERROR.trimEnd()));
@@ -33,7 +33,7 @@ describe('tables', () => {
 
   for (const colors of [false, true]) {
     for (let width = 40; width <= 260; width += 7) {
-      it(`fit ${width} columns, ids whole and times as ages${colors ? ', in color' : ''}`, () => {
+      it(`fits ${width} columns, with whole ids and times as ages${colors ? ', in color' : ''}`, () => {
         const text = layOut(
           HEAD,
           [row(ID, ERROR), row(`注文-${ID.slice(8)}`, ''), row('a', 'b')],
@@ -48,7 +48,7 @@ describe('tables', () => {
     }
   }
 
-  it('have one line for a row where 80 columns are enough for all but the error', () => {
+  it('moves only the error to its own line when everything else fits 80 columns', () => {
     const text = lines(layOut(HEAD, [row(ID, ERROR)], view(80)));
     assert.match(text[0]!, /^ MESSAGE ID +TYPE +STATUS +AGE$/);
     assert.match(text[1]!, /^ 3ddf9f6a\S+ +TransferFunds +DeadLetter +0s$/);
@@ -56,7 +56,7 @@ describe('tables', () => {
     assert.equal(text.length, 3);
   });
 
-  it('put an id that is wider than its column above the rest of its row', () => {
+  it('puts a very long id on a line above the rest of its row', () => {
     const long = 'order:'.repeat(12);
     const text = lines(layOut(HEAD, [row(long, ''), row('b', '')], view(80)));
     assert.deepEqual(text.slice(2), [
@@ -67,7 +67,7 @@ describe('tables', () => {
     ]);
   });
 
-  it('align characters of two columns and of none', () => {
+  it('aligns characters that are zero or two columns wide', () => {
     const text = layOut(
       ['A', 'B'],
       [
@@ -87,14 +87,14 @@ describe('tables', () => {
     );
   });
 
-  it('say that there are no rows, on the narrowest terminal too', () => {
+  it('prints the head when there are no rows, even on the narrowest terminal', () => {
     assert.match(layOut(HEAD, [], view(20)), /MESSAGE ID/);
     assert.ok(widest(layOut(HEAD, [], view(20))) <= 20);
   });
 });
 
 describe('text on a terminal', () => {
-  it('is cut and broken between characters as people see them', () => {
+  it('is cut and wrapped between graphemes', () => {
     assert.equal(cutTo('漢字漢字', 5), '漢字…');
     assert.equal(cutTo('👩‍👩‍👧👩‍👩‍👧👩‍👩‍👧', 5), '👩‍👩‍👧👩‍👩‍👧…');
     assert.deepEqual(wrapTo('one two three', 7), ['one two', 'three']);
@@ -114,7 +114,7 @@ describe('text on a terminal', () => {
     [{ FORCE_COLOR: 'false' }, true, false],
     [{ FORCE_COLOR: '1', NO_COLOR: '1' }, false, true],
   ] as const) {
-    it(`has colors: ${expected}, with ${JSON.stringify(env)} on a ${terminal ? 'terminal' : 'pipe'}`, () => {
+    it(`${expected ? 'has' : 'has no'} colors with ${JSON.stringify(env)} on a ${terminal ? 'terminal' : 'pipe'}`, () => {
       const { colors } = viewOf({ isTTY: terminal, columns: 80 }, env);
       assert.equal(colors.isColorSupported, expected);
     });

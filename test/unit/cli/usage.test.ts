@@ -1,4 +1,4 @@
-/** Rules for all commands, those included that somebody adds later. */
+/** Rules for all commands, including any that are added later. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { CommanderError } from 'commander';
@@ -17,8 +17,8 @@ function silent(command: Command): Command {
   return command;
 }
 
-/** Fails before anything is done, as wrong usage does. */
-async function isWrongUsage(args: string[], message: RegExp): Promise<void> {
+/** Asserts that the arguments are refused as wrong usage, before the command does anything. */
+async function assertWrongUsage(args: string[], message: RegExp): Promise<void> {
   await assert.rejects(silent(createProgram()).parseAsync(args, { from: 'user' }), (error: unknown) => {
     assert.ok(error instanceof CommanderError, `${args.join(' ')}: ${String(error)}`);
     assert.notEqual(error.exitCode, 0);
@@ -27,7 +27,7 @@ async function isWrongUsage(args: string[], message: RegExp): Promise<void> {
   });
 }
 
-/** Takes any text. */
+/** Options that accept any text. */
 const FREE = [
   '--actor',
   '--reason',
@@ -54,7 +54,7 @@ const TEXT = [
 describe('inbox', () => {
   const all = leaves(createProgram());
 
-  it('has the commands that the tests below go through', () => assert.ok(all.length >= 23, `${all.length}`));
+  it('has the commands that the tests below check', () => assert.ok(all.length >= 23, `${all.length}`));
 
   for (const [path, command] of all) {
     const name = path.join(' ');
@@ -64,31 +64,31 @@ describe('inbox', () => {
       .flatMap(({ long }) => [long!, 'x']);
     const valid = [...path, ...required, ...mandatory];
 
-    it(`${name}: has --json, a description and plain help`, () => {
+    it(`${name}: has --json and a description`, () => {
       assert.ok(command.options.some(({ long }) => long === '--json'));
       assert.ok(command.description().length > 10);
     });
 
-    it(`${name}: an unknown option, a missing argument and one too many are wrong usage`, async () => {
-      await isWrongUsage([...valid, '--nonsense'], /unknown option/);
-      if (required.length > 0) await isWrongUsage([...path, ...mandatory], /missing required argument/);
+    it(`${name}: refuses an unknown option, a missing argument and an extra argument`, async () => {
+      await assertWrongUsage([...valid, '--nonsense'], /unknown option/);
+      if (required.length > 0) await assertWrongUsage([...path, ...mandatory], /missing required argument/);
       const variadic = command.registeredArguments.some((argument) => argument.variadic);
       const most = command.registeredArguments.map(() => 'x');
-      if (!variadic) await isWrongUsage([...path, ...most, ...mandatory, 'more'], /too many arguments/);
+      if (!variadic) await assertWrongUsage([...path, ...most, ...mandatory, 'more'], /too many arguments/);
     });
 
     for (const option of command.options.filter((each) => each.required && !TEXT.includes(each.long!))) {
-      it(`${name} ${option.long}: a bad value is wrong usage, and so is none`, async () => {
+      it(`${name} ${option.long}: refuses a bad or missing value`, async () => {
         for (const bad of ['nonsense;', '', '-1', '1e999', '٣']) {
-          await isWrongUsage([...valid, `${option.long}=${bad}`], /is invalid/);
+          await assertWrongUsage([...valid, `${option.long}=${bad}`], /is invalid/);
         }
-        await isWrongUsage([...valid, option.long!], /argument missing/);
+        await assertWrongUsage([...valid, option.long!], /argument missing/);
       });
     }
   }
 
   for (const [path, examples] of Object.entries(EXAMPLES)) {
-    it(`${path}: every example is of this command, with options that it has`, () => {
+    it(`${path}: every example uses this command and options that exist`, () => {
       for (const example of examples) {
         const words = example.replace(/ +#.*$/, '').split('inbox ')[1]!;
         const used = [...words.replaceAll(/'[^']*'/g, '').matchAll(/--[a-z-]+/g)].map(([long]) => long);

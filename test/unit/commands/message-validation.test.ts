@@ -18,7 +18,7 @@ function refuses(work: () => unknown, field: string, problem: RegExp): void {
   });
 }
 
-/** Text of so many bytes as JSON in UTF-8; the quotes count. */
+/** Text whose JSON has this many bytes in UTF-8, including the quotes. */
 const sized = (bytes: number) => 'é'.repeat((bytes - 2) / 2);
 
 const parse = (input: unknown, messageId: unknown = 'm-1') =>
@@ -64,14 +64,14 @@ describe('message ids', () => {
     it(`may not be ${name}`, () => refuses(() => checkMessageId(id), 'messageId', problem));
   }
 
-  it('are compared byte by byte: nothing is trimmed or normalised', () => {
+  it('are compared byte by byte, neither trimmed nor normalized', () => {
     assert.equal(checkMessageId(' a '), ' a ');
     assert.equal(checkMessageId('e\u0301'), 'e\u0301');
   });
 });
 
 describe('envelopes', () => {
-  it('become entries, with what was left out as null and {}', () => {
+  it('become entries, with null and {} for omitted fields', () => {
     assert.deepEqual(parse({ commandType: 'Pay', payload: { cents: 5 } }), {
       messageId: 'm-1',
       commandType: 'Pay',
@@ -90,7 +90,7 @@ describe('envelopes', () => {
     assert.deepEqual(parse(whole), { messageId: 'm-1', ...whole });
   });
 
-  it('take null for what may be left out', () => {
+  it('accept null for optional fields', () => {
     const { correlationId, causationId, metadata } = parse({
       commandType: 'Pay',
       payload: 0,
@@ -120,7 +120,7 @@ describe('envelopes', () => {
     ['a list', [], 'the argument', /must be an object/],
     ['no commandType', { payload: 1 }, 'commandType', /missing/],
     ['an empty commandType', { commandType: '', payload: 1 }, 'commandType', /empty/],
-    ['a commandType that is no text', { commandType: 7, payload: 1 }, 'commandType', /must be text/],
+    ['a commandType that is not text', { commandType: 7, payload: 1 }, 'commandType', /must be text/],
     ['a control character', { commandType: 'Pay\n', payload: 1 }, 'commandType', /control character/],
     ['a lone surrogate', { commandType: 'Pay\ud800', payload: 1 }, 'commandType', /surrogate/],
     ['a long commandType', { commandType: 'x'.repeat(201), payload: 1 }, 'commandType', /200 characters/],
@@ -143,16 +143,16 @@ describe('envelopes', () => {
       /Date/,
     ],
   ] as const) {
-    it(`are refused for ${name}`, () => refuses(() => parse(input), field, problem));
+    it(`are refused with this problem: ${name}`, () => refuses(() => parse(input), field, problem));
   }
 
-  it('are refused for their id before anything else', () => {
+  it('are refused for an invalid id before anything else', () => {
     refuses(() => parse(null, ''), 'messageId', /empty/);
   });
 });
 
-describe('sizes', () => {
-  it('take a payload of exactly the limit and not a byte more', () => {
+describe('size limits', () => {
+  it('accept a payload of exactly the limit, and not a byte more', () => {
     assert.ok(parseEnvelope('m', { commandType: 'P', payload: sized(1_000) }, 1_000));
     refuses(
       () => parseEnvelope('m', { commandType: 'P', payload: `${sized(1_000)}x` }, 1_000),
@@ -161,17 +161,17 @@ describe('sizes', () => {
     );
   });
 
-  it('limit the metadata to 64 KiB', () => {
+  it('are 64 KiB for metadata', () => {
     const metadata = { text: 'x'.repeat(65_536) };
     refuses(() => parse({ commandType: 'P', payload: 1, metadata }), 'metadata', /the limit is 65536/);
   });
 
-  it('count what JSON escapes', () => {
+  it('count the escapes in JSON', () => {
     assert.equal(checkJson('\u0001', 'result', 8), '\u0001');
     refuses(() => checkJson('\u0001', 'result', 7), 'result', /is 8 bytes/);
   });
 
-  it('keep the message short that names a field with a long name, and free of what Temporal cannot carry', () => {
+  it('keep error messages short and valid for Temporal, whatever the name of the field', () => {
     for (const key of ['k'.repeat(900_000), 'a\ud800', 'a\u0000', `${'k'.repeat(290)}😀`]) {
       assert.throws(
         () => parse({ commandType: 'P', payload: { [key]: Number.NaN } }),

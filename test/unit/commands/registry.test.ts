@@ -10,14 +10,14 @@ import { DEFAULT_RETRY_POLICY } from '../../../src/core/retry-policy.ts';
 
 const pay = defineCommand({ type: 'Pay', schema: z.object({}), handle: () => null });
 
-/** The command as the registry resolves it, with these settings. */
+/** The command with these settings, as the registry resolves it. */
 function registered(settings: object) {
   const command = { ...pay, ...settings } as CommandDefinition;
   return createRegistry([command]).get(command.type)!;
 }
 
 describe('the registry', () => {
-  it('resolves what is not set', () => {
+  it('resolves defaults', () => {
     const { type, retry, timeoutMs, longRunning } = registered({});
     assert.equal(type, 'Pay');
     assert.deepEqual(retry, DEFAULT_RETRY_POLICY);
@@ -26,7 +26,7 @@ describe('the registry', () => {
     assert.equal(registered({ longRunning: true }).timeoutMs, 3_600_000);
   });
 
-  it('resolves what is set', () => {
+  it('resolves explicit settings', () => {
     const { retry, timeoutMs } = registered({
       timeout: '30s',
       retry: {
@@ -45,12 +45,12 @@ describe('the registry', () => {
     });
   });
 
-  it('bends the default of one interval to the other one', () => {
+  it('adapts the default of one interval to the other interval', () => {
     assert.equal(registered({ retry: { maximumInterval: 100 } }).retry.initialIntervalMs, 100);
     assert.equal(registered({ retry: { initialInterval: '1h' } }).retry.maximumIntervalMs, 3_600_000);
   });
 
-  it('takes the edges of what it allows', () => {
+  it('accepts the limits of each setting', () => {
     assert.equal(registered({ timeout: 1 }).timeoutMs, 1);
     assert.equal(registered({ timeout: '1m' }).timeoutMs, 60_000);
     assert.equal(registered({ timeout: '24 days', longRunning: true }).timeoutMs, 2_073_600_000);
@@ -67,32 +67,32 @@ describe('the registry', () => {
     [{ schema: undefined }, /needs type, schema and handle/],
     [{ schema: { parse: () => 1 } }, /needs type, schema and handle/],
     [{ handle: 'later' }, /needs type, schema and handle/],
-    [{ timeout: 0 }, /timeout: 0 is no duration/],
-    [{ timeout: -1 }, /timeout: -1 is no duration/],
-    [{ timeout: Number.NaN }, /timeout: takes milliseconds or text/],
-    [{ timeout: Number.POSITIVE_INFINITY }, /timeout: takes milliseconds or text/],
-    [{ timeout: 'soon' }, /timeout: "soon" is no duration/],
-    [{ timeout: '' }, /timeout: "" is no duration/],
-    [{ timeout: null }, /timeout: takes milliseconds or text/],
-    [{ timeout: 60_001 }, /timeout: over 60 s needs longRunning/],
-    [{ timeout: '31 days', longRunning: true }, /timeout: "31 days" is no duration/],
-    [{ longRunning: 'yes' }, /longRunning: is true or false/],
+    [{ timeout: 0 }, /timeout: 0 is not a duration/],
+    [{ timeout: -1 }, /timeout: -1 is not a duration/],
+    [{ timeout: Number.NaN }, /timeout: must be a number of milliseconds or text/],
+    [{ timeout: Number.POSITIVE_INFINITY }, /timeout: must be a number of milliseconds or text/],
+    [{ timeout: 'soon' }, /timeout: "soon" is not a duration/],
+    [{ timeout: '' }, /timeout: "" is not a duration/],
+    [{ timeout: null }, /timeout: must be a number of milliseconds or text/],
+    [{ timeout: 60_001 }, /timeout: more than 60 s requires longRunning/],
+    [{ timeout: '31 days', longRunning: true }, /timeout: "31 days" is not a duration/],
+    [{ longRunning: 'yes' }, /longRunning: must be true or false/],
     [{ retry: null }, /retry: /],
     [{ retry: 5 }, /retry: /],
     [{ retry: { maxAttempts: 5 } }, /retry: .*maxAttempts/],
-    [{ retry: { maximumAttempts: 0 } }, /retry\.maximumAttempts: is at least 1/],
-    [{ retry: { maximumAttempts: -1 } }, /retry\.maximumAttempts: is at least 1/],
-    [{ retry: { maximumAttempts: 1.5 } }, /retry\.maximumAttempts: is a whole number/],
+    [{ retry: { maximumAttempts: 0 } }, /retry\.maximumAttempts: must be at least 1/],
+    [{ retry: { maximumAttempts: -1 } }, /retry\.maximumAttempts: must be at least 1/],
+    [{ retry: { maximumAttempts: 1.5 } }, /retry\.maximumAttempts: must be a whole number/],
     [{ retry: { maximumAttempts: Number.POSITIVE_INFINITY } }, /retry\.maximumAttempts: /],
     [{ retry: { maximumAttempts: Number.NaN } }, /retry\.maximumAttempts: /],
-    [{ retry: { maximumAttempts: '5' } }, /retry\.maximumAttempts: is a whole number/],
-    [{ retry: { maximumAttempts: 10_001 } }, /retry\.maximumAttempts: is at most 10000/],
-    [{ retry: { initialInterval: 0 } }, /retry\.initialInterval: 0 is no duration/],
+    [{ retry: { maximumAttempts: '5' } }, /retry\.maximumAttempts: must be a whole number/],
+    [{ retry: { maximumAttempts: 10_001 } }, /retry\.maximumAttempts: must be at most 10000/],
+    [{ retry: { initialInterval: 0 } }, /retry\.initialInterval: 0 is not a duration/],
     [{ retry: { initialInterval: '1 fortnight' } }, /retry\.initialInterval: "1 fortnight"/],
-    [{ retry: { backoffCoefficient: 0.5 } }, /retry\.backoffCoefficient: is at least 1/],
-    [{ retry: { backoffCoefficient: 101 } }, /retry\.backoffCoefficient: is at most 100/],
-    [{ retry: { backoffCoefficient: Number.NaN } }, /retry\.backoffCoefficient: is a number/],
-    [{ retry: { maximumInterval: -5 } }, /retry\.maximumInterval: -5 is no duration/],
+    [{ retry: { backoffCoefficient: 0.5 } }, /retry\.backoffCoefficient: must be at least 1/],
+    [{ retry: { backoffCoefficient: 101 } }, /retry\.backoffCoefficient: must be at most 100/],
+    [{ retry: { backoffCoefficient: Number.NaN } }, /retry\.backoffCoefficient: must be a number/],
+    [{ retry: { maximumInterval: -5 } }, /retry\.maximumInterval: -5 is not a duration/],
     [
       { retry: { initialInterval: '2m', maximumInterval: '1m' } },
       /retry\.maximumInterval \(60000 ms\) is below initialInterval \(120000 ms\)/,
@@ -106,14 +106,14 @@ describe('the registry', () => {
     });
   }
 
-  it('refuses a type that is declared twice, and what is no command', () => {
+  it('refuses a type that is declared twice, and values that are not commands', () => {
     assert.throws(() => createRegistry([pay, { ...pay }]), /command "Pay": is declared twice/);
     for (const nothing of [undefined, null, 'Pay', {}]) {
       assert.throws(() => createRegistry([nothing as never]), InvalidCommandError);
     }
   });
 
-  it('tells commands from the other exports of a module', () => {
+  it('distinguishes commands from other exports of a module', () => {
     assert.equal(isCommandDefinition(pay), true);
     for (const other of [undefined, null, 1, 'x', () => 1, {}, pay.schema, { ...pay, handle: undefined }]) {
       assert.equal(isCommandDefinition(other), false);
@@ -121,7 +121,7 @@ describe('the registry', () => {
   });
 });
 
-describe('durations', () => {
+describe('toMilliseconds', () => {
   for (const [value, ms] of [
     [0, 0],
     [1.4, 1],
@@ -137,6 +137,6 @@ describe('durations', () => {
     [undefined as never, null],
     [{} as never, null],
   ] as const) {
-    it(`reads ${JSON.stringify(value)} as ${ms}`, () => assert.equal(toMilliseconds(value), ms));
+    it(`converts ${JSON.stringify(value)} to ${ms}`, () => assert.equal(toMilliseconds(value), ms));
   }
 });

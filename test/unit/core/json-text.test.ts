@@ -6,7 +6,7 @@ import { findInexactNumber } from '../../../src/core/json-text.ts';
 import { doubles } from '../../support/json-texts.ts';
 import { fc } from '../../support/random.ts';
 
-describe('numbers in JSON text', () => {
+describe('findInexactNumber', () => {
   for (const text of [
     '1e400',
     '-1e400',
@@ -19,7 +19,7 @@ describe('numbers in JSON text', () => {
     '["\\"", 1e400]',
     '{"1":"2","\\\\":1e400}',
   ]) {
-    it(`are found to change when they are read: ${text.slice(0, 40)}`, () => {
+    it(`finds a number that JSON.parse would change: ${text.slice(0, 40)}`, () => {
       assert.match(findInexactNumber(text) ?? 'none', /^has the number /);
       assert.throws(() => parseJson('--payload', text), InvalidMessageError);
     });
@@ -42,14 +42,14 @@ describe('numbers in JSON text', () => {
     '{"0.12345678901234567891":"\\"1e400"}',
     `1.${'0'.repeat(16_383)}`,
   ]) {
-    it(`stay what they are: ${text.slice(0, 40)}`, () => assert.equal(findInexactNumber(text), null));
+    it(`accepts ${text.slice(0, 40)}`, () => assert.equal(findInexactNumber(text), null));
   }
 
-  it('stay what they are if JavaScript wrote them', () => {
+  it('accepts all numbers that JavaScript has written', () => {
     fc.assert(fc.property(fc.array(doubles), (values) => findInexactNumber(JSON.stringify(values)) === null));
   });
 
-  it('are read once, however long the text is', () => {
+  it('reads a long text only once', () => {
     const zeros = `[0.${'0'.repeat(500_000)}1,"${'\\\\'.repeat(500_000)}",${'1,'.repeat(200_000)}1e5]`;
     const began = performance.now();
     assert.match(findInexactNumber(zeros)!, /has the number 0\.0000/);

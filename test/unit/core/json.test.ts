@@ -17,7 +17,7 @@ class Money {
 const inArray = (inner: unknown) => [inner];
 const inObject = (inner: unknown) => ({ inner });
 
-describe('what JSON cannot hold', () => {
+describe('findJsonProblem with invalid values', () => {
   for (const [name, value, problem] of [
     ['NUL', 'a\u0000b', /NUL/],
     ['a lone high surrogate', 'a\ud83d', /lone surrogate/],
@@ -40,13 +40,13 @@ describe('what JSON cannot hold', () => {
     ['an Error', new Error('x'), /is a Error/],
     ['a Buffer', Buffer.from('x'), /is a Buffer/],
     ['a boxed string', Object('x'), /is a String/],
-    ['an instance', new Money(), /is a Money/],
+    ['an instance of a class', new Money(), /is a Money/],
     ['an instance that hides its class', Object.assign(new Map(), { constructor: null }), /is a Map/],
     ['an instance without a class', Object.create(Object.create(Object.create(null))), /class instance/],
-    ['a toJSON of its own', { toJSON: () => 1 }, /toJSON/],
-    ['a hidden toJSON', Object.defineProperty([], 'toJSON', { value: () => 1 }), /toJSON/],
+    ['an object with toJSON', { toJSON: () => 1 }, /toJSON/],
+    ['an array with a hidden toJSON', Object.defineProperty([], 'toJSON', { value: () => 1 }), /toJSON/],
   ] as const) {
-    it(`is ${name}, at the top, in a list and in an object`, () => {
+    it(`refuses ${name} at the top level, in a list and in an object`, () => {
       assert.match(findJsonProblem(value, 'payload')?.problem ?? 'none', problem);
       const listed = findJsonProblem([1, value], 'payload');
       assert.match(listed?.problem ?? 'none', problem);
@@ -58,13 +58,13 @@ describe('what JSON cannot hold', () => {
     });
   }
 
-  it('is NUL and lone surrogates in keys, too', () => {
+  it('refuses NUL and lone surrogates in keys', () => {
     assert.match(findJsonProblem({ 'a\u0000': 1 }, 'payload')!.problem, /NUL/);
     assert.match(findJsonProblem({ deep: { '\ud800': 1 } }, 'payload')!.problem, /lone surrogate/);
   });
 
-  it('is a hole in a list, which would become null', () => {
-    // oxlint-disable-next-line no-sparse-arrays -- the hole is the point
+  it('refuses a hole in a list, which would become null', () => {
+    // oxlint-disable-next-line no-sparse-arrays -- the test needs a hole
     const holed = [1, , 3];
     assert.deepEqual(findJsonProblem(holed, 'payload'), {
       path: 'payload[1]',
@@ -73,7 +73,7 @@ describe('what JSON cannot hold', () => {
     assert.ok(findJsonProblem(Array.from({ length: 3 }), 'payload'));
   });
 
-  it('is a cycle, through objects and lists', () => {
+  it('refuses cycles through objects and lists', () => {
     const self: Record<string, unknown> = {};
     self['self'] = self;
     assert.match(findJsonProblem(self, 'payload')!.problem, /refers to itself/);
@@ -86,7 +86,7 @@ describe('what JSON cannot hold', () => {
     ['lists', inArray],
     ['objects', inObject],
   ] as const) {
-    it(`is depth: ${name} up to ${MAX_JSON_DEPTH} levels, not one more, and not 10,000`, () => {
+    it(`refuses ${name} nested deeper than ${MAX_JSON_DEPTH} levels, even 10,000 levels deep`, () => {
       assert.equal(findJsonProblem(nested(MAX_JSON_DEPTH, wrap), 'payload'), null);
       assert.match(findJsonProblem(nested(MAX_JSON_DEPTH + 1, wrap), 'payload')!.problem, /nested deeper/);
       assert.match(findJsonProblem(nested(10_000, wrap), 'payload')!.problem, /nested deeper/);
@@ -94,28 +94,28 @@ describe('what JSON cannot hold', () => {
   }
 });
 
-describe('what JSON holds', () => {
+describe('findJsonProblem with valid values', () => {
   for (const [name, value] of [
     ['null', null],
     ['empty text', ''],
     ['emoji and right-to-left', '😀 שלום'],
-    ['control characters but NUL', '\u0001\u001f\u007f\n'],
+    ['control characters other than NUL', '\u0001\u001f\u007f\n'],
     ['the largest integers', [Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]],
     ['fractions', [0.1, -1.5e-300, Number.MIN_VALUE]],
     ['empty containers', [{}, []]],
     ['an object without prototype', Object.assign(Object.create(null), { a: 1 })],
-    ['a property that is undefined, as JSON leaves it out', { a: undefined }],
-    ['keys that programs stumble over', { '': 1, constructor: 2, hasOwnProperty: 3, toString: 4, length: 5 }],
+    ['an undefined property, which JSON omits', { a: undefined }],
+    ['keys with special names', { '': 1, constructor: 2, hasOwnProperty: 3, toString: 4, length: 5 }],
   ] as const) {
-    it(`is ${name}`, () => assert.equal(findJsonProblem(value, 'payload'), null));
+    it(`accepts ${name}`, () => assert.equal(findJsonProblem(value, 'payload'), null));
   }
 
-  it('is the same object in two places', () => {
+  it('accepts the same object in two places', () => {
     const shared = { a: [1] };
     assert.equal(findJsonProblem({ one: shared, two: [shared, shared, shared.a] }, 'payload'), null);
   });
 
-  it('is a key named __proto__, which is looked into like any other and pollutes nothing', () => {
+  it('accepts a key named __proto__, which is checked like any other and pollutes nothing', () => {
     const value: unknown = JSON.parse('{"__proto__": {"polluted": 1}}');
     assert.equal(findJsonProblem(value, 'payload'), null);
     assert.equal(JSON.stringify(value), '{"__proto__":{"polluted":1}}');
@@ -124,7 +124,7 @@ describe('what JSON holds', () => {
     assert.equal(findJsonProblem(bad, 'payload')!.path, 'payload.__proto__.text');
   });
 
-  it('comes back unchanged from JSON, whatever it is', () => {
+  it('accepts only values that JSON preserves', () => {
     fc.assert(
       fc.property(
         fc.anything({ withBigInt: true, withDate: true, withMap: true, withSet: true }),

@@ -6,20 +6,20 @@ describe('look-alikes', () => {
   for (const [what, text, shown] of [
     ['a Cyrillic o in a Latin word', '\u043erder-1', String.raw`\u043erder-1`],
     ['a Greek o in a Latin word', '\u03bfrder-1', String.raw`\u03bfrder-1`],
-    ['a word of Cyrillic letters that all look Latin', 'order-\u041e\u041a', String.raw`order-\u041e\u041a`],
+    ['a Cyrillic word whose letters all look Latin', 'order-\u041e\u041a', String.raw`order-\u041e\u041a`],
     ['full-width letters', '\uff4frder', String.raw`\uff4frder`],
     ['mathematical letters', '\u{1d428}rder', String.raw`\ud835\udc28rder`],
-    ['a hyphen that is none', 'order\u20101', String.raw`order\u20101`],
-    ['a space that is none', 'order\u00a01', String.raw`order\u00a01`],
+    ['a character that only looks like a hyphen', 'order\u20101', String.raw`order\u20101`],
+    ['a no-break space', 'order\u00a01', String.raw`order\u00a01`],
     ['a Kelvin sign', '\u212aey', String.raw`\u212aey`],
     ['a Cyrillic letter with an accent', 'No\u0451l', String.raw`No\u0451l`],
     ['a small capital', '\u1d0frder', String.raw`\u1d0frder`],
     ['a ligature', '\ufb01le', String.raw`\ufb01le`],
-    ['a full-width letter beside Latin ones', 'o\uff52der', String.raw`o\uff52der`],
-    ['a private character', 'a\ue000', String.raw`a\ue000`],
+    ['a full-width letter between Latin letters', 'o\uff52der', String.raw`o\uff52der`],
+    ['a private-use character', 'a\ue000', String.raw`a\ue000`],
     ['a Roman numeral', 'order-\u2160', String.raw`order-\u2160`],
   ] as const) {
-    it(`are shown as escapes: ${what}`, () => assert.equal(makeVisible(text), shown));
+    it(`escapes ${what}`, () => assert.equal(makeVisible(text), shown));
   }
 
   for (const text of [
@@ -38,6 +38,6 @@ describe('look-alikes', () => {
     '№ 7 ™ ½',
     '👩‍💻 ☎️ 1️⃣',
   ]) {
-    it(`leave honest text as it is: ${text}`, () => assert.equal(makeVisible(text), text));
+    it(`does not escape legitimate text: ${text}`, () => assert.equal(makeVisible(text), text));
   }
 });

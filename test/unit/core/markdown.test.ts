@@ -27,7 +27,7 @@ const HOSTILE = [
   'x\n{workflowId}\n\n[Fix it](https://evil.example)',
   'order-{namespace} {runId} {other}',
 ];
-/** Texts that are a list, a heading, a quote, a rule or code if nothing is escaped. */
+/** Without escaping, these texts become a list, a heading, a quote, a rule or code. */
 const BEGINNINGS = [
   '- x',
   '+ x',
@@ -46,7 +46,7 @@ const BEGINNINGS = [
   '-',
   '7.',
 ];
-/** Made of what Markdown acts on. */
+/** Random texts of characters and strings with a meaning in Markdown. */
 const markup = fc
   .array(
     fc.constantFrom(
@@ -66,13 +66,13 @@ const markup = fc
 
 const folded = (text: string) => makeVisible(text.replace(/[\t\n\r ]+/g, ' ').trim());
 
-function showsItself(text: string): void {
+function assertShownLiterally(text: string): void {
   assert.equal(render(`It is (${inlineText(text)}).`), `<p>It is (${html(folded(text))}).</p>`);
   const alone = folded(text);
   if (alone !== '') assert.equal(render(inlineText(text)), `<p>${html(alone)}</p>`);
 }
 
-function staysInItsBlock(text: string): void {
+function assertStaysInBlock(text: string): void {
   const lines = text.split(/\r?\n/).map((line) => makeVisible(line).replaceAll(/\{(?=\w+\})/g, '\\u007b'));
   assert.equal(
     render(`before\n\n${codeBlock(text)}\n\nafter`),
@@ -80,20 +80,20 @@ function staysInItsBlock(text: string): void {
   );
 }
 
-describe('text from outside in Markdown', () => {
+describe('untrusted text in Markdown', () => {
   for (const text of [...HOSTILE, ...BEGINNINGS]) {
-    it(`shows itself, and does nothing else: ${JSON.stringify(text)}`, () => {
-      showsItself(text);
-      staysInItsBlock(text);
+    it(`is shown literally: ${JSON.stringify(text)}`, () => {
+      assertShownLiterally(text);
+      assertStaysInBlock(text);
     });
   }
 
-  it('shows itself, whatever it is made of', () => {
-    fc.assert(fc.property(markup, showsItself));
-    fc.assert(fc.property(markup, staysInItsBlock));
+  it('is shown literally, whatever it contains', () => {
+    fc.assert(fc.property(markup, assertShownLiterally));
+    fc.assert(fc.property(markup, assertStaysInBlock));
   });
 
-  it('is left as it is where nothing in it acts: some versions of the Web UI show summaries as plain text', () => {
+  it('is not escaped without need, because some versions of the Web UI show summaries as plain text', () => {
     for (const text of [
       'transfer_funds: attempts 2 to 5, after Timeout',
       "it's (so) $5 & more! a@b.example - 1/2",
@@ -101,14 +101,14 @@ describe('text from outside in Markdown', () => {
       assert.equal(inlineText(text), text);
   });
 
-  it('may be a megabyte', () => {
+  it('may be a megabyte long', () => {
     for (const part of ['`a', '*_', '{workflowId}']) {
       assert.ok(codeBlock(part.repeat(300_000)).length > 300_000);
       assert.ok(Buffer.byteLength(summaryLine(part.repeat(300_000))) < 400);
     }
   });
 
-  it('is cut so that Temporal takes it as a summary, and never within an escape', () => {
+  it('is cut to the length that Temporal accepts for a summary, but never within an escape', () => {
     for (const text of ['*'.repeat(400), '\u{1f4b8}'.repeat(200), '"'.repeat(300), 'x'.repeat(1_000)]) {
       const line = summaryLine(text);
       assert.ok(Buffer.byteLength(JSON.stringify(line)) <= 340, line);

@@ -16,8 +16,8 @@ const policies = fc.record<RetryPolicy>({
   maximumIntervalMs: fc.integer({ min: 100_000, max: 2_592_000_000 }),
 });
 
-describe('retries', () => {
-  it('back off as the contract says', () => {
+describe('retry delays', () => {
+  it('grow exponentially up to the maximum', () => {
     const policy: RetryPolicy = {
       maximumAttempts: 5,
       initialIntervalMs: 1_000,
@@ -28,12 +28,12 @@ describe('retries', () => {
     assert.deepEqual(delays, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
   });
 
-  it('come at the same pace with a coefficient of 1', () => {
+  it('are constant with a coefficient of 1', () => {
     const policy = { ...DEFAULT_RETRY_POLICY, backoffCoefficient: 1 };
     assert.equal(backoffDelayMs(policy, 1), backoffDelayMs(policy, 9));
   });
 
-  it('wait whole milliseconds, never less than the time before and never beyond the maximum', () => {
+  it('are whole milliseconds, never decrease and never exceed the maximum', () => {
     fc.assert(
       fc.property(policies, fc.integer({ min: 1, max: 10_000 }), (policy, failed) => {
         const [delay, next] = [backoffDelayMs(policy, failed), backoffDelayMs(policy, failed + 1)];

@@ -4,7 +4,7 @@ import { shellCommand, shellWord } from '../../../src/core/shell.ts';
 import { fc } from '../../support/random.ts';
 import { shellWords } from '../../support/shell-words.ts';
 
-describe('a command line to paste', () => {
+describe('shell commands to paste', () => {
   for (const id of [
     'order-17',
     '=ls',
@@ -18,7 +18,7 @@ describe('a command line to paste', () => {
     '注文-17',
     'café',
   ]) {
-    it(`hands over the id as it is: ${id}`, () => {
+    it(`pass the id unchanged: ${id}`, () => {
       assert.deepEqual(shellWords(shellCommand`inbox show ${id}`!), ['inbox', 'show', id]);
       const signal = shellCommand`temporal workflow signal --workflow-id ${id} --name replay`!;
       assert.deepEqual(shellWords(signal), [
@@ -34,9 +34,9 @@ describe('a command line to paste', () => {
   }
 
   for (const [what, id] of [
-    ['an option', '--help'],
-    ['a hyphen', '-'],
-    ['nothing', ''],
+    ['the form of an option', '--help'],
+    ['only a hyphen', '-'],
+    ['no characters', ''],
     ['a backtick', 'a`id`b'],
     ['a placeholder of the Web UI', 'order-{namespace}'],
     ['two spaces in a row', 'order  1'],
@@ -44,18 +44,18 @@ describe('a command line to paste', () => {
     ['a line break', 'a\nid'],
     ['a control character', 'a\u001b[31m'],
     ['an invisible character', 'order-1\u200b'],
-    ['a mark of the writing direction', 'rtl-\u202egnp.exe'],
+    ['a direction mark', 'rtl-\u202egnp.exe'],
     ['a look-alike', '\u043erder-1'],
-    ['a space that is none', 'order\u00a01'],
+    ['a no-break space', 'order\u00a01'],
     ['a symbol', 'order-\u{1f4b8}'],
   ] as const) {
-    it(`is not printed for an id with ${what}`, () => {
+    it(`are not printed for an id with ${what}`, () => {
       assert.equal(shellWord(id), null);
       assert.equal(shellCommand`inbox show ${id}`, null);
     });
   }
 
-  it('hands over any id that it prints, and no other', () => {
+  it('pass any id that they contain unchanged', () => {
     const ids = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 12 });
     fc.assert(
       fc.property(ids, (id) => {

@@ -35,14 +35,14 @@ const servers = (values: Partial<Servers> = {}, binary = '/usr/bin/temporal'): S
   ...values,
 });
 
-describe('the file with the settings of the embedded servers', () => {
+describe('writeEnvironmentFile', () => {
   let folder: string;
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), 'dev-environment-'));
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('is not written through a symbolic link', async () => {
+  it('replaces a symbolic link instead of writing through it', async () => {
     const victim = join(folder, 'victim');
     await writeFile(victim, 'kept');
     await chmod(victim, 0o644);
@@ -55,7 +55,7 @@ describe('the file with the settings of the embedded servers', () => {
     assert.equal(stats.mode & 0o777, 0o600);
   });
 
-  it('is replaced in one step: who has opened the old one reads all of it', async () => {
+  it('replaces the file atomically: a reader of the old file still reads all of it', async () => {
     const path = await writeEnvironmentFile(folder, servers());
     await chmod(path, 0o644);
     const old = await open(path);
@@ -70,7 +70,7 @@ describe('the file with the settings of the embedded servers', () => {
     }
   });
 
-  it('is not written where others could put another one', async () => {
+  it('rejects a folder in which others could replace the file', async () => {
     const shared = join(folder, 'shared');
     await mkdir(shared);
     await chmod(shared, 0o777);
@@ -80,12 +80,12 @@ describe('the file with the settings of the embedded servers', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['link', 'shared']);
   });
 
-  it('means to a shell what was meant, whatever is in the values', async () => {
-    const ran = join(folder, 'ran');
-    const hostile = `a"b'c\\d $(touch ${ran}) \`touch ${ran}\` $HOME ; touch ${ran} #\n&`;
+  it('quotes hostile values so that a shell reads them unchanged', async () => {
+    const marker = join(folder, 'marker');
+    const hostile = `a"b'c\\d $(touch ${marker}) \`touch ${marker}\` $HOME ; touch ${marker} #\n&`;
     const databaseUrl = `postgres://${hostile}`;
     const binaries = join('/opt', hostile);
-    const own = join(folder, 'it\'s $(touch ran) "own"');
+    const own = join(folder, 'it\'s $(touch marker) "own"');
     const values = servers({ databaseUrl, temporalAddress: hostile }, join(binaries, 'temporal'));
     const path = await writeEnvironmentFile(own, values);
     const script = `${sourceCommand(path)}\nprintf '%s\\0' "$DATABASE_URL" "$TEMPORAL_ADDRESS" "$PATH"`;

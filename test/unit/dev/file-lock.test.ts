@@ -13,7 +13,7 @@ void describe('withFileLock', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  void it('lets one in at a time, and leaves nothing behind', async () => {
+  void it('runs one piece of work at a time and leaves no files behind', async () => {
     let inside = 0;
     let most = 0;
     const work = async () => {
@@ -27,7 +27,7 @@ void describe('withFileLock', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  void it('lets go when the work fails', async () => {
+  void it('releases the lock when the work fails', async () => {
     const path = join(folder, 'failing');
     const failed = withFileLock(
       path,
@@ -42,7 +42,7 @@ void describe('withFileLock', () => {
     );
   });
 
-  void it('takes over from an owner that died', async () => {
+  void it('takes over the lock of a dead owner', async () => {
     const dead = spawnSync(process.execPath, ['--version']).pid;
     const path = join(folder, 'stale');
     await writeFile(path, String(dead));

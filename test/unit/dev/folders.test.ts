@@ -20,7 +20,7 @@ void describe('folders of the embedded servers', () => {
   });
   after(() => rm(root, { recursive: true }));
 
-  void it('makes a private folder, with what is above it, and finds it again', async () => {
+  void it('creates a private folder and its missing parents, and accepts it the next time', async () => {
     const path = join(root, 'a', 'b', 'private');
     await makePrivateFolder(path);
     await writeFile(join(path, 'file'), '');
@@ -28,7 +28,7 @@ void describe('folders of the embedded servers', () => {
     assert.equal(await modeOf(path), 0o700);
   });
 
-  void it('closes an empty folder to others, and leaves alone one with something in it', async () => {
+  void it('makes an empty folder private, and rejects a folder with content without changing it', async () => {
     const path = join(root, 'open');
     await mkdir(path);
     await chmod(path, 0o755);
@@ -37,11 +37,11 @@ void describe('folders of the embedded servers', () => {
 
     await writeFile(join(path, 'file'), '');
     await chmod(path, 0o755);
-    await assert.rejects(makePrivateFolder(path), /open is in use for something else.* mode 0755/);
+    await assert.rejects(makePrivateFolder(path), /open cannot be used: .* mode 0755/);
     assert.equal(await modeOf(path), 0o755);
   });
 
-  void it('runs nothing from a folder that others can write to', async () => {
+  void it('rejects a program folder that others can write to', async () => {
     const path = join(root, 'programs');
     await makeOwnFolder(path);
     await makeOwnFolder(path);
@@ -55,7 +55,7 @@ void describe('folders of the embedded servers', () => {
   });
 
   for (const [what, make] of Object.entries({ makePrivateFolder, makeOwnFolder })) {
-    void it(`${what} takes no symbolic link for a folder`, async () => {
+    void it(`${what} rejects a symbolic link`, async () => {
       const target = join(root, `${what}-target`);
       const link = join(root, `${what}-link`);
       await mkdir(target, { mode: 0o700 });
@@ -64,24 +64,27 @@ void describe('folders of the embedded servers', () => {
       assert.equal(await modeOf(target), 0o700);
     });
 
-    void it(`${what} takes no folder that others can replace`, async () => {
+    void it(`${what} rejects a folder that others can replace`, async () => {
       const open = join(root, `${what}-above`);
       await mkdir(open);
       for (const mode of [0o777, 0o757]) {
         await chmod(open, mode);
         await assert.rejects(make(join(open, 'deep', 'folder')), /above .*lets other users replace/);
       }
-      // As /tmp.
+      // The same mode as /tmp.
       await chmod(open, 0o1777);
       await make(join(open, 'deep', 'folder'));
     });
 
-    void it(`${what} takes no folder of another user, nor one below it`, { skip: !asRoot }, async () => {
-      const theirs = join(root, `${what}-theirs`);
-      await mkdir(theirs, { mode: 0o700 });
-      await chown(theirs, NOBODY, NOBODY);
-      await assert.rejects(make(theirs), new RegExp(String(NOBODY)));
-      await assert.rejects(make(join(theirs, 'folder')), /theirs \(user id 65534.* lets other users replace/);
+    void it(`${what} rejects a folder of another user and folders below it`, { skip: !asRoot }, async () => {
+      const foreign = join(root, `${what}-foreign`);
+      await mkdir(foreign, { mode: 0o700 });
+      await chown(foreign, NOBODY, NOBODY);
+      await assert.rejects(make(foreign), new RegExp(String(NOBODY)));
+      await assert.rejects(
+        make(join(foreign, 'folder')),
+        /foreign \(user id 65534.* lets other users replace/,
+      );
       const group = join(root, `${what}-group`);
       await mkdir(group);
       await chmod(group, 0o775);
@@ -90,7 +93,7 @@ void describe('folders of the embedded servers', () => {
     });
 
     void it(
-      `${what} goes through no link of another user, nor into their folder`,
+      `${what} rejects a path through another user's link, and through a link to another user's folder`,
       { skip: !asRoot },
       async () => {
         const mine = join(root, `${what}-mine`);
@@ -107,7 +110,7 @@ void describe('folders of the embedded servers', () => {
     );
   }
 
-  void it('root keeps programs in its own home, whatever HOME is', { skip: !asRoot }, () => {
+  void it("keeps root's programs in root's own home, regardless of HOME", { skip: !asRoot }, () => {
     const { HOME, XDG_CACHE_HOME } = process.env;
     try {
       Object.assign(process.env, { HOME: '/elsewhere', XDG_CACHE_HOME: '/elsewhere/cache' });
@@ -120,7 +123,7 @@ void describe('folders of the embedded servers', () => {
     }
   });
 
-  void it('nothing is kept in a folder that others can change', async () => {
+  void it('starts no server with data in a folder that others can change', async () => {
     const open = join(root, 'data');
     await mkdir(open);
     await chmod(open, 0o777);
@@ -128,6 +131,6 @@ void describe('folders of the embedded servers', () => {
     await assert.rejects(startServers({ env, persistentDir: open }), /data .*nobody else can write/);
     await writeFile(join(open, 'file'), '');
     const options = { binary: 'never-run', dbFile: join(open, 'temporal.db'), searchAttributes: [] };
-    await assert.rejects(startTemporalServer(options), /data is in use for something else/);
+    await assert.rejects(startTemporalServer(options), /data cannot be used/);
   });
 });

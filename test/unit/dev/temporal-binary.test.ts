@@ -11,16 +11,20 @@ import { readTemporalVersion, TEMPORAL_CLI_VERSION } from '../../../src/dev/temp
 const asRoot = process.getuid?.() === 0;
 const NOBODY = 65_534;
 
-/** Stands in for a Temporal CLI: all that is asked of it here is its version. */
-async function makeFake(path: string, says = 'temporal version 9.9.9 (fake)', exitCode = 0): Promise<string> {
+/** Creates a fake Temporal CLI that only prints its version. */
+async function makeFake(
+  path: string,
+  output = 'temporal version 9.9.9 (fake)',
+  exitCode = 0,
+): Promise<string> {
   await mkdir(dirname(path), { recursive: true });
-  await writeFile(path, `#!/bin/sh\necho '${says}'\nexit ${exitCode}\n`);
+  await writeFile(path, `#!/bin/sh\necho '${output}'\nexit ${exitCode}\n`);
   await chmod(path, 0o755);
   return path;
 }
 
-const failing: TemporalProvider = () => Promise.reject(new Error('no network here'));
-const noProviders = [{ source: 'download' as const, get: failing }];
+const failingProvider: TemporalProvider = () => Promise.reject(new Error('no network here'));
+const noProviders = [{ source: 'download' as const, get: failingProvider }];
 
 void describe('findTemporalBinary', () => {
   let root: string;
@@ -35,7 +39,7 @@ void describe('findTemporalBinary', () => {
   after(() => rm(root, { recursive: true }));
   beforeEach(() => void (lines.length = 0));
 
-  void it('takes TEMPORAL_CLI_PATH before anything else', async () => {
+  void it('prefers TEMPORAL_CLI_PATH to everything else', async () => {
     const chosen = await makeFake(join(root, 'chosen', 'my-temporal'));
     const onPath = await makeFake(join(root, 'bin', 'temporal'));
     const env = { TEMPORAL_CLI_PATH: chosen, PATH: dirname(onPath) };
@@ -46,10 +50,10 @@ void describe('findTemporalBinary', () => {
       version: 'temporal version 9.9.9 (fake)',
     });
     assert.equal(lines.length, 1);
-    assert.match(lines[0] ?? '', /by TEMPORAL_CLI_PATH: .*my-temporal/);
+    assert.match(lines[0] ?? '', /from TEMPORAL_CLI_PATH: .*my-temporal/);
   });
 
-  void it('refuses a TEMPORAL_CLI_PATH that does not run, and does not look further', async () => {
+  void it('fails when TEMPORAL_CLI_PATH does not run, and does not search PATH', async () => {
     const onPath = await makeFake(join(root, 'bin', 'temporal'));
     const env = { TEMPORAL_CLI_PATH: join(root, 'missing'), PATH: dirname(onPath) };
     await assert.rejects(
@@ -58,24 +62,24 @@ void describe('findTemporalBinary', () => {
     );
   });
 
-  void it('takes the first on PATH that is one, and passes over what only has its name', async () => {
+  void it('uses the first working Temporal CLI on PATH and skips other programs with the same name', async () => {
     const other = await makeFake(join(root, 'other', 'temporal'), 'a calendar program');
     const broken = await makeFake(join(root, 'broken', 'temporal'), 'temporal version 1', 3);
     const good = await makeFake(join(root, 'bin', 'temporal'));
     const env = { PATH: [other, broken, good].map((path) => dirname(path)).join(delimiter) };
     const binary = await findTemporalBinary({ env, cacheDir, log, providers: [] });
     assert.deepEqual([binary.path, binary.source], [good, 'PATH']);
-    assert.equal(lines.filter((line) => line.includes('looking further')).length, 2);
+    assert.equal(lines.filter((line) => line.startsWith('skipped ')).length, 2);
   });
 
-  void it('then gets one by the first provider that can, and finds it in the cache the next time', async () => {
-    const asked: string[] = [];
+  void it('installs the CLI with the first provider that succeeds, and finds it in the cache the next time', async () => {
+    const builtTargets: string[] = [];
     const providers = [
-      { source: 'download' as const, get: failing },
+      { source: 'download' as const, get: failingProvider },
       {
         source: 'build' as const,
         get: async (target: string) => {
-          asked.push(target);
+          builtTargets.push(target);
           await makeFake(target);
         },
       },
@@ -87,11 +91,11 @@ void describe('findTemporalBinary', () => {
 
     const second = await findTemporalBinary({ env: {}, cacheDir, providers });
     assert.deepEqual([second.path, second.source], [expected, 'cache']);
-    assert.equal(asked.length, 1);
+    assert.equal(builtTargets.length, 1);
   });
 
-  void describe('runs nothing from the cache that others can change', () => {
-    const spoiled: Record<string, (binary: string) => Promise<void>> = {
+  void describe('runs no cached program that others can change:', () => {
+    const unsafeCaches: Record<string, (binary: string) => Promise<void>> = {
       'a binary that anybody can write to': (binary) => chmod(binary, 0o777),
       'a binary that a group can write to': (binary) => chmod(binary, 0o775),
       'a folder that anybody can write to': (binary) => chmod(dirname(binary), 0o777),
@@ -102,18 +106,18 @@ void describe('findTemporalBinary', () => {
         'a cache of another user': (binary) => chown(dirname(dirname(binary)), NOBODY, NOBODY),
       }),
     };
-    for (const [what, spoil] of Object.entries(spoiled)) {
+    for (const [what, makeUnsafe] of Object.entries(unsafeCaches)) {
       void it(what, async () => {
-        const spoiledCache = join(root, what);
+        const unsafeCache = join(root, what);
         const ran = join(root, `${what} ran`);
-        const binary = join(spoiledCache, `temporal-cli-${TEMPORAL_CLI_VERSION}`, 'temporal');
+        const binary = join(unsafeCache, `temporal-cli-${TEMPORAL_CLI_VERSION}`, 'temporal');
         await mkdir(dirname(binary), { recursive: true, mode: 0o755 });
         await writeFile(binary, `#!/bin/sh\ntouch '${ran}'\necho 'temporal version 9.9.9'\n`);
         await chmod(binary, 0o755);
-        await spoil(binary);
+        await makeUnsafe(binary);
         const refusal = { name: 'NotOursError' };
         await assert.rejects(
-          findTemporalBinary({ env: {}, cacheDir: spoiledCache, providers: noProviders }),
+          findTemporalBinary({ env: {}, cacheDir: unsafeCache, providers: noProviders }),
           refusal,
         );
         const program = {
@@ -124,20 +128,20 @@ void describe('findTemporalBinary', () => {
         };
         await assert.rejects(
           goInstall(program, binary, log),
-          /can write|replace|must be yours|Go is not installed/,
+          /can write|replace|must belong to you|Go is not installed/,
         );
         await assert.rejects(access(ran), { code: 'ENOENT' });
       });
     }
   });
 
-  void it('names every way out when there is none', async () => {
+  void it('lists every remedy when no CLI can be found or installed', async () => {
     const empty = join(root, 'empty');
     await assert.rejects(
       findTemporalBinary({ env: {}, cacheDir: empty, providers: noProviders }),
       (error: Error) => {
-        for (const way of ['on PATH', 'TEMPORAL_CLI_PATH', 'Go', 'TEMPORAL_ADDRESS', 'no network here']) {
-          assert.ok(error.message.includes(way), `${way} is not in: ${error.message}`);
+        for (const text of ['on PATH', 'TEMPORAL_CLI_PATH', 'Go', 'TEMPORAL_ADDRESS', 'no network here']) {
+          assert.ok(error.message.includes(text), `${text} is missing from: ${error.message}`);
         }
         return true;
       },

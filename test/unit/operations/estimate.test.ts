@@ -11,8 +11,8 @@ const counted = (commandType: string, status: StatusCount['status'], count: numb
   estimated: false,
 });
 
-describe('the estimate of Completed entries', () => {
-  it('is a type’s share of all, without those that are counted, in three digits', () => {
+describe('estimateEntries', () => {
+  it('estimates the Completed entries of each type to three digits, from its share minus the counted entries', () => {
     const dead = counted('Pay', 'DeadLetter', 40_000);
     const pending = counted('Ship', 'Pending', 5);
     const entries = estimateEntries({ total: 1_000_000, types: ['Ship', 'Pay'], shares: [0.1234567, 0.8] }, [
@@ -27,17 +27,17 @@ describe('the estimate of Completed entries', () => {
     ]);
   });
 
-  it('has no line for a type of which all are counted', () => {
+  it('omits a type whose entries are all counted', () => {
     const dead = counted('Pay', 'DeadLetter', 900_000);
     assert.deepEqual(estimateEntries({ total: 800_000, types: ['Pay'], shares: [1] }, [dead]), [dead]);
   });
 
   for (const [why, statistics] of [
-    ['nothing was analysed yet', { total: null, types: [], shares: [] }],
-    ['no type is known', { total: 1_000_000, types: [], shares: [] }],
-    ['counting is quick', { total: 200_000, types: ['Pay'], shares: [1] }],
+    ['the table was never analyzed', { total: null, types: [], shares: [] }],
+    ['the statistics have no types', { total: 1_000_000, types: [], shares: [] }],
+    ['there are few enough entries to count', { total: 200_000, types: ['Pay'], shares: [1] }],
   ] as const) {
-    it(`is not made where ${why}`, () => {
+    it(`returns null when ${why}`, () => {
       assert.equal(
         estimateEntries({ ...statistics, types: [...statistics.types], shares: [...statistics.shares] }, []),
         null,

@@ -7,8 +7,8 @@ import { fc } from '../../support/random.ts';
 
 const { assert: check, jsonValue, property } = fc;
 
-describe('the difference of two payloads', () => {
-  it('names each place with what was and what is there', () => {
+describe('payloadDifference', () => {
+  it('lists each changed path with the old and the new value', () => {
     assert.deepEqual(
       payloadDifference(
         { a: 1, b: { c: [1, 2, { d: 'x' }], gone: null }, same: [{}] },
@@ -27,7 +27,7 @@ describe('the difference of two payloads', () => {
     assert.deepEqual(payloadDifference({}, []), [{ path: '', from: {}, to: [] }]);
   });
 
-  it('takes __proto__ for a key, cuts long keys, values and lists', () => {
+  it('treats __proto__ as a key, and limits long keys, values and lists', () => {
     const proto = JSON.parse('{"__proto__": 1}') as Json;
     assert.deepEqual(payloadDifference({}, proto), [{ path: '__proto__', to: 1 }]);
     assert.deepEqual(payloadDifference({ a: 1 }, { a: 'x'.repeat(2_000) }), [
@@ -39,10 +39,10 @@ describe('the difference of two payloads', () => {
     assert.equal(payloadDifference([], many).length, 50);
   });
 
-  it('is empty for equal payloads only', () => {
+  it('is empty only for equal payloads', () => {
     check(
       property(jsonValue({ maxDepth: 3 }), jsonValue({ maxDepth: 3 }), (one, other) => {
-        // As they come from Postgres: without -0.
+        // Normalized as JSON from Postgres is: without -0.
         const [a, b] = [one, other].map((value) => JSON.parse(JSON.stringify(value)) as Json) as [Json, Json];
         assert.deepEqual(payloadDifference(a, a), []);
         assert.equal(payloadDifference(a, b).length === 0, isDeepStrictEqual(a, b));

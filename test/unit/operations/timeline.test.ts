@@ -7,9 +7,9 @@ import type { Failure } from '../../../src/store/failures.ts';
 
 const at = (second: number) => new Date(1_000 * second);
 
-describe('the story of a message', () => {
-  it('tells what happened in order, causes before their effects', () => {
-    const story = tellStory({
+describe('the timeline of a message', () => {
+  it('is sorted by time, with causes before their effects', () => {
+    const items = tellStory({
       entry: {
         commandType: 'Pay',
         receivedAt: at(1),
@@ -41,7 +41,7 @@ describe('the story of a message', () => {
           at: at(8),
           action: 'replay',
           actor: 'ann',
-          reason: 'mended',
+          reason: 'fixed',
           details: { changed: ['cents'], deadLetterId: 'd' },
         },
       ],
@@ -50,13 +50,13 @@ describe('the story of a message', () => {
       ],
     });
     assert.deepEqual(
-      story.map(({ what, text }) => `${what}: ${text}`),
+      items.map(({ what, text }) => `${what}: ${text}`),
       [
         'received: Pay, caused by order-1, flow flow-1',
-        'failed: attempt 1 on w: Error: no; again at 1970-01-01T00:00:03.000Z',
-        'failed: attempt 2: Error: no; the last attempt',
+        'failed: attempt 1 on w: Error: no; next attempt at 1970-01-01T00:00:03.000Z',
+        'failed: attempt 2: Error: no; no attempts left',
         'dead letter: all 2 attempts failed; group Pay/Error/1',
-        'replay: by ann: mended; payload changed: cents 1 → 2',
+        'replay: by ann: fixed; payload changed: cents 1 → 2',
         'completed: in attempt 3',
         'event: Paid of order 1, not published',
       ],

@@ -12,7 +12,7 @@ const events = (aggregates: string) => aggregates.split('').map(event);
 const names = (list: readonly PublishedEvent[]) => list.map(({ aggregateId }) => aggregateId).join('');
 const running = () => false;
 
-/** A publisher for which the aggregates in `bad` fail, and that notes its calls. */
+/** A publisher that fails for the aggregates in `bad` and records its calls. */
 function publisher(bad: () => string, fail: Partial<CallResult & { ok: false }> = {}) {
   const calls: string[] = [];
   const delivery = new Delivery(async (list): Promise<CallResult> => {
@@ -23,14 +23,14 @@ function publisher(bad: () => string, fail: Partial<CallResult & { ok: false }> 
   return { calls, delivery };
 }
 
-describe('the delivery of a batch', () => {
-  it('takes one call when all goes well', async () => {
+describe('delivery of a batch', () => {
+  it('takes one call if nothing fails', async () => {
     const { calls, delivery } = publisher(() => '');
     const outcome = await delivery.deliver(events('abab'), running);
     assert.deepEqual([calls, names(outcome.published)], [['abab'], 'abab']);
   });
 
-  it('finds the event at fault, and publishes the others', async () => {
+  it('finds the event that fails and publishes the others', async () => {
     const { delivery } = publisher(() => 'x');
     const outcome = await delivery.deliver(events('abxcxdx'), running);
     assert.equal(names(outcome.published), 'abcd');
@@ -38,14 +38,14 @@ describe('the delivery of a batch', () => {
     assert.equal(outcome.failure, null);
   });
 
-  it('finds several, the last one too', async () => {
+  it('finds several failing events, including the last one', async () => {
     const { delivery } = publisher(() => 'xyz');
     const outcome = await delivery.deliver(events('xaybz'), running);
     assert.equal(names(outcome.published), 'ab');
     assert.equal(names(outcome.rejected.map(({ event: each }) => each)), 'xyz');
   });
 
-  it('makes few calls for one event at fault among many, and waits for few timeouts', async () => {
+  it('needs few calls and few timeouts to find one failing event among many', async () => {
     const batch = [...Array.from({ length: 99 }, (_, n) => event(`a${n}`)), event('x'), event('b')];
     const refused = publisher(() => 'x');
     await refused.delivery.deliver(batch, running);
@@ -55,21 +55,21 @@ describe('the delivery of a batch', () => {
     assert.equal(hanging.calls.filter((call) => call.includes('x')).length, 2);
   });
 
-  it('calls a broker away that takes nothing, and tries more each time', async () => {
+  it('concludes that the broker is down if nothing gets through, and probes more events in each run', async () => {
     const { calls, delivery } = publisher(() => 'abcdefghij');
-    const tried: number[] = [];
+    const probed: number[] = [];
     for (let run = 0; run < 3; run += 1) {
       calls.length = 0;
       const outcome = await delivery.deliver(events('abcdefghij'), running);
       assert.notEqual(outcome.failure, null);
       assert.deepEqual([outcome.published, outcome.rejected], [[], []]);
-      tried.push(calls.filter((call) => call.length === 1).length);
+      probed.push(calls.filter((call) => call.length === 1).length);
     }
-    assert.deepEqual(tried, [2, 4, 8]);
-    assert.ok(delivery.away);
+    assert.deepEqual(probed, [2, 4, 8]);
+    assert.ok(delivery.brokerDown);
   });
 
-  it('knows the rejected ones when one of the others gets through at last', async () => {
+  it('rejects the failing events once another event gets through', async () => {
     const { delivery } = publisher(() => 'abcdef');
     await delivery.deliver(events('abcdefg'), running);
     await delivery.deliver(events('abcdefg'), running);
@@ -79,7 +79,7 @@ describe('the delivery of a batch', () => {
     assert.equal(delivery.failures, 0);
   });
 
-  it('rejects an event that is alone in the outbox after three tries, but never many', async () => {
+  it('rejects an event that is alone in the outbox after three runs, but no more than three such events', async () => {
     const { delivery } = publisher(() => 'abcde');
     const outcomes = [];
     for (const batch of ['a', 'a', 'a', 'b', 'c', 'd', 'de']) {
@@ -91,7 +91,7 @@ describe('the delivery of a batch', () => {
     );
   });
 
-  it('goes by what the publisher says', async () => {
+  it('rejects the events that the publisher names', async () => {
     const batch = events('axbx');
     const calls: string[] = [];
     const delivery = new Delivery(async (list) => {
@@ -107,15 +107,15 @@ describe('the delivery of a batch', () => {
     assert.equal(problemOf(outcome.rejected[0]!.error), 'too large');
   });
 
-  it('does not look for an event at fault where the publisher says that the broker is away', async () => {
+  it('does not search for a failing event if the publisher reports the broker as unavailable', async () => {
     const { calls, delivery } = publisher(() => 'a', {
-      error: new PublishError('away', { unavailable: true }),
+      error: new PublishError('unavailable', { unavailable: true }),
     });
     const outcome = await delivery.deliver(events('abc'), running);
-    assert.deepEqual([calls, outcome.rejected, delivery.away], [['abc'], [], true]);
+    assert.deepEqual([calls, outcome.rejected, delivery.brokerDown], [['abc'], [], true]);
   });
 
-  it('keeps what was published when the broker goes away in between', async () => {
+  it('counts events as published that were stored before the broker went down', async () => {
     const batch = events('abab');
     const delivery = new Delivery(async () => ({
       ok: false,
@@ -123,12 +123,12 @@ describe('the delivery of a batch', () => {
       error: new PublishError('gone', { published: [batch[0]!.id, batch[3]!.id], unavailable: true }),
     }));
     const outcome = await delivery.deliver(batch, running);
-    // The second b was stored before the first one: both come again, in order.
+    // The second b was stored, but the first was not: both are sent again, in order.
     assert.deepEqual(outcome.published, [batch[0]]);
     assert.notEqual(outcome.failure, null);
   });
 
-  it('asks again for what a publisher does not mention', async () => {
+  it('sends events again that the publisher does not mention', async () => {
     const batch = events('abc');
     let calls = 0;
     const delivery = new Delivery(async (list) => {
@@ -140,12 +140,12 @@ describe('the delivery of a batch', () => {
     assert.deepEqual([names(outcome.published), calls], ['abc', 2]);
   });
 
-  it('believes no ids that were not in the batch', () => {
+  it('ignores ids that were not in the batch', () => {
     const error = new PublishError('?', { rejected: [{ id: 'other', problem: 'p' }], published: ['other'] });
     assert.equal(verdictsOf(error, events('ab')), null);
   });
 
-  it('says nothing of what errors other than a PublishError say', () => {
+  it('hides the message of any error that is not a PublishError', () => {
     assert.equal(problemOf(new TypeError('secret')), 'TypeError');
     assert.equal(problemOf('secret'), 'string');
   });

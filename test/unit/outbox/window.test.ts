@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { LookBudget, OutboxWindow } from '../../../src/outbox/window.ts';
+import { FullScanBudget, OutboxWindow } from '../../../src/outbox/window.ts';
 
 const NONE = new Set<number>();
 
-describe('the window of positions that the outbox relay looks at', () => {
+describe('the window of positions that the outbox relay scans', () => {
   let window: OutboxWindow;
 
   beforeEach(() => {
     window = new OutboxWindow();
   });
 
-  it('begins with everything, and moves its floor to what was read', () => {
+  it('starts with all positions and raises its floor to the last one read', () => {
     assert.deepEqual([window.floor, window.ranges], [-1, []]);
     window.advance([0, 1, 2], NONE);
     assert.deepEqual([window.floor, window.ranges], [2, []]);
   });
 
-  it('says up to where nothing is left', () => {
+  it('reports the position up to which no event is left', () => {
     window = new OutboxWindow(100);
     assert.deepEqual([window.floor, window.settled], [100, 100]);
     window.advance([101, 104], NONE);
@@ -29,7 +29,7 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual([window.floor, window.settled], [106, 102]);
   });
 
-  it('remembers what is missing below the floor until it is found', () => {
+  it('remembers missing positions below the floor until they are found', () => {
     window.advance([2, 5], NONE);
     assert.deepEqual(window.ranges, [
       { low: 0, high: 1 },
@@ -44,26 +44,26 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual([window.floor, window.ranges], [6, []]);
   });
 
-  it('keeps its floor below what is not resolved', () => {
+  it('keeps its floor below an unresolved event', () => {
     window.advance([0, 1, 3, 4], new Set([3]));
     assert.deepEqual([window.floor, window.ranges], [2, [{ low: 2, high: 2 }]]);
     window.advance([3, 4], NONE);
     assert.deepEqual([window.floor, window.ranges], [4, [{ low: 2, high: 2 }]]);
   });
 
-  it('looks again at what is below the floor and not resolved', () => {
+  it('includes unresolved events below the floor in the next scan', () => {
     window.advance([0, 2], NONE);
     window.advance([1], new Set([1]));
     assert.deepEqual(window.ranges, [{ low: 1, high: 1 }]);
     window.closeGaps([]);
     window.advance([], NONE);
     window.closeGaps([]);
-    assert.deepEqual(window.ranges, [{ low: 1, high: 1 }], 'no gap: the event is there');
+    assert.deepEqual(window.ranges, [{ low: 1, high: 1 }], 'not a gap: the event is visible');
     window.advance([1], NONE);
     assert.deepEqual(window.ranges, []);
   });
 
-  it('forgets a gap once all that could fill it have ended, and one more look was made', () => {
+  it('forgets a gap when every transaction that could fill it has ended and one more scan was made', () => {
     window.advance([0, 2], NONE);
     window.closeGaps(['1/1', '2/1']);
     window.advance([], NONE);
@@ -71,12 +71,12 @@ describe('the window of positions that the outbox relay looks at', () => {
     window.advance([3], NONE);
     assert.equal(window.ranges.length, 1, '2/1 may still fill it');
     window.closeGaps(['3/1']);
-    assert.equal(window.ranges.length, 1, '2/1 may have filled it since the last look');
+    assert.equal(window.ranges.length, 1, '2/1 may have filled it since the last scan');
     window.advance([], NONE);
     assert.equal(window.ranges.length, 0);
   });
 
-  it('keeps gaps that are newer than the transactions it waits for', () => {
+  it('keeps gaps that appeared after it recorded the transactions to wait for', () => {
     window.advance([0, 2], NONE);
     window.closeGaps(['1/1']);
     window.advance([4], NONE);
@@ -85,7 +85,7 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual(window.ranges, [{ low: 3, high: 3 }]);
   });
 
-  it('keeps a gap when the look did not get to the end of what is below the floor', () => {
+  it('keeps a gap if the scan did not reach the floor', () => {
     window.advance([0, 2, 4, 6], NONE);
     window.closeGaps([]);
     window.advance([1], NONE);
@@ -107,7 +107,7 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual(window.ranges, []);
   });
 
-  it('looks at events of a lane that was merged', () => {
+  it('includes the events of a merged lane', () => {
     window.advance([0, 1, 2, 3], NONE);
     window.reopen([1, 2, 7]);
     assert.deepEqual(
@@ -115,14 +115,14 @@ describe('the window of positions that the outbox relay looks at', () => {
       [1, 2],
       '7 is above the floor',
     );
-    window.sawAll([2]);
+    window.noteFullScan([2]);
     assert.deepEqual(
       window.ranges.map(({ low }) => low),
       [2],
     );
   });
 
-  it('never has many ranges, and covers all of them', () => {
+  it('merges too many gaps into one range', () => {
     window.advance(
       Array.from({ length: 1_500 }, (_, index) => index * 2),
       NONE,
@@ -130,7 +130,7 @@ describe('the window of positions that the outbox relay looks at', () => {
     assert.deepEqual(window.ranges, [{ low: 1, high: 2_997 }]);
   });
 
-  it('finds every event in order, whatever commits when', () => {
+  it('finds every event, in any order of commits', () => {
     let state = 20_261_125;
     const random = (below: number) => {
       state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
@@ -176,9 +176,9 @@ describe('the window of positions that the outbox relay looks at', () => {
   });
 });
 
-describe('the budget of looks without a floor', () => {
-  it('spends 2 % of the time, and looks every second to every 5 minutes', () => {
-    const budget = new LookBudget();
+describe('the budget of full scans', () => {
+  it('spends 2 % of the time, with 1 second to 5 minutes between scans', () => {
+    const budget = new FullScanBudget();
     assert.ok(budget.isDue(0));
     budget.ended(0, 1);
     assert.deepEqual([budget.isDue(1_000), budget.isDue(1_001)], [false, true]);

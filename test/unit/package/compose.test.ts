@@ -1,6 +1,6 @@
 /**
- * docker-compose.yml and Dockerfile, where there is no engine to run them: against the Compose specification's schema,
- * and against the rules that keep this deployment safe. Each rule is shown to refuse a file that breaks it.
+ * Checks docker-compose.yml and Dockerfile without a container engine: against the schema of the Compose specification
+ * and against the safety rules of this deployment. For each rule, a test shows that a violation is rejected.
  *
  * @module
  */
@@ -40,7 +40,7 @@ const root = new URL('../../../../', import.meta.url);
 const text = (path: string) => readFile(new URL(path, root), 'utf8');
 const SETTING = /\$\{(\w+)(?:(:-|:\?)([^}]*))?\}/g;
 
-/** As Compose reads it: with these settings, or else their defaults. */
+/** Parses the file like Compose, with these settings. Missing settings get their defaults. */
 function readCompose(yaml: string, settings: Record<string, string> = {}): Compose {
   const filledIn = yaml.replaceAll(
     SETTING,
@@ -74,11 +74,13 @@ function imageFaults({ services }: Compose): string[] {
     ...images.filter((image) => image.includes('auto-setup')).map((image) => `${image}: deprecated`),
     ...(version('temporalio/server') === version('temporalio/admin-tools')
       ? []
-      : ["admin-tools' schema is another version's than the server"]),
+      : ['the versions of admin-tools and server differ']),
   ];
 }
 
-/** A service runs once and is waited for, or runs always and can tell how it is. */
+/**
+ * A service either runs once and another service waits for its completion, or it runs permanently and has a health check.
+ */
 function lifeFaults({ services }: Compose): string[] {
   const dependencies = Object.values(services).flatMap(({ depends_on }) => Object.entries(depends_on ?? {}));
   const awaited = new Set(
@@ -89,25 +91,25 @@ function lifeFaults({ services }: Compose): string[] {
   return [
     ...dependencies.flatMap(([name, { condition }]) => {
       if (!services[name]) return `${name}: no such service`;
-      return condition === 'service_started' ? `${name}: started does not mean ready` : [];
+      return condition === 'service_started' ? `${name}: may be started but not ready` : [];
     }),
     ...Object.entries(services).flatMap(([name, { restart, healthcheck, build }]) => {
-      // `up --wait` fails on a container that exits unless another service waits for just that.
-      if (restart === 'no') return awaited.has(name) ? [] : `${name}: nobody waits for its end`;
+      // `up --wait` fails when a container exits, unless another service waits for its completion.
+      if (restart === 'no') return awaited.has(name) ? [] : `${name}: no service waits for its completion`;
       if (restart !== 'unless-stopped') return `${name}: no restart policy`;
-      if (awaited.has(name)) return `${name}: never ends, yet its end is waited for`;
+      if (awaited.has(name)) return `${name}: never completes, but a service waits for its completion`;
       const checked = healthcheck ? healthcheck.test : build && dockerfile.includes('\nHEALTHCHECK ');
       return checked ? [] : `${name}: no health check`;
     }),
   ];
 }
 
-/** Durations as Go reads them; for the schema they are any text. */
+/** Durations must have Go's format. The schema accepts any text. */
 function durationFaults({ services }: Compose): string[] {
   return Object.entries(services).flatMap(([name, { healthcheck, stop_grace_period }]) =>
     [healthcheck?.interval, healthcheck?.timeout, healthcheck?.start_period, stop_grace_period]
       .filter((duration) => duration !== undefined && !/^(\d+(\.\d+)?(us|ms|s|m|h))+$/.test(duration))
-      .map((duration) => `${name}: ${duration} is no duration`),
+      .map((duration) => `${name}: ${duration} is not a duration`),
   );
 }
 
@@ -132,7 +134,7 @@ function volumeFaults({ services, volumes }: Compose): string[] {
 
 const isSecret = (name: string) => /PASSWORD|PWD|SECRET|TOKEN|KEY/.test(name);
 
-/** The settings: each has a default, and .env.example shows exactly that. Secrets have none: they are asked for, or empty. */
+/** Each setting has one default, and .env.example shows the same value. A secret has no default: it is required or empty. */
 function settingFaults(yaml: string): string[] {
   const used = new Map<string, string>();
   const wrong = [...yaml.matchAll(SETTING)].flatMap(([, name = '', kind, fallback = '']) => {
@@ -155,7 +157,7 @@ function settingFaults(yaml: string): string[] {
   ];
 }
 
-/** A secret that stands in the file is everybody's. */
+/** A secret must not be written in the file, where everybody can read it. */
 function secretFaults(yaml: string): string[] {
   const { services } = parse(yaml, { merge: true }) as Compose;
   return Object.values(services).flatMap(({ environment }) =>
@@ -163,7 +165,7 @@ function secretFaults(yaml: string): string[] {
       .filter(([name, value]) =>
         isSecret(name) ? !/^\$\{\w+:[?-][^}]*\}$/.test(value) : /:\/\/[^:@]*:(?!\$\{)[^@]*@/.test(value),
       )
-      .map(([name]) => `${name}: stands in the file`),
+      .map(([name]) => `${name}: is written in the file`),
   );
 }
 
@@ -176,18 +178,18 @@ function faults(yaml: string): string[] {
 }
 
 describe('docker-compose.yml', () => {
-  it('is a Compose file and keeps every rule', () => {
+  it('is a valid Compose file and follows every rule', () => {
     assert.deepEqual(faults(compose), []);
   });
 
-  const broken: [what: string, from: string, to: string, complaint: RegExp][] = [
+  const violations: [what: string, from: string, to: string, complaint: RegExp][] = [
     ['an unknown key', 'stop_grace_period: 45s', 'stop_grace_time: 45s', /unevaluated properties/],
     ['a wrong type', 'init: true', 'init: { yes: 1 }', /init must be/],
-    ['a duration without a unit', 'interval: 5s', "interval: '5'", /is no duration/],
-    ['an image by its latest tag', 'postgres:18.6-bookworm', 'postgres:latest', /not pinned/],
+    ['a duration without a unit', 'interval: 5s', "interval: '5'", /is not a duration/],
+    ['an image with the tag latest', 'postgres:18.6-bookworm', 'postgres:latest', /not pinned/],
     ['an image without a tag', 'temporalio/ui:2.53.3', 'temporalio/ui', /not pinned/],
     [
-      'an image by half a digest',
+      'an image with an incomplete digest',
       'temporalio/ui:2.53.3',
       'temporalio/ui@sha256:0123456789abcdef',
       /not pinned/,
@@ -197,7 +199,7 @@ describe('docker-compose.yml', () => {
       'a schema of another version',
       'temporalio/server:1.29.7',
       'temporalio/server:1.30.4',
-      /schema is another/,
+      /versions of admin-tools and server differ/,
     ],
     ['a port on every interface', '127.0.0.1:${TEMPORAL_PORT', '${TEMPORAL_PORT', /reachable from outside/],
     ['a service without a restart policy', '    restart: unless-stopped\n', '', /no restart policy/],
@@ -208,19 +210,19 @@ describe('docker-compose.yml', () => {
       /no health check/,
     ],
     [
-      'a one-shot that nobody waits for',
+      'a one-shot service that no service waits for',
       'bank-setup:\n        condition',
       'temporal:\n        condition',
-      /end/,
+      /completion/,
     ],
     [
-      'a dependency that is only started',
+      'a dependency that is started but not healthy',
       'service_healthy',
       'service_started',
-      /started does not mean ready/,
+      /may be started but not ready/,
     ],
     [
-      'a dependency that is not there',
+      'a dependency that does not exist',
       '      temporal-schema:\n',
       '      temporal-shema:\n',
       /no such service/,
@@ -231,7 +233,7 @@ describe('docker-compose.yml', () => {
     ['a writable file', 'databases.sql:ro', 'databases.sql', /mounted writable/],
     ['a setting without a default', '${POSTGRES_PORT:-5432}', '${POSTGRES_PORT}', /no default/],
     [
-      'a password by default',
+      'a default password',
       '${POSTGRES_PASSWORD:?run deploy/make-env.sh first}',
       '${POSTGRES_PASSWORD:-postgres}',
       /a secret with a default/,
@@ -240,7 +242,7 @@ describe('docker-compose.yml', () => {
       'a password in the file',
       'SQL_PASSWORD: ${TEMPORAL_DB_PASSWORD:?run deploy/make-env.sh first}',
       'SQL_PASSWORD: temporal',
-      /stands in the file/,
+      /is written in the file/,
     ],
     [
       'a default that .env.example contradicts',
@@ -249,7 +251,7 @@ describe('docker-compose.yml', () => {
       /env.example/,
     ],
   ];
-  it('has no password by default, and asks for each', () => {
+  it('has no default passwords and requires each password', () => {
     for (const name of ['POSTGRES_PASSWORD', 'TEMPORAL_DB_PASSWORD', 'INBOX_DB_PASSWORD']) {
       const uses = [...compose.matchAll(SETTING)].filter(([, used]) => used === name);
       assert.ok(uses.length > 0, name);
@@ -257,7 +259,7 @@ describe('docker-compose.yml', () => {
     }
   });
 
-  it('takes every image by its digest', () => {
+  it('accepts a digest for every image', () => {
     const digest = `sha256:${'0123456789abcdef'.repeat(4)}`;
     const settings = [...exampleEnv.matchAll(/^(\w+_IMAGE)=(.*)$/gm)].map(
       ([, name, image]) => [name!, `${image!}@${digest}`] as const,
@@ -269,15 +271,15 @@ describe('docker-compose.yml', () => {
     assert.deepEqual(imageFaults(file), []);
   });
 
-  for (const [what, from, to, complaint] of broken) {
-    it(`is refused with ${what}`, () => {
+  for (const [what, from, to, complaint] of violations) {
+    it(`is rejected with ${what}`, () => {
       const variant = compose.replace(from, () => to);
       assert.notEqual(variant, compose);
       assert.match(faults(variant).join('\n'), complaint);
     });
   }
 
-  it('gives Temporal one partition for the task queue of the inbox', async () => {
+  it("configures one partition for the inbox's task queue in Temporal", async () => {
     const { temporal } = readCompose(compose).services;
     const path = temporal?.environment?.DYNAMIC_CONFIG_FILE_PATH;
     const mount = temporal?.volumes?.map((volume) => volume.split(':')).find(([, target]) => target === path);
@@ -299,7 +301,7 @@ describe('docker-compose.yml', () => {
 describe('Dockerfile', () => {
   const lines = dockerfile.split('\n');
 
-  it('is pinned, ends as an ordinary user and has a health check', () => {
+  it('pins its base image, runs as an ordinary user and has a health check', () => {
     const bases = lines.filter((line) => line.startsWith('FROM ')).map((line) => line.split(' ')[1]);
     assert.deepEqual([...new Set(bases)], ['${NODE_IMAGE}']);
     const image = /^ARG NODE_IMAGE=(.*)$/m.exec(dockerfile)?.[1] ?? '';
@@ -310,7 +312,7 @@ describe('Dockerfile', () => {
     assert.ok(last.some((line) => line.startsWith('HEALTHCHECK ')));
   });
 
-  it('copies nothing that .dockerignore holds back', async () => {
+  it('copies only files that .dockerignore allows', async () => {
     const [first, ...allowed] = (await text('.dockerignore'))
       .split('\n')
       .filter((line) => line && !line.startsWith('#'));
@@ -321,7 +323,7 @@ describe('Dockerfile', () => {
     assert.deepEqual(new Set(copied.map((path) => `!${path.replace('./', '')}`)), new Set(allowed));
   });
 
-  it('leaves the embedded servers out', async () => {
+  it('does not install the embedded servers', async () => {
     assert.match(dockerfile, /npm ci .*--omit=dev/);
     const { packages } = JSON.parse(await text('package-lock.json')) as {
       packages: Record<string, { dev?: boolean }>;

@@ -21,7 +21,7 @@ describe('deploy/make-env.sh', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('fills in a random password for each, in a file for its owner alone', async () => {
+  it('writes a random value for each password into a file that only its owner can read', async () => {
     await make();
     const text = await readFile(join(folder, '.env'), 'utf8');
     const passwords = [...text.matchAll(/^\w+_PASSWORD=(.*)$/gm)].map(([, password]) => password!);
@@ -35,13 +35,13 @@ describe('deploy/make-env.sh', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['.env', '.env.example', 'deploy']);
   });
 
-  it('leaves alone what is there, also a symbolic link', async () => {
+  it('does not change an existing file or symbolic link', async () => {
     const elsewhere = join(folder, 'elsewhere');
     await symlink(elsewhere, join(folder, '.env'));
-    await assert.rejects(make(), /is there already, and was not changed/);
+    await assert.rejects(make(), /already exists and was not changed/);
     await assert.rejects(readFile(elsewhere), { code: 'ENOENT' });
     await writeFile(elsewhere, 'kept');
-    await assert.rejects(make(), /is there already/);
+    await assert.rejects(make(), /already exists/);
     assert.equal(await readFile(elsewhere, 'utf8'), 'kept');
   });
 });

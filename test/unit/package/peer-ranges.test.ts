@@ -1,4 +1,4 @@
-/** What the package asks of its user's project must allow the versions that it is itself developed and tested with. */
+/** The peer dependency ranges of the package must allow the versions with which the package is developed and tested. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
@@ -14,12 +14,12 @@ const read = (path: string) => JSON.parse(readFileSync(packageFile(path), 'utf8'
 const ranges = Object.entries(read('package.json').peerDependencies ?? {});
 
 describe('peer dependencies', () => {
-  it('are there', () => assert.ok(ranges.length >= 4));
+  it('exist', () => assert.ok(ranges.length >= 4));
 
   for (const [name, range] of ranges) {
     it(`${name}: the range allows the installed version`, () => {
       const { version } = read(`node_modules/${name}/package.json`);
-      // As npm does it: a prerelease only satisfies a range that names a prerelease of the same major.minor.patch.
+      // Like npm: a prerelease satisfies a range only if the range names a prerelease of the same major.minor.patch.
       assert.ok(
         semver.satisfies(version, range, { includePrerelease: false }),
         `${name} ${version} is not in ${range}`,

@@ -21,8 +21,9 @@ interface Component {
 }
 
 describe('npm run sbom', () => {
-  it('lists what a worker is made of, and nothing of what only development needs', async (t) => {
-    if (Number.parseInt(await npm('--version'), 10) < 10) return t.skip('this npm is older than `npm sbom`');
+  it("lists a worker's dependencies without the packages that only development needs", async (t) => {
+    if (Number.parseInt(await npm('--version'), 10) < 10)
+      return t.skip('this version of npm does not have `npm sbom`');
     const { bomFormat, components } = JSON.parse(await npm('run', '--silent', 'sbom')) as {
       bomFormat: string;
       components: Component[];

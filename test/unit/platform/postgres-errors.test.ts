@@ -8,19 +8,19 @@ import {
   ServerConnectionTimeoutError,
 } from '../../../src/platform/postgres-errors.ts';
 
-/** As Postgres says it. */
-function said(code: string, routine = 'errfinish'): DatabaseError {
-  return Object.assign(saidByPooler(code, 'secret'), { routine });
+/** An error as Postgres reports it. */
+function postgresError(code: string, routine = 'errfinish'): DatabaseError {
+  return Object.assign(poolerError(code, 'secret'), { routine });
 }
 
-function saidByPooler(code: string, message: string): DatabaseError {
+function poolerError(code: string, message: string): DatabaseError {
   return Object.assign(new DatabaseError(message, message.length, 'error'), { code });
 }
 
-const coded = (code: string) => Object.assign(new Error(`connect ${code} 127.0.0.1:5432`), { code });
+const networkError = (code: string) => Object.assign(new Error(`connect ${code} 127.0.0.1:5432`), { code });
 
-describe('whether Postgres was available', () => {
-  const away: [what: string, error: unknown][] = [
+describe('Postgres', () => {
+  const unavailable: [what: string, error: unknown][] = [
     ...[
       'ECONNREFUSED',
       'ECONNRESET',
@@ -30,8 +30,11 @@ describe('whether Postgres was available', () => {
       'EAI_AGAIN',
       'EHOSTUNREACH',
       'ENOENT',
-    ].map((code): [string, unknown] => [code, coded(code)]),
-    ['a refusal on IPv6 and IPv4', new AggregateError([coded('ECONNREFUSED'), coded('ECONNREFUSED')])],
+    ].map((code): [string, unknown] => [code, networkError(code)]),
+    [
+      'a connection refused on both IPv6 and IPv4',
+      new AggregateError([networkError('ECONNREFUSED'), networkError('ECONNREFUSED')]),
+    ],
     ...[
       'Connection terminated',
       'Connection terminated unexpectedly',
@@ -43,7 +46,7 @@ describe('whether Postgres was available', () => {
       'Query read timeout',
       'Received unexpected commandComplete message from backend.',
     ].map((message): [string, unknown] => [message, new Error(message)]),
-    ['no server connection behind the pooler', new ServerConnectionTimeoutError(5_000)],
+    ['a pooler without a server connection', new ServerConnectionTimeoutError(5_000)],
     ...[
       ['57P01', 'admin_shutdown'],
       ['57P02', 'crash_shutdown'],
@@ -62,75 +65,75 @@ describe('whether Postgres was available', () => {
       ['28P01', 'invalid_password'],
       ['28000', 'invalid_authorization_specification'],
       ['3D000', 'invalid_catalog_name'],
-    ].map(([code, name]): [string, unknown] => [`${code} ${name}`, said(code!)]),
-    ['a plan that a migration made invalid', said('0A000', 'RevalidateCachedQuery')],
-    ['PgBouncer: query_wait_timeout', saidByPooler('08P01', 'query_wait_timeout')],
-    ['PgBouncer: server login failed', saidByPooler('08P01', 'server login failed: FATAL')],
+    ].map(([code, name]): [string, unknown] => [`${code} ${name}`, postgresError(code!)]),
+    ['a plan that a migration made invalid', postgresError('0A000', 'RevalidateCachedQuery')],
+    ['PgBouncer: query_wait_timeout', poolerError('08P01', 'query_wait_timeout')],
+    ['PgBouncer: server login failed', poolerError('08P01', 'server login failed: FATAL')],
     [
       'PgBouncer: pgbouncer cannot connect to server',
-      saidByPooler('08P01', 'pgbouncer cannot connect to server'),
+      poolerError('08P01', 'pgbouncer cannot connect to server'),
     ],
-    ['another pooler, with an SQLSTATE of its own choice', saidByPooler('XX000', 'max clients reached')],
+    ['another pooler that uses its own SQLSTATE', poolerError('XX000', 'max clients reached')],
   ];
-  for (const [what, error] of away)
-    it(`was not: ${what}`, () => assert.equal(isDatabaseUnavailable(error), true));
+  for (const [what, error] of unavailable)
+    it(`counts as unavailable after ${what}`, () => assert.equal(isDatabaseUnavailable(error), true));
 
-  const statements: [what: string, error: unknown][] = [
-    ['57014 query_canceled: a limit, or a person', said('57014')],
-    ['25P03 idle_in_transaction_session_timeout: the limit of the attempt', said('25P03')],
-    ['25P04 transaction_timeout', said('25P04')],
-    ['25P02 in_failed_sql_transaction: only a consequence', said('25P02')],
-    ['55P03 lock_not_available', said('55P03')],
-    ['55000 object_not_in_prerequisite_state', said('55000')],
-    ['40001 serialization_failure', said('40001')],
-    ['40P01 deadlock_detected', said('40P01')],
-    ['53400: temp_file_limit', said('53400')],
-    ['08P01 of Postgres: a wrong number of parameters', said('08P01', 'exec_bind_message')],
-    ['08006 of a foreign server', said('08006', 'pgfdw_report_error')],
-    ['0A000 feature_not_supported', said('0A000', 'transformSetOperationTree')],
-    ['42501 insufficient_privilege', said('42501')],
-    ['42P01 undefined_table', said('42P01')],
-    ['23505 unique_violation', said('23505')],
-    ['XX000 internal_error', said('XX000')],
+  const otherErrors: [what: string, error: unknown][] = [
+    ['57014 query_canceled: a limit, or a person', postgresError('57014')],
+    ['25P03 idle_in_transaction_session_timeout: the limit of the attempt', postgresError('25P03')],
+    ['25P04 transaction_timeout', postgresError('25P04')],
+    ['25P02 in_failed_sql_transaction: only a consequence', postgresError('25P02')],
+    ['55P03 lock_not_available', postgresError('55P03')],
+    ['55000 object_not_in_prerequisite_state', postgresError('55000')],
+    ['40001 serialization_failure', postgresError('40001')],
+    ['40P01 deadlock_detected', postgresError('40P01')],
+    ['53400: temp_file_limit', postgresError('53400')],
+    ['08P01 of Postgres: a wrong number of parameters', postgresError('08P01', 'exec_bind_message')],
+    ['08006 of a foreign server', postgresError('08006', 'pgfdw_report_error')],
+    ['0A000 feature_not_supported', postgresError('0A000', 'transformSetOperationTree')],
+    ['42501 insufficient_privilege', postgresError('42501')],
+    ['42P01 undefined_table', postgresError('42P01')],
+    ['23505 unique_violation', postgresError('23505')],
+    ['XX000 internal_error', postgresError('XX000')],
     ['an error of the handler', new Error('Connection refused by the bank')],
-    ['no error', 'Connection terminated'],
-    ['nothing', undefined],
+    ['text instead of an error', 'Connection terminated'],
+    ['undefined', undefined],
   ];
-  for (const [what, error] of statements)
-    it(`was: ${what}`, () => assert.equal(isDatabaseUnavailable(error), false));
+  for (const [what, error] of otherErrors)
+    it(`counts as available after ${what}`, () => assert.equal(isDatabaseUnavailable(error), false));
 
-  it('has no room for another connection, which is another matter', () => {
-    assert.equal(isServerFull(said('53300')), true);
+  it('counts as full only if it cannot accept another connection', () => {
+    assert.equal(isServerFull(postgresError('53300')), true);
     assert.equal(isServerFull(new ServerConnectionTimeoutError(1)), true);
-    assert.equal(isServerFull(said('53100')), false);
-    assert.equal(isServerFull(coded('ECONNREFUSED')), false);
+    assert.equal(isServerFull(postgresError('53100')), false);
+    assert.equal(isServerFull(networkError('ECONNREFUSED')), false);
   });
 });
 
-describe('what a log line says of an error', () => {
-  it('has the SQLSTATE, and not the message, of a statement that failed', () => {
-    assert.deepEqual(errorFields(said('23505')), { error: 'DatabaseError', sqlstate: '23505' });
-    assert.deepEqual(errorFields(said('53100')), { error: 'DatabaseError', sqlstate: '53100' });
+describe('errorFields', () => {
+  it('contains the SQLSTATE of a failed statement, but not its message', () => {
+    assert.deepEqual(errorFields(postgresError('23505')), { error: 'DatabaseError', sqlstate: '23505' });
+    assert.deepEqual(errorFields(postgresError('53100')), { error: 'DatabaseError', sqlstate: '53100' });
   });
-  it('has the message of a connection that failed', () => {
-    assert.deepEqual(errorFields(coded('ECONNREFUSED')), {
+  it('contains the message of a failed connection', () => {
+    assert.deepEqual(errorFields(networkError('ECONNREFUSED')), {
       error: 'Error',
       code: 'ECONNREFUSED',
       reason: 'connect ECONNREFUSED 127.0.0.1:5432',
     });
-    assert.deepEqual(errorFields(saidByPooler('08P01', 'query_wait_timeout')), {
+    assert.deepEqual(errorFields(poolerError('08P01', 'query_wait_timeout')), {
       error: 'DatabaseError',
       sqlstate: '08P01',
       reason: 'query_wait_timeout',
     });
-    const both = new AggregateError([coded('ECONNREFUSED')]);
+    const both = new AggregateError([networkError('ECONNREFUSED')]);
     assert.deepEqual(errorFields(both), {
       error: 'AggregateError',
       code: 'ECONNREFUSED',
       reason: 'connect ECONNREFUSED 127.0.0.1:5432',
     });
   });
-  it('has the class of any other error, and its code', () => {
+  it('contains the class and the code of any other error', () => {
     class NoSuchAccount extends Error {}
     assert.deepEqual(errorFields(new NoSuchAccount('secret')), { error: 'NoSuchAccount' });
     assert.deepEqual(errorFields(Object.assign(new TypeError('secret'), { code: 'ERR_X' })), {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { hideInMessages, hideSecrets } from '../../../src/platform/secrets.ts';
+import { registerSecret, maskSecrets } from '../../../src/platform/secrets.ts';
 
-describe('secrets in messages', () => {
+describe('maskSecrets', () => {
   for (const [text, hidden] of [
     ['no answer from postgres://u:p%40ss@h/d', 'no answer from postgres://u:***@h/d'],
     ['postgres://u:p@ss:w/o@h/d', 'postgres://u:***@h/d'],
@@ -10,7 +10,7 @@ describe('secrets in messages', () => {
     ['redis://:canary@h', 'redis://:***@h'],
     ['nats://canary-token@h:4222', 'nats://***@h:4222'],
     ['https://ghp_canary@github.com/x', 'https://***@github.com/x'],
-    // Node makes this path when a NATS URL is taken for a module.
+    // Node creates this path when a NATS URL is mistaken for a module.
     ["Cannot find module '/app/nats:/u:canary@h'", "Cannot find module '/app/nats:/u:***@h'"],
     [
       'postgres://h/d?user=u&password=canary&sslmode=require',
@@ -32,12 +32,12 @@ describe('secrets in messages', () => {
     ['Basic dXNlcjpwYXNz', 'Basic ***'],
     ['authorization: bearer canary', 'authorization: bearer ***'],
   ] as const) {
-    it(`are hidden in ${text}`, () => {
-      assert.equal(hideSecrets(text), hidden);
+    it(`masks the secret in ${text}`, () => {
+      assert.equal(maskSecrets(text), hidden);
     });
   }
 
-  it('leave addresses, times and ids as they are', () => {
+  it('does not change addresses, times and ids', () => {
     for (const text of [
       'connect ECONNREFUSED 127.0.0.1:5432',
       'https://example.com/inbox?page=2',
@@ -48,27 +48,27 @@ describe('secrets in messages', () => {
       'Basic functionality, a bearer instrument, Unexpected token < in JSON',
       'secret: none, primary_key="id"',
     ])
-      assert.equal(hideSecrets(text), text);
+      assert.equal(maskSecrets(text), text);
   });
 
-  it('are hidden when they are known, also where one is the beginning of another, or within JSON', () => {
-    hideInMessages('canary-4711');
-    hideInMessages('canary-4711-tail\nnext-canary-line');
-    hideInMessages('canary"4711');
-    assert.equal(hideSecrets('canary-4711-tail, canary-4711'), '***, ***');
-    assert.equal(hideSecrets('a next-canary-line'), 'a ***');
-    assert.equal(hideSecrets(JSON.stringify({ text: 'canary"4711' })), '{"text":"***"}');
+  it('masks registered secrets, even if one is the beginning of another or appears inside JSON', () => {
+    registerSecret('canary-4711');
+    registerSecret('canary-4711-tail\nnext-canary-line');
+    registerSecret('canary"4711');
+    assert.equal(maskSecrets('canary-4711-tail, canary-4711'), '***, ***');
+    assert.equal(maskSecrets('a next-canary-line'), 'a ***');
+    assert.equal(maskSecrets(JSON.stringify({ text: 'canary"4711' })), '{"text":"***"}');
   });
 
-  it('are hidden when they are the password of a URL that is known, but not words', () => {
-    hideInMessages('postgres://ann:canary%2D8899@h/d');
-    hideInMessages('postgres://postgres:postgres@h/d');
-    assert.equal(hideSecrets('canary-8899, canary%2D8899'), '***, ***');
-    assert.equal(hideSecrets('the postgres of postgres'), 'the postgres of postgres');
+  it('masks the password of a registered URL, unless it is a plain word', () => {
+    registerSecret('postgres://ann:canary%2D8899@h/d');
+    registerSecret('postgres://postgres:postgres@h/d');
+    assert.equal(maskSecrets('canary-8899, canary%2D8899'), '***, ***');
+    assert.equal(maskSecrets('the postgres of postgres'), 'the postgres of postgres');
   });
 
-  it('are looked for in a megabyte without a search for each of its characters', () => {
+  it('searches a megabyte in linear time', () => {
     for (const word of ['x', 'x-', '?', 'a.', 'Bearer ', 'token', 'secret = '])
-      assert.equal(hideSecrets(word.repeat(1_000_000)), word.repeat(1_000_000));
+      assert.equal(maskSecrets(word.repeat(1_000_000)), word.repeat(1_000_000));
   });
 });

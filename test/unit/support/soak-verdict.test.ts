@@ -4,7 +4,7 @@ import { createRandom } from '../../chaos/random.ts';
 import { judgeSoak } from '../../chaos/soak-verdict.ts';
 import type { SoakSample } from '../../chaos/soak-verdict.ts';
 
-/** A sample every 10 s: a warm-up of 13 minutes, then noise around a level. */
+/** A sample every 10 s: a warm-up of 13 minutes, then noise around a constant level. */
 function flatSoak(minutes = 60) {
   const random = createRandom(5);
   const noise = (level: number, spread: number) => level + random.below(2 * spread + 1) - spread;
@@ -20,7 +20,7 @@ function flatSoak(minutes = 60) {
       relay_files: noise(30, 1),
       sessions_attempts: noise(8, 2),
       idle_seconds: noise(2, 2),
-      // By design: an entry's row stays, whatever is pruned of it.
+      // Grows by design: pruning keeps an entry's row.
       entries_live: 10_000 + 100 * index,
       entries_dead: noise(4_000, 3_900),
       entries_kilobytes: 1_000 + 10 * index,
@@ -43,11 +43,11 @@ function broken(samples: SoakSample[]): string[] {
 }
 
 describe('verdict of a soak', () => {
-  it('finds nothing in a noisy hour that stays where it is', () => {
+  it('accepts a noisy hour at a constant level', () => {
     assert.deepEqual(broken(flatSoak()), []);
   });
 
-  it('leaves ten minutes for the warm-up also where a quarter would be less', () => {
+  it('takes ten minutes as warm-up if a quarter of the run is shorter', () => {
     const samples = flatSoak(24).map((sample) => ({
       ...sample,
       worker_megabytes: 100 + 20 * Math.min(10, sample.minutes),
@@ -69,28 +69,28 @@ describe('verdict of a soak', () => {
     ['outbox_kilobytes', 4_000],
     ['retention_dead', 600],
   ];
-  for (const [what, anHour] of growths) {
-    it(`finds ${what} that grow by ${anHour} an hour, and nothing else`, () => {
+  for (const [what, perHour] of growths) {
+    it(`finds ${what} growing by ${perHour} per hour, and nothing else`, () => {
       const samples = flatSoak().map((sample: SoakSample) => ({
         ...sample,
-        [what]: sample[what]! + (anHour * sample.minutes) / 60,
+        [what]: sample[what]! + (perHour * sample.minutes) / 60,
       }));
       assert.deepEqual(broken(samples), [what]);
     });
   }
 
-  it('says nothing of dead rows in a time that sees only one round of the vacuum', () => {
+  it('does not judge dead rows in a run that is too short for several rounds of autovacuum', () => {
     assert.ok(!judged(flatSoak(4)).includes('entries_dead'));
     assert.ok(judged(flatSoak(26)).includes('entries_dead'));
   });
 
-  it('says how much an hour adds', () => {
+  it('calculates the growth per hour', () => {
     const samples = flatSoak().map((sample) => ({ ...sample, relay_files: 2 * sample.minutes }));
     const relayFiles = judgeSoak(samples).find(({ what }) => what === 'relay_files')!;
-    assert.equal(Math.round(relayFiles.growthAnHour), 120);
+    assert.equal(Math.round(relayFiles.growthPerHour), 120);
   });
 
-  it('finds sessions that were not there at first', () => {
+  it('finds sessions that only appear later', () => {
     const samples = flatSoak().map((sample) =>
       sample.minutes < 40 ? sample : { ...sample, sessions_stray: Math.floor(sample.minutes - 40) },
     );
@@ -107,7 +107,7 @@ describe('verdict of a soak', () => {
     });
   }
 
-  it('refuses to judge a handful of samples', () => {
-    assert.throws(() => judgeSoak(flatSoak().slice(0, 7)), /7 samples say nothing/);
+  it('throws if there are too few samples', () => {
+    assert.throws(() => judgeSoak(flatSoak().slice(0, 7)), /7 samples are too few/);
   });
 });

@@ -1,0 +1,32 @@
+/** A handler sends the next command in its own transaction: it exists if, and only if, this one commits. */
+import { randomUUID } from 'node:crypto';
+import { defineCommand, operations } from 'temporal-inbox';
+import { z } from 'zod';
+import { withWorker } from './with-worker.ts';
+
+const schema = z.object({ orderId: z.string() });
+
+const payOrder = defineCommand({
+  type: 'PayOrder',
+  schema,
+  async handle({ payload, send, messageId }) {
+    await send({ messageId: `${messageId}-ship`, type: 'ShipOrder', payload });
+  },
+});
+
+const shipOrder = defineCommand({
+  type: 'ShipOrder',
+  schema,
+  handle: ({ payload }) => ({ shipped: payload.orderId }),
+});
+
+await withWorker([payOrder, shipOrder], async ({ pool, inbox }) => {
+  const messageId = `pay-${randomUUID()}`;
+  const payload = { orderId: 'order-1' };
+  await inbox.execute({ messageId, type: 'PayOrder', payload });
+  // It was sent already, so this only waits for its result.
+  const ship = { messageId: `${messageId}-ship`, type: 'ShipOrder', payload };
+  console.log(await inbox.execute(ship)); // { shipped: 'order-1' }
+  const { related } = await operations.show(pool, messageId);
+  console.log(related.map(({ commandType, depth }) => `${commandType} ${depth}`)); // [ 'ShipOrder 1' ]
+});

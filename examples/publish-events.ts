@@ -1,0 +1,30 @@
+/** Events leave through the outbox: stored with the command's transaction, published afterwards, in order for each aggregate. */
+import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { createOutboxRelay, defineCommand } from 'temporal-inbox';
+import { z } from 'zod';
+import { withWorker } from './with-worker.ts';
+
+const deposit = defineCommand({
+  type: 'Deposit',
+  schema: z.object({ account: z.string(), cents: z.int() }),
+  handle({ payload: { account, cents }, emit }) {
+    emit({ aggregateType: 'account', aggregateId: account, type: 'Deposited', payload: { cents } });
+  },
+});
+
+await withWorker([deposit], async ({ inbox }) => {
+  // Stands for a broker. It must store the events before `publish` resolves; the id tells a repeat from a new event.
+  const broker = new EventEmitter();
+  const relay = createOutboxRelay({
+    databaseUrl: process.env['DATABASE_URL']!,
+    publish: async (events) => events.forEach((event) => broker.emit(event.type, event)),
+  });
+  const running = relay.run();
+  const published = once(broker, 'Deposited');
+  await inbox.execute({ messageId: randomUUID(), type: 'Deposit', payload: { account: 'a', cents: 100 } });
+  const [event] = await published;
+  console.log(event.aggregateId, event.payload); // a { cents: 100 }
+  relay.stop();
+  await running;
+});

@@ -1,0 +1,27 @@
+/** Finds a dead letter, and replays it after the cause is fixed: what `inbox replay` does. */
+import { randomUUID } from 'node:crypto';
+import { DeadLetterError, defineCommand, operations, UnrecoverableError } from 'temporal-inbox';
+import { z } from 'zod';
+import { withWorker } from './with-worker.ts';
+
+let open = false;
+
+const pay = defineCommand({
+  type: 'Pay',
+  schema: z.object({ cents: z.int() }),
+  handle({ payload, generation }) {
+    if (!open) throw new UnrecoverableError('AccountClosed');
+    return { paid: payload.cents, replays: generation };
+  },
+});
+
+await withWorker([pay], async ({ pool, inbox, client, taskQueue }) => {
+  const message = { messageId: randomUUID(), type: 'Pay', payload: { cents: 100 } };
+  await inbox.execute(message).catch((error: unknown) => {
+    if (error instanceof DeadLetterError) console.log(error.error); // AccountClosed
+  });
+  open = true;
+  const note = { actor: 'ann', reason: 'the account is open again' };
+  await operations.replay({ pool, client, taskQueue }, message.messageId, note);
+  console.log(await inbox.execute(message)); // { paid: 100, replays: 1 }
+});

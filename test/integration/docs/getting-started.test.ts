@@ -1,0 +1,148 @@
+/**
+ * docs/getting-started.md, block by block, in an empty folder. Installing packages is replaced by links to the packages of this checkout, because a test must not depend
+ * on a registry; `inbox dev` uses the servers of the tests.
+ */
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { packageFile } from '../../../src/platform/package-files.ts';
+import { createTestInbox } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { eventually } from '../../support/wait.ts';
+
+const run = promisify(execFile);
+const ROOT = fileURLToPath(packageFile(''));
+
+interface Block {
+  language: string;
+  /** The file that the block is the content of. */
+  file: string | undefined;
+  text: string;
+}
+
+async function readBlocks(): Promise<Block[]> {
+  const page = await readFile(packageFile('docs/getting-started.md'), 'utf8');
+  return [...page.matchAll(/^```(\w+)(?: \[(.+)\])?\n([\s\S]*?)^```$/gm)].map(([, language, file, text]) => ({
+    language: language!,
+    file,
+    text: text!,
+  }));
+}
+
+const INSTALL = /^npm install (?:--save-dev )?/;
+
+describe('docs/getting-started.md', () => {
+  let inbox: TestInbox;
+  /** Temporary; `folder` is where the reader is. */
+  let root: string;
+  let folder: string;
+  let dev: ChildProcess | undefined;
+  let devOutput = '';
+  let env: NodeJS.ProcessEnv;
+
+  before(async () => {
+    inbox = await createTestInbox();
+    folder = root = await mkdtemp(join(tmpdir(), 'getting-started-'));
+    // Set by the test runner that runs this file; the reader's has none above it.
+    const { NODE_TEST_CONTEXT: _own, ...others } = process.env;
+    env = { ...others, DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue };
+  });
+  after(async () => {
+    if (dev && dev.exitCode === null) {
+      const ended = once(dev, 'exit');
+      dev.kill('SIGTERM');
+      await ended;
+    }
+    await inbox.close();
+    await rm(root, { recursive: true });
+  });
+
+  /** Makes the packages of an install line available, as the registry would. */
+  async function link(names: string[]): Promise<void> {
+    const modules = join(folder, 'node_modules');
+    for (const name of names) {
+      const target = name === 'temporal-inbox' ? ROOT : join(ROOT, 'node_modules', name);
+      assert.ok(
+        (await readFile(join(target, 'package.json'), 'utf8')).includes(`"${name}"`),
+        `there is a package ${name}`,
+      );
+      await mkdir(dirname(join(modules, name)), { recursive: true });
+      await symlink(target, join(modules, name));
+    }
+    await mkdir(join(modules, '.bin'), { recursive: true });
+    if (names.includes('temporal-inbox')) {
+      // npm makes the file executable when it installs the package.
+      const script = `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist/src/cli/main.js')}" "$@"\n`;
+      await writeFile(join(modules, '.bin/inbox'), script, { mode: 0o755 });
+    }
+    if (names.includes('typescript'))
+      await symlink(join(ROOT, 'node_modules/.bin/tsc'), join(modules, '.bin/tsc'));
+  }
+
+  /** One line of a shell block. Returns what it printed. */
+  async function type(line: string): Promise<string> {
+    if (line === 'mkdir shop && cd shop') {
+      await mkdir((folder = join(folder, 'shop')));
+      return '';
+    }
+    if (INSTALL.test(line)) {
+      await link(line.replace(INSTALL, '').split(' '));
+      return '';
+    }
+    if (line.startsWith('npx inbox dev ')) {
+      dev = spawn('sh', ['-c', `exec ${line.replace('npx ', './node_modules/.bin/')} --dir ./servers`], {
+        cwd: folder,
+        env,
+      });
+      for (const stream of [dev.stdout!, dev.stderr!])
+        stream.setEncoding('utf8').on('data', (text: string) => (devOutput += text));
+      await eventually(`${line} works`, () => dev!.exitCode !== null || devOutput.includes('worker started'));
+      assert.equal(dev.exitCode, null, devOutput);
+      return devOutput;
+    }
+    const psql = /^psql "\$DATABASE_URL" -c (['"])(.+)\1$/.exec(line);
+    if (psql) {
+      await inbox.pool.query(psql[2]!);
+      return '';
+    }
+    // npx itself asks a registry when a package is missing; that the command is there was checked above.
+    const { stdout } = await run('sh', ['-c', line.replace(/^npx /, './node_modules/.bin/')], {
+      cwd: folder,
+      env,
+    });
+    return stdout;
+  }
+
+  it('can be followed from the first block to the last', async () => {
+    const output: string[] = [];
+    for (const { language, file, text } of await readBlocks()) {
+      if (language === 'sh') {
+        for (const line of text.trim().split('\n')) {
+          if (line.startsWith('npx inbox show')) {
+            await eventually(`${line} shows a settled command`, async () =>
+              /status +(DeadLetter|Completed)/.test(await type(line)),
+            );
+          }
+          output.push(`$ ${line}\n${await type(line)}`);
+        }
+      } else {
+        assert.ok(file, `a block of ${language} names its file`);
+        await mkdir(dirname(join(folder, file)), { recursive: true });
+        await writeFile(join(folder, file), text);
+      }
+    }
+    const all = output.join('\n');
+    assert.match(all, /status +DeadLetter[\s\S]*UnknownProduct[\s\S]*status +Completed/);
+    assert.match(all, /order-1 duplicate/);
+    assert.match(all, /order-2: accepted\n\{ free: 5 \}/);
+    assert.match(all, /pass 2\b/);
+    assert.ok(all.includes('npx tsc'), 'the blocks were read');
+  });
+});
