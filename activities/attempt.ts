@@ -34,7 +34,10 @@ import { recordFailure } from '../src/attempts/record-failure.ts';
 import { StaleAttemptError } from '../src/attempts/handler-transaction.ts';
 
 export function createAttempt(given: AttemptActivityDependencies) {
-  const unknownType = new RateLimitedWarning(given.log, 'commands are waiting for a worker that knows their type');
+  const unknownType = new RateLimitedWarning(
+    given.log,
+    'commands are waiting for a worker that knows their type',
+  );
   const dependencies = { ...given, unknownType };
   // Without long-running commands, the worker need not check each message for one.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);

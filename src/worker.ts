@@ -7,22 +7,18 @@ import { setMaxListeners } from 'node:events';
 import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
 import type { NativeConnection } from '@temporalio/worker';
-import type { Pool } from 'pg';
 import { createExpressAttempt } from './attempts/express-attempt.ts';
 import { MAX_CONCURRENT_ALERTS } from '../activities/alert.ts';
 import { AttemptSlots } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
-import type { DeadLetterHook } from './core/alert.ts';
+import type { AlertDeliveries, DeadLetterHook } from './core/alert.ts';
 import { createDeliveries } from './alerts/deliveries.ts';
 import { createAlertLoop } from './alerts/gather-alerts.ts';
 import type { CommandDefinition } from './commands/define-command.ts';
 import type { CommandLog } from './core/command-log.ts';
 import type { InboxSettings } from './settings.ts';
-import { checkSettings } from './settings.ts';
-import { readSettings } from './settings.ts';
+import { checkSettings, readSettings } from './settings.ts';
 import { readDirectUrl } from './platform/postgres-url.ts';
-import { ATTEMPT_SETTINGS, CLAIM_SETTINGS, RECORD_SETTINGS } from './platform/connection-settings.ts';
-import { createPool } from './platform/postgres.ts';
 import { ExpressRunner } from './dispatch/express-runner.ts';
 import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
 import { createLog } from './platform/log.ts';
@@ -31,7 +27,9 @@ import { replanOnGrowth } from './dispatch/plan-refresh.ts';
 import { createReconciler } from './dispatch/reconciler.ts';
 import { Recorder } from './dispatch/recorder.ts';
 import { createRegistry } from './commands/registry.ts';
+import type { RegisteredCommand, Registry } from './commands/registry.ts';
 import { createRelay } from './dispatch/relay.ts';
+import type { Relay } from './dispatch/relay.ts';
 import { TypeSlots } from './dispatch/type-slots.ts';
 import { identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
@@ -39,6 +37,9 @@ import { TemporalWatch } from './temporal/periodic-checks.ts';
 import { workerIdentity } from './temporal/worker-identity.ts';
 import { loadWorkflowBundle } from './temporal/workflow-bundle.ts';
 import { WorkerLife } from './dispatch/worker-life.ts';
+import type { WorkerLoop } from './dispatch/worker-life.ts';
+import { closeWorkerPools, createWorkerPools } from './dispatch/worker-pools.ts';
+import type { WorkerPools } from './dispatch/worker-pools.ts';
 import { WorkerPresence } from './dispatch/worker-presence.ts';
 
 export interface InboxWorkerOptions {
@@ -87,111 +88,17 @@ export interface InboxWorker {
  */
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
   const settings = { ...readSettings(), ...checkSettings(options.settings) };
-  const namespace = options.namespace ?? 'default';
-  const log = options.log ?? createLog();
   const registry = createRegistry(options.commands);
-  const pools = createPools(options.databaseUrl, settings);
+  const pools = createWorkerPools(options.databaseUrl, settings);
   try {
-    await checkSchema(pools.records);
-    const inbox = await readInboxId(pools.records);
-    const searchAttributes = new LiveSearchAttributes({ connection: options.connection, namespace, log });
-    await searchAttributes.look();
+    const surroundings = await examineSurroundings(options, settings, pools);
     const shutdown = new AbortController();
     // Each attempt in flight adds a listener. There may be many, which is not a leak.
     setMaxListeners(0, shutdown.signal);
-    const identity = workerIdentity(inbox);
-    const starter = {
-      // Uses the worker's own connection, because only then can a workflow start be eager.
-      client: new Client({ connection: options.connection, namespace }),
-      taskQueue: settings.taskQueue,
-      inbox,
-      searchAttributes,
-      pool: pools.records,
-      log,
-    };
-    const dependencies = {
-      registry,
-      ...pools,
-      signaller: starter,
-      inbox,
-      maxPayloadBytes: settings.maxPayloadBytes,
-      worker: identity,
-      buildId: options.buildId ?? null,
-      searchAttributes,
-      shutdown: shutdown.signal,
-      log,
-    };
-    const commands = [...registry.values()];
-    const types = commands.map(({ type }) => type);
-    const recorder = new Recorder({ ...starter, pool: pools.claims, types, atOnce: settings.concurrency });
-    const express = new ExpressRunner({
-      ...starter,
-      types: commands.filter(({ express: isExpress }) => isExpress).map(({ type }) => type),
-      recordedTypes: commands.filter(({ recorded }) => recorded).map(({ type }) => type),
-      recorder,
-      slots: settings.expressConcurrency,
-      attempt: createExpressAttempt(dependencies),
-    });
-    const firstSlots = new TypeSlots(settings.concurrency, registry.size);
-    const relay = createRelay({
-      ...starter,
-      pool: pools.looks,
-      directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
-      database: await identifyDatabase(pools.records),
-      slots: firstSlots,
-      workflowTypes: commands.filter(({ express: isExpress }) => !isExpress).map(({ type }) => type),
-      express,
-    });
-    const reconciler = createReconciler({ ...starter, pool: pools.claims, types });
-    const presence = new WorkerPresence({
-      pool: pools.records,
-      worker: {
-        identity,
-        namespace,
-        taskQueue: settings.taskQueue,
-        buildId: options.buildId ?? null,
-        commandTypes: types,
-      },
-      log,
-    });
-    const watch = new TemporalWatch({
-      connection: options.connection,
-      namespace,
-      taskQueue: settings.taskQueue,
-      inbox,
-      attributes: searchAttributes,
-      log,
-    });
-    const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
-    const alerts = createAlertLoop({
-      ...starter,
-      channels: [...deliveries.keys()],
-      windowMs: settings.alertWindowMs,
-    });
-    const worker = await Worker.create({
-      connection: options.connection,
-      namespace,
-      identity,
-      taskQueue: settings.taskQueue,
-      workflowBundle: await loadWorkflowBundle(),
-      activities: createActivities(
-        {
-          ...dependencies,
-          slots: new AttemptSlots({
-            first: firstSlots,
-            other: new TypeSlots(settings.retryConcurrency, registry.size),
-            places: maxWaitingAttempts(settings),
-          }),
-          attemptBegan: (messageId) => relay.attemptBegan(messageId),
-          attemptEnded: (messageId) => relay.attemptEnded(messageId),
-        },
-        { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, log },
-      ),
-      ...slots(settings),
-      shutdownGraceTime: settings.shutdownGraceMs,
-      // After the grace time, attempts are canceled and recorded as failed. This limit is for handlers that ignore that.
-      shutdownForceTime: settings.shutdownGraceMs + 10_000,
-    });
+    const parts = { options, settings, registry, pools, surroundings, shutdown: shutdown.signal };
+    const loops = createLoops(parts);
+    const worker = await createTemporalWorker({ ...parts, ...loops });
+    const { relay, recorder, others } = loops;
     return new WorkerLife({
       worker,
       loops: [
@@ -199,59 +106,188 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
         { run: () => relay.run().finally(() => recorder.stop()), stop: () => relay.stop() },
         // Ends after the relay.
         { run: () => recorder.run(), stop: () => {} },
-        reconciler,
-        alerts,
-        presence,
-        watch,
+        ...others,
       ],
       shutdownBegun: () => relay.stop(),
       graceMs: settings.shutdownGraceMs,
       cancelAttempts: shutdown,
       started: () => replanOnGrowth([pools.looks, pools.claims, pools.attempts], pools.records),
-      release: () => closePools(pools),
-      log,
+      release: () => closeWorkerPools(pools),
+      log: surroundings.log,
     });
   } catch (error) {
-    await closePools(pools);
+    await closeWorkerPools(pools);
     throw error;
   }
 }
 
-type Pools = Record<'looks' | 'claims' | 'attempts' | 'records', Pool>;
+/** What a worker consists of is created from these. */
+interface WorkerParts {
+  options: InboxWorkerOptions;
+  settings: InboxSettings;
+  registry: Registry;
+  pools: WorkerPools;
+  surroundings: Surroundings;
+  /** Aborted when the grace period of a shutdown is over. */
+  shutdown: AbortSignal;
+}
 
-const OWN_QUERY_TIMEOUT_MS = 20_000;
+/** What the worker found in Postgres and Temporal, and the objects it uses for both. */
+interface Surroundings {
+  namespace: string;
+  /** The worker's own connection, because only then can a workflow start be eager. */
+  client: Client;
+  taskQueue: string;
+  /** The inbox's id. */
+  inbox: string;
+  /** The database, as `pg_stat_activity` names it. */
+  database: Awaited<ReturnType<typeof identifyDatabase>>;
+  /** The worker's name in Temporal and in Postgres. */
+  identity: string;
+  searchAttributes: LiveSearchAttributes;
+  log: CommandLog;
+}
 
-function createPools(connectionString: string, settings: InboxSettings): Pools {
-  const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
-  // First attempts of both kinds share these connections. They rarely use all of them at once; then one waits for the other.
-  const attempts = Math.max(settings.concurrency, settings.expressConcurrency) + settings.retryConcurrency;
-  // A pooler may have few connections to Postgres, and attempts must not take them all.
-  const smallPool = { max: Math.max(2, Math.ceil(attempts / 8)), min: 1 };
+/** @throws SchemaError if the database was not migrated */
+async function examineSurroundings(
+  options: InboxWorkerOptions,
+  settings: InboxSettings,
+  { records }: WorkerPools,
+): Promise<Surroundings> {
+  const { connection } = options;
+  const namespace = options.namespace ?? 'default';
+  const log = options.log ?? createLog();
+  await checkSchema(records);
+  const inbox = await readInboxId(records);
+  const searchAttributes = new LiveSearchAttributes({ connection, namespace, log });
+  await searchAttributes.look();
   return {
-    attempts: createPool({
-      connectionString,
-      max: attempts,
-      applicationName: 'inbox attempts',
-      pipeline: true,
-      settings: ATTEMPT_SETTINGS,
-      settingsFor: 'transaction',
-    }),
-    // For the relay's queries: a query for new work must not wait behind a claim that waits for another transaction. The
-    // relay runs one query at a time, and with a single connection it hits a network that no longer answers only once.
-    looks: createPool({ ...own, max: 1, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
-    // A claim uses its connection for a fraction of a millisecond, an attempt for its whole duration.
-    claims: createPool({ ...own, ...smallPool, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),
-    records: createPool({
-      ...own,
-      ...smallPool,
-      applicationName: 'inbox records',
-      settings: RECORD_SETTINGS,
-    }),
+    namespace,
+    client: new Client({ connection, namespace }),
+    taskQueue: settings.taskQueue,
+    inbox,
+    database: await identifyDatabase(records),
+    identity: workerIdentity(inbox),
+    searchAttributes,
+    log,
   };
 }
 
-async function closePools(pools: Pools): Promise<void> {
-  await Promise.all(Object.values(pools).map((pool) => pool.end()));
+/** What attempts need, whether an activity runs them or the express runner. */
+function attemptDependencies({ options, settings, registry, pools, surroundings, shutdown }: WorkerParts) {
+  return {
+    registry,
+    ...pools,
+    maxPayloadBytes: settings.maxPayloadBytes,
+    worker: surroundings.identity,
+    buildId: options.buildId ?? null,
+    shutdown,
+    log: surroundings.log,
+  };
+}
+
+/** The loops that run beside the Temporal worker, and what they share with its activities. */
+interface WorkerLoops {
+  relay: Relay;
+  recorder: Recorder;
+  /** Loops that nothing else refers to. */
+  others: readonly WorkerLoop[];
+  /** The slots of first attempts, shared by the relay and the activities. */
+  firstSlots: TypeSlots;
+  deliveries: AlertDeliveries;
+}
+
+function createLoops(parts: WorkerParts): WorkerLoops {
+  const { options, settings, registry, pools, surroundings } = parts;
+  const { connection } = options;
+  const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = surroundings;
+  const temporal = { client, taskQueue, inbox, searchAttributes, log };
+  const commands = [...registry.values()];
+  const typesOf = (chosen: readonly RegisteredCommand[]) => chosen.map(({ type }) => type);
+  const types = typesOf(commands);
+
+  const recorder = new Recorder({ ...temporal, pool: pools.claims, types, atOnce: settings.concurrency });
+  const express = new ExpressRunner({
+    ...temporal,
+    pool: pools.records,
+    types: typesOf(commands.filter((command) => command.express)),
+    recordedTypes: typesOf(commands.filter(({ recorded }) => recorded)),
+    recorder,
+    slots: settings.expressConcurrency,
+    attempt: createExpressAttempt(attemptDependencies(parts)),
+  });
+  const firstSlots = new TypeSlots(settings.concurrency, registry.size);
+  const relay = createRelay({
+    ...temporal,
+    pool: pools.looks,
+    directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
+    database,
+    slots: firstSlots,
+    workflowTypes: typesOf(commands.filter((command) => !command.express)),
+    express,
+  });
+  const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
+  const buildId = options.buildId ?? null;
+  return {
+    relay,
+    recorder,
+    others: [
+      createReconciler({ ...temporal, pool: pools.claims, types }),
+      createAlertLoop({
+        ...temporal,
+        pool: pools.records,
+        channels: [...deliveries.keys()],
+        windowMs: settings.alertWindowMs,
+      }),
+      new WorkerPresence({
+        pool: pools.records,
+        worker: { identity, namespace, taskQueue, buildId, commandTypes: types },
+        log,
+      }),
+      new TemporalWatch({ connection, namespace, taskQueue, inbox, attributes: searchAttributes, log }),
+    ],
+    firstSlots,
+    deliveries,
+  };
+}
+
+async function createTemporalWorker({
+  relay,
+  firstSlots,
+  deliveries,
+  ...parts
+}: WorkerParts & WorkerLoops): Promise<Worker> {
+  const { options, settings, registry, pools, surroundings } = parts;
+  const { namespace, client, taskQueue, inbox, identity, searchAttributes, log } = surroundings;
+  const activities = createActivities(
+    {
+      ...attemptDependencies(parts),
+      claims: pools.claims,
+      signaller: { client, taskQueue, inbox },
+      inbox,
+      searchAttributes,
+      slots: new AttemptSlots({
+        first: firstSlots,
+        other: new TypeSlots(settings.retryConcurrency, registry.size),
+        places: maxWaitingAttempts(settings),
+      }),
+      attemptBegan: (messageId) => relay.attemptBegan(messageId),
+      attemptEnded: (messageId) => relay.attemptEnded(messageId),
+    },
+    { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, log },
+  );
+  return Worker.create({
+    connection: options.connection,
+    namespace,
+    identity,
+    taskQueue,
+    workflowBundle: await loadWorkflowBundle(),
+    activities,
+    ...workerSlots(settings),
+    shutdownGraceTime: settings.shutdownGraceMs,
+    // After the grace time, attempts are canceled and recorded as failed. This limit is for handlers that ignore that.
+    shutdownForceTime: settings.shutdownGraceMs + 10_000,
+  });
 }
 
 /** Maximum number of first attempts that may wait for a slot within the worker. */
@@ -264,7 +300,7 @@ function maxWaitingAttempts({ concurrency }: InboxSettings): number {
  * more workflow-task slots than first attempts. A workflow that is evicted from the cache while its local activity runs has
  * to start over, so the cache holds more workflows than both.
  */
-function slots(settings: InboxSettings) {
+function workerSlots(settings: InboxSettings) {
   const waiting = maxWaitingAttempts(settings);
   const workflowTasks = (settings.concurrency + waiting) * 2 + 50;
   return {

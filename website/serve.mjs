@@ -29,6 +29,8 @@ async function find(path) {
 const port = Number(process.argv[2] ?? 8080);
 createServer(async ({ url }, response) => {
   const file = await find(decodeURIComponent(new URL(url, 'http://localhost').pathname));
-  response.writeHead(file ? 200 : 404, { 'content-type': TYPES[extname(file ?? '404.html')] ?? 'application/octet-stream' });
+  response.writeHead(file ? 200 : 404, {
+    'content-type': TYPES[extname(file ?? '404.html')] ?? 'application/octet-stream',
+  });
   createReadStream(file ?? join(ROOT, '404.html')).pipe(response);
 }).listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${port}`));

@@ -226,6 +226,8 @@ class CampaignRun {
 
   #hasProgress(snapshot: CampaignSnapshot): boolean {
     if (!this.snapshot) return true;
-    return countSettled(snapshot) !== countSettled(this.snapshot) || snapshot.inFlight !== this.snapshot.inFlight;
+    return (
+      countSettled(snapshot) !== countSettled(this.snapshot) || snapshot.inFlight !== this.snapshot.inFlight
+    );
   }
 }

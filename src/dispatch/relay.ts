@@ -117,7 +117,10 @@ class PendingRelay implements Relay {
       log,
     });
     const wake = () => this.#wakeup.wake();
-    const leave = registerLocalWorker(this.#options.database, { wake, reserve: (entry) => this.#reserve(entry) });
+    const leave = registerLocalWorker(this.#options.database, {
+      wake,
+      reserve: (entry) => this.#reserve(entry),
+    });
     try {
       while (!this.#stopped) await this.#turn();
     } finally {

@@ -16,7 +16,8 @@ const page = (text: string, link: string): DefaultTheme.SidebarItem => ({ text, 
 
 export default defineConfig({
   title: 'temporal-inbox',
-  description: 'A command inbox on Temporal and Postgres: accept once, handle in one transaction, retry, set aside, replay',
+  description:
+    'A command inbox on Temporal and Postgres: accept once, handle in one transaction, retry, set aside, replay',
   srcDir: '../docs',
   outDir: './dist',
   cacheDir: './.cache',
@@ -30,7 +31,8 @@ export default defineConfig({
       md.core.ruler.push('repository-links', (state) => {
         for (const token of state.tokens.flatMap(({ children }) => children ?? [])) {
           const href = token.type === 'link_open' ? token.attrGet('href') : null;
-          if (href?.startsWith('../')) token.attrSet('href', `${REPOSITORY}/blob/main/${href.slice('../'.length)}`);
+          if (href?.startsWith('../'))
+            token.attrSet('href', `${REPOSITORY}/blob/main/${href.slice('../'.length)}`);
         }
       });
     },

@@ -43,12 +43,12 @@ function run(order: WatchdogOrder): void {
   });
   child.once('error', (error) => {
     // A failed kill raises this event too. Exit only if the server never started.
-    if (child.pid === undefined) leave({ kind: 'failed', message: error.message });
+    if (child.pid === undefined) exitAfterReport({ kind: 'failed', message: error.message });
   });
   child.once('spawn', () => report({ kind: 'started', pid: child.pid ?? 0 }));
   child.once('exit', (code, signal) => {
     if (!process.connected) removeAll(order.removeWhenOrphaned);
-    leave({ kind: 'exit', code, signal });
+    exitAfterReport({ kind: 'exit', code, signal });
   });
 
   const stop = () => stopChild(child, order);
@@ -68,7 +68,7 @@ function report(message: WatchdogReport, sent: () => void = () => {}): void {
   else sent();
 }
 
-function leave(last: WatchdogReport): void {
+function exitAfterReport(last: WatchdogReport): void {
   report(last, () => {
     // Kill this process group: processes that the command left behind (compilers, for example) and the watchdog itself.
     if (process.platform !== 'win32') killOwnGroup();

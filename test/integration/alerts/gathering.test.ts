@@ -4,7 +4,12 @@ import { withTransaction } from '../../../src/platform/postgres.ts';
 import { checkAlerts } from '../../../src/health/alerts.ts';
 import { migrate, readMigrations } from '../../../src/store/migrate.ts';
 import { prune } from '../../../src/retention/retention.ts';
-import { beginAlertTry, gatherAlerts, noteDelivered, tryLockForGathering } from '../../../src/store/alerts.ts';
+import {
+  beginAlertTry,
+  gatherAlerts,
+  noteDelivered,
+  tryLockForGathering,
+} from '../../../src/store/alerts.ts';
 import { dies } from '../../support/alert-commands.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';

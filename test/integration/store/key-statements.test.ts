@@ -69,7 +69,10 @@ const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = 
   ['find known messages', (db) => findKnownMessages(db, [message])],
   ['find an entry of the same login', (db) => findOwnEntry(db, 'm')],
   ['find settled entries', (db) => findSettledEntries(db, [ID])],
-  ['give an attempt back', (db) => entries.undoAttemptClaim(db, 'm', 1, { interrupted: true, takenAgoMs: 0 })],
+  [
+    'give an attempt back',
+    (db) => entries.undoAttemptClaim(db, 'm', 1, { interrupted: true, takenAgoMs: 0 }),
+  ],
   ['release pending entries', (db) => starts.releasePendingEntries(db, ['m'])],
   ['release unrecorded entries', (db) => starts.releaseUnrecordedEntries(db, ['m'])],
   ['record started workflows', (db) => starts.noteWorkflowsStarted(db, ['m'])],
