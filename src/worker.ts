@@ -197,13 +197,14 @@ interface WorkerLoops {
   deliveries: AlertDeliveries;
 }
 
+const typesOf = (commands: readonly RegisteredCommand[]) => commands.map(({ type }) => type);
+
 function createLoops(parts: WorkerParts): WorkerLoops {
   const { options, settings, registry, pools, surroundings } = parts;
   const { connection } = options;
   const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = surroundings;
   const temporal = { client, taskQueue, inbox, searchAttributes, log };
   const commands = [...registry.values()];
-  const typesOf = (chosen: readonly RegisteredCommand[]) => chosen.map(({ type }) => type);
   const types = typesOf(commands);
 
   const recorder = new Recorder({ ...temporal, pool: pools.claims, types, atOnce: settings.concurrency });

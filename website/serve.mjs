@@ -27,10 +27,15 @@ async function find(path) {
 }
 
 const port = Number(process.argv[2] ?? 8080);
-createServer(async ({ url }, response) => {
+const server = createServer((request, response) => {
+  answer(request, response).catch((error) => response.destroy(error));
+});
+
+async function answer({ url }, response) {
   const file = await find(decodeURIComponent(new URL(url, 'http://localhost').pathname));
-  response.writeHead(file ? 200 : 404, {
-    'content-type': TYPES[extname(file ?? '404.html')] ?? 'application/octet-stream',
-  });
+  const type = TYPES[extname(file ?? '404.html')] ?? 'application/octet-stream';
+  response.writeHead(file ? 200 : 404, { 'content-type': type });
   createReadStream(file ?? join(ROOT, '404.html')).pipe(response);
-}).listen(port, '127.0.0.1', () => console.log(`http://127.0.0.1:${port}`));
+}
+
+server.listen(port, '127.0.0.1', () => process.stdout.write(`http://127.0.0.1:${port}\n`));

@@ -6,6 +6,7 @@
 import { AlertRefusedError } from '../core/alert.ts';
 import type { AlertChannel, AlertDeliveries, DeadLetterHook, Deliver } from '../core/alert.ts';
 import { createWebhook } from './webhook.ts';
+import { withTimeout } from '../platform/deadline.ts';
 import type { WebhookSettings } from './webhook-settings.ts';
 
 const HOOK_TIMEOUT_MS = 30_000;
@@ -22,19 +23,12 @@ export function createDeliveries(
 }
 
 function callHook(hook: DeadLetterHook): Deliver {
-  return async (alert, signal) => {
-    const timeout = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
-    const timedOut = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        timeout.abort();
-        reject(new AlertRefusedError(`did not return within ${HOOK_TIMEOUT_MS / 1_000} s`));
-      }, HOOK_TIMEOUT_MS);
-    });
-    try {
-      await Promise.race([hook(alert, { signal: AbortSignal.any([signal, timeout.signal]) }), timedOut]);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  return (alert, signal) =>
+    withTimeout(
+      HOOK_TIMEOUT_MS,
+      (timeout) => hook(alert, { signal: AbortSignal.any([signal, timeout]) }),
+      () => {
+        throw new AlertRefusedError(`did not return within ${HOOK_TIMEOUT_MS / 1_000} s`);
+      },
+    );
 }

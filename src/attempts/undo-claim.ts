@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { withTimeout } from '../platform/deadline.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
 import { undoAttemptClaim } from '../store/entries.ts';
 import type { Entry, GiveBack } from '../store/entries.ts';
@@ -67,12 +68,10 @@ async function untilAnswered<T>(pool: Pool, operation: () => Promise<T>): Promis
 }
 
 /** Null if Postgres does not answer in time. */
-async function withinWait(undo: Promise<boolean>): Promise<boolean | null> {
-  const stop = new AbortController();
-  const late = sleep(WAIT_MS, null, { signal: stop.signal }).catch(() => null);
-  try {
-    return await Promise.race([undo.catch(() => null), late]);
-  } finally {
-    stop.abort();
-  }
+function withinWait(undo: Promise<boolean>): Promise<boolean | null> {
+  return withTimeout(
+    WAIT_MS,
+    () => undo.catch(() => null),
+    () => null,
+  );
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withTimeout } from '../platform/deadline.ts';
 import { messageOf } from '../platform/error-message.ts';
 
 export interface Finding {
@@ -27,22 +28,13 @@ export async function check(
   run: () => Promise<Verdict> | Verdict,
 ): Promise<Finding> {
   try {
-    return { name, ...(await within(timeoutMs, run)) };
+    // A server that accepts a connection but never answers must not delay the other findings.
+    const verdict = await withTimeout(timeoutMs, run, () => {
+      throw new Error(`no answer within ${timeoutMs / 1_000} s`);
+    });
+    return { name, ...verdict };
   } catch (error) {
     return { name, ...unhealthy(messageOf(error), remedy) };
-  }
-}
-
-/** Keeps a server that accepts a connection but never answers from delaying the other findings. */
-async function within<T>(timeoutMs: number, run: () => Promise<T> | T): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timedOut = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([run(), timedOut]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

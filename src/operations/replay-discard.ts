@@ -18,7 +18,7 @@ import { findLastDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import { describeWorkflow } from '../temporal/workflow-description.ts';
 import { isOurs, workflowIdTakenError } from '../temporal/workflow-owner.ts';
 import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
-import { withinLimit } from '../platform/deadline.ts';
+import { withinLimit } from '../temporal/answer-limit.ts';
 import { examineWorkflow } from '../temporal/workflow-condition.ts';
 import { requireEntry } from './queries.ts';
 

@@ -12,7 +12,7 @@ import { startEntry, withinStartLimit } from '../temporal/start-workflow.ts';
 import type { Starter } from '../temporal/start-workflow.ts';
 import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts';
 import type { EntryToStart } from '../store/dispatch.ts';
-import { withinLimit } from '../platform/deadline.ts';
+import { withinLimit } from '../temporal/answer-limit.ts';
 import { describeWorkflow } from '../temporal/workflow-description.ts';
 import { ownerOf, refuseIfTaken } from './replay-discard.ts';
 import type { ActionAnswer, Operator } from './replay-discard.ts';

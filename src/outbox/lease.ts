@@ -5,8 +5,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { withTimeout } from '../platform/deadline.ts';
 import { releaseLease, renewLease, takeLease } from '../store/outbox-lease.ts';
 
 /** Another relay is publishing, or may be by now. */
@@ -101,8 +101,11 @@ export class OutboxLease {
     await this.#renewing;
     clearTimeout(this.#renewalTimer);
     clearTimeout(this.#expiryTimer);
-    const released = releaseLease(this.#pool, this.holder, this.position).catch(() => {});
-    await Promise.race([released, sleep(RELEASE_TIMEOUT_MS, undefined, { ref: false })]);
+    await withTimeout(
+      RELEASE_TIMEOUT_MS,
+      () => releaseLease(this.#pool, this.holder, this.position),
+      () => {},
+    ).catch(() => {});
   }
 
   #claim() {

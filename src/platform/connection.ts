@@ -7,6 +7,7 @@ import type { ClientBase } from 'pg';
 import { BEGIN, NO_LIMIT, STARTUP_SETTINGS } from './connection-settings.ts';
 import type { PinnedSettings } from './connection-settings.ts';
 import { rememberSession } from './connection-state.ts';
+import { withTimeout } from './deadline.ts';
 import { ServerConnectionTimeoutError } from './postgres-errors.ts';
 import { pinSession, readDifferingSettings, setInTransaction } from './session.ts';
 
@@ -27,7 +28,13 @@ export async function prepareSession(
     settingsFor === 'session'
       ? pinSession(client, settings, backend)
       : readDifferingSettings(client, settings, backend);
-  const { pooled, differing } = await withTimeout(timeoutMs, inspection).catch((error: unknown) => {
+  const { pooled, differing } = await withTimeout(
+    timeoutMs,
+    () => inspection,
+    () => {
+      throw new ServerConnectionTimeoutError(timeoutMs);
+    },
+  ).catch((error: unknown) => {
     cut(client);
     throw error;
   });
@@ -94,17 +101,4 @@ export function backendOf(client: ClientBase): number {
  */
 export function cut(client: ClientBase): void {
   (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
-}
-
-async function withTimeout<T>(timeoutMs: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new ServerConnectionTimeoutError(timeoutMs)), timeoutMs);
-  });
-  answer.catch(() => {});
-  try {
-    return await Promise.race([answer, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

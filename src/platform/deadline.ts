@@ -1,36 +1,38 @@
 /**
- * Time limits for calls to Temporal.
+ * The one race between work and a time limit.
  *
  * @module
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-
-/** Limit for one call. It is shorter than the lease of an entry, which is released when a start fails. */
-export const ANSWER_LIMIT_MS = 10_000;
-
-/** A Temporal client or connection: it passes the limit on as the deadline of its gRPC calls. */
-export interface WithDeadline {
-  withDeadline<T>(deadline: number | Date, work: () => Promise<T>): Promise<T>;
-}
 
 /**
- * Runs `work` and rejects if it takes longer than `ms`: one call that hangs must not block all that follow it.
+ * Resolves or rejects like `work`, but no later than after `ms`. Work that takes longer is abandoned: nothing waits for it,
+ * and its rejection is ignored.
  *
- * @param what - describes the call in the error, for example `the start of m-1`
+ * @param work - gets a signal that is aborted when the time is over
+ * @param onTimeout - what to do then: returns the value to resolve with, or throws the error to reject with
  */
-export async function withinLimit<T>(
-  what: string,
-  work: () => Promise<T>,
-  { ms = ANSWER_LIMIT_MS, client }: { ms?: number; client?: WithDeadline } = {},
-): Promise<T> {
-  const done = new AbortController();
-  const timeout = sleep(ms, undefined, { signal: done.signal }).then(() => {
-    throw new Error(`Temporal did not answer within ${ms} ms: ${what}`);
+export async function withTimeout<T, Late = never>(
+  ms: number,
+  work: (signal: AbortSignal) => Promise<T> | T,
+  onTimeout: () => Late,
+): Promise<T | Late> {
+  const over = new AbortController();
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<Late>((resolve, reject) => {
+    timer = setTimeout(() => {
+      over.abort();
+      try {
+        resolve(onTimeout());
+      } catch (error) {
+        reject(error as Error);
+      }
+    }, ms);
   });
+  const working = (async () => work(over.signal))();
+  working.catch(() => {});
   try {
-    const working = client ? client.withDeadline(Date.now() + ms, work) : work();
-    return await Promise.race([timeout, working]);
+    return await Promise.race([working, timeout]);
   } finally {
-    done.abort();
+    clearTimeout(timer);
   }
 }

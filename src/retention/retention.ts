@@ -6,9 +6,10 @@
  */
 import type { Pool } from 'pg';
 import { ConfigurationError } from '../core/errors.ts';
+import type { Queryable } from '../platform/queryable.ts';
 import { checkSchema } from '../store/migrate.ts';
 import { FIRST_ID, RetentionWalk } from './table-walk.ts';
-import type { PruneCounts, WalkOptions } from './table-walk.ts';
+import type { AgedRow, PruneCounts, PruneStep, WalkOptions } from './table-walk.ts';
 import { deleteAlerts, walkAlerts } from '../store/alerts.ts';
 import {
   dueSince,
@@ -61,19 +62,47 @@ const MARK_LAG_MS = DAY_MS;
 export async function prune(pool: Pool, options: PruneOptions): Promise<PruneReport> {
   checkOptions(options);
   await checkSchema(pool);
-  const { completedOlderThanMs, deadLettersOlderThanMs, outboxOlderThanMs } = options;
   const run = new RetentionWalk(pool, options);
-  const completed = await dueSince(pool, completedOlderThanMs);
+  const completed = await dueSince(pool, options.completedOlderThanMs);
   const mark = await findSettledMark(pool);
   await pruneLeftBehind(run, completed, mark);
   await pruneUnread(run, completed, mark, (await dueSince(pool, MARK_LAG_MS)).below);
-  if (deadLettersOlderThanMs !== undefined) {
-    await pruneDeadLetters(run, await dueSince(pool, deadLettersOlderThanMs));
-    await pruneAlerts(run, await dueSince(pool, deadLettersOlderThanMs));
+  for (const { step, age, readPage, prunePage } of WHOLE_TABLE_STEPS) {
+    const ageMs = options[age];
+    if (ageMs === undefined) continue;
+    const due = await dueSince(pool, ageMs);
+    await run.walk({
+      step,
+      from: FIRST_ID,
+      to: due.below,
+      readPage: (db, after, limit) => readPage(db, due, after, limit),
+      prunePage: (tx, _page, dueIds) => prunePage(tx, due, dueIds),
+    });
   }
-  if (outboxOlderThanMs !== undefined) await pruneOutbox(run, await dueSince(pool, outboxOlderThanMs));
   return { ...run.counts, dryRun: options.dryRun ?? false, interrupted: run.interrupted };
 }
+
+/** A step that walks through a whole table. Entries have steps of their own, because a mark remembers which are settled. */
+interface WholeTableStep {
+  step: PruneStep;
+  /** The option with the age of the rows to prune. Without it, the step is skipped. */
+  age: 'deadLettersOlderThanMs' | 'outboxOlderThanMs';
+  readPage: (db: Queryable, due: Due, after: string, limit: number) => Promise<AgedRow[]>;
+  /** Returns how many rows it pruned. */
+  prunePage: (tx: Queryable, due: Due, dueIds: string[]) => Promise<number>;
+}
+
+const WHOLE_TABLE_STEPS: readonly WholeTableStep[] = [
+  {
+    step: 'deadLetters',
+    age: 'deadLettersOlderThanMs',
+    readPage: walkResolvedLetters,
+    prunePage: async (tx, _due, ids) =>
+      (await deleteReplayedLetters(tx, ids)) + (await pruneDiscarded(tx, ids)),
+  },
+  { step: 'alerts', age: 'deadLettersOlderThanMs', readPage: walkAlerts, prunePage: deleteAlerts },
+  { step: 'outbox', age: 'outboxOlderThanMs', readPage: walkOutbox, prunePage: deletePublished },
+];
 
 /** Prunes entries that earlier runs had to leave behind, for example because they were still open. */
 function pruneLeftBehind(run: RetentionWalk, due: Due, mark: string): Promise<void> {
@@ -107,38 +136,6 @@ function pruneUnread(run: RetentionWalk, due: Due, mark: string, latestMark: str
       await moveSettledMark(tx, settledTo);
       return pruned.length;
     },
-  });
-}
-
-function pruneDeadLetters(run: RetentionWalk, due: Due): Promise<void> {
-  return run.walk({
-    step: 'deadLetters',
-    from: FIRST_ID,
-    to: due.below,
-    readPage: (db, after, limit) => walkResolvedLetters(db, due, after, limit),
-    async prunePage(tx, _page, dueIds) {
-      return (await deleteReplayedLetters(tx, dueIds)) + (await pruneDiscarded(tx, dueIds));
-    },
-  });
-}
-
-function pruneAlerts(run: RetentionWalk, due: Due): Promise<void> {
-  return run.walk({
-    step: 'alerts',
-    from: FIRST_ID,
-    to: due.below,
-    readPage: (db, after, limit) => walkAlerts(db, due, after, limit),
-    prunePage: (tx, _page, dueIds) => deleteAlerts(tx, due, dueIds),
-  });
-}
-
-function pruneOutbox(run: RetentionWalk, due: Due): Promise<void> {
-  return run.walk({
-    step: 'outbox',
-    from: FIRST_ID,
-    to: due.below,
-    readPage: (db, after, limit) => walkOutbox(db, due, after, limit),
-    prunePage: (tx, _page, dueIds) => deletePublished(tx, due, dueIds),
   });
 }
 

@@ -37,14 +37,14 @@ export interface PruneProgress {
 /** Lower than every id. */
 export const FIRST_ID = '00000000-0000-0000-0000-000000000000';
 
-interface Row {
+export interface AgedRow {
   id: string;
   due: boolean;
   /** Set if the failures of this message are emptied along with the row. */
   messageId?: string | null;
 }
 
-export interface Walk<R extends Row> {
+export interface Walk<R extends AgedRow> {
   step: PruneStep;
   /** The walk starts above this id. */
   from: string;
@@ -72,7 +72,7 @@ export class RetentionWalk {
     this.#limit = options.batchSize ?? 1_000;
   }
 
-  async walk<R extends Row>(walk: Walk<R>): Promise<void> {
+  async walk<R extends AgedRow>(walk: Walk<R>): Promise<void> {
     const { signal, pauseMs } = this.#options;
     let after = walk.from;
     let first: string | undefined;
@@ -89,7 +89,7 @@ export class RetentionWalk {
     }
   }
 
-  async #prunePage<R extends Row>(walk: Walk<R>, page: R[]): Promise<number> {
+  async #prunePage<R extends AgedRow>(walk: Walk<R>, page: R[]): Promise<number> {
     const due = page.filter((row) => row.due);
     if (this.#options.dryRun) return due.length;
     // Failures come before their entries, so that after a kill in between, the next run finds the entries still due.

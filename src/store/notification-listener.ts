@@ -9,11 +9,11 @@
  * @module
  */
 import { randomBytes } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Client } from 'pg';
 import type { ClientConfig, Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import { backendOf } from '../platform/connection.ts';
+import { withTimeout } from '../platform/deadline.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
 import { keepsServerConnection, listenTo, notify, ping } from './notifications.ts';
 
@@ -130,15 +130,11 @@ class ReconnectingListener implements Listener {
       client.on('notification', ({ payload }) => void (payload === probe && resolve(true)));
     });
     await notify(pool, channel, probe);
-    const controller = new AbortController();
-    const timeout = sleep(PROBE_TIMEOUT_MS, false, { signal: controller.signal, ref: false }).catch(
+    return withTimeout(
+      PROBE_TIMEOUT_MS,
+      () => received,
       () => false,
     );
-    try {
-      return await Promise.race([received, timeout]);
-    } finally {
-      controller.abort();
-    }
   }
 
   async #hasOwnBackend(client: Client): Promise<boolean> {

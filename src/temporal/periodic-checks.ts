@@ -8,8 +8,8 @@ import type { Connection } from '@temporalio/client';
 import type { CommandLog } from '../core/command-log.ts';
 import type { LiveSearchAttributes } from './live-search-attributes.ts';
 import { describeIntruders, findPollers } from './task-queue-pollers.ts';
-import { withinLimit } from '../platform/deadline.ts';
-import type { WithDeadline } from '../platform/deadline.ts';
+import { withinLimit } from './answer-limit.ts';
+import type { WithDeadline } from './answer-limit.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 
 export interface TemporalWatchOptions {

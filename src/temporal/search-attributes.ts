@@ -7,8 +7,8 @@
 import type { Connection } from '@temporalio/client';
 import { SEARCH_ATTRIBUTES } from '../core/protocol.ts';
 import { shellWord } from '../core/shell.ts';
-import { withinLimit } from '../platform/deadline.ts';
-import type { WithDeadline } from '../platform/deadline.ts';
+import { withinLimit } from './answer-limit.ts';
+import type { WithDeadline } from './answer-limit.ts';
 
 export type OperatorConnection = Pick<Connection, 'operatorService'> & WithDeadline;
 

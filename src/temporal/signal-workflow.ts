@@ -14,7 +14,7 @@ import {
 import { summaryLine } from '../core/markdown.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from '../core/protocol.ts';
 import type { AlertToStart } from '../store/alerts.ts';
-import { withinLimit } from '../platform/deadline.ts';
+import { withinLimit } from './answer-limit.ts';
 import { signalOrStart, startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 

@@ -10,7 +10,7 @@ import type { CompletedEnvelope } from '../core/protocol.ts';
 import { usableOf } from './search-attributes.ts';
 import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from '../store/dispatch.ts';
-import { ANSWER_LIMIT_MS, withinLimit } from '../platform/deadline.ts';
+import { ANSWER_LIMIT_MS, withinLimit } from './answer-limit.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { summaryLine } from '../core/markdown.ts';
 import { startUnlessExists } from './workflow-owner.ts';

@@ -5,7 +5,7 @@
  */
 import { FAILURE, WORKFLOW_TYPE } from '../core/protocol.ts';
 import { describeIntruders, findPollers } from './task-queue-pollers.ts';
-import { withinLimit } from '../platform/deadline.ts';
+import { withinLimit } from './answer-limit.ts';
 import { describeWorkflow, lastTaskFailure } from './workflow-description.ts';
 import type { WorkflowDescription } from './workflow-description.ts';
 import { isOurs, workflowIdTakenError } from './workflow-owner.ts';

@@ -23,7 +23,7 @@ async function failsLater(ms: number): Promise<void> {
 /** Keeps the attempt open until the error that the handler left behind has failed it. */
 const forever = () => new Promise<never>(() => {});
 
-const behaviours: Record<string, (context: Context) => unknown> = {
+const behaviors: Record<string, (context: Context) => unknown> = {
   works: () => 'fine',
   // Promises that are never awaited.
   'sends an invalid message': ({ send }) => void send(invalid),
@@ -95,7 +95,7 @@ export const stray = defineCommand({
   schema: z.object({ behaviour: z.string() }),
   retry: { maximumAttempts: 2, initialInterval: '10ms' },
   timeout: '5s',
-  handle: async (context) => behaviours[context.payload.behaviour]!(context),
+  handle: async (context) => behaviors[context.payload.behaviour]!(context),
 });
 
 export const strayExpress = defineCommand({ ...stray, type: 'StrayExpress', express: true });

@@ -53,12 +53,12 @@ describe('the round trips of an attempt', () => {
 
   /** The round trips of {@link COMMANDS} commands that run one after the other. */
   async function roundTripsOf(type: string, statements: number, name: string): Promise<number> {
-    const before = proxy.turns('inbox attempts');
+    const turnsBefore = proxy.turns('inbox attempts');
     for (let number = 0; number < COMMANDS; number += 1) {
       const messageId = fixture.id(`${name}-${number}`);
       assert.equal(await inbox.execute({ messageId, type, payload: { statements } }), statements);
     }
-    return proxy.turns('inbox attempts') - before;
+    return proxy.turns('inbox attempts') - turnsBefore;
   }
 
   /** A result arrives shortly before its connection is free again, so the next attempt needs another open connection. */

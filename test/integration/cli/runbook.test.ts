@@ -64,15 +64,15 @@ describe('the runbook', () => {
 
   /** For each recipe: creates the situation that it is for, and checks that the recipe worked. */
   const scenes: Record<string, { begin: () => Promise<unknown>; end: () => Promise<unknown> }> = {
-    'Something is wrong: what is it?': {
+    'Find out what is wrong': {
       begin: () => createDeadLetters(1, 'closed'),
       end: async () => assert.equal(await openDeadLetters(), 1),
     },
-    'One command is dead': {
+    'One dead letter': {
       begin: () => open('closed'),
       end: () => fixture.reaches(id, 'Completed'),
     },
-    'Many are dead, of one cause': {
+    'Many dead letters with the same cause': {
       begin: async () => {
         await createDeadLetters(8, 'many');
         await open('many');
@@ -83,7 +83,7 @@ describe('the runbook', () => {
       begin: () => createDeadLetters(1, 'misspelled'),
       end: () => fixture.reaches(id, 'Completed'),
     },
-    'It must never run': {
+    'A command must never run': {
       begin: () => createDeadLetters(1, 'never'),
       end: async () => assert.equal(await openDeadLetters(), 1),
     },
@@ -98,8 +98,8 @@ describe('the runbook', () => {
         assert.equal(newest!.state, 'Aborted');
       },
     },
-    'Commands lie there and nothing happens': { begin: async () => {}, end: async () => {} },
-    'A command is tried again and again': {
+    'Commands stay Pending': { begin: async () => {}, end: async () => {} },
+    'A command is retried again and again': {
       begin: async () => {
         id = fixture.id('unstable');
         await fixture.start(id, { commandType: 'Unstable', payload: {} });
@@ -108,7 +108,7 @@ describe('the runbook', () => {
       end: async () => assert.equal((await fixture.entry(id))!.status, 'Failed'),
     },
     'Who did that?': { begin: async () => {}, end: async () => {} },
-    'No alert comes': { begin: async () => {}, end: async () => {} },
+    'No alert arrived': { begin: async () => {}, end: async () => {} },
   };
 
   function argumentsOf(line: string): string[] {
