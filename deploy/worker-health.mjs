@@ -10,7 +10,8 @@
  */
 import { hostname } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import { readSettings, readTemporal } from '../dist/src/settings.js';
+import { readSettings } from '../dist/src/settings.js';
+import { readTemporal } from '../dist/src/temporal/connection-config.js';
 import { messageOf } from '../dist/src/platform/error-message.js';
 
 const POLLER_COUNTS_MS = 90_000;

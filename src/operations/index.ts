@@ -29,3 +29,10 @@ export { parkedEvents, releaseAllEvents, releaseEvent, skipEvent } from './outbo
 export type { ParkedEvent } from './outbox.ts';
 export { auditTrail } from './audit.ts';
 export type { AuditFilter, AuditTrailLine } from './audit.ts';
+export type { DeadLetterFilter } from '../store/dead-letter-filter.ts';
+export { RESOLUTION_STATES } from '../store/dead-letter-reports.ts';
+export type { ResolutionState } from '../store/dead-letter-reports.ts';
+export type { EntryFilter } from '../store/reports.ts';
+export { MAX_RELATED_MESSAGES } from '../store/causation.ts';
+export { workflowState } from './workflow-state.ts';
+export type { WorkflowCondition } from './workflow-state.ts';

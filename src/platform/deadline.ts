@@ -24,7 +24,7 @@ export async function withTimeout<T, Late = never>(
       try {
         resolve(onTimeout());
       } catch (error) {
-        reject(error as Error);
+        reject(error);
       }
     }, ms);
   });

@@ -109,6 +109,21 @@ describe('imports', () => {
     assert.deepEqual(forbiddenImports(shipped), []);
   });
 
+  it('of the command line go through operations, not to the store', () => {
+    const cli = shipped.filter(({ path }) => isIn(path, 'src/cli'));
+    assert.ok(cli.length > 30);
+    const toStore = cli.flatMap(({ path, imports }) =>
+      imports
+        .filter(({ target }) => isIn(target, 'src/store'))
+        .map(({ target }) => `${path} imports ${target}`),
+    );
+    // Migrating is a subject of its own, which the package exports, too.
+    assert.deepEqual(
+      toStore.filter((each) => !each.endsWith('src/store/migrate.ts')),
+      [],
+    );
+  });
+
   it('are not circular', () => {
     assert.equal(findCycle(shipped), undefined);
   });

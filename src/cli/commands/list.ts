@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { list } from '../../operations/index.ts';
 import { STATUSES } from '../../core/protocol.ts';
 import type { EntryStatus } from '../../core/protocol.ts';
-import type { EntryFilter } from '../../store/reports.ts';
+import type { EntryFilter } from '../../operations/index.ts';
 import { withPool } from '../shared/context.ts';
 import { parseLimit, parseUuid, parseWhen, WHEN } from '../shared/option-values.ts';
 import { answer, note, printTable } from '../shared/output.ts';

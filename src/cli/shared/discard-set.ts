@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { InboxError } from '../../core/errors.ts';
 import { discardAll, previewReplay } from '../../operations/index.ts';
 import type { BulkDiscard } from '../../operations/index.ts';
-import type { DeadLetterFilter } from '../../store/dead-letter-filter.ts';
+import type { DeadLetterFilter } from '../../operations/index.ts';
 import { shellCommand } from '../../core/shell.ts';
 import { confirm, showPreview } from './confirm.ts';
 import { withServers } from './context.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Command } from 'commander';
-import type { DeadLetterFilter } from '../../store/dead-letter-filter.ts';
+import type { DeadLetterFilter } from '../../operations/index.ts';
 import { parseWhen, WHEN } from './option-values.ts';
 
 export interface FilterOptions {

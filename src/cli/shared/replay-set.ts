@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { DEFAULT_PLAN, previewReplay, startCampaign } from '../../operations/index.ts';
-import type { DeadLetterFilter } from '../../store/dead-letter-filter.ts';
+import type { DeadLetterFilter } from '../../operations/index.ts';
 import { follow } from './campaign-follow.ts';
 import { confirm, showPreview } from './confirm.ts';
 import { withServers } from './context.ts';

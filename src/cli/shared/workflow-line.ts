@@ -10,15 +10,16 @@ import { readSettings } from '../../settings.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
 import { messageOf } from '../../platform/error-message.ts';
 import { ConfigurationError } from '../../core/errors.ts';
-import { inboxIdOf } from '../../store/inbox-id.ts';
-import type { Entry } from '../../store/entries.ts';
-import { examineWorkflow } from '../../temporal/workflow-condition.ts';
-import type { WorkflowCondition } from '../../temporal/workflow-condition.ts';
+import { workflowState } from '../../operations/index.ts';
+import type { EntryStory, WorkflowCondition } from '../../operations/index.ts';
 
 const LIMIT_MS = 3_000;
 
 /** Null when the message is Completed, or when no Temporal server is configured. Never rejects. */
-export async function lookAtWorkflow(pool: Pool, entry: Entry): Promise<WorkflowCondition | null> {
+export async function lookAtWorkflow(
+  pool: Pool,
+  entry: EntryStory['entry'],
+): Promise<WorkflowCondition | null> {
   if (entry.status === 'Completed') return null;
   let connection: Connection | undefined;
   try {
@@ -26,8 +27,11 @@ export async function lookAtWorkflow(pool: Pool, entry: Entry): Promise<Workflow
     const { Client, Connection } = await import('@temporalio/client');
     connection = await Connection.connect({ ...connectionOptions, connectTimeout: LIMIT_MS });
     const client = new Client({ connection, namespace });
-    const owner = { client, taskQueue: readSettings().taskQueue, inbox: await inboxIdOf(pool) };
-    return await examineWorkflow(owner, entry.messageId, undefined, LIMIT_MS);
+    return await workflowState(
+      { pool, client, taskQueue: readSettings().taskQueue },
+      entry.messageId,
+      LIMIT_MS,
+    );
   } catch (error) {
     if (error instanceof ConfigurationError) return null;
     const finding = `the state of the workflow could not be read from Temporal: ${messageOf(error)}`;
