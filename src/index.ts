@@ -1,7 +1,7 @@
 /**
  * temporal-inbox: a command inbox on Temporal and Postgres.
  *
- * @module
+ * @module temporal-inbox
  */
 export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
 export { defineCommand } from './commands/define-command.ts';
@@ -48,6 +48,8 @@ export type { ExecuteOptions, Inbox, InboxOptions, SendOptions } from './sending
 export type { Json, JsonObject } from './core/json.ts';
 export { migrate } from './store/migrate.ts';
 export type { MigrateOptions, MigrationReport } from './store/migrate.ts';
+export type { Migration } from './store/migration-files.ts';
+export type { AppliedMigration } from './store/migrations.ts';
 export * as operations from './operations/index.ts';
 export {
   ABORT_SIGNAL,
@@ -77,7 +79,11 @@ export type {
 export { prune } from './retention/retention.ts';
 export type { PruneOptions, PruneReport } from './retention/retention.ts';
 export type { RetryOptions } from './core/retry-policy.ts';
+export type { PruneCounts, PruneProgress, PruneStep } from './retention/table-walk.ts';
+export type { InboxSettings } from './settings.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './temporal/search-attributes.ts';
+export type { WithDeadline } from './temporal/answer-limit.ts';
+export type { AttributeChoice, OperatorConnection, Registration, UsableAttributes } from './temporal/search-attributes.ts';
 export type { Message, Sent } from './commands/message.ts';
 export type { Entry } from './store/entries.ts';
 export type { SqlClient } from './store/inserts.ts';

@@ -15,7 +15,7 @@ export type AlertChannel = (typeof ALERT_CHANNELS)[number];
 export const OTHER_GROUPS = '(other groups)';
 
 /**
- * Dead letters of one failure group, or of several ({@link OTHER_GROUPS}). It contains no payloads, and no error messages,
+ * Dead letters of one failure group, or of several (`(other groups)`). It contains no payloads, and no error messages,
  * which may repeat a payload. `inbox show` displays both to people who may see them.
  */
 export interface DeadLetterAlert {

@@ -34,7 +34,7 @@ export interface CampaignFigures {
 
 /** The replays that the failure share is computed from: those since the campaign started or was resumed. */
 export interface JudgedReplays {
-  /** Completed or failed: the latest {@link JUDGED_AT_MOST}, or the canary. */
+  /** Completed or failed: the latest `JUDGED_AT_MOST`, or the canary. */
   settled: number;
   failed: number;
   /** In flight; they count as soon as they are settled. */

@@ -22,7 +22,7 @@ export interface ParkedEvent {
   parkedAt: Date;
   failedAt: Date;
   nextTryAt: Date;
-  /** How many later events of the aggregate wait; at most {@link MAX_BEHIND} are counted. */
+  /** How many later events of the aggregate wait; at most `MAX_BEHIND` are counted. */
   behind: number;
 }
 

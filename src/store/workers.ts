@@ -69,7 +69,7 @@ export async function listLiveWorkers(db: Queryable): Promise<LiveWorker[]> {
 /** Open commands of a type that no running worker knows. */
 export interface UnknownType {
   commandType: string;
-  /** How many are waiting; at most {@link MAX_COUNTED} of each status are counted. */
+  /** How many are waiting; at most `MAX_COUNTED` of each status are counted. */
   count: number;
   oldestMs: number;
   /** The message_id of the one that was received first. */

@@ -1,4 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { slug } from 'github-slugger';
 import { defineConfig } from 'vitepress';
 import type { DefaultTheme } from 'vitepress';
@@ -11,6 +13,8 @@ const API_SIDEBAR = new URL('../../docs/api/typedoc-sidebar.json', import.meta.u
 const apiItems: DefaultTheme.SidebarItem[] = existsSync(API_SIDEBAR)
   ? JSON.parse(readFileSync(API_SIDEBAR, 'utf8'))
   : [];
+
+const module = (path: string) => fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url));
 
 const page = (text: string, link: string): DefaultTheme.SidebarItem => ({ text, link });
 
@@ -29,15 +33,28 @@ export default defineConfig({
     config(md) {
       // Files outside of docs/ are not part of the site: link to the repository.
       md.core.ruler.push('repository-links', (state) => {
+        const folder = posix.dirname(state.env.relativePath ?? '');
         for (const token of state.tokens.flatMap(({ children }) => children ?? [])) {
           const href = token.type === 'link_open' ? token.attrGet('href') : null;
-          if (href?.startsWith('../'))
-            token.attrSet('href', `${REPOSITORY}/blob/main/${href.slice('../'.length)}`);
+          const target = href?.startsWith('../') ? posix.join(folder, href) : '';
+          if (target.startsWith('../'))
+            token.attrSet('href', `${REPOSITORY}/blob/main/${target.slice('../'.length)}`);
         }
       });
     },
   },
-  vite: { plugins: [llms({ domain: undefined })] },
+  // Addresses on the reader's own machine.
+  ignoreDeadLinks: 'localhostLinks',
+  vite: {
+    plugins: [llms()],
+    // The pages are outside of this folder, and import Vue from here.
+    resolve: {
+      alias: [
+        { find: /^vue$/, replacement: module('vue/dist/vue.runtime.esm-bundler.js') },
+        { find: /^vue\/server-renderer$/, replacement: module('vue/server-renderer/index.mjs') },
+      ],
+    },
+  },
   themeConfig: {
     nav: [
       { text: 'Getting started', link: '/getting-started' },
@@ -86,6 +103,14 @@ export default defineConfig({
       {
         text: 'Reference',
         items: [page('Glossary', '/glossary'), page('Architecture', '/architecture')],
+      },
+      {
+        text: 'Lab notes',
+        collapsed: true,
+        items: [
+          page('Performance', '/internals/performance-notes'),
+          page('Container images', '/internals/container-images'),
+        ],
       },
       { text: 'API', link: '/api/', collapsed: true, items: apiItems },
     ],

@@ -1,7 +1,7 @@
 /**
  * Publishes to NATS JetStream. Needs `@nats-io/transport-node` and `@nats-io/jetstream`.
  *
- * @module
+ * @module temporal-inbox/nats
  */
 import type { JetStreamClient } from '@nats-io/jetstream';
 import type { MsgHdrs, NatsConnection } from '@nats-io/transport-node';
