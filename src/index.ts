@@ -83,7 +83,12 @@ export type { PruneCounts, PruneProgress, PruneStep } from './retention/table-wa
 export type { InboxSettings } from './settings.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './temporal/search-attributes.ts';
 export type { WithDeadline } from './temporal/answer-limit.ts';
-export type { AttributeChoice, OperatorConnection, Registration, UsableAttributes } from './temporal/search-attributes.ts';
+export type {
+  AttributeChoice,
+  OperatorConnection,
+  Registration,
+  UsableAttributes,
+} from './temporal/search-attributes.ts';
 export type { Message, Sent } from './commands/message.ts';
 export type { Entry } from './store/entries.ts';
 export type { SqlClient } from './store/inserts.ts';
