@@ -43,14 +43,15 @@ export function startEntry(starter: Starter, entry: EntryToStart): Promise<Start
 
 /**
  * Starts a workflow as the record of a Completed entry; the workflow closes immediately. If our workflow already exists, it
- * is the record. A foreign workflow with this ID is not: while it runs, the record has to wait.
+ * is the record, unless it failed: anyone could start one with an invalid argument before the command was sent. A foreign
+ * workflow with this ID is no record: while it runs, the record has to wait.
  *
  * @throws the same errors as {@link startEntry}
  */
 export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Started> {
   const { commandType, processedAt, result } = entry;
   const envelope: CompletedEnvelope = { commandType, completed: { at: processedAt.toISOString(), result } };
-  return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'REJECT_DUPLICATE' });
+  return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY' });
 }
 
 /** Rejects if Temporal takes too long: one start that hangs must not block all others. */

@@ -109,6 +109,7 @@ export default defineConfig({
         collapsed: true,
         items: [
           page('Performance', '/internals/performance-notes'),
+          page('Reliability', '/internals/reliability-notes'),
           page('Container images', '/internals/container-images'),
         ],
       },

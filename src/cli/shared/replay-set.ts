@@ -24,7 +24,7 @@ export function planOptions(command: Command): Command {
     .option(
       '--canary <n>',
       'Number of dead letters to replay first, 0 for none; the others follow unless more than --stop-above of these fail',
-      wholeNumber(0, 1_000_000),
+      wholeNumber(0, 100_000),
       canary,
     )
     .option('--rate <n>', 'Maximum number of replays per second, 0.001 to 1000', decimal(0.001, 1_000), rate)

@@ -98,6 +98,10 @@ describe('recorded commands', () => {
       /no entry has the message_id/.test(String((error as Error).cause)),
     );
     assert.equal(await fixture.entry(fixture.id('forged-entry')), null);
+    // The failed forgery does not take the place of the real record.
+    await send('forged-entry');
+    await recordedOnce(fixture, [fixture.id('forged-entry')]);
+    assert.deepEqual(await workflow('forged-entry').result(), { attempt: 1 });
     // The entry exists but is not completed: it is handled normally.
     await fixture.pool.query(
       `insert into inbox.entries (message_id, command_type, payload, fingerprint, relayed_at)

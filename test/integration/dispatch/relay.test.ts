@@ -10,7 +10,7 @@ import { START_LEASE_MS, takePendingEntries } from '../../../src/store/dispatch.
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { startProxy } from '../../support/proxy.ts';
-import { eventually } from '../../support/wait.ts';
+import { eventually, gate } from '../../support/wait.ts';
 
 const note = defineCommand({
   type: 'Note',
@@ -54,11 +54,28 @@ describe('the relay', () => {
     assert.equal(effects.length, ids.length, 'one effect each');
   }
 
-  it('completes a burst that is larger than its slots', async () => {
+  it('completes a burst that is larger than its slots, and never runs more attempts than it has slots', async () => {
     const burst = messages('burst', 120);
     await send(burst);
-    const worker = await fixture.startWorker([note], { concurrency: 8 });
+    let running = 0;
+    let most = 0;
+    const counted = defineCommand({
+      ...note,
+      async handle(context) {
+        running += 1;
+        most = Math.max(most, running);
+        try {
+          await note.handle(context);
+          // Long enough that attempts overlap.
+          await context.tx.query('select pg_sleep(0.02)');
+        } finally {
+          running -= 1;
+        }
+      },
+    });
+    const worker = await fixture.startWorker([counted], { concurrency: 8 });
     await allCompleted(burst);
+    assert.ok(most > 1 && most <= 8, `${most} attempts at the same time`);
     await worker.stop();
   });
 
@@ -85,10 +102,30 @@ describe('the relay', () => {
   });
 
   it('shares the work with other relays', async () => {
-    const workers = await Promise.all([1, 2, 3].map(() => fixture.startWorker([note], { concurrency: 8 })));
+    const handled = [0, 0, 0];
+    const twoWork = gate();
+    const workers = await Promise.all(
+      handled.map((_, index) => {
+        const counted = defineCommand({
+          ...note,
+          async handle(context) {
+            handled[index]! += 1;
+            if (handled.filter((count) => count > 0).length > 1) twoWork.open();
+            // All slots of the first worker are taken until another worker has taken entries, too.
+            await twoWork.opened;
+            await note.handle(context);
+          },
+        });
+        return fixture.startWorker([counted], { concurrency: 8 });
+      }),
+    );
     const shared = messages('shared', 120);
     await send(shared);
     await allCompleted(shared);
+    assert.ok(
+      handled.filter((count) => count > 0).length > 1,
+      `handled by each worker: ${handled.join(', ')}`,
+    );
     await Promise.all(workers.map((worker) => worker.stop()));
   });
 
