@@ -102,7 +102,7 @@ describe('a secret', () => {
       assert.doesNotMatch(`${stdout}${stderr}`, /canary|4711/, url);
     }
     const { stderr } = await cli.run(['setup'], { TEMPORAL_ADDRESS: 'ada:canary-pass@127.0.0.1:7233' });
-    assert.match(stderr, /write host:port/);
+    assert.match(stderr, /use host:port/);
     assert.doesNotMatch(stderr, /canary/);
   });
 

@@ -138,7 +138,7 @@ describe('inbox worker', () => {
     [
       'has a command with invalid settings',
       `import { quick } from '${COMMANDS}'; export default [{ ...quick, retry: { maximumAttempts: 0 } }];`,
-      /command "Quick": retry\.maximumAttempts: is at least 1/,
+      /command "Quick": retry\.maximumAttempts: must be at least 1/,
     ],
   ] as const) {
     it(`refuses a module that ${name}, with exit code 1`, async () => {
