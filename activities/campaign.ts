@@ -46,7 +46,7 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
   const takenIds = new TakenIds(log);
   return {
     /** Returns the current state and figures. */
-    async readCampaignSnapshot(input: CampaignInput): Promise<CampaignSnapshot> {
+    async lookAtCampaign(input: CampaignInput): Promise<CampaignSnapshot> {
       const campaignId = campaignIdOf(input);
       await retryWhenDatabaseUnavailable(settleItems(records, campaignId));
       return readSnapshot(dependencies, campaignId);

@@ -54,9 +54,8 @@ export function createActivities(dependencies: AttemptActivityDependencies, aler
     deadLetterCancelled: (origin?: Origin) => guardedWithHeartbeat(deadLetterCancelled)(origin ?? {}),
     replayDeadLetter: guardedWithHeartbeat((input: ReplayInput) => operator.replayDeadLetter(input)),
     discardDeadLetter: guardedWithHeartbeat((input: DiscardInput) => operator.discardDeadLetter(input)),
-    readCampaignSnapshot: guardedWithHeartbeat((input: CampaignInput) =>
-      campaign.readCampaignSnapshot(input),
-    ),
+    // An activity name, which stored histories contain.
+    lookAtCampaign: guardedWithHeartbeat((input: CampaignInput) => campaign.lookAtCampaign(input)),
     replayItems: guardedWithHeartbeat((input: CampaignInput) => campaign.replayItems(input)),
     changeCampaign: guardedWithHeartbeat((input: CampaignChangeInput) => campaign.changeCampaign(input)),
     tellOfDeadLetters: (alertId: unknown, origin?: Origin) =>

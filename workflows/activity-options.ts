@@ -21,7 +21,7 @@ type RecordActivities = Pick<Activities, 'readRecord'>;
 type AttemptActivities = Pick<Activities, 'retry' | 'longRunningAttempt'>;
 type AlertActivities = Pick<Activities, 'tellOfDeadLetters'>;
 type OperatorActivities = Pick<Activities, 'replayDeadLetter' | 'discardDeadLetter' | 'deadLetterCancelled'>;
-type CampaignActivities = Pick<Activities, 'readCampaignSnapshot' | 'replayItems'>;
+type CampaignActivities = Pick<Activities, 'lookAtCampaign' | 'replayItems'>;
 type CampaignChangeActivities = Pick<Activities, 'changeCampaign'>;
 /** Work for a campaign has a lower priority than everything else. */
 export type PriorityClass = 'ordinary' | 'campaign';

@@ -179,7 +179,7 @@ class CampaignRun {
   }
 
   async #refresh(summary: string): Promise<CampaignSnapshot> {
-    return this.#record(await campaignActivities(summary).readCampaignSnapshot(this.#input()), false);
+    return this.#record(await campaignActivities(summary).lookAtCampaign(this.#input()), false);
   }
 
   /** The timer exists only for its summary. */

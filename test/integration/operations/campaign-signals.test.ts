@@ -61,7 +61,7 @@ describe('the workflow of a campaign', () => {
       taskQueue: inbox.taskQueue,
       workflowBundle: await loadWorkflowBundle(),
       activities: {
-        readCampaignSnapshot: async () => snapshotOf(),
+        lookAtCampaign: async () => snapshotOf(),
         replayItems: () => round(),
         changeCampaign: async ({ change }: CampaignChangeInput): Promise<CampaignAnswer> => {
           state = STATES[change];

@@ -72,7 +72,7 @@ describe('a malformed id', () => {
     return thrown.cause as Failure;
   }
 
-  for (const activity of ['readCampaignSnapshot', 'replayItems', 'changeCampaign']) {
+  for (const activity of ['lookAtCampaign', 'replayItems', 'changeCampaign']) {
     it(`makes ${activity} fail without retries`, async () => {
       const inputs = [...IDS.map((campaignId) => ({ campaignId, change: 'pause' })), {}, null, 'x'];
       const failures = await Promise.all(
