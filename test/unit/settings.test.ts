@@ -265,7 +265,7 @@ describe('a URL with a reserved character in its password', () => {
 
   it('is refused as the address of Temporal', () => {
     const message = refused(() => readTemporal({ TEMPORAL_ADDRESS: 'u:canary@h:7233' }));
-    assert.match(message, /write host:port/);
+    assert.match(message, /use host:port/);
     assert.doesNotMatch(message, /canary/);
   });
 });

@@ -64,7 +64,7 @@ describe('AttemptSlots', () => {
     const failure = await last;
     assert.ok(failure instanceof ApplicationFailure);
     assert.equal(failure.type, 'WaitsForItsTurn');
-    assert.match(failure.message, /^A uses its share/);
+    assert.match(failure.message, /^A uses its full share/);
     mock.timers.tick(2_000);
     const waited = await attempts[7];
     assert.ok(waited instanceof ApplicationFailure);
