@@ -13,7 +13,7 @@ import { AttemptSlots } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
 import type { AlertDeliveries, DeadLetterHook } from './core/alert.ts';
 import { createDeliveries } from './alerts/deliveries.ts';
-import { createAlertLoop } from './alerts/gather-alerts.ts';
+import { AlertGatherer } from './alerts/gather-alerts.ts';
 import type { CommandDefinition } from './commands/define-command.ts';
 import type { CommandLog } from './core/command-log.ts';
 import type { InboxSettings } from './settings.ts';
@@ -24,12 +24,11 @@ import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
 import { createLog } from './platform/log.ts';
 import { checkSchema } from './store/migrate.ts';
 import { replanOnGrowth } from './dispatch/plan-refresh.ts';
-import { createReconciler } from './dispatch/reconciler.ts';
+import { Reconciler } from './dispatch/reconciler.ts';
 import { Recorder } from './dispatch/recorder.ts';
 import { createRegistry } from './commands/registry.ts';
 import type { RegisteredCommand, Registry } from './commands/registry.ts';
-import { createRelay } from './dispatch/relay.ts';
-import type { Relay } from './dispatch/relay.ts';
+import { Relay } from './dispatch/relay.ts';
 import { TypeSlots } from './dispatch/type-slots.ts';
 import { identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
@@ -37,7 +36,7 @@ import { TemporalWatch } from './temporal/periodic-checks.ts';
 import { workerIdentity } from './temporal/worker-identity.ts';
 import { loadWorkflowBundle } from './temporal/workflow-bundle.ts';
 import { WorkerLife } from './dispatch/worker-life.ts';
-import type { WorkerLoop } from './dispatch/worker-life.ts';
+import type { Loop } from './platform/loop.ts';
 import { closeWorkerPools, createWorkerPools } from './dispatch/worker-pools.ts';
 import type { WorkerPools } from './dispatch/worker-pools.ts';
 import { WorkerPresence } from './dispatch/worker-presence.ts';
@@ -191,7 +190,7 @@ interface WorkerLoops {
   relay: Relay;
   recorder: Recorder;
   /** Loops that nothing else refers to. */
-  others: readonly WorkerLoop[];
+  others: readonly Loop[];
   /** The slots of first attempts, shared by the relay and the activities. */
   firstSlots: TypeSlots;
   deliveries: AlertDeliveries;
@@ -218,7 +217,7 @@ function createLoops(parts: WorkerParts): WorkerLoops {
     attempt: createExpressAttempt(attemptDependencies(parts)),
   });
   const firstSlots = new TypeSlots(settings.concurrency, registry.size);
-  const relay = createRelay({
+  const relay = new Relay({
     ...temporal,
     pool: pools.looks,
     directUrl: options.directUrl === undefined ? readDirectUrl() : options.directUrl,
@@ -233,8 +232,8 @@ function createLoops(parts: WorkerParts): WorkerLoops {
     relay,
     recorder,
     others: [
-      createReconciler({ ...temporal, pool: pools.claims, types }),
-      createAlertLoop({
+      new Reconciler({ ...temporal, pool: pools.claims, types }),
+      new AlertGatherer({
         ...temporal,
         pool: pools.records,
         channels: [...deliveries.keys()],

@@ -27,6 +27,7 @@ import {
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface AlertLoopOptions extends WorkflowOwner {
   pool: Pool;
@@ -37,22 +38,13 @@ export interface AlertLoopOptions extends WorkflowOwner {
   log: CommandLog;
 }
 
-export interface AlertLoop {
-  run(): Promise<void>;
-  stop(): void;
-}
-
 /** How quickly the first dead letter of a group is announced. */
 const INTERVAL_MS = 1_000;
 /** The most workflows started in one round. */
 const BATCH = 50;
 
 /** Without a channel the loop does nothing: dead letters stay unalerted until a worker with a channel runs. */
-export function createAlertLoop(options: AlertLoopOptions): AlertLoop {
-  return options.channels.length === 0 ? { run: async () => {}, stop() {} } : new GatheringLoop(options);
-}
-
-class GatheringLoop implements AlertLoop {
+export class AlertGatherer implements Loop {
   readonly #options: AlertLoopOptions;
   readonly #wakeup = new Wakeup();
   readonly #taken: TakenIds;
@@ -64,6 +56,7 @@ class GatheringLoop implements AlertLoop {
   }
 
   async run(): Promise<void> {
+    if (this.#options.channels.length === 0) return;
     while (!this.#stopped) {
       const hasMore = await this.#round();
       if (!hasMore) await this.#wakeup.wait(INTERVAL_MS);

@@ -23,6 +23,7 @@ import {
 import type { EntryToStart, OverdueKind } from '../store/dispatch.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface ReconcilerOptions extends Starter {
   pool: Pool;
@@ -33,13 +34,6 @@ export interface ReconcilerOptions extends Starter {
   intervalMs?: number;
   /** Interval between two checks of the campaigns. Default 30 s. */
   campaignsEveryMs?: number;
-}
-
-export interface Reconciler {
-  run(): Promise<void>;
-  stop(): void;
-  /** How many missing workflows it has restarted since the process started. */
-  readonly restarted: number;
 }
 
 const DEFAULT_INTERVAL_MS = 5_000;
@@ -56,11 +50,7 @@ const FOUND_AFTER_MS: Record<OverdueKind, number> = {
   handedOver: START_LEASE_MS,
 };
 
-export function createReconciler(options: ReconcilerOptions): Reconciler {
-  return new OverdueReconciler(options);
-}
-
-class OverdueReconciler implements Reconciler {
+export class Reconciler implements Loop {
   readonly #options: ReconcilerOptions;
   readonly #wakeup = new Wakeup();
   readonly #floors: Record<OverdueKind, Floors> = {
@@ -71,7 +61,6 @@ class OverdueReconciler implements Reconciler {
   readonly #taken: TakenIds;
   #stopped = false;
   #campaignsCheckedAt = Number.NEGATIVE_INFINITY;
-  restarted = 0;
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
@@ -142,7 +131,6 @@ class OverdueReconciler implements Reconciler {
     const restarted = outcomes.filter(
       (outcome) => outcome.status === 'fulfilled' && outcome.value !== 'running',
     );
-    this.restarted += restarted.length;
     if (restarted.length > 0)
       log.warn('missing workflows of overdue entries were restarted', { count: restarted.length });
   }
@@ -164,7 +152,6 @@ class OverdueReconciler implements Reconciler {
 
   async #restartCampaign(campaignId: string): Promise<void> {
     if (!(await withinStartLimit(campaignId, () => startCampaignWorkflow(this.#options, campaignId)))) return;
-    this.restarted += 1;
     this.#options.log.warn('the missing workflow of a campaign was restarted', { campaignId });
   }
 }

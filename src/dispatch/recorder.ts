@@ -15,6 +15,7 @@ import type { EntryToRecord } from '../store/dispatch.ts';
 import { noteWorkflowsStarted, releaseUnrecordedEntries, takeUnrecordedEntries } from '../store/dispatch.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface RecorderOptions extends Starter {
   pool: Pool;
@@ -41,7 +42,7 @@ const FULL_SCAN_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 30_000 };
 const MOST_HELD = 256;
 const NOTED_TOGETHER = 200;
 
-export class Recorder {
+export class Recorder implements Loop {
   readonly #options: RecorderOptions;
   readonly #wakeup = new Wakeup();
   readonly #floors = new Floors(FULL_SCAN_LIMITS);

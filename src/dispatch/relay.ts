@@ -23,6 +23,7 @@ import type { EntryToStart, Look } from '../store/dispatch.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import type { Capacity, TypeSlots } from './type-slots.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface RelayOptions extends Starter {
   pool: Pool;
@@ -42,16 +43,6 @@ export interface RelayOptions extends Starter {
   log: CommandLog;
 }
 
-export interface Relay {
-  /** Runs until {@link stop}, even while Postgres or Temporal is down. */
-  run(): Promise<void>;
-  stop(): void;
-  /** The first attempt of a message has started here. Returns whether the relay holds a slot for that attempt. */
-  attemptBegan(messageId: string): boolean;
-  /** The first attempt of a message has ended here: its slot is free. */
-  attemptEnded(messageId: string): void;
-}
-
 /** Polling is the safety net. NOTIFY is faster, but a notification can be lost. */
 const SWEEP_INTERVAL_MS = 1_000;
 /** If another worker runs the started workflow, no attempt starts here, and the slot is freed after this time. */
@@ -64,11 +55,7 @@ const NEARLY_FULL_PAUSE_MS = 10;
 /** A scan without floors finds rows that were committed late. */
 const FULL_SCAN_LIMITS = { minimumMs: SWEEP_INTERVAL_MS, maximumMs: 10_000 };
 
-export function createRelay(options: RelayOptions): Relay {
-  return new PendingRelay(options);
-}
-
-class PendingRelay implements Relay {
+export class Relay implements Loop {
   readonly #options: RelayOptions;
   readonly #types: readonly string[];
   readonly #wakeup = new Wakeup();
@@ -103,6 +90,7 @@ class PendingRelay implements Relay {
     }
   }
 
+  /** Runs until {@link stop}, even while Postgres or Temporal is down. */
   async run(): Promise<void> {
     const { pool, log } = this.#options;
     const listener = listen({
@@ -136,12 +124,14 @@ class PendingRelay implements Relay {
     this.#wakeup.wake();
   }
 
+  /** The first attempt of a message has started here. Returns whether the relay holds a slot for that attempt. */
   attemptBegan(messageId: string): boolean {
     const holder = this.#slotHolders.get(messageId);
     if (holder) holder.until = Number.POSITIVE_INFINITY;
     return holder !== undefined;
   }
 
+  /** The first attempt of a message has ended here: its slot is free. */
   attemptEnded(messageId: string): void {
     this.#freeSlot(messageId);
   }

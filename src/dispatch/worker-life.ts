@@ -6,16 +6,12 @@
 import type { Worker } from '@temporalio/worker';
 import type { CommandLog } from '../core/command-log.ts';
 import { WorkerEndedError } from '../core/errors.ts';
-
-/** Runs alongside the Temporal worker until it is stopped. */
-export interface WorkerLoop {
-  run(): Promise<void>;
-  stop(): void;
-}
+import type { Loop } from '../platform/loop.ts';
 
 export interface WorkerParts {
   worker: Worker;
-  loops: readonly WorkerLoop[];
+  /** Run alongside the Temporal worker until they are stopped. */
+  loops: readonly Loop[];
   /** Called when a shutdown begins. From then on, no more commands must be taken. */
   shutdownBegun: () => void;
   /** How long running attempts may continue after that, in ms. */

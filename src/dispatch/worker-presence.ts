@@ -9,6 +9,7 @@ import type { CommandLog } from '../core/command-log.ts';
 import { findUnknownTypes, removeWorker, HEARTBEAT_MS, noteWorker } from '../store/workers.ts';
 import type { RunningWorker, UnknownType } from '../store/workers.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface WorkerPresenceOptions {
   pool: Pool;
@@ -25,7 +26,7 @@ const MOST_REPORTED = 20;
 /** How long to wait before the same type is reported again. */
 const REPORT_AGAIN_MS = 15 * 60_000;
 
-export class WorkerPresence {
+export class WorkerPresence implements Loop {
   readonly #options: WorkerPresenceOptions;
   readonly #id = randomUUID();
   readonly #wakeup = new Wakeup();

@@ -11,6 +11,7 @@ import { describeIntruders, findPollers } from './task-queue-pollers.ts';
 import { withinLimit } from './answer-limit.ts';
 import type { WithDeadline } from './answer-limit.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
+import type { Loop } from '../platform/loop.ts';
 
 export interface TemporalWatchOptions {
   connection: Pick<Connection, 'workflowService'> & WithDeadline;
@@ -26,7 +27,7 @@ export interface TemporalWatchOptions {
 
 const INTERVAL_MS = 60_000;
 
-export class TemporalWatch {
+export class TemporalWatch implements Loop {
   readonly #options: TemporalWatchOptions;
   readonly #wakeup = new Wakeup();
   #stopped = false;

@@ -12,7 +12,7 @@ import {
 } from '../../../src/operations/index.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { campaignWorkflowId } from '../../../src/core/protocol.ts';
-import { createReconciler } from '../../../src/dispatch/reconciler.ts';
+import { Reconciler } from '../../../src/dispatch/reconciler.ts';
 import { pace } from '../../../src/core/campaign.ts';
 import { behaviours, DeadSet, mend } from '../../support/campaign.ts';
 import { createTestInbox } from '../../support/inbox.ts';
@@ -295,7 +295,7 @@ describe('a campaign', () => {
     const { client, taskQueue, pool } = inbox;
     const settings = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
     const log = createLog('error', () => {});
-    const reconciler = createReconciler({ client, taskQueue, pool, log, types: [], ...settings });
+    const reconciler = new Reconciler({ client, taskQueue, pool, log, types: [], ...settings });
     const running = reconciler.run();
     await eventually('its workflow is started again', async () => (await handle.describe()).runId !== runId);
     const snapshot = await set.follow(campaign);
