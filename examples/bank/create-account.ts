@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineCommand } from '../../src/commands/define-command.ts';
+import { defineCommand } from 'temporal-inbox';
 import { open } from './account.ts';
 import { recordOpening } from './ledger.ts';
 import { accountId, retry } from './payload.ts';

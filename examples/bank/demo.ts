@@ -5,6 +5,7 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
+import { createInboxWorker, migrate, registerSearchAttributes } from 'temporal-inbox';
 import { readSettings } from '../../src/settings.ts';
 import { readTemporal } from '../../src/temporal/connection-config.ts';
 import { createPool } from '../../src/platform/postgres.ts';
@@ -14,10 +15,7 @@ import { sourceCommand, writeEnvironmentFile } from '../../src/dev/environment-f
 import { demoDir } from '../../src/dev/process/folders.ts';
 import { startServers } from '../../src/dev/servers.ts';
 import { createLog } from '../../src/platform/log.ts';
-import { migrate } from '../../src/store/migrate.ts';
-import { registerSearchAttributes } from '../../src/temporal/search-attributes.ts';
 import { maskSecrets } from '../../src/platform/secrets.ts';
-import { createInboxWorker } from '../../src/worker.ts';
 import * as commands from './commands.ts';
 import { main } from './main.ts';
 import type { RunningWorker, Servers } from './main.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineCommand } from '../../src/commands/define-command.ts';
+import { defineCommand } from 'temporal-inbox';
 import { deposit } from './account.ts';
 import { record } from './ledger.ts';
 import { accountId, amountCents, retry } from './payload.ts';

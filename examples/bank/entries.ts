@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import type { EntryStatus } from '../../src/core/protocol.ts';
+import type { EntryStatus } from 'temporal-inbox';
 
 /** Completed and DeadLetter are final. The inbox processes entries in all other states automatically. */
 export function isFinal(status: EntryStatus): boolean {

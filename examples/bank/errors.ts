@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { UnrecoverableError } from '../../src/core/errors.ts';
+import { UnrecoverableError } from 'temporal-inbox';
 
 export class InsufficientFunds extends UnrecoverableError {
   constructor(

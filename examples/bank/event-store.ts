@@ -4,7 +4,7 @@
  * @module
  */
 import { DatabaseError } from 'pg';
-import type { Transaction } from '../../src/commands/define-command.ts';
+import type { Transaction } from 'temporal-inbox';
 import type { AccountEvent } from './account.ts';
 import { ConcurrencyError } from './errors.ts';
 

@@ -7,8 +7,8 @@
  * @module
  */
 import { z } from 'zod';
-import type { CommandLog } from '../../src/core/command-log.ts';
-import { RetryAfterError } from '../../src/core/errors.ts';
+import { RetryAfterError } from 'temporal-inbox';
+import type { CommandLog } from 'temporal-inbox';
 import { FraudCheckUnavailable, TransferDeclined } from './errors.ts';
 
 export interface FraudQuestion {

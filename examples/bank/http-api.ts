@@ -9,12 +9,9 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Pool } from 'pg';
-import type { CommandLog } from '../../src/core/command-log.ts';
-import { IdempotencyConflictError, InvalidMessageError } from '../../src/core/errors.ts';
+import { IdempotencyConflictError, InvalidMessageError } from 'temporal-inbox';
+import type { CommandLog, Entry, Inbox, JsonObject } from 'temporal-inbox';
 import { splitErrorText } from '../../src/attempts/failure-report.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
-import type { JsonObject } from '../../src/core/json.ts';
-import type { Entry } from '../../src/store/entries.ts';
 import { keyOfPath, parseKey, pathOf } from './idempotency-key.ts';
 import { Problem, reply, replyProblem } from './problem.ts';
 import { readTransfer } from './request-body.ts';

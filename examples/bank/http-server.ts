@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createInbox } from '../../src/sending/inbox.ts';
+import { createInbox } from 'temporal-inbox';
 import { createHttpApi } from './http-api.ts';
 import type { HttpApiOptions } from './http-api.ts';
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Transaction } from '../../src/commands/define-command.ts';
+import type { Transaction } from 'temporal-inbox';
 import { type Account, type AccountEvent, fold } from './account.ts';
 import { append } from './event-store.ts';
 import { insertAccount, updateAccounts } from './read-model.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import type { RetryOptions } from '../../src/core/retry-policy.ts';
+import type { RetryOptions } from 'temporal-inbox';
 
 export const accountId = z.string().min(1).max(100);
 

@@ -5,7 +5,7 @@
  */
 import { STATUS_CODES } from 'node:http';
 import type { ServerResponse } from 'node:http';
-import type { JsonObject } from '../../src/core/json.ts';
+import type { JsonObject } from 'temporal-inbox';
 
 /**
  * An error response for the client. Programs read its type; people read its detail.

@@ -4,7 +4,7 @@
  * @module
  */
 import { DatabaseError } from 'pg';
-import type { Transaction } from '../../src/commands/define-command.ts';
+import type { Transaction } from 'temporal-inbox';
 import type { Account } from './account.ts';
 import { AccountBusy, AccountNotFound, ConcurrencyError } from './errors.ts';
 

@@ -4,7 +4,8 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { REPLAY_SIGNAL, type ReplayRequest, WORKFLOW_TYPE } from '../../src/core/protocol.ts';
+import { REPLAY_SIGNAL, WORKFLOW_TYPE } from 'temporal-inbox';
+import type { ReplayRequest } from 'temporal-inbox';
 import { isFinal, waitForEntry } from './entries.ts';
 import { send, type Sender } from './feed.ts';
 import type { FeedCommand } from './purchases.ts';

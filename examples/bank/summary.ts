@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../../src/core/protocol.ts';
+import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox';
 import type { Conservation } from './conservation.ts';
 import type { FailureCount, Outcome } from './outcome.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defineCommand } from '../../src/commands/define-command.ts';
+import { defineCommand } from 'temporal-inbox';
 import { receiveTransfer, sendTransfer } from './account.ts';
 import { checkForFraud } from './fraud-check.ts';
 import { record } from './ledger.ts';

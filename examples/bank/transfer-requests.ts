@@ -5,11 +5,9 @@
  */
 import type { Pool } from 'pg';
 import type { output } from 'zod';
+import { InboxError } from 'temporal-inbox';
+import type { Entry, Inbox, Sent } from 'temporal-inbox';
 import { sqlState, withTransaction } from '../../src/platform/postgres.ts';
-import { InboxError } from '../../src/core/errors.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
-import type { Sent } from '../../src/commands/message.ts';
-import type { Entry } from '../../src/store/entries.ts';
 import { messageIdOf } from './idempotency-key.ts';
 import { transferFunds } from './transfer-funds.ts';
 
