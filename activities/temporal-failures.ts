@@ -14,7 +14,7 @@ import { ATTRIBUTE_NAMES } from '../src/temporal/search-attributes.ts';
 import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
 import type { RegisteredCommand, Registry } from '../src/commands/registry.ts';
 import { DEFAULT_TIMEOUT_MS } from '../src/commands/registry.ts';
-import { DEFAULT_RETRY_POLICY } from '../src/core/retry-policy.ts';
+import { DEFAULT_RETRY_POLICY, doublingDelayMs } from '../src/core/retry-policy.ts';
 import type { Entry } from '../src/store/entries.ts';
 import { limitBytes } from '../src/core/text.ts';
 import type { RecordedFailure } from '../src/attempts/record-failure.ts';
@@ -150,12 +150,12 @@ function databaseUnavailable(error: unknown): ApplicationFailure {
 
 /** Doubles from 1 s to 5 s. Another attempt may run for hours, and there is nothing to do until it ends. */
 function staleRetryDelayMs(): number {
-  return Math.min(1_000 * 2 ** Math.min(activityInfo().attempt - 1, 10), 5_000);
+  return doublingDelayMs(1_000, 5_000, activityInfo().attempt);
 }
 
 /** Doubles from 0.5 s to 10 s, so that commands continue soon after Postgres is back. */
 function unavailableDelayMs(): number {
-  return Math.min(500 * 2 ** Math.min(activityInfo().attempt - 1, 10), 10_000);
+  return doublingDelayMs(500, 10_000, activityInfo().attempt);
 }
 
 /** Reports that nothing was attempted and no attempt was counted. Temporal retries after the delay. */

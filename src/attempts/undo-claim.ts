@@ -5,6 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 import { withTimeout } from '../platform/deadline.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
 import { undoAttemptClaim } from '../store/entries.ts';
@@ -57,12 +58,12 @@ export async function waitForUndo(records: Pool, messageId: string): Promise<voi
 
 /** Stops when the pool ends: a worker that shuts down cannot wait for Postgres. */
 async function untilAnswered<T>(pool: Pool, operation: () => Promise<T>): Promise<T> {
-  for (let delayMs = FIRST_RETRY_MS; ; delayMs = Math.min(delayMs * 2, LONGEST_RETRY_MS)) {
+  for (let failures = 1; ; failures += 1) {
     try {
       return await operation();
     } catch (error) {
       if (pool.ending) throw error;
-      await sleep(delayMs, undefined, { ref: false });
+      await sleep(doublingDelayMs(FIRST_RETRY_MS, LONGEST_RETRY_MS, failures), undefined, { ref: false });
     }
   }
 }

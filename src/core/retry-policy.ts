@@ -41,6 +41,15 @@ export function backoffDelayMs(policy: RetryPolicy, failedAttempts: number): num
   return Math.round(Math.min(delay, policy.maximumIntervalMs));
 }
 
+/**
+ * Milliseconds to wait after the given number of failures (1 or more): the first delay, doubled with each failure, and at
+ * most the longest one.
+ */
+export function doublingDelayMs(firstMs: number, longestMs: number, failures: number): number {
+  const policy = { maximumAttempts: Infinity, initialIntervalMs: firstMs, backoffCoefficient: 2 };
+  return backoffDelayMs({ ...policy, maximumIntervalMs: longestMs }, failures);
+}
+
 /** A delay is shortened by up to this share. */
 const JITTER = 0.25;
 

@@ -10,7 +10,7 @@ import { aggregateKey, isUnavailable, problemOf, verdictsOf } from './delivery.t
 import type { Call, FailedEvent } from './delivery.ts';
 import type { OutboxLease } from './lease.ts';
 import type { PublishedEvent } from '../core/published-event.ts';
-import { backoffDelayMs } from '../core/retry-policy.ts';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 import { findParkedEvents, markPublished } from '../store/outbox.ts';
 import type { BatchLimits } from '../store/outbox.ts';
 import {
@@ -244,8 +244,6 @@ export class Parking {
   }
 
   #delay(attempts: number): number {
-    const { maximumBackoffMs } = this.#options;
-    const policy = { maximumAttempts: 0, initialIntervalMs: 1_000, backoffCoefficient: 2 };
-    return backoffDelayMs({ ...policy, maximumIntervalMs: maximumBackoffMs }, attempts);
+    return doublingDelayMs(1_000, this.#options.maximumBackoffMs, attempts);
   }
 }

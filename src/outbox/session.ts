@@ -14,7 +14,7 @@ import type { OutboxLease } from './lease.ts';
 import { Parking } from './parking.ts';
 import { FullScanBudget, OutboxWindow } from './window.ts';
 import type { Publish, PublishedEvent } from '../core/published-event.ts';
-import { backoffDelayMs } from '../core/retry-policy.ts';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 import { findOutboxWriters } from '../store/outbox-lease.ts';
 import { findAllUnpublished, findUnpublished, markPublished } from '../store/outbox.ts';
 import type { BatchLimits } from '../store/outbox.ts';
@@ -275,8 +275,7 @@ export function backoff(
   { maximumBackoffMs }: Pick<RelaySettings, 'maximumBackoffMs'>,
   failures: number,
 ): number {
-  const policy = { maximumAttempts: 0, initialIntervalMs: 200, backoffCoefficient: 2 };
-  return backoffDelayMs({ ...policy, maximumIntervalMs: maximumBackoffMs }, failures);
+  return doublingDelayMs(200, maximumBackoffMs, failures);
 }
 
 /** Waits. Ends early, without an error, when one of the signals is aborted. */

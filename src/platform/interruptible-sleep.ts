@@ -4,16 +4,11 @@
  * @module
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffDelayMs } from '../core/retry-policy.ts';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 
 const PAUSE_STEP_MS = 100;
 /** Short, because everything waits for it after an outage, and a retry costs only one statement and one call. */
-const BACKOFF = {
-  maximumAttempts: Infinity,
-  initialIntervalMs: 200,
-  backoffCoefficient: 2,
-  maximumIntervalMs: 2_000,
-};
+const [FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS] = [200, 2_000];
 
 export class Wakeup {
   #pending = false;
@@ -44,7 +39,7 @@ export class Wakeup {
    * because notifications keep arriving while a server is unavailable.
    */
   backOff(failures: number, isOver: () => boolean): Promise<void> {
-    return this.pause(backoffDelayMs(BACKOFF, failures + 1), isOver);
+    return this.pause(doublingDelayMs(FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, failures + 1), isOver);
   }
 
   /** Waits this long even if {@link wake} is called, unless `isOver` becomes true. */

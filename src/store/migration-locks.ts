@@ -9,6 +9,7 @@ import type { CommandLog } from '../core/command-log.ts';
 import { MigrationBlockedError } from '../core/errors.ts';
 import { findBlockingSessions } from './blockers.ts';
 import type { BlockingSession } from './blockers.ts';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 
 /** An attempt to migrate failed because another session holds a lock. Its transaction was rolled back. */
 export class LockedOutError extends Error {
@@ -44,7 +45,8 @@ export async function retryWhileLocked<T>(
 ): Promise<T> {
   const startedAt = performance.now();
   let holders: readonly BlockingSession[] = [];
-  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
+  for (let failures = 1; ; failures += 1) {
+    const pauseMs = doublingDelayMs(FIRST_PAUSE_MS, LONGEST_PAUSE_MS, failures);
     try {
       return await attempt();
     } catch (error) {

@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { Client } from 'pg';
 import type { ClientConfig, Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
+import { doublingDelayMs } from '../core/retry-policy.ts';
 import { backendOf } from '../platform/connection.ts';
 import { withTimeout } from '../platform/deadline.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
@@ -184,8 +185,8 @@ class ReconnectingListener implements Listener {
     clearTimeout(this.#timer);
     // A half-open connection never ends on its own.
     client.end().catch(() => {});
-    const delayMs = Math.min(100 * 2 ** this.#failures, MAX_RECONNECT_DELAY_MS);
     this.#failures += 1;
+    const delayMs = doublingDelayMs(100, MAX_RECONNECT_DELAY_MS, this.#failures);
     this.#options.onChecked?.(error);
     const fields = { ...errorFields(error), delayMs };
     this.#options.log.warn('listening for notifications was interrupted; polling continues', fields);

@@ -7,16 +7,11 @@ import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readSettings } from '../../settings.ts';
 import { createLog } from '../../platform/log.ts';
-import { backoffDelayMs } from '../../core/retry-policy.ts';
+import { doublingDelayMs } from '../../core/retry-policy.ts';
 import { startWorkerChild } from './worker-child.ts';
 import type { WorkerChild, WorkerEnd } from './worker-child.ts';
 
-const BACKOFF = {
-  maximumAttempts: Infinity,
-  initialIntervalMs: 500,
-  backoffCoefficient: 2,
-  maximumIntervalMs: 30_000,
-};
+const [FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS] = [500, 30_000];
 /**
  * A worker that ran for this long resets the backoff, which is meant for workers that cannot run at all. Poison messages
  * don't need it: Temporal takes about 10 s to notice a lost attempt, and the message becomes a dead letter after its last
@@ -57,7 +52,7 @@ export async function superviseWorker(args: readonly string[]): Promise<number> 
         return exitCode(end);
       }
       if (end.workedMs >= WORKED_WELL_MS) failures = 1;
-      const inMs = backoffDelayMs(BACKOFF, failures);
+      const inMs = doublingDelayMs(FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, failures);
       log.warn('supervisor: the worker ended unexpectedly and is restarted', { pid, why: end.why, inMs });
       await delay(inMs, undefined, { signal: stopping.signal }).catch(() => {});
       if (stopping.signal.aborted) return 0;
