@@ -91,7 +91,7 @@ async function deliverTo(
     const note = { error: limitBytes(`${channel} ${text}`, MAX_ERROR_BYTES), givenUp };
     await retryWhenDatabaseUnavailable(noteUndelivered(records, alertId, channel, note));
     const facts = { alertId, channel, problem, tries };
-    if (givenUp) log.error('alert was given up: this channel is not told about these dead letters', facts);
+    if (givenUp) log.error('alert was given up: this channel will not receive these dead letters', facts);
     else log.warn('alert was not delivered and will be retried', facts);
     return { channel, problem, retryAfterMs, givenUp };
   }
@@ -107,7 +107,7 @@ async function deliverTo(
   return null;
 }
 
-/** The worker that created the alert has this channel, and this worker doesn't. */
+/** The problem if the worker that created the alert has a channel that this worker doesn't have. */
 const NOT_CONFIGURED: Record<AlertChannel, string> = {
   hook: 'is not configured: this worker has no onDeadLetter; give all workers of a task queue the same one',
   webhook:
@@ -129,7 +129,10 @@ function describe(error: unknown): {
   return { problem: `threw ${type}`, text: `threw ${type}: ${message}`, retryAfterMs: null, final: false };
 }
 
-/** Between a second and 5 minutes. A receiver can ask for a longer delay than usual, but not for more than that. */
+/**
+ * Milliseconds until the next attempt: from 1 s to 5 minutes, plus the jitter. A receiver can ask for a longer delay than
+ * the usual backoff, but not for more than 5 minutes.
+ */
 function delayMs(tries: number, failures: readonly DeliveryFailure[]): number {
   const requested = Math.max(0, ...failures.map(({ retryAfterMs }) => retryAfterMs ?? 0));
   const usual = backoffDelayMs(DEFAULT_RETRY_POLICY, tries);

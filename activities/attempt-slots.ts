@@ -5,8 +5,8 @@
  *
  * A first attempt that gets no slot waits in this process for up to two seconds. If it still has none, or too many others
  * are already waiting, it is deferred: Temporal retries the activity after a delay, and other types can use its activity
- * slot in the meantime. All other attempts are deferred immediately, because an activity that waits here doesn't learn that
- * its workflow was cancelled.
+ * slot in the meantime. All other attempts are deferred immediately, because an activity that waits here doesn't notice that
+ * its workflow was canceled.
  *
  * @module
  */
@@ -86,7 +86,7 @@ export class AttemptSlots {
   }
 
   async #enter(type: string, kind: AttemptKind): Promise<TypeSlots> {
-    // A type that stops waiting makes room for others, but causes no event.
+    // When a type stops waiting, other types may get its share, but nothing else calls #admit then.
     this.#admit();
     // A new attempt doesn't overtake a waiting attempt of the same type.
     const mustQueue = kind === 'first' && this.#hasWaiter(type);

@@ -39,7 +39,7 @@ export function createAttempt(given: AttemptActivityDependencies) {
     'commands are waiting for a worker that knows their type',
   );
   const dependencies = { ...given, unknownType };
-  // Without long-running commands, the worker need not check each message for one.
+  // Without long-running commands, no message needs the check.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
     const messageId = activityInfo().workflowExecution!.workflowId;
@@ -90,7 +90,8 @@ async function findLongRunning(
 const UNKNOWN_TYPE = 'an unknown command type';
 
 /**
- * Runs the attempt once its command type has a slot. If this process's relay started the workflow, it has taken the slot.
+ * Runs the attempt once its command type has a slot. If the relay of this process started the workflow, the relay has
+ * already taken the slot.
  */
 async function runInSlot(
   dependencies: AttemptActivityDependencies & ClaimDependencies,
@@ -151,8 +152,8 @@ async function settleInterruption(
 ): Promise<AttemptOutcome> {
   // This workflow repeats the attempt, so no relay needs to.
   const how = { interrupted: connectionFailed, takenAgoMs: 0 };
-  const givenBack = await undoClaim(dependencies, entry, error, how);
-  if (givenBack === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error));
+  const undone = await undoClaim(dependencies, entry, error, how);
+  if (undone === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error));
   throw interruptedFailure(error);
 }
 

@@ -23,7 +23,9 @@ import { retryWhenDatabaseUnavailable } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
 import { parseNote } from '../src/operations/operator-request.ts';
 
-/** How long one activity works at most: short compared to the shutdown grace time, long compared to its cost in Temporal. */
+/**
+ * The longest time that one activity works: shorter than the shutdown grace time, but long enough to be worth an activity.
+ */
 const ROUND_MS = 8_000;
 /** After this long without work, the activity ends and the workflow waits instead: its timer occupies no slot. */
 const IDLE_MS = 2_000;
@@ -73,7 +75,7 @@ export function createCampaignActivities(dependencies: ActivityDependencies) {
         if (skipped > 0) continue;
         if (settled + asked.length > 0) lastWorkAt = Date.now();
         if (Date.now() - startedAt >= ROUND_MS || Date.now() - lastWorkAt >= idleMs(current)) return current;
-        // Rejects if the workflow is cancelled or the worker stops.
+        // Rejects if the workflow is canceled or the worker stops.
         await Context.current().sleep(POLL_INTERVAL_MS);
       }
     },
@@ -149,7 +151,11 @@ function takeNextItems(
   });
 }
 
-/** A request that fails is repeated after {@link REQUEST_TIMEOUT_MS}. If all of them fail, Temporal is unavailable. */
+/**
+ * A request that fails is repeated after {@link REQUEST_TIMEOUT_MS}.
+ *
+ * @throws the first error if all requests fail: Temporal is probably unavailable, and it retries the activity later
+ */
 async function requestReplays(
   dependencies: ActivityDependencies,
   takenIds: TakenIds,

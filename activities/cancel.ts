@@ -1,5 +1,5 @@
 /**
- * Handles a cancelled workflow: its command must not be retried automatically.
+ * Handles a canceled workflow: its command must not be retried automatically.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export function createCancel(dependencies: ActivityDependencies) {
    * Makes an open entry a dead letter, so that an operator decides what to do with it. If the entry completed in the
    * meantime, returns its result.
    *
-   * @throws a non-retryable ApplicationFailure with the dead letter
+   * @throws ApplicationFailure: non-retryable with the dead letter, or retryable if another attempt superseded this one
    */
   return async function deadLetterCancelled(): Promise<AttemptOutcome | null> {
     const { records } = dependencies;
@@ -28,6 +28,7 @@ export function createCancel(dependencies: ActivityDependencies) {
       (await retryWhenDatabaseUnavailable(findEntry(records, messageId)));
     if (entry?.status === 'Completed') return { kind: 'completed', result: entry.result };
     if (entry?.status !== 'Processing') return null;
+    // The failure group depends on this message, so a new wording or spelling would split existing groups.
     const message =
       'the workflow was cancelled; replay the dead letter to run the command again, or discard it';
     const report = inboxFailure(FAILURE.cancelled, message, false);

@@ -40,12 +40,12 @@ export interface ClaimDependencies extends ActivityDependencies {
 export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; result: Json };
 
 /**
- * Claims the next attempt if it is due. A Failed entry that is not due is left alone, no matter why the activity runs: a new
- * workflow for a command that had failed before, an activity that Temporal repeats because its worker died, or one that was
- * reset or unpaused. The row holds the time of the next attempt, and the Web UI shows the wait.
+ * Claims the next attempt if it is due. A Failed entry that is not due is not claimed, no matter why the activity runs: for
+ * a new workflow of a command that had failed before, because Temporal repeats the activity of a dead worker, or because
+ * someone reset or unpaused the activity. The row holds the time of the next attempt, and the Web UI shows the wait.
  *
- * @throws ApplicationFailure if there is nothing to run: the command was refused, is a dead letter or not due, or its
- *   previous attempt was lost
+ * @throws ApplicationFailure if there is nothing to run: the command was refused, is a dead letter or not due, has a type
+ *   that this worker doesn't know, or its previous attempt was lost
  */
 export async function claim(
   dependencies: ClaimDependencies,
@@ -89,7 +89,7 @@ async function explainNoClaim(
   }
   if (entry.status === 'Completed') return { kind: 'completed', result: entry.result };
   if (entry.status === 'DeadLetter') throw await deadLetterOrDiscarded(dependencies, entry);
-  // Checked first, because only a worker with this command knows its retry policy and timeout.
+  // Checked before the other statuses, because only a worker with this command knows its retry policy and timeout.
   if (!dependencies.registry.has(entry.commandType)) throw await unknownCommandType(dependencies, entry);
   switch (entry.status) {
     case 'Processing':

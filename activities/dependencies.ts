@@ -12,7 +12,10 @@ import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
 import type { AttemptSlots } from './attempt-slots.ts';
 
 export interface ActivityDependencies extends AttemptDependencies {
-  /** For claims only, with `synchronous_commit = off`: if Postgres crashes and loses a claim, it is simply repeated. */
+  /**
+   * For claims and the lookups that go with them, with `synchronous_commit = off`: if Postgres crashes and loses a claim,
+   * the claim is repeated.
+   */
   claims: Pool;
   /** Sends the replay signals of a campaign. */
   signaller: Signaller;

@@ -1,5 +1,6 @@
 /**
- * Reports an attempt that did not complete to Temporal, as a failure that the Web UI shows, with details for the workflow.
+ * Creates the failures with which attempts report to Temporal that they did not complete. The Web UI shows a failure's
+ * message, and the workflow reads its details.
  *
  * @module
  */
@@ -116,8 +117,8 @@ export function staleAttemptFailure(attempt: number): ApplicationFailure {
 }
 
 /**
- * Reports an attempt that could not start or was interrupted, without a fault of its command. Its entry waits as before, and
- * Temporal keeps retrying with a short delay.
+ * Reports an attempt that could not start or was interrupted, through no fault of its command. Its entry waits as before,
+ * and Temporal keeps retrying with a short delay.
  */
 export function interruptedFailure(error: unknown): ApplicationFailure {
   if (!(error instanceof AttemptInterruptedError)) return databaseUnavailable(error);
@@ -126,6 +127,8 @@ export function interruptedFailure(error: unknown): ApplicationFailure {
 
 /**
  * Converts a database error into a failure that Temporal keeps retrying with a short delay. No attempt is counted.
+ *
+ * @throws ApplicationFailure for every error of `work`
  */
 export async function retryWhenDatabaseUnavailable<T>(work: Promise<T>): Promise<T> {
   try {

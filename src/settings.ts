@@ -23,7 +23,7 @@ export interface InboxSettings {
   expressConcurrency: number;
   /** Retries and long-running attempts that one worker runs at the same time. */
   retryConcurrency: number;
-  /** How long attempts in flight may continue after SIGTERM, in ms. */
+  /** How long running attempts may continue after SIGTERM, in ms. */
   shutdownGraceMs: number;
   /** How long the event loop of a supervised worker may block before the worker is killed, in ms; 0 turns this off. */
   watchdogMs: number;

@@ -58,16 +58,16 @@ export interface InboxWorkerOptions {
   log?: CommandLog;
   /** Called with dead letters, at least once each, in addition to the webhook if one is configured. */
   onDeadLetter?: DeadLetterHook;
-  /** Shown with every failed attempt, to tell releases apart. */
+  /** Shown with every failed attempt, to distinguish releases. */
   buildId?: string;
 }
 
 export interface InboxWorker {
   /**
    * Runs until {@link shutdown} is called or, if the process installed Temporal's Runtime with signals, until SIGTERM or
-   * SIGINT. Attempts in flight may finish within the grace time. Then the worker closes its connections to Postgres.
+   * SIGINT. Running attempts may finish within the grace time. Then the worker closes its connections to Postgres.
    *
-   * @throws WorkerEndedError if it was called before, or after the worker's end; the error that made the worker fail
+   * @throws WorkerEndedError if it was called before, or after the worker has ended; the error that made the worker fail
    */
   run(): Promise<void>;
   /**
@@ -90,11 +90,11 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   const registry = createRegistry(options.commands);
   const pools = createWorkerPools(options.databaseUrl, settings);
   try {
-    const surroundings = await examineSurroundings(options, settings, pools);
+    const context = await readContext(options, settings, pools);
     const shutdown = new AbortController();
-    // Each attempt in flight adds a listener. There may be many, which is not a leak.
+    // Each running attempt adds a listener. There may be many, which is not a leak.
     setMaxListeners(0, shutdown.signal);
-    const parts = { options, settings, registry, pools, surroundings, shutdown: shutdown.signal };
+    const parts = { options, settings, registry, pools, context, shutdown: shutdown.signal };
     const loops = createLoops(parts);
     const worker = await createTemporalWorker({ ...parts, ...loops });
     const { relay, recorder, others } = loops;
@@ -112,7 +112,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       cancelAttempts: shutdown,
       started: () => replanOnGrowth([pools.looks, pools.claims, pools.attempts], pools.records),
       release: () => closeWorkerPools(pools),
-      log: surroundings.log,
+      log: context.log,
     });
   } catch (error) {
     await closeWorkerPools(pools);
@@ -120,26 +120,26 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   }
 }
 
-/** What a worker consists of is created from these. */
+/** The inputs from which the parts of a worker are created. */
 interface WorkerParts {
   options: InboxWorkerOptions;
   settings: InboxSettings;
   registry: Registry;
   pools: WorkerPools;
-  surroundings: Surroundings;
+  context: WorkerContext;
   /** Aborted when the grace period of a shutdown is over. */
   shutdown: AbortSignal;
 }
 
-/** What the worker found in Postgres and Temporal, and the objects it uses for both. */
-interface Surroundings {
+/** The facts that the worker has read from Postgres and Temporal, and the objects that it uses for both. */
+interface WorkerContext {
   namespace: string;
   /** The worker's own connection, because only then can a workflow start be eager. */
   client: Client;
   taskQueue: string;
   /** The inbox's id. */
   inbox: string;
-  /** The database, as `pg_stat_activity` names it. */
+  /** Identifies the database and the running server: see {@link identifyDatabase}. */
   database: Awaited<ReturnType<typeof identifyDatabase>>;
   /** The worker's name in Temporal and in Postgres. */
   identity: string;
@@ -148,11 +148,11 @@ interface Surroundings {
 }
 
 /** @throws SchemaError if the database was not migrated */
-async function examineSurroundings(
+async function readContext(
   options: InboxWorkerOptions,
   settings: InboxSettings,
   { records }: WorkerPools,
-): Promise<Surroundings> {
+): Promise<WorkerContext> {
   const { connection } = options;
   const namespace = options.namespace ?? 'default';
   const log = options.log ?? createLog();
@@ -172,20 +172,20 @@ async function examineSurroundings(
   };
 }
 
-/** What attempts need, whether an activity runs them or the express runner. */
-function attemptDependencies({ options, settings, registry, pools, surroundings, shutdown }: WorkerParts) {
+/** The dependencies of attempts, whether an activity or the express runner runs them. */
+function attemptDependencies({ options, settings, registry, pools, context, shutdown }: WorkerParts) {
   return {
     registry,
     ...pools,
     maxPayloadBytes: settings.maxPayloadBytes,
-    worker: surroundings.identity,
+    worker: context.identity,
     buildId: options.buildId ?? null,
     shutdown,
-    log: surroundings.log,
+    log: context.log,
   };
 }
 
-/** The loops that run beside the Temporal worker, and what they share with its activities. */
+/** The loops that run beside the Temporal worker, and the objects that they share with its activities. */
 interface WorkerLoops {
   relay: Relay;
   recorder: Recorder;
@@ -199,9 +199,9 @@ interface WorkerLoops {
 const typesOf = (commands: readonly RegisteredCommand[]) => commands.map(({ type }) => type);
 
 function createLoops(parts: WorkerParts): WorkerLoops {
-  const { options, settings, registry, pools, surroundings } = parts;
+  const { options, settings, registry, pools, context } = parts;
   const { connection } = options;
-  const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = surroundings;
+  const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = context;
   const temporal = { client, taskQueue, inbox, searchAttributes, log };
   const commands = [...registry.values()];
   const types = typesOf(commands);
@@ -257,8 +257,8 @@ async function createTemporalWorker({
   deliveries,
   ...parts
 }: WorkerParts & WorkerLoops): Promise<Worker> {
-  const { options, settings, registry, pools, surroundings } = parts;
-  const { namespace, client, taskQueue, inbox, identity, searchAttributes, log } = surroundings;
+  const { options, settings, registry, pools, context } = parts;
+  const { namespace, client, taskQueue, inbox, identity, searchAttributes, log } = context;
   const activities = createActivities(
     {
       ...attemptDependencies(parts),
@@ -285,7 +285,7 @@ async function createTemporalWorker({
     activities,
     ...workerSlots(settings),
     shutdownGraceTime: settings.shutdownGraceMs,
-    // After the grace time, attempts are canceled and recorded as failed. This limit is for handlers that ignore that.
+    // After the grace time, attempts are aborted and their claims undone. This limit is for handlers that ignore the abort.
     shutdownForceTime: settings.shutdownGraceMs + 10_000,
   });
 }
@@ -305,7 +305,7 @@ function workerSlots(settings: InboxSettings) {
   const workflowTasks = (settings.concurrency + waiting) * 2 + 50;
   return {
     maxConcurrentLocalActivityExecutions: settings.concurrency + waiting,
-    // Running attempts, including postponed first attempts; operator requests; and alerts.
+    // Running attempts, including deferred first attempts; operator requests; and alerts.
     maxConcurrentActivityTaskExecutions:
       settings.concurrency + settings.retryConcurrency + 4 + MAX_CONCURRENT_ALERTS,
     maxConcurrentWorkflowTaskExecutions: workflowTasks,

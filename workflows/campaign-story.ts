@@ -1,5 +1,5 @@
 /**
- * What people see of a campaign in Temporal: summaries on the timeline, and current details with the commands to run.
+ * Shows a campaign in Temporal: summaries on the timeline, and current details with the commands to run.
  *
  * @module
  */

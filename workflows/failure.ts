@@ -62,7 +62,7 @@ export function readFailure(error: unknown): DeadOutcome | RetryOutcome {
 const UNKNOWN: RetryOutcome = { kind: 'retry', facts: null, failure: null, nextRetryAt: null };
 
 /**
- * The problem of an argument that cannot be passed to an activity, such as JSON that is nested too deeply to be serialized.
+ * Describes why an argument cannot be passed to an activity, such as JSON that is nested too deeply to be serialized.
  */
 export function serializationProblem(error: unknown): string {
   return `the argument cannot be serialized: ${error instanceof Error ? error.message : String(error)}`;

@@ -102,7 +102,7 @@ function rejectInvalid(envelope: unknown): void {
 /** Any client that may start workflows can put any result into the argument. Workflows of earlier releases trusted it. */
 const VERIFY_PATCH = 'verify-record';
 
-/** The result that Postgres has. Null if the command has not completed, or Postgres could not be queried. */
+/** Returns the result that Postgres has stored. Null if the command has not completed, or Postgres could not be queried. */
 async function verifiedRecord(claimedRecord: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
   if (!patched(VERIFY_PATCH)) return claimedRecord;
   try {
@@ -140,7 +140,7 @@ function isSerializable(value: unknown): boolean {
 
 type SettledOutcome = { kind: 'completed'; result: Json } | DeadOutcome;
 
-/** Runs attempts until the command is completed or a dead letter. Cancelling the workflow makes it a dead letter. */
+/** Runs attempts until the command is completed or a dead letter. Canceling the workflow makes it a dead letter. */
 async function runUntilSettled(
   envelope: unknown,
   display: CommandDisplay,
@@ -154,7 +154,7 @@ async function runUntilSettled(
   } catch (error) {
     if (!isCancellation(error)) throw error;
     const outcome = await CancellationScope.nonCancellable(() =>
-      readOutcome(operatorActivities('the workflow was cancelled').deadLetterCancelled(origin())),
+      readOutcome(operatorActivities('the workflow was canceled').deadLetterCancelled(origin())),
     );
     if (outcome?.kind === 'completed') return outcome;
     if (outcome?.kind === 'dead') display.deadLettered(outcome);
@@ -219,17 +219,17 @@ async function retryWithBackoff(
   );
 }
 
-/** Earlier releases failed such workflows with InboxBug. Only a workflow cancelled at this point gets the patch marker. */
+/** Earlier releases failed such workflows with InboxBug. Only a workflow canceled at this point gets the patch marker. */
 const CANCELLED_PATCH = 'cancelled-before-its-turn';
 
 /**
  * An ordinary activity ends only when the command is settled. Temporal retries it otherwise, unless the workflow was
- * cancelled in the meantime.
+ * canceled in the meantime.
  */
 function expectSettled(outcome: AttemptOutcome | DeadOutcome | RetryOutcome): SettledOutcome {
   if (outcome.kind === 'completed' || outcome.kind === 'dead') return outcome;
   if (CancellationScope.current().consideredCancelled && patched(CANCELLED_PATCH))
-    throw new CancelledFailure('the workflow was cancelled while its attempt was waiting for its turn');
+    throw new CancelledFailure('the workflow was canceled while its attempt was waiting for its turn');
   throw ApplicationFailure.nonRetryable(
     `an attempt ended with the unexpected outcome ${outcome.kind}: please report this bug`,
     'InboxBug',

@@ -25,7 +25,7 @@ export class OperatorRequests {
     return this.#waiting.length > 0;
   }
 
-  /** Whether this run of the workflow has replayed the entry. */
+  /** True if this run of the workflow has replayed the entry. */
   get replayed(): boolean {
     return this.#replayed;
   }

@@ -13,7 +13,7 @@ import { findInexactNumber } from '../src/core/json-text.ts';
 /** A symbol, so that no JSON can imitate it. Registered globally, because modules may be evaluated more than once. */
 const UNDECODABLE = Symbol.for('temporal-inbox.undecodable');
 
-/** Why a value could not be decoded; null if it was decoded. */
+/** Returns why a value could not be decoded; null if it was decoded. */
 export function undecodable(value: unknown): string | null {
   return problemOf(value, UNDECODABLE);
 }

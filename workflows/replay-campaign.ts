@@ -1,7 +1,6 @@
 /**
- * A bulk replay. Its items, progress and state are in Postgres. This workflow drives it, round after round, and is what
- * people see and signal. It has no state of its own except the campaign's id, so it can be terminated and restarted at any
- * time.
+ * A bulk replay. Its items, progress and state are in Postgres. This workflow runs it in rounds, and people see and signal
+ * it. The workflow's only own state is the campaign's id, so it can be terminated and restarted at any time.
  *
  * @module
  */
@@ -63,7 +62,7 @@ export async function replayCampaign(argument?: CampaignArgument): Promise<Campa
     return final ?? (await continueAsNew<typeof replayCampaign>({ campaignId }));
   } catch (error) {
     if (!isCancellation(error)) throw withoutWrapper(error);
-    // Someone cancelled the workflow to stop the campaign, so Postgres must not say that it is Running.
+    // Someone canceled the workflow to stop the campaign, so Postgres must not say that it is Running.
     const hasRequests = await CancellationScope.nonCancellable(() => campaign.pauseAfterCancellation());
     if (hasRequests) await continueAsNew<typeof replayCampaign>({ campaignId });
     throw error;
@@ -115,12 +114,12 @@ class CampaignRun {
   /**
    * Pauses the campaign and handles the remaining requests.
    *
-   * @returns whether there were any: then a new run has to continue, because this one ends as cancelled
+   * @returns whether there were any: then a new run has to continue, because this one ends as canceled
    */
   async pauseAfterCancellation(): Promise<boolean> {
     await this.#change({
       change: 'pause',
-      request: { reason: 'its workflow was cancelled; resume goes on' },
+      request: { reason: 'its workflow was canceled; resume the campaign to continue it' },
     });
     let hasRequests = false;
     for (let request = this.#requests.shift(); request; request = this.#requests.shift()) {

@@ -1,6 +1,6 @@
 /**
- * What people see of a command in Temporal: summaries on the timeline, current details, search attributes and the `status`
- * query. On the happy path, none of this costs an event.
+ * Shows a command in Temporal: summaries on the timeline, current details, search attributes and the `status` query. On the
+ * happy path, none of this costs an event.
  *
  * @module
  */

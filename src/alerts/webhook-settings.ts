@@ -1,6 +1,6 @@
 /**
- * The URL that alerts are posted to and the secrets that sign them. Both are checked when the worker starts, not when a
- * command dies.
+ * The URL that alerts are posted to and the secrets that sign them. Both are checked when the worker starts, not when the
+ * first dead letter occurs.
  *
  * @module
  */
@@ -53,7 +53,7 @@ export function webhookProblems({
 
 const HOW_TO_CREATE = 'Create one with: echo "whsec_$(openssl rand -base64 32)"';
 
-/** @throws ConfigurationError for what {@link webhookProblems} finds */
+/** @throws ConfigurationError if {@link webhookProblems} finds a problem */
 export function parseWebhook(input: WebhookInput): WebhookSettings {
   const problems = webhookProblems(input);
   if (problems.length > 0) throw new ConfigurationError(problems.map((each) => each.join(' ')).join('; '));

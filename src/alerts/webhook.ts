@@ -12,10 +12,10 @@ import type { WebhookSettings } from './webhook-settings.ts';
 const TIMEOUT_MS = 10_000;
 const GONE = 410;
 
-/** The `type` of the posted event, by which receivers tell event types apart. */
+/** The `type` of the posted event, by which receivers distinguish events. */
 export const ALERT_EVENT_TYPE = 'inbox.dead_letter';
 
-/** @throws AlertRefusedError unless the receiver answers with 2xx in time */
+/** Returns a function that posts an alert and rejects with AlertRefusedError if no 2xx answer arrives within 10 s. */
 export function createWebhook({ url, secrets }: WebhookSettings): Deliver {
   const signers = secrets.map((secret) => new Webhook(secret));
   const { target, authorization } = readTarget(url);

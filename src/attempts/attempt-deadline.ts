@@ -1,5 +1,5 @@
 /**
- * Ends an attempt early: at its timeout, when its workflow is cancelled, or when the worker shuts down.
+ * Ends an attempt early: at its timeout, when its workflow is canceled, or when the worker shuts down.
  *
  * @module
  */
@@ -13,6 +13,7 @@ export class AttemptInterruptedError extends Error {
   override readonly name = 'AttemptInterruptedError';
 }
 
+/** The abort signal of one attempt, with the timer and the events that abort it. */
 export class AttemptLimit {
   readonly #controller = new AbortController();
   #timer: NodeJS.Timeout | undefined;
@@ -22,7 +23,7 @@ export class AttemptLimit {
 
   /**
    * @param timeoutMs - the timeout of the attempt, which starts now; 0 if it has not started yet
-   * @param context - null for an attempt that no activity runs
+   * @param context - of the activity; null for an attempt that runs outside of activities
    */
   constructor(timeoutMs: number, context: Context | null, shutdown: AbortSignal) {
     this.#context = context;
@@ -88,7 +89,9 @@ export class AttemptLimit {
   };
 }
 
-/** Settles like `work`, or rejects with the signal's reason if that comes first. It does not stop the work itself. */
+/**
+ * Settles like `work`, or rejects with the signal's reason if the signal is aborted first. Does not stop the work itself.
+ */
 export function aborted<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason as Error);

@@ -24,8 +24,8 @@ export function clientFacade(query: (...args: unknown[]) => unknown): Transactio
     removeListener: () => facade,
   };
   // `password` is the first property that `pg` reads from a connection's configuration. Prisma's adapter, for example,
-  // treats everything as a configuration that is not a pool of its own copy of pg. It would open another connection, outside
-  // of the transaction.
+  // treats any object as a configuration unless it is a pool of the adapter's own copy of pg. It would then open another
+  // connection, outside of the transaction.
   Object.defineProperty(facade, 'password', {
     get() {
       throw new InboxError(

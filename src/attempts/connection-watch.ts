@@ -11,7 +11,7 @@ import { endsSession, isDatabaseUnavailable } from '../platform/postgres-errors.
 import { errorChain } from '../platform/error-chain.ts';
 
 /**
- * The server ended the session because the attempt exceeded a limit of its own (idle in transaction, transaction_timeout).
+ * The server ended the session because the attempt itself exceeded a limit (idle in transaction, transaction_timeout).
  */
 const OWN_LIMITS = ['25P03', '25P04'];
 
@@ -20,7 +20,7 @@ const PLAIN_COMMANDS =
   /^(?:SELECT|INSERT|UPDATE|DELETE|MERGE|COPY|FETCH|MOVE|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|LOCK TABLE|TRUNCATE TABLE)\b/;
 
 /**
- * Considers only errors of this connection: if the handler calls another server and finds it down, that is a failed attempt.
+ * Considers only errors of this connection: if the handler calls another server that is down, the attempt counts as failed.
  */
 export class ConnectionWatch {
   readonly #client: PoolClient;
@@ -47,13 +47,13 @@ export class ConnectionWatch {
     this.#client.connection.removeListener('commandComplete', this.#onCommandComplete);
   }
 
-  /** Whether the connection was lost, no matter what ended the attempt. */
+  /** True if the connection was lost, no matter what ended the attempt. */
   get lost(): boolean {
     return this.#lost !== null;
   }
 
   /**
-   * Whether the handler sent more than queries, such as SET, LISTEN or CREATE TEMP TABLE. Derived from Postgres's command
+   * True if the handler sent more than queries, such as SET, LISTEN or CREATE TEMP TABLE. Derived from Postgres's command
    * tags, so that no comment and no ORM can hide a command.
    */
   get touchedSession(): boolean {

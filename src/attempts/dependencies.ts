@@ -1,5 +1,5 @@
 /**
- * What every attempt needs, whether an activity or the worker itself runs it.
+ * The dependencies of every attempt, whether an activity or the worker itself runs it.
  *
  * @module
  */

@@ -14,7 +14,7 @@ import {
 } from '../core/errors.ts';
 import { limitBytes } from '../core/text.ts';
 
-/** An error that says itself whether to retry. A message that was rejected would be rejected again. */
+/** An error that itself decides whether to retry. A message that was rejected would be rejected again. */
 export type Decision =
   | UnrecoverableError
   | RetryAfterError
@@ -69,7 +69,7 @@ export function rootCause(chain: readonly object[]): object {
 }
 
 /**
- * The kind of error.
+ * Names the kind of an error.
  *
  * @param isCause - the error was found inside another one. Then a system error is named by its code (`ECONNREFUSED`), which
  *   says more than `Error`. An error that was thrown directly keeps its name, because people already filter by it.

@@ -16,14 +16,14 @@ import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './handler-transaction.ts';
 
 /**
- * handOver: the attempt failed or the command became a dead letter, and it needs its workflow now. settled: nothing is left
- * to do here, because another attempt has taken over, or will because this one was interrupted.
+ * handOver: the attempt failed or the command became a dead letter, and it needs its workflow now. settled: this process has
+ * nothing left to do, because another attempt has taken over, or will take over because this one was interrupted.
  */
 export type ExpressOutcome = Completed | { kind: 'settled' } | { kind: 'handOver' };
 
 export type ExpressAttempt = (entry: Entry, record?: RecordMark) => Promise<ExpressOutcome>;
 
-/** How long an interrupted command waits before it is taken again, to avoid a hot loop while no connection is available. */
+/** How long an interrupted command waits before its next claim, to avoid a hot loop while no connection is available. */
 const REST_MS = 500;
 
 /**
@@ -36,8 +36,8 @@ export function createExpressAttempt(dependencies: AttemptDependencies): Express
     if (performed.kind === 'completed') return performed;
     if (performed.kind === 'interrupted') {
       const how = { interrupted: performed.connectionFailed, takenAgoMs: START_LEASE_MS - REST_MS };
-      const givenBack = await undoClaim(dependencies, entry, performed.error, how);
-      if (givenBack !== 'refused') return { kind: 'settled' };
+      const undone = await undoClaim(dependencies, entry, performed.error, how);
+      if (undone !== 'refused') return { kind: 'settled' };
       return settleFailure(dependencies, entry, tooManyInterruptions(performed.error));
     }
     if (performed.error instanceof StaleAttemptError) return { kind: 'settled' };

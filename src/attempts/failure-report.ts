@@ -63,7 +63,7 @@ function reportAny(thrown: unknown): FailureReport {
   return groupText === failure.message ? failure : { ...failure, groupText };
 }
 
-/** This error says whether to retry, whatever its causes are. */
+/** Reports an error that itself decides whether to retry, no matter what its causes are. */
 function reportDecision(decision: Decision, chain: readonly object[], stack: string | null): FailureReport {
   const own = messageOfError(decision);
   const root = rootCause(chain.slice(chain.indexOf(decision)));
@@ -110,10 +110,10 @@ function groupTextOf(error: object): string {
 
 /** The messages of the wrappers, outermost first, if they add something. */
 function wrapperContext(outer: readonly string[], root: string): string {
-  const said = outer
+  const messages = outer
     .filter((text, at) => addsTo(root, text) && outer.indexOf(text) === at)
     .map((text) => limitText(text, MAX_CONTEXT_BYTES));
-  return said.length === 0 ? '' : ` (reported as: ${said.join(' > ')})`;
+  return messages.length === 0 ? '' : ` (reported as: ${messages.join(' > ')})`;
 }
 
 /** TypeORM's message, for example, only repeats that of its cause with `error: ` in front. */

@@ -42,9 +42,9 @@ export class StaleAttemptError extends Error {
 const SET_CONFIG = /\bset_config\b/i;
 
 /**
- * What the handler sees of the connection. Once closed, it rejects every query. A rejected query that nobody awaits does not
- * end the process. The first error is kept, because a handler that swallows it has still lost its transaction. A BEGIN sent
- * through it creates a savepoint in the attempt's transaction.
+ * The handler's view of the connection. Once closed, it rejects every query. A rejected query that is not awaited does not
+ * end the process. The first error is kept, because a handler that swallows it has still lost its transaction. BEGIN creates
+ * a savepoint in the attempt's transaction.
  */
 export class HandlerTransaction {
   readonly facade: Transaction;
@@ -65,12 +65,12 @@ export class HandlerTransaction {
     this.facade = clientFacade((...args) => this.#run(readQueryCall(args)));
   }
 
-  /** Whether a nested transaction is still open. */
+  /** True if a nested transaction is still open. */
   get hasOpenNested(): boolean {
     return this.#nested.depth > 0;
   }
 
-  /** The handler may have changed its role with a query whose command tag is SELECT. */
+  /** True if the handler may have changed its role with a query whose command tag is SELECT. */
   get callsSetConfig(): boolean {
     return this.#callsSetConfig;
   }
@@ -152,7 +152,8 @@ export class HandlerTransaction {
 /**
  * Begins the transaction and locks the entry's row, in one round trip.
  *
- * @throws StaleAttemptError
+ * @param timeoutMs - the attempt's timeout, which limits every statement of the transaction
+ * @throws StaleAttemptError if this is no longer the current attempt
  */
 export async function beginAttempt(
   client: PoolClient,

@@ -58,7 +58,7 @@ export function readQueryCall([first, ...rest]: unknown[]): QueryCall {
   };
 }
 
-/** Whether this is a cursor or stream, whose rows are read in several steps. */
+/** True for a cursor or a stream, whose rows are read in several steps. */
 export function isPortal(submittable: Submittable): boolean {
   return !(submittable instanceof Query);
 }

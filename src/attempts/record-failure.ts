@@ -14,7 +14,7 @@ import type { AttemptDependencies } from './dependencies.ts';
 /** A handler can ask for any delay, but more than 30 days is a mistake, and Temporal's timers have limits too. */
 const MAX_DELAY_MS = 30 * 24 * 3_600_000;
 
-/** What was recorded: the entry's new state, and when the next attempt is due or why there is none. */
+/** The entry's new state, and when the next attempt is due or why there is none. */
 export type RecordedFailure =
   | { kind: 'retry'; entry: Entry; delayMs: number }
   | { kind: 'dead'; entry: Entry; failureGroup: string; reason: 'unrecoverable' | 'exhausted' };
@@ -23,7 +23,6 @@ export type RecordedFailure =
  * Records the failure and decides whether the command is retried or becomes a dead letter.
  *
  * @param handOver - the attempt had no workflow: mark its entry as needing one
- *
  * @returns null if the attempt is stale; then nothing was written
  */
 export async function recordFailure(

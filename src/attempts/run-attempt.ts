@@ -42,7 +42,7 @@ export interface Completed {
 export interface NotCompleted {
   kind: 'failed';
   error: unknown;
-  /** The workflow was cancelled. This does not count as a failure of the attempt. */
+  /** The workflow was canceled. This does not count as a failure of the attempt. */
   cancelled: boolean;
 }
 
@@ -53,7 +53,7 @@ export interface NotCompleted {
 export interface Interrupted {
   kind: 'interrupted';
   error: unknown;
-  /** The connection was lost after the attempt had started. The handler itself may have caused this. */
+  /** Postgres or the connection failed after the attempt had started. The handler itself may have caused this. */
   connectionFailed: boolean;
 }
 
@@ -66,7 +66,7 @@ const BEGIN_LIMIT_MS = 10_000;
  * The attempt starts, and its timeout begins to run, when Postgres has answered the row lock. If something fails before
  * that, the cause is Postgres or the network, not the command.
  *
- * @param context - of the activity that runs the attempt; null if no activity does
+ * @param context - of the activity that runs the attempt; null for an express attempt, which runs outside of activities
  * @param record - for a command whose workflow is started only after it completes: how to mark the entry until then
  */
 export async function performAttempt(
@@ -124,7 +124,7 @@ export function reportOf(error: unknown): FailureReport {
   return error instanceof ReportedFailure ? error.report : reportFailure(error);
 }
 
-/** The failure to record when too many attempts of a command lost their connection for this to be chance. */
+/** The failure to record when a command's attempts have lost their connection too often for this to be a coincidence. */
 export function tooManyInterruptions(error: unknown): ReportedFailure {
   const message =
     `${messageOf(error)}; ${MAX_INTERRUPTIONS} earlier attempts also lost their connection to Postgres: ` +

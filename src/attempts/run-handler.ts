@@ -32,6 +32,8 @@ export interface Handled {
 }
 
 /**
+ * Runs the handler of one attempt.
+ *
  * @throws ReportedFailure for a payload that does not match the schema, and for events and results that are not JSON;
  *   otherwise the error that the handler threw, or one that it caught or never awaited but that must fail the attempt
  */

@@ -22,7 +22,7 @@ function onUnhandledRejection(reason: unknown): void {
     scope.reportStray(reason, 'a promise that the handler did not await was rejected');
     return;
   }
-  // Another listener handles the rejection; or Node warns about it, ignores it or has already thrown it, as its flag says.
+  // Another listener handles the rejection, or Node's flag makes Node warn about it, ignore it or throw it itself.
   if (process.listenerCount('unhandledRejection') > 1 || rejectionsMode() !== 'throw') return;
   // Without any listener, Node would throw the reason.
   throw reason instanceof Error

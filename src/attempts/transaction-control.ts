@@ -1,5 +1,5 @@
 /**
- * Reads just enough SQL to tell whether one of its statements begins or ends a transaction.
+ * Reads just enough SQL to find out whether one of its statements begins or ends a transaction.
  *
  * @module
  */
@@ -30,14 +30,14 @@ const ROLLBACK = /^(?:rollback|abort)(?: work| transaction)?(?: and no chain)?$/
 const SATISFIED_CLAUSES = / isolation level read (?:un)?committed| read write| (?:not )?deferrable/g;
 
 /**
- * Whether one of the statements in the text is COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT or PREPARE
- * TRANSACTION. Also true for the END of a function body that starts with BEGIN ATOMIC.
+ * Returns true if one of the statements in the text is COMMIT, END, ROLLBACK (but not ROLLBACK TO a savepoint), ABORT or
+ * PREPARE TRANSACTION. Also true for the END of a function body that starts with BEGIN ATOMIC.
  */
 export function endsTransaction(sql: string): boolean {
   return leadingWords(sql).some((words) => ENDING.test(words));
 }
 
-/** How the text begins or ends a transaction; null if it does neither, like nearly every text. */
+/** Returns how the text begins or ends a transaction; null if it does neither, like nearly every text. */
 export function transactionStatement(sql: string): TransactionStatement | null {
   if (!/begin|start|commit|end|rollback|abort|prepare/i.test(sql)) return null;
   const statements = leadingWords(sql);

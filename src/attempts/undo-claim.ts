@@ -26,7 +26,7 @@ const undosInProgress = new WeakMap<Pool, Map<string, Promise<boolean>>>();
  */
 export type GivenBack = 'done' | 'refused' | 'later';
 
-/** Undoes the claim. Retries until Postgres answers. */
+/** Undoes the claim, and waits up to 5 s for the result. Retries until Postgres answers, after the 5 s in the background. */
 export async function undoClaim(
   dependencies: Pick<AttemptDependencies, 'records' | 'log'>,
   { messageId, commandType, attempt }: Entry,
@@ -34,13 +34,13 @@ export async function undoClaim(
   how: GiveBack,
 ): Promise<GivenBack> {
   const { records, log } = dependencies;
-  const claims = undosInProgress.get(records) ?? new Map<string, Promise<boolean>>();
-  undosInProgress.set(records, claims);
+  const undos = undosInProgress.get(records) ?? new Map<string, Promise<boolean>>();
+  undosInProgress.set(records, undos);
   const undo = untilAnswered(records, () => undoAttemptClaim(records, messageId, attempt, how)).finally(() =>
-    claims.delete(messageId),
+    undos.delete(messageId),
   );
   undo.catch(() => {});
-  claims.set(messageId, undo);
+  undos.set(messageId, undo);
   const answer = await withinWait(undo);
   if (answer !== false) {
     const fields = { messageId, commandType, attempt, ...errorFields(reason) };

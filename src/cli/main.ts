@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The `inbox` executable. Each command has its own file, without logic. Exit codes: 0 done, 1 failed, 2 wrong usage.
+ * The `inbox` executable. Exit codes: 0 done, 1 failed, 2 wrong usage.
  *
  * @module
  */

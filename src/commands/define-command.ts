@@ -53,7 +53,7 @@ export interface HandlerContext<Payload> {
    */
   emit: (event: OutboxEvent) => void;
   /**
-   * Aborted when the attempt fails, times out, is overtaken or canceled, or when the worker's shutdown grace time has
+   * Aborted when the attempt fails, times out, is superseded or canceled, or when the worker's shutdown grace time has
    * passed.
    */
   signal: AbortSignal;
@@ -75,8 +75,8 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
   /** Time limit of one attempt. Default 10 s; at most 1 minute unless `longRunning`. */
   timeout?: Duration;
   /**
-   * Skips the local activity: the attempt runs as an ordinary activity that heartbeats. It may take hours, its `signal` is
-   * aborted when the workflow is canceled, and the death of its worker is noticed within seconds.
+   * Skips the local activity: the attempt runs as an ordinary activity that sends heartbeats. It may take hours, its
+   * `signal` is aborted when the workflow is canceled, and Temporal notices within seconds if its worker dies.
    */
   longRunning?: boolean;
   /**

@@ -16,7 +16,7 @@ const MAX_METADATA_BYTES = 65_536;
 /**
  * Checks a message id: 1 to 200 bytes of UTF-8, no control characters, not blank.
  *
- * @throws InvalidMessageError
+ * @throws InvalidMessageError if the message id breaks one of these rules
  */
 export function checkMessageId(messageId: unknown): string {
   const problem = messageIdProblem(messageId);
@@ -66,7 +66,7 @@ interface CheckedEnvelope {
  * Checks that a value is JSON that Postgres and JavaScript can hold without loss, and that it is not too large.
  *
  * @param maxBytes - size limit, in bytes of the jsonb's text
- * @throws InvalidMessageError
+ * @throws InvalidMessageError naming the part of the value that is invalid
  */
 export function checkJson(value: unknown, field: string, maxBytes: number): Json {
   const problem = findJsonProblem(value, field);

@@ -32,6 +32,8 @@ export interface RegisteredCommand {
 export type Registry = ReadonlyMap<string, RegisteredCommand>;
 
 /**
+ * Checks the commands and resolves their settings.
+ *
  * @throws InvalidCommandError if a type is declared twice or a setting is invalid
  */
 export function createRegistry(commands: readonly CommandDefinition[]): Registry {
@@ -44,7 +46,7 @@ export function createRegistry(commands: readonly CommandDefinition[]): Registry
   return registry;
 }
 
-/** Whether an export of a module is a command, because modules export other things, too. */
+/** Returns true if an export of a module is a command. Modules may export other things as well. */
 export function isCommandDefinition(value: unknown): value is CommandDefinition {
   const { type, schema, handle } = (value ?? {}) as Partial<CommandDefinition>;
   return typeof type === 'string' && typeof handle === 'function' && typeof schema?.safeParse === 'function';

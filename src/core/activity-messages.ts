@@ -1,5 +1,5 @@
 /**
- * What activities return to workflows. The histories of open workflows contain these shapes: you may add fields, but never
+ * The inputs and results of activities. The histories of open workflows contain these shapes: you may add fields, but never
  * change them.
  *
  * @module
@@ -15,18 +15,18 @@ export interface CommandRecord {
   result: Json;
 }
 
-/** What the workflow needs to know about a command, because it cannot read the registry itself. */
+/** The facts about a command that its workflow needs, because workflows cannot read the registry. */
 export interface CommandFacts {
   commandType: string;
   correlationId: string | null;
   generation: number;
-  /** Time limit of one attempt. */
+  /** Time limit of one attempt, in ms. */
   timeoutMs: number;
   maximumAttempts: number;
   initialIntervalMs: number;
   backoffCoefficient: number;
   maximumIntervalMs: number;
-  /** Whether the namespace has all of the inbox's search attributes: an unregistered one would fail the workflow task. */
+  /** True if the namespace has all of the inbox's search attributes: an unregistered one would fail the workflow task. */
   searchAttributes: boolean;
   /** The registered ones. Earlier releases did not send this field. */
   usableSearchAttributes?: string[];

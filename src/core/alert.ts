@@ -53,13 +53,16 @@ export type Deliver = (alert: DeadLetterAlert, signal: AbortSignal) => Promise<v
 /** The channels that this worker can deliver to. */
 export type AlertDeliveries = ReadonlyMap<AlertChannel, Deliver>;
 
-/** A channel did not accept an alert. The message is logged and sent to Temporal: no secrets, nothing the receiver wrote. */
+/**
+ * A channel did not accept an alert. The message is logged and sent to Temporal, so it must contain no secrets and nothing
+ * that the receiver wrote.
+ */
 export class AlertRefusedError extends Error {
   override readonly name = 'AlertRefusedError';
 
   constructor(
     readonly problem: string,
-    /** The delay that the receiver asked for. */
+    /** The delay that the receiver asked for, in ms. */
     readonly retryAfterMs: number | null = null,
     /** True if the receiver said that retrying is pointless. */
     readonly final = false,

@@ -28,7 +28,7 @@ export interface CampaignFigures {
   skipped: number;
   /** Requested and not settled yet. */
   inFlight: number;
-  /** Those in flight that have failed and are being retried. */
+  /** The replays in progress that have failed and are being retried. */
   retrying: number;
 }
 
@@ -37,7 +37,7 @@ export interface JudgedReplays {
   /** Completed or failed: the latest `JUDGED_AT_MOST`, or the canary. */
   settled: number;
   failed: number;
-  /** In flight; they count as soon as they are settled. */
+  /** In progress; they count as soon as they are settled. */
   inFlight: number;
 }
 
@@ -53,7 +53,7 @@ export interface CampaignSnapshot extends CampaignPlan, CampaignFigures {
 export type CampaignStep =
   /** Request at most this many more replays, as fast as the rate allows. */
   | { kind: 'ask'; limit: number }
-  /** Wait for the replays in flight. */
+  /** Wait for the replays in progress. */
   | { kind: 'wait' }
   /** Too many replays failed. */
   | { kind: 'stop' }
@@ -84,7 +84,7 @@ export function countSettled({ completed, failed, skipped }: CampaignFigures): n
   return completed + failed + skipped;
 }
 
-/** Items that are neither settled nor in flight. */
+/** Counts the items that are neither settled nor in progress. */
 export function countRemaining(figures: CampaignFigures): number {
   return figures.total - countSettled(figures) - figures.inFlight;
 }

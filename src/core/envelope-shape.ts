@@ -1,6 +1,6 @@
 /**
- * Checks whether an envelope can become an entry, except for its size in Postgres. Workflows use this check, too: they must
- * not pass an invalid envelope to an activity.
+ * Checks whether an envelope can become an entry, except for its size in Postgres. Workflows use this check as well: they
+ * must not pass an invalid envelope to an activity.
  *
  * @module
  */

@@ -24,7 +24,7 @@ export class UnrecoverableError extends Error {
   constructor(
     /** The kind of failure: short, and without data, because dead letters are grouped by it. */
     readonly type: string,
-    /** What someone needs to understand the failure. It is stored and shown, so no secrets. */
+    /** Facts that help to understand the failure. They are stored and shown, so they must not contain secrets. */
     readonly details: JsonObject = {},
     options: { message?: string; cause?: unknown } = {},
   ) {
@@ -147,7 +147,8 @@ export class DeadLetterError extends InboxError {
 }
 
 /**
- * The wait for a result ended. The command is still processed; execute it again with the same message_id to get the result.
+ * There was no result within the time limit. The command is processed nevertheless if it was accepted; execute it again with
+ * the same message_id to get the result.
  */
 export class ResultTimeoutError extends InboxError {
   override readonly name = 'ResultTimeoutError';
@@ -218,7 +219,7 @@ export class WorkflowIdTakenError extends InboxError {
 
   constructor(
     readonly workflowId: string,
-    /** The type of the workflow that uses the ID, like the two fields below. */
+    /** The type of the workflow that uses the ID. The next two fields belong to the same workflow. */
     readonly workflowType: string,
     readonly taskQueue: string,
     readonly runId: string,
@@ -302,8 +303,8 @@ export class PublishError extends InboxError {
   override readonly name = 'PublishError';
   readonly rejected: readonly { id: string; problem: string }[];
   /**
-   * Null if not set. Then all events count as published that are neither rejected nor behind a rejected event; if none is
-   * rejected, no event counts as published.
+   * Null if not set. Then, if some events were rejected, all others count as published, except later events of the same
+   * aggregates. If no event was rejected, none counts as published.
    */
   readonly published: readonly string[] | null;
   readonly unavailable: boolean;

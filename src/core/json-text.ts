@@ -54,7 +54,7 @@ function endOfString(text: string, start: number): number {
   return at + 1;
 }
 
-/** Whether a JSON number has the same value after JavaScript has read and written it. */
+/** Returns true if a JSON number has the same value after JavaScript has read and written it. */
 function isExact(digits: string): boolean {
   const value = Math.abs(Number(digits));
   if (!Number.isFinite(value)) return false;

@@ -30,7 +30,7 @@ export function findJsonProblem(value: unknown, path: string): JsonProblem | nul
 
 const MAX_PATH_LENGTH = 300;
 
-/** Keys come from outside, too. Temporal's history accepts neither a megabyte-long key nor half a character. */
+/** Keys come from outside as well. Temporal's history accepts neither a megabyte-long key nor half a character. */
 function readable(path: string): string {
   const short = path.length > MAX_PATH_LENGTH ? `${path.slice(0, MAX_PATH_LENGTH - 1)}…` : path;
   return short.replaceAll('\u0000', '\ufffd').toWellFormed();
@@ -148,7 +148,7 @@ function addedByJsonb(value: unknown): number {
   return parts.reduce<number>((sum, part) => sum + addedByJsonb(part), commas + colons);
 }
 
-/** `-1.5e-7` is `-0.00000015` in jsonb. Numbers that JavaScript writes with a positive exponent have been refused before. */
+/** `-1.5e-7` is `-0.00000015` in jsonb. Numbers that JavaScript writes with a positive exponent were refused before. */
 function addedToNumber(value: number): number {
   const text = String(Math.abs(value));
   const [digits = '', exponent] = text.split('e-');

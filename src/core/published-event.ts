@@ -24,7 +24,7 @@ export interface PublishedEvent {
 }
 
 /**
- * Publishes events. Resolves when the broker has stored all of them; the events of one aggregate must be stored in this
+ * Publishes events. Resolves when the broker has stored all of them; the events of one aggregate must be stored in the given
  * order. It must stop when the signal is aborted. The relay may call it again before an earlier call has returned, for
  * events of other aggregates: it retries rejected events this way without delaying the rest.
  *

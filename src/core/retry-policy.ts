@@ -1,5 +1,5 @@
 /**
- * When transient failures are retried.
+ * Decides when transient failures are retried.
  *
  * @module
  */
@@ -67,7 +67,7 @@ export function retryDelayMs(
   return Math.round(backoffDelayMs(policy, failedAttempts) * (1 - JITTER * random()));
 }
 
-/** Whether the given number of failed attempts exhausts the policy. */
+/** Returns true if the given number of failed attempts exhausts the policy. */
 export function isExhausted(policy: RetryPolicy, failedAttempts: number): boolean {
   return failedAttempts >= policy.maximumAttempts;
 }

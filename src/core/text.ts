@@ -15,7 +15,7 @@ export function cutText(text: string, maxLength: number): string {
   return text.slice(0, maxLength).replace(/[\ud800-\udbff]$/, '');
 }
 
-/** Whether a text has the format in which Postgres writes a uuid, of any version. */
+/** Returns true if a text has the format in which Postgres writes a uuid, of any version. */
 export function isUuid(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text);
 }

@@ -1,6 +1,6 @@
 /**
- * A file with which another terminal can reach the embedded servers and find the `temporal` command. The password is not
- * shown on the screen.
+ * Writes a settings file that other terminals load to use the embedded servers and the `temporal` command. It contains the
+ * password, so the password need not appear on the screen.
  *
  * @module
  */

@@ -114,7 +114,7 @@ export class ExpressRunner {
     try {
       if ((await this.#attempt(entry)) === 'handOver') await this.#handOver(entry);
     } catch (error) {
-      // The reconciler starts its workflow once the workflow ID is free.
+      // The reconciler starts the command's workflow once the workflow ID is free.
       if (this.#taken.report(error)) return;
       const problem =
         'an express attempt was interrupted; the reconciler finds its command within half a minute and continues it';

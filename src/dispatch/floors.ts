@@ -48,7 +48,7 @@ export class Floors {
   readonly #floors = new Map<string, Floor>();
   /** When each type was last scanned with the wide margin, in ms. */
   readonly #wideScans = new Map<string, number>();
-  /** Types for which the last scan found as many rows as it asked for, so that there may be more. */
+  /** Types for which the last scan found as many rows as it asked for, so there may be more. */
   readonly #backlog = new Set<string>();
   readonly #limits: FullScanLimits;
   /** The end and the duration of the last full scan of each type, in ms. */
@@ -61,7 +61,7 @@ export class Floors {
   }
 
   /**
-   * Returns whether it is time to scan this type without a floor.
+   * Returns true if it is time to scan this type without a floor.
    *
    * @param nowMs - from the same monotonic clock as the times for {@link noteFullScans}
    * @param hinted - something was committed that a scan with floors did not find
@@ -141,7 +141,7 @@ export class Floors {
     }
   }
 
-  /** Removes all floors for the next scan, because rows that were taken have been given back. */
+  /** Removes all floors for the next scan, because rows that were taken were released again. */
   reset(): void {
     this.#floors.clear();
     this.#wideScans.clear();

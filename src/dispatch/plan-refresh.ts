@@ -1,7 +1,7 @@
 /**
  * A worker's connections keep the query plans of their statements, because planning the statements of an express command
- * costs as much as running them. But a plan made for a small table reads the whole table, and would still do so after the
- * table has grown. So all statements are planned again once the table is no longer small.
+ * costs as much as running them. But a plan made for a small table reads the whole table, even after the table has grown. So
+ * all statements are planned again once the table is no longer small.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Repairs overdue entries whose workflow may be missing, because it was terminated, cancelled, deleted or timed out, or
+ * Repairs overdue entries whose workflow may be missing, because it was terminated, canceled, deleted or timed out, or
  * because Temporal lost its data. Starts the workflow under its ID: if the workflow exists, the start changes nothing; if it
  * is missing, the start is the repair. Temporal's visibility store is not used, because it can lag or miss workflows.
  * Campaigns are repaired the same way.

@@ -52,7 +52,7 @@ export class Recorder implements Loop {
   /** Messages whose workflow was started but not yet noted in Postgres. */
   #started: string[] = [];
   #noting: Promise<void> | null = null;
-  /** Whether unrecorded commands wait in the table. Then new ones must wait there too, behind them. */
+  /** True while unrecorded commands wait in the table. New ones must then wait there too, behind them. */
   #hasUnrecorded = false;
   readonly #taken: TakenIds;
   #failures = 0;

@@ -202,7 +202,7 @@ export class Relay implements Loop {
    * Takes as many entries as there are free slots, and a slot for each. Reads no rows of a type without a free slot. Repeats
    * the query until it finds an entry or has covered every type with a free slot.
    *
-   * @param late - whether to scan types that may have a late commit without floors, if that is due
+   * @param late - scan types that may have a late commit without their floors, if such a scan is due
    */
   async #scan(late: boolean): Promise<{ asked: string[]; taken: Entry[] | 'failed' }> {
     const { pool, express, log } = this.#options;

@@ -1,11 +1,11 @@
 /**
- * Slots for attempts, shared by command types: a flood of one type, or one whose handler is slow, must not keep the others
- * waiting.
+ * Slots for attempts, shared by command types: a type with very many commands, or with a slow handler, must not keep the
+ * other types waiting.
  *
  * - A type that holds no slot gets the next free one. An eighth of the slots is kept free for such types.
  * - While other types wait for their share, no type takes more than its own: an equal part for each type that holds a slot
  *   or waits for one.
- * - While nobody else waits, one type may use all but that eighth.
+ * - While no other type waits, one type may use all but that eighth.
  *
  * @module
  */
@@ -109,7 +109,7 @@ export class TypeSlots {
       const most = othersWait ? Math.min(this.open, own - held) : this.open;
       return Math.max(most, held === 0 ? 1 : 0);
     };
-    // At least 1, for a type without a slot; `of` is 0 for all others then.
+    // At least 1, for a type without a slot; `of` is then 0 for all other types.
     return { total: this.open || this.free || 1, of };
   }
 }

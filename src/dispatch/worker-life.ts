@@ -12,7 +12,7 @@ export interface WorkerParts {
   worker: Worker;
   /** Run alongside the Temporal worker until they are stopped. */
   loops: readonly Loop[];
-  /** Called when a shutdown begins. From then on, no more commands must be taken. */
+  /** Called when a shutdown begins. From then on, no more commands may be claimed. */
   shutdownBegun: () => void;
   /** How long running attempts may continue after that, in ms. */
   graceMs: number;
@@ -101,8 +101,8 @@ export class WorkerLife {
 
 /**
  * Reacts to a shutdown: calls `onBegun` when it begins, and aborts the attempts when the grace period is over. Temporal does
- * not tell a local activity that its worker shuts down, so the activity would run until the forced shutdown, which leaves
- * the entry Processing and Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime
+ * not notify local activities of a shutdown, so an activity would run until the forced shutdown, which leaves the entry
+ * Processing and Temporal's threads hanging. A shutdown may begin with a signal that only Temporal's Runtime
  * receives, so the worker's state is polled.
  */
 function watchShutdown(

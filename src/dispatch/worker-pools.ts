@@ -25,10 +25,12 @@ export function createWorkerPools(
   { concurrency, expressConcurrency, retryConcurrency }: WorkerConcurrency,
 ): WorkerPools {
   const own = { connectionString, queryTimeoutMs: OWN_QUERY_TIMEOUT_MS };
-  // First attempts of both kinds share these connections. They rarely use all of them at once; then one waits for the other.
-  const attempts = Math.max(concurrency, expressConcurrency) + retryConcurrency;
+  // One for each attempt that has a slot. With fewer, commands that hang in one mode would keep those of another mode
+  // waiting.
+  const attempts = concurrency + expressConcurrency + retryConcurrency;
   // A pooler may have few connections to Postgres, and attempts must not take them all.
-  const smallPool = { max: Math.max(2, Math.ceil(attempts / 8)), min: 1 };
+  const usual = Math.max(concurrency, expressConcurrency) + retryConcurrency;
+  const smallPool = { max: Math.max(2, Math.ceil(usual / 8)), min: 1 };
   return {
     attempts: createPool({
       connectionString,
@@ -39,7 +41,7 @@ export function createWorkerPools(
       settingsFor: 'transaction',
     }),
     // For the relay's queries: a query for new work must not wait behind a claim that waits for another transaction. The
-    // relay runs one query at a time, and with a single connection it hits a network that no longer answers only once.
+    // relay runs one query at a time, and with a single connection, a network that no longer answers costs only one timeout.
     looks: createPool({ ...own, max: 1, min: 1, applicationName: 'inbox looks', settings: CLAIM_SETTINGS }),
     // A claim uses its connection for a fraction of a millisecond, an attempt for its whole duration.
     claims: createPool({ ...own, ...smallPool, applicationName: 'inbox claims', settings: CLAIM_SETTINGS }),

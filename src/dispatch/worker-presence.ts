@@ -21,7 +21,7 @@ export interface WorkerPresenceOptions {
  * The check for unknown types may read many dead index entries. A type is reported once its commands have waited this long.
  */
 const CHECK_INTERVAL_MS = 60_000;
-/** Limits each check's reports, because a sender can invent any number of types. */
+/** The most types that one check reports: a sender can invent any number of them. */
 const MOST_REPORTED = 20;
 /** How long to wait before the same type is reported again. */
 const REPORT_AGAIN_MS = 15 * 60_000;

@@ -12,12 +12,12 @@ import { findLongLockHolder } from '../store/turns.ts';
 /** Longer than a receiver takes to restart. */
 const LATE_MS = 5 * 60_000;
 /** Gathering takes seconds at most. */
-const LONG_TURN_MS = 60_000;
+const LONG_HOLD_MS = 60_000;
 
-/** @param longTurnMs - how long one session may hold the lock for gathering alerts before it is reported */
-export function checkAlerts(pool: Pool, timeoutMs: number, longTurnMs = LONG_TURN_MS): Promise<Finding> {
+/** @param longHoldMs - how long one session may hold the lock for gathering alerts before it is reported */
+export function checkAlerts(pool: Pool, timeoutMs: number, longHoldMs = LONG_HOLD_MS): Promise<Finding> {
   return check('alerts', timeoutMs, 'connect as a role that may select from inbox.alerts', async () => {
-    const holder = await findLongLockHolder(pool, 'alerts', longTurnMs);
+    const holder = await findLongLockHolder(pool, 'alerts', longHoldMs);
     if (holder) {
       const { pid, user, application, since } = holder;
       return unhealthy(
@@ -27,7 +27,7 @@ export function checkAlerts(pool: Pool, timeoutMs: number, longTurnMs = LONG_TUR
       );
     }
     const { count, oldestMs, example, givenUp } = await findUndeliveredAlerts(pool, LATE_MS);
-    if (count === 0) return healthy('no alert is undelivered');
+    if (count === 0) return healthy('none is overdue or given up');
     const which = `${count} undelivered (older than 5 minutes or given up), ${givenUp} of them given up`;
     return unhealthy(
       `${which}; the oldest was created ${duration(oldestMs ?? 0)} ago`,

@@ -23,7 +23,7 @@ const ROUTES: Record<Route, string> = {
   transaction: 'DATABASE_URL connects through a pooler in transaction mode',
 };
 
-/** Without LISTEN, commands wait for the next poll. That only costs time, so nobody would notice without this check. */
+/** Without LISTEN, commands wait for the next poll. That only costs time, so it would stay unnoticed without this check. */
 export async function checkConnection(pool: Pool, env: Record<string, string | undefined>): Promise<Verdict> {
   const route = ROUTES[await findRoute(pool)];
   const directUrl = readDirectUrl(env);
@@ -38,7 +38,7 @@ export async function checkConnection(pool: Pool, env: Record<string, string | u
   return unhealthy(`${route}; notifications ${why}${over}`, remedy);
 }
 
-/** Two connections are enough to tell: behind a pooler in transaction mode they take over each other's server connection. */
+/** Two connections are enough for this test: behind a pooler in transaction mode, they share their server connections. */
 async function findRoute(pool: Pool): Promise<Route> {
   const client = await pool.connect();
   try {

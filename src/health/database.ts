@@ -34,7 +34,9 @@ const LATE_MS = 60_000;
 /** Several times longer than an attempt may take, unless it is long-running. */
 const LOST_MS = 5 * 60_000;
 
-/** Skips checks that cannot run: only one finding without a server, no entry checks without the schema. */
+/**
+ * Skips checks that cannot run: returns one finding if the server is unreachable, and checks no entries without the schema.
+ */
 export async function checkDatabase(
   env: Record<string, string | undefined>,
   timeoutMs: number,

@@ -13,7 +13,7 @@ import type { OutboxLag, ParkedSummary } from '../store/outbox-lag.ts';
 const LATE_MS = 60_000;
 
 /**
- * If no relay has ever published, that is taken as intended: Debezium reads the outbox without marking events, or no one
+ * If no relay has ever published, this counts as intended: Debezium reads the outbox without marking events, or nothing
  * needs the events.
  */
 export async function checkOutbox(db: Queryable): Promise<Verdict> {

@@ -38,7 +38,7 @@ export async function checkTemporal(
   let connection: Connection | undefined;
   let namespace = '';
   try {
-    // The connection has a time limit of its own, so that a connection that opens late does not stay open.
+    // The connection has a separate time limit, so that a connection that opens late does not stay open.
     const reachable = await check('temporal', timeoutMs * 2, UNREACHABLE, async () => {
       const { connectionOptions, namespace: configured } = readTemporal(env);
       namespace = configured;

@@ -1,5 +1,5 @@
 /**
- * The vacuum check of `inbox doctor`: finds what holds vacuum back, so that dead rows and index entries pile up.
+ * The vacuum check of `inbox doctor`: finds what keeps vacuum from removing dead rows and index entries.
  *
  * @module
  */

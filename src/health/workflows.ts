@@ -29,8 +29,7 @@ interface CheckedEntry extends LateEntry {
 }
 
 /**
- * @throws any error from Postgres
- * @throws what the Temporal client throws if Temporal cannot be reached or refuses the call
+ * @throws any error from Postgres; the Temporal client's error if Temporal cannot be reached or refuses the call
  */
 export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs: number): Promise<Verdict> {
   const late = await listLate(pool, MAX_CHECKED);

@@ -28,7 +28,7 @@ const filters = z.strictObject({
 });
 
 /**
- * Lists the audit, newest first. For the next page, pass the id of the last line as `before`.
+ * Lists the audit trail, newest first. For the next page, pass the id of the last line as `before`.
  *
  * @throws InvalidMessageError when a filter is invalid
  * @example

@@ -111,7 +111,7 @@ export interface CampaignStory {
 /**
  * Shows everything about one campaign.
  *
- * @throws UnknownCampaignError
+ * @throws UnknownCampaignError when no campaign has this id
  */
 export async function showCampaign(pool: Pool, id: string, failureLimit = 10): Promise<CampaignStory> {
   const [campaign, snapshot, failures, audit] = await Promise.all([
@@ -126,7 +126,7 @@ export async function showCampaign(pool: Pool, id: string, failureLimit = 10): P
 /**
  * Shows the progress of a campaign.
  *
- * @throws UnknownCampaignError
+ * @throws UnknownCampaignError when no campaign has this id
  */
 export async function campaignProgress(pool: Pool, id: string): Promise<CampaignSnapshot> {
   const snapshot = isUuid(id) ? await readCampaignSnapshot(pool, id) : null;
@@ -137,7 +137,8 @@ export async function campaignProgress(pool: Pool, id: string): Promise<Campaign
 /**
  * Pauses a campaign: it starts no more replays until it is resumed. Running replays continue.
  *
- * @throws UnknownCampaignError, CampaignError
+ * @throws UnknownCampaignError when no campaign has this id; CampaignError when the campaign is not Running;
+ *   WorkflowIdTakenError when another workflow in the namespace uses the campaign's workflow ID
  */
 export function pauseCampaign(
   operator: Operator,
@@ -151,7 +152,8 @@ export function pauseCampaign(
  * Resumes a campaign with a new canary; earlier failures no longer count. Also restarts a campaign whose workflow no longer
  * exists.
  *
- * @throws UnknownCampaignError, CampaignError
+ * @throws UnknownCampaignError when no campaign has this id; CampaignError when the campaign has ended; WorkflowIdTakenError
+ *   when another workflow in the namespace uses the campaign's workflow ID
  */
 export function resumeCampaign(
   operator: Operator,
@@ -164,7 +166,8 @@ export function resumeCampaign(
 /**
  * Ends a campaign permanently. Dead letters that it has not replayed stay open.
  *
- * @throws UnknownCampaignError, CampaignError
+ * @throws UnknownCampaignError when no campaign has this id; CampaignError when the campaign has ended; WorkflowIdTakenError
+ *   when another workflow in the namespace uses the campaign's workflow ID
  */
 export function abortCampaign(
   operator: Operator,
@@ -200,6 +203,7 @@ export interface FollowOptions {
   onProgress?: (snapshot: CampaignSnapshot) => void;
   /** Stops following. The campaign continues. */
   signal?: AbortSignal;
+  /** Time between two polls. Default 250 ms. */
   intervalMs?: number;
 }
 
@@ -207,7 +211,7 @@ export interface FollowOptions {
  * Polls a campaign until it is paused or has ended. Replays that were running when it was paused may still continue.
  *
  * @returns the last snapshot
- * @throws UnknownCampaignError
+ * @throws UnknownCampaignError when no campaign has this id
  */
 export async function followCampaign(
   pool: Pool,

@@ -24,7 +24,7 @@ export interface DiscardAllOptions extends OperatorNote {
 export interface BulkDiscard {
   total: number;
   discarded: number;
-  /** Replayed by somebody else in the meantime. */
+  /** Replayed by someone else in the meantime. */
   skipped: number;
   /** Requested, but not processed by a worker before the wait ended. */
   pending: number;
@@ -36,7 +36,11 @@ export interface BulkDiscard {
   left: number;
 }
 
-/** Discards the open dead letters that match the filter now. Later ones are not discarded. */
+/**
+ * Discards the open dead letters that match the filter now. Later ones are not discarded.
+ *
+ * @throws any error from Postgres; the Temporal client's error if Temporal cannot be reached or refuses a signal
+ */
 export async function discardAll(
   operator: Operator,
   filter: DeadLetterFilter,

@@ -39,7 +39,7 @@ export type DryRunOutcome =
 export interface DryRunFailure {
   type: string;
   message: string;
-  /** Whether the failure would be retried automatically. If not, the message is a dead letter again at once. */
+  /** True if the failure would be retried automatically. If not, the message immediately becomes a dead letter again. */
   retryable: boolean;
   failureGroup: string;
 }
@@ -97,7 +97,7 @@ async function handle(
   }
 }
 
-/** Whether the handler ended the transaction despite {@link HandlerTransaction}. If the query fails, it has not ended. */
+/** True if the handler ended the transaction despite {@link HandlerTransaction}. If the query fails, it has not ended. */
 async function hasEnded(client: PoolClient, messageId: string): Promise<boolean> {
   return isInDryRun(client, messageId).then(
     (isInTransaction) => !isInTransaction,

@@ -1,5 +1,5 @@
 /**
- * Estimates the number of Completed entries from Postgres's statistics. Pure.
+ * Estimates the number of Completed entries from Postgres's statistics, without I/O.
  *
  * @module
  */

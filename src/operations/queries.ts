@@ -71,7 +71,7 @@ export function list(pool: Pool, filter: EntryFilter): Promise<Entry[]> {
 /**
  * Shows everything about one message.
  *
- * @throws UnknownMessageError, InvalidMessageError
+ * @throws UnknownMessageError when no entry has this message_id; InvalidMessageError when it is not a valid message_id
  */
 export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
   const entry = await requireEntry(pool, messageId);
@@ -118,7 +118,7 @@ export function deadLetters(pool: Pool, query: DeadLetterQuery = {}): Promise<De
  * Lists every dead letter of a message, oldest first, or the one dead letter with this id, which events and alerts contain.
  * If the id matches both, it is the message_id.
  *
- * @throws UnknownMessageError, InvalidMessageError
+ * @throws UnknownMessageError when the id matches neither; InvalidMessageError when it is not a valid message_id
  */
 export async function deadLettersOf(pool: Pool, id: string): Promise<DeadLetter[]> {
   const entry = await findEntry(pool, checkMessageId(id));
@@ -154,7 +154,7 @@ async function countCheaply(pool: Pool): Promise<StatusCount[]> {
 /**
  * Finds the entry of a message.
  *
- * @throws UnknownMessageError, InvalidMessageError
+ * @throws UnknownMessageError when no entry has this message_id; InvalidMessageError when it is not a valid message_id
  */
 export async function requireEntry(pool: Pool, messageId: string): Promise<Entry> {
   const entry = await findEntry(pool, checkMessageId(messageId));

@@ -36,7 +36,8 @@ export interface Operator {
 /**
  * Replays a dead letter: it gets new attempts. Works in every state of its workflow, even if it was terminated or deleted.
  *
- * @throws UnknownMessageError, NotADeadLetterError; RequestRefusedError when the payload fails the command's schema;
+ * @throws UnknownMessageError; NotADeadLetterError when the message has no open dead letter; InvalidMessageError when the
+ *   message_id or the payload is invalid; RequestRefusedError when the payload fails the command's schema;
  *   WorkflowIdTakenError when another workflow in the namespace uses the message_id as its ID
  */
 export function replay(
@@ -51,7 +52,9 @@ export function replay(
 /**
  * Discards a dead letter. Its entry keeps the status DeadLetter and counts as resolved.
  *
- * @throws UnknownMessageError, NotADeadLetterError, WorkflowIdTakenError
+ * @throws UnknownMessageError; NotADeadLetterError when the message has no open dead letter; InvalidMessageError when the
+ *   message_id is invalid; RequestRefusedError when the actor or the reason cannot be stored; WorkflowIdTakenError when
+ *   another workflow in the namespace uses the message_id as its ID
  */
 export function discard(
   operator: Operator,
@@ -75,7 +78,7 @@ async function act(
   return waitUntilResolved(operator, letter, refusedBefore);
 }
 
-/** The owner of this inbox's workflows, as the operator's client sees it. */
+/** Returns the operator's client and task queue with the id of this inbox, for checks of workflow owners. */
 export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<WorkflowOwner> {
   return { client, taskQueue, inbox: await inboxIdOf(pool) };
 }
@@ -133,7 +136,12 @@ async function readRefusals(client: Client, messageId: string): Promise<{ count:
   );
 }
 
-/** @throws UnknownMessageError, NotADeadLetterError, InvalidMessageError */
+/**
+ * Returns the open dead letter of a message.
+ *
+ * @throws UnknownMessageError; NotADeadLetterError when the message has no open dead letter; InvalidMessageError when the
+ *   message_id is invalid
+ */
 export async function openDeadLetter(pool: Pool, messageId: string): Promise<DeadLetter> {
   const entry = await requireEntry(pool, messageId);
   if (entry.status !== 'DeadLetter') {

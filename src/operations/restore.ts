@@ -76,8 +76,8 @@ async function startWaitingWorkflow(operator: Operator & Starter, entry: EntryTo
 }
 
 /**
- * Whether the workflow is running without a workflow task or an activity that could end it. There is no gap between the end
- * of an activity and the workflow task for its result.
+ * Returns true if the workflow is running without a workflow task or an activity that could end it. There is no gap between
+ * the end of an activity and the workflow task for its result.
  */
 async function isIdle({ client }: Operator, messageId: string): Promise<boolean> {
   const describe = () => describeWorkflow(client, messageId);

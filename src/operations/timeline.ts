@@ -1,5 +1,5 @@
 /**
- * Builds the timeline of a message from its rows. Pure.
+ * Builds the timeline of a message from its rows, without I/O.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export interface TimelineRows {
   events: readonly EmittedEvent[];
 }
 
-/** Sorted by time. At the same time, causes come before their effects. */
+/** Returns the timeline, sorted by time. Of items with the same time, causes come before their effects. */
 export function tellStory(rows: TimelineRows): TimelineItem[] {
   const { entry, failures, deadLetters, audit, events } = rows;
   const items: TimelineItem[] = [

@@ -11,7 +11,7 @@ import type { Operator } from './replay-discard.ts';
 export type { WorkflowCondition } from '../temporal/workflow-condition.ts';
 
 /**
- * What Temporal knows about the workflow of this message, and what keeps it from working, if anything does.
+ * Returns what Temporal knows about the workflow of this message, and the problem that blocks it, if there is one.
  *
  * @param limitMs - how long to wait for Temporal, in ms
  * @throws Error if Temporal does not answer in time

@@ -153,7 +153,7 @@ export class Delivery {
   }
 }
 
-/** What the error says about these events; null if it says nothing about them. */
+/** Returns what the error says about these events; null if it says nothing about them. */
 export function verdictsOf(error: unknown, events: readonly PublishedEvent[]): Verdicts | null {
   if (!(error instanceof PublishError)) return null;
   const problems = new Map(error.rejected.map(({ id, problem }) => [id, problem]));
@@ -192,7 +192,7 @@ function removeResolved(
 }
 
 /**
- * A text that is safe to log and store: among error messages, only those of `PublishError` are known to hold no event data.
+ * Returns a text that is safe to log and store: only the messages of `PublishError` are known to contain no event data.
  */
 export function problemOf(error: unknown): string {
   if (error instanceof PublishError) return error.message;

@@ -9,7 +9,7 @@ import type { Pool } from 'pg';
 import { withTimeout } from '../platform/deadline.ts';
 import { releaseLease, renewLease, takeLease } from '../store/outbox-lease.ts';
 
-/** Another relay is publishing, or may be by now. */
+/** The relay no longer holds the lease: another relay may be publishing by now. */
 export class LeaseLostError extends Error {
   override readonly name = 'LeaseLostError';
 
@@ -65,7 +65,7 @@ export class OutboxLease {
    * Call before anything that requires the lease. A process that was frozen detects the expired lease here, before its
    * timers run.
    *
-   * @throws LeaseLostError
+   * @throws LeaseLostError if the lease is lost or has expired
    */
   check(): void {
     if (performance.now() >= this.#expiresAt) this.#lose();
@@ -75,7 +75,7 @@ export class OutboxLease {
   /**
    * Call with the result of a statement that checks the lease.
    *
-   * @throws LeaseLostError
+   * @throws LeaseLostError if the statement did not find the lease, or if the lease is lost or has expired
    */
   assertHeld(held: boolean): void {
     if (!held) this.#lose();

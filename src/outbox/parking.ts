@@ -1,6 +1,6 @@
 /**
- * Parked aggregates: the broker rejected one of their events. The events of each parked aggregate wait in their own lane.
- * The first event of each lane is retried while the relay publishes events of other aggregates.
+ * Parked aggregates: the broker rejected one of their events. All events of a parked aggregate wait, and its first event is
+ * retried while the relay publishes the events of other aggregates.
  *
  * @module
  */
@@ -41,7 +41,7 @@ export interface ParkingOptions {
   pause: (ms: number) => Promise<void>;
   /** Called when a parked event was published. */
   onSuccess: () => Promise<void>;
-  /** Called when a retry ends: its lane may be ready to merge, and another retry can start. */
+  /** Called when a retry ends: its aggregate may be ready to merge, and another retry can start. */
   onRetryEnd: () => void;
   /** Called with errors of Postgres, and when the lease is lost. */
   onError: (error: unknown) => void;
@@ -58,11 +58,11 @@ const HOLD_BATCH_SIZE = 500;
 
 export class Parking {
   readonly #options: ParkingOptions;
-  /** Lane ids by aggregate key. */
-  readonly #lanes = new Map<string, string>();
-  /** Lanes that are being retried or wait to be merged. */
+  /** Ids of the parked aggregates, by aggregate key. */
+  readonly #parkedIds = new Map<string, string>();
+  /** Ids of parked aggregates that are being retried or wait to be merged. */
   readonly #busy = new Set<string>();
-  /** Aggregate keys by lane id, for lanes whose events are all published. */
+  /** Aggregate keys by id, for parked aggregates whose events are all published. */
   readonly #recovered = new Map<string, string>();
   readonly #retries = new Set<Promise<void>>();
 
@@ -87,21 +87,21 @@ export class Parking {
         },
       );
     }
-    for (const { id, key } of await listParked(pool)) this.#lanes.set(key, id);
+    for (const { id, key } of await listParked(pool)) this.#parkedIds.set(key, id);
   }
 
   isParked(event: PublishedEvent): boolean {
-    return this.#lanes.size > 0 && this.#lanes.has(aggregateKey(event));
+    return this.#parkedIds.size > 0 && this.#parkedIds.has(aggregateKey(event));
   }
 
-  /** Moves events of parked aggregates to their lanes, where they wait. */
+  /** Parks further events of parked aggregates. */
   async hold(events: readonly PublishedEvent[]): Promise<void> {
     const { pool, lease } = this.#options;
     for (let from = 0; from < events.length; from += HOLD_BATCH_SIZE) {
       const some = events.slice(from, from + HOLD_BATCH_SIZE);
       const ids = some.map(({ id }) => id);
-      const lanes = some.map((event) => this.#lanes.get(aggregateKey(event))!);
-      lease.assertHeld(await moveToLanes(pool, lease.holder, ids, lanes));
+      const parkedIds = some.map((event) => this.#parkedIds.get(aggregateKey(event))!);
+      lease.assertHeld(await moveToLanes(pool, lease.holder, ids, parkedIds));
     }
   }
 
@@ -118,9 +118,9 @@ export class Parking {
     const delayMs = this.#delay(1);
     const rejection = { key, eventId: event.id, error: problem, attempts: 1, delayMs };
     const ids = own.map(({ id }) => id);
-    const lane = await parkAggregate(pool, lease.holder, rejection, ids);
-    lease.assertHeld(lane !== null);
-    this.#lanes.set(key, lane!);
+    const parkedId = await parkAggregate(pool, lease.holder, rejection, ids);
+    lease.assertHeld(parkedId !== null);
+    this.#parkedIds.set(key, parkedId!);
     log.warn('outbox relay parked an aggregate: the broker rejected its next event', {
       eventId: event.id,
       type: event.type,
@@ -131,7 +131,7 @@ export class Parking {
   }
 
   /**
-   * Merges lanes whose parked events were published: their few remaining events are published with all others again.
+   * Unparks aggregates whose parked events were published: their few remaining events are published with all others again.
    *
    * @param reopen - receives the positions of those events, lowers the position of the lease and returns whether there is
    *   room for more
@@ -147,25 +147,25 @@ export class Parking {
       this.#recovered.delete(id);
       this.#busy.delete(id);
       // Otherwise more events arrived in the meantime, and the next retry publishes them.
-      if (merged.merged) this.#lanes.delete(key);
+      if (merged.merged) this.#parkedIds.delete(key);
       if (!hasRoom) return;
     }
   }
 
-  /** The broker is back: makes every lane that failed within this time due immediately. */
+  /** The broker is back: makes every parked aggregate whose retry failed within this time due immediately. */
   async revive(failedWithinMs: number): Promise<void> {
     const { pool, lease } = this.#options;
     lease.assertHeld(await makeParkedDue(pool, lease.holder, failedWithinMs));
   }
 
-  /** Starts retrying lanes that are due. Returns before the retries end. */
+  /** Starts the retries of parked aggregates that are due. Returns before the retries end. */
   async startDue(): Promise<void> {
     const { pool, onRetryEnd, onError } = this.#options;
     const capacity = MAX_CONCURRENT_RETRIES - this.#retries.size;
-    if (capacity <= 0 || this.#lanes.size === 0) return;
-    for (const lane of await findDueParked(pool, capacity, [...this.#busy])) {
-      this.#busy.add(lane.id);
-      const started: Promise<void> = this.#publishLane(lane)
+    if (capacity <= 0 || this.#parkedIds.size === 0) return;
+    for (const parked of await findDueParked(pool, capacity, [...this.#busy])) {
+      this.#busy.add(parked.id);
+      const started: Promise<void> = this.#retry(parked)
         .catch(onError)
         .finally(() => {
           this.#retries.delete(started);
@@ -180,15 +180,15 @@ export class Parking {
     await Promise.all(this.#retries);
   }
 
-  /** Publishes one event, then twice as many each time, until the lane is empty or an event fails. */
-  async #publishLane(lane: ParkedAggregate): Promise<void> {
+  /** Publishes one event, then twice as many each time, until no parked event is left or one fails. */
+  async #retry(parked: ParkedAggregate): Promise<void> {
     const { pool, lease, call, limits, log, stopping, onSuccess } = this.#options;
     let above = -1;
     let size = 1;
     while (!stopping()) {
-      const events = await findParkedEvents(pool, lane.id, above, { ...limits, events: size });
+      const events = await findParkedEvents(pool, parked.id, above, { ...limits, events: size });
       if (events.length === 0) {
-        this.#recovered.set(lane.id, lane.key);
+        this.#recovered.set(parked.id, parked.key);
         return;
       }
       lease.check();
@@ -220,26 +220,26 @@ export class Parking {
         verdicts.rejected[0] ?? (size === 1 ? { event: events[0]!, error: result.error } : undefined);
       size = 1;
       if (failed) {
-        await this.#noteFailure(lane, failed, isUnavailable(result.error));
+        await this.#noteFailure(parked, failed, isUnavailable(result.error));
         break;
       }
     }
-    this.#busy.delete(lane.id);
+    this.#busy.delete(parked.id);
     await this.#options.pause(FAILED_RETRY_PAUSE_MS);
   }
 
   async #noteFailure(
-    lane: ParkedAggregate,
+    parked: ParkedAggregate,
     { event, error }: FailedEvent,
     unavailable: boolean,
   ): Promise<void> {
     const { pool, lease, log } = this.#options;
-    const before = lane.eventId === event.id ? lane.attempts : 0;
+    const before = parked.eventId === event.id ? parked.attempts : 0;
     // While the broker is down, a failure says nothing about the event.
     const attempts = unavailable ? Math.max(before, 1) : before + 1;
     const delayMs = this.#delay(attempts);
     const failure = { eventId: event.id, error: problemOf(error), attempts, delayMs };
-    lease.assertHeld(await noteParkedFailure(pool, lease.holder, lane.id, failure));
+    lease.assertHeld(await noteParkedFailure(pool, lease.holder, parked.id, failure));
     log.debug('outbox relay retried a parked event, and it failed again', failure);
   }
 

@@ -8,8 +8,8 @@ import { PublishError } from '../core/errors.ts';
 import type { Publish } from '../core/published-event.ts';
 
 /**
- * Wraps a publisher so that each call ends when its time is over or a signal is aborted. A call whose publisher ignores the
- * signal ends too; the publisher's promise is abandoned.
+ * Wraps a publisher so that each call ends at the time limit, or when a signal is aborted. If the publisher ignores its
+ * signal, the call ends anyway, and the publisher's promise is abandoned.
  *
  * @param signals - signals that live as long as the relay
  */

@@ -1,6 +1,5 @@
 /**
- * What the outbox relay does while it holds the lease: it publishes batch after batch and retries parked events at the same
- * time.
+ * Runs the outbox relay while it holds the lease: publishes batch after batch, and retries parked events at the same time.
  *
  * @module
  */
@@ -34,7 +33,10 @@ export interface RelaySignals {
   graceOver: AbortSignal;
 }
 
-/** Polls 50 ms after a batch that was not full, up to 1 s while there is nothing. NOTIFY would serialize commits. */
+/**
+ * The relay polls, because NOTIFY would serialize commits: 50 ms after a batch that was not full, then less often, up to
+ * every second while the outbox is empty.
+ */
 const MIN_POLL_MS = 50;
 const MAX_POLL_MS = 1_000;
 /** How often to check for parked events that are due and for gaps that can be forgotten. */
@@ -42,7 +44,7 @@ const CHECK_MS = 1_000;
 /** The most bytes of payloads in memory at once, compressed: a single event can have 1 MiB. */
 const MAX_BATCH_BYTES = 8 * 1024 * 1024;
 
-/** With more ranges than this below the floor, further lanes are merged later. */
+/** With more ranges than this below the floor, further parked aggregates are merged later. */
 const MAX_REOPENED_RANGES = 1_000;
 /** A full scan (one without a floor) that takes longer is canceled; the relay then scans above the floor as usual. */
 const FULL_SCAN_TIMEOUT_MS = 3_000;
@@ -110,8 +112,7 @@ export class OutboxSession {
   /**
    * Publishes until stopped.
    *
-   * @throws LeaseLostError
-   * @throws any error from Postgres
+   * @throws LeaseLostError if the lease is lost; any error from Postgres
    */
   async run(): Promise<void> {
     this.#settings.log.info('outbox relay started publishing');

@@ -1,8 +1,8 @@
 /**
- * Which positions of the outbox the relay still has to scan. Publishing an event leaves a dead index entry, and vacuum
- * cannot remove it while a session holds a snapshot open. A scan that always started at the oldest position would walk over
- * everything published since. So the relay reads above a floor and remembers which positions below the floor are missing
- * (gaps).
+ * Tracks which positions of the outbox the relay still has to scan. Publishing an event leaves a dead index entry, and
+ * vacuum cannot remove it while a session holds a snapshot open. A scan that always started at the oldest position would
+ * walk over everything published since. So the relay reads above a floor and remembers which positions below the floor are
+ * missing (gaps).
  *
  * A position is missing because its transaction has not committed yet or never will. Every scan includes the gaps, which
  * keeps the order: an event that commits late becomes visible before any later event of its aggregate. A gap is forgotten
@@ -75,7 +75,7 @@ export class OutboxWindow {
     this.#limitGaps();
   }
 
-  /** Adds events below the floor that a merged lane gave back to publish. */
+  /** Adds events below the floor that are no longer parked and must be published. */
   reopen(positions: readonly number[]): void {
     for (const position of positions) if (position <= this.#floor) this.#open.add(position);
   }

@@ -1,5 +1,5 @@
 /**
- * Remembers for each connection whether a pooler is in between, and how its transactions begin.
+ * Remembers for each connection whether it goes through a pooler, and how its transactions begin.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { BEGIN } from './connection-settings.ts';
 interface SessionState {
   pooled: boolean;
   begin: string;
-  /** Statements that restore what the pooler has set on its server connection for this client, and RESET ALL removes. */
+  /** Statements that restore the settings which the pooler made on its server connection, because RESET ALL removes them. */
   carried?: string;
 }
 
@@ -19,17 +19,19 @@ export function rememberSession(client: object, session: SessionState): void {
   sessions.set(client, session);
 }
 
-/** Whether a pooler is between this connection and Postgres. False if the connection was never inspected. */
+/** Returns true if a pooler is between this connection and Postgres; false if the connection was never inspected. */
 export function isPooled(client: object): boolean {
   return sessions.get(client)?.pooled ?? false;
 }
 
-/** Statements that must follow RESET ALL, because it also removes what the pooler has set; null without a pooler. */
+/**
+ * Returns the statements that must follow RESET ALL, because it also removes the pooler's settings; null without a pooler.
+ */
 export function poolerSettingsOf(client: object): string | null {
   return sessions.get(client)?.carried ?? null;
 }
 
-/** The statement that begins a transaction with the settings of the connection's pool. */
+/** Returns the statement that begins a transaction with the settings of the connection's pool. */
 export function beginOf(client: object, pool?: object): string {
   return (sessions.get(client) ?? (pool && sessions.get(pool)))?.begin ?? BEGIN;
 }

@@ -1,5 +1,5 @@
 /**
- * Inspects a connection: whether a pooler is in between, and which settings its transactions must begin with.
+ * Inspects a connection: detects poolers, and determines the settings that its transactions must begin with.
  *
  * @module
  */
@@ -12,8 +12,8 @@ import { ServerConnectionTimeoutError } from './postgres-errors.ts';
 import { pinSession, readDifferingSettings, setInTransaction } from './session.ts';
 
 /**
- * Detects whether a pooler is in between, and applies the settings. The single round trip also proves that the pooler has
- * connected the client to Postgres.
+ * Detects whether the connection goes through a pooler, and applies the settings. The single round trip also proves that the
+ * pooler has connected the client to Postgres.
  *
  * @throws ServerConnectionTimeoutError when Postgres does not answer in time
  */

@@ -1,5 +1,5 @@
 /**
- * The one race between work and a time limit.
+ * Runs work with a time limit.
  *
  * @module
  */
@@ -8,8 +8,8 @@
  * Resolves or rejects like `work`, but no later than after `ms`. Work that takes longer is abandoned: nothing waits for it,
  * and its rejection is ignored.
  *
- * @param work - gets a signal that is aborted when the time is over
- * @param onTimeout - what to do then: returns the value to resolve with, or throws the error to reject with
+ * @param work - gets a signal that is aborted at the time limit
+ * @param onTimeout - called at the time limit: returns the value to resolve with, or throws the error to reject with
  */
 export async function withTimeout<T, Late = never>(
   ms: number,

@@ -11,7 +11,7 @@ const MAX_DEPTH = 12;
 /** Maximum number of errors read from an AggregateError. */
 const MAX_ERRORS = 20;
 
-/** `cause` is the standard. TypeORM, Sequelize, Objection and MikroORM use properties of their own. */
+/** `cause` is the standard. TypeORM, Sequelize, Objection and MikroORM use other properties. */
 const CAUSE_PROPERTIES = ['cause', 'driverError', 'original', 'parent', 'nativeError', 'previous'];
 
 /** An error, its cause, and so on: outermost first, at most 12, without repetitions. */

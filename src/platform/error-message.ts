@@ -5,7 +5,10 @@
  */
 import { maskSecrets } from './secrets.ts';
 
-/** Secrets are masked. A connection refused on both IPv6 and IPv4 is an AggregateError without a message of its own. */
+/**
+ * Returns the message with secrets masked. An AggregateError, such as for a connection that was refused on both IPv6 and
+ * IPv4, may have no message of its own, so the messages of its errors are joined.
+ */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map((inner) => messageOf(inner)).join('; ');
   return maskSecrets(error instanceof Error ? error.message : String(error));

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { doublingDelayMs } from '../core/retry-policy.ts';
 
 const PAUSE_STEP_MS = 100;
-/** Short, because everything waits for it after an outage, and a retry costs only one statement and one call. */
+/** Short, because all work waits for it after an outage, and a retry costs only one statement and one call. */
 const [FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS] = [200, 2_000];
 
 export class Wakeup {
@@ -35,14 +35,14 @@ export class Wakeup {
   }
 
   /**
-   * Waits 200 ms to 2 s, longer after each failure, unless `isOver` becomes true. {@link wake} does not shorten this wait,
-   * because notifications keep arriving while a server is unavailable.
+   * Waits 200 ms to 2 s, longer after each failure. Ends early once `isOver` returns true. {@link wake} does not shorten
+   * this wait, because notifications keep arriving while a server is unavailable.
    */
   backOff(failures: number, isOver: () => boolean): Promise<void> {
     return this.pause(doublingDelayMs(FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS, failures + 1), isOver);
   }
 
-  /** Waits this long even if {@link wake} is called, unless `isOver` becomes true. */
+  /** Waits this long even if {@link wake} is called. Ends early once `isOver` returns true. */
   async pause(durationMs: number, isOver: () => boolean): Promise<void> {
     const end = Date.now() + durationMs;
     while (!isOver() && Date.now() < end) await sleep(Math.min(PAUSE_STEP_MS, end - Date.now()));

@@ -70,8 +70,8 @@ const UNAVAILABLE_STATES = new Set([
 const CONFIGURATION_LIMIT = '53400';
 
 /**
- * Whether the error means that Postgres, the network or a pooler was not available, rather than that the statement was
- * wrong. It reads codes only, never a server's message, which may be translated.
+ * Returns true if the error means that Postgres, the network or a pooler was not available, rather than that the statement
+ * was wrong. Of a server's errors, it reads only the codes, because the messages may be translated.
  *
  * Limits that a statement reached (57014, 25P03, 25P04, 55P03) do not count, because attempts set limits themselves.
  */
@@ -95,13 +95,15 @@ function isUnavailableState(error: DatabaseError): boolean {
   return state === '0A000' && error.routine === 'RevalidateCachedQuery';
 }
 
-/** Whether the server or a pooler closes the connection after this error, even if the socket closes a moment later. */
+/**
+ * Returns true if the server or a pooler closes the connection after this error, even if the socket closes a moment later.
+ */
 export function endsSession(error: unknown): boolean {
   if (!(error instanceof DatabaseError)) return false;
   return error.routine === undefined || SESSION_ENDINGS.has(error.code ?? '');
 }
 
-/** Whether the server or a pooler cannot accept another connection. Existing connections keep working. */
+/** Returns true if the server or a pooler cannot accept another connection. Existing connections keep working. */
 export function isServerFull(error: unknown): boolean {
   return (
     error instanceof ServerConnectionTimeoutError ||

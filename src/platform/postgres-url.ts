@@ -20,7 +20,8 @@ export function readDatabaseUrl(env: Environment = process.env): string {
 }
 
 /**
- * INBOX_DIRECT_URL: the same database without a pooler in between, for LISTEN. Null if it is empty or not set.
+ * Reads INBOX_DIRECT_URL, which reaches the same database without a transaction-mode pooler, for LISTEN. Null if it is empty
+ * or not set.
  *
  * @throws ConfigurationError if it is not a valid postgres:// URL; it never contains the URL, which may include a password
  */

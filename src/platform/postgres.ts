@@ -31,7 +31,7 @@ export interface PoolOptions {
   /** Shown in pg_stat_activity. */
   applicationName: string;
   /**
-   * Postgres settings for every statement on this pool, whatever the URL, the role or the database says. On a direct
+   * Postgres settings for every statement on this pool, no matter what the URL, the role or the database sets. On a direct
    * connection to Postgres they are set for the session; behind a pooler they are set in each transaction.
    */
   settings?: PinnedSettings;
@@ -249,7 +249,7 @@ export async function withTransaction<T>(pool: Pool, work: (tx: PoolClient) => P
 
 /**
  * When a connection breaks, its statements fail and it emits an error event. The pool listens for that event on idle
- * connections. Nobody listens on a caller's connections that are in use, and an event without a listener would end the
+ * connections. A caller's connections that are in use have no listener, and an event without a listener would end the
  * process.
  */
 const ignoreError = () => {};
@@ -287,7 +287,7 @@ async function begin(pool: Pool): Promise<PoolClient> {
  * Commits and checks the answer: Postgres answers COMMIT of a failed transaction with ROLLBACK, without an error.
  *
  * @param then - statements to send in the same message, such as those of `resetSession`
- * @throws RolledBackError
+ * @throws RolledBackError if the answer is not COMMIT
  */
 export async function commit(client: Pick<PoolClient, 'query'>, then?: string): Promise<void> {
   const answer = (await client.query(then ? `commit; ${then}` : 'commit')) as QueryResult | QueryResult[];

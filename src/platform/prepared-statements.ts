@@ -21,7 +21,7 @@ export function statement(text: string): Statement {
   return { name: `inbox_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`, text };
 }
 
-/** A plan is kept as long as its name is used, so a plan made for a small table needs a name of its own. */
+/** A plan is kept as long as its name is used, so a plan made for a small table needs a different name. */
 export type TableSize = 'small' | 'large';
 
 /** The pools whose connections prepare statements, with the size of the tables that the plans are made for. */
@@ -33,12 +33,12 @@ export function prepareOn(pool: Pool, size: TableSize = 'large'): void {
   preparingPools.set(pool, size);
 }
 
-/** Whether {@link run} prepares statements on this pool. It stops if preparing does not work there. */
+/** Returns true if {@link run} prepares statements on this pool. It stops if preparing does not work there. */
 export function isPreparedOn(pool: Pool): boolean {
   return preparingPools.has(pool);
 }
 
-/** Records the connection's pool, so that statements on this connection are prepared, too. */
+/** Records the connection's pool, so that statements on this connection are prepared as well. */
 export function rememberPool(pool: Pool, client: PoolClient): void {
   poolOf.set(client, pool);
 }

@@ -9,7 +9,7 @@ const SHORTEST = 8;
 /** Longest first, because one secret can be the beginning of another. */
 let secrets: string[] = [];
 
-/** Whether a header with this name may contain a secret. */
+/** Returns true if a header with this name may contain a secret. */
 export function isSecretHeader(name: string): boolean {
   return /auth|token|key|secret|cookie|password/i.test(name);
 }

@@ -8,7 +8,7 @@ import type { PinnedSettings, PinnedValue } from './connection-settings.ts';
 import type { Queryable } from './queryable.ts';
 
 export interface SessionFacts {
-  /** A pooler is in between: the backend is not the one that was announced when the connection started. */
+  /** The connection goes through a pooler: the backend is not the one that was announced when the connection started. */
   pooled: boolean;
   /** The settings whose values in the session are not the pinned ones. */
   differing: PinnedSettings;
@@ -21,8 +21,8 @@ const WANTED = `rows from (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::
     and (instead_of = ''::text or pg_catalog.current_setting(name, true) = instead_of)`;
 
 /**
- * Pins the settings for the session, unless a pooler is in between: the next client of that server connection would inherit
- * them.
+ * Pins the settings for the session, unless the connection goes through a pooler: the next client of the server connection
+ * would inherit them.
  *
  * @param backend - the backend that was announced when the connection started
  */

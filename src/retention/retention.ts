@@ -82,7 +82,7 @@ export async function prune(pool: Pool, options: PruneOptions): Promise<PruneRep
   return { ...run.counts, dryRun: options.dryRun ?? false, interrupted: run.interrupted };
 }
 
-/** A step that walks through a whole table. Entries have steps of their own, because a mark remembers which are settled. */
+/** A step that walks through a whole table. Entries have separate steps, because a mark remembers which are settled. */
 interface WholeTableStep {
   step: PruneStep;
   /** The option with the age of the rows to prune. Without it, the step is skipped. */

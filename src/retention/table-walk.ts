@@ -1,5 +1,5 @@
 /**
- * How a retention run walks through a table: page by page along the primary key. Each page is read without a lock and pruned
+ * Walks through a table for a retention run, page by page along the primary key. Each page is read without a lock and pruned
  * in one short transaction.
  *
  * @module
@@ -92,7 +92,7 @@ export class RetentionWalk {
   async #prunePage<R extends AgedRow>(walk: Walk<R>, page: R[]): Promise<number> {
     const due = page.filter((row) => row.due);
     if (this.#options.dryRun) return due.length;
-    // Failures come before their entries, so that after a kill in between, the next run finds the entries still due.
+    // Failures come before their entries: if the process is killed in between, the next run finds the entries still due.
     await this.#emptyFailures(due.flatMap(({ messageId }) => messageId ?? []));
     return withTransaction(this.#pool, async (tx) => {
       await lockRetention(tx);
@@ -104,7 +104,7 @@ export class RetentionWalk {
     });
   }
 
-  /** An entry can have thousands of failures, so they are emptied in batches of their own. */
+  /** An entry can have thousands of failures, so they are emptied in separate batches. */
   async #emptyFailures(messageIds: string[]): Promise<void> {
     if (messageIds.length === 0) return;
     let emptied: number;

@@ -40,7 +40,7 @@ export async function sendMessages(
   });
 }
 
-/** @throws MessageLockedError */
+/** @throws MessageLockedError if another transaction holds one of the ids for too long */
 async function insertNewEntries(
   tx: SqlClient,
   entries: readonly NewEntry[],
@@ -55,7 +55,7 @@ async function insertNewEntries(
   }
 }
 
-/** @throws IdempotencyConflictError */
+/** @throws IdempotencyConflictError if a stored message has another command type or payload */
 async function findDuplicates(
   tx: SqlClient,
   entries: readonly NewEntry[],
@@ -75,7 +75,7 @@ function hasRepeats(entries: readonly NewEntry[]): boolean {
   return new Set(entries.map(({ messageId }) => messageId)).size < entries.length;
 }
 
-/** @throws InvalidMessageError */
+/** @throws InvalidMessageError naming the invalid field */
 export function parseMessage(message: Message, maxPayloadBytes: number): NewEntry {
   if (typeof message !== 'object' || message === null) {
     throw new InvalidMessageError('the message', 'must be an object with messageId, type and payload');
@@ -84,7 +84,7 @@ export function parseMessage(message: Message, maxPayloadBytes: number): NewEntr
   try {
     return parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
   } catch (error) {
-    // This way in has another name for the field.
+    // A message calls this field `type`.
     if (error instanceof InvalidMessageError && error.field === 'commandType') {
       throw new InvalidMessageError('type', error.problem);
     }

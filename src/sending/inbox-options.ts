@@ -43,7 +43,7 @@ function isWhole(value: unknown, min: number, max: number): boolean {
 
 const POOL_ENDED = 'was ended; close the inbox before you end its pool';
 
-/** Whether the value is a pool, which runs each statement on any of its connections. Only a pool has connection counts. */
+/** True for a pool, which runs each statement on any of its connections. Only a pool has connection counts. */
 function isPool(value: unknown): value is Pool {
   const { connect, query, totalCount } = (value ?? {}) as Partial<Pool>;
   return typeof connect === 'function' && typeof query === 'function' && typeof totalCount === 'number';
@@ -58,7 +58,7 @@ export function checkPoolOpen(pool: Pool): void {
   if (hasEnded(pool)) throw new ConfigurationError(`the pool of this inbox ${POOL_ENDED}`);
 }
 
-/** The maximum delay of a timer, in ms. A longer one would fire at once. */
+/** The maximum delay of a timer, in ms. A longer one would fire immediately. */
 const MAX_TIMEOUT_MS = 2 ** 31 - 1;
 
 /** @throws ConfigurationError if the value is not a valid timeout */

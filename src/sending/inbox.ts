@@ -1,5 +1,5 @@
 /**
- * The inbox as senders use it.
+ * The inbox for senders: send, execute and status.
  *
  * @module
  */
@@ -45,7 +45,7 @@ export interface InboxOptions {
 export interface SendOptions {
   /**
    * The transaction that the command commits or rolls back with: any client with a `query(text, values)` like that of `pg`.
-   * Without it, the messages are sent in a transaction of their own, all or none.
+   * Without it, the messages are sent in a separate transaction, all or none.
    */
   tx?: SqlClient;
 }
@@ -77,8 +77,8 @@ export interface Inbox {
    */
   execute(message: Message, options?: ExecuteOptions): Promise<Json>;
   /**
-   * The entry, or null if none has this id. A login that may not read the table `inbox.entries` sees the messages that it
-   * sent itself, and those with the prefix that `inbox.sender_limits` gives it.
+   * Returns the entry, or null if none has this id. A login that may not read the table `inbox.entries` sees the messages
+   * that it sent itself, and those with the prefix that `inbox.sender_limits` gives it.
    */
   status(messageId: string): Promise<Entry | null>;
   /**
@@ -91,6 +91,8 @@ export interface Inbox {
 const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
 
 /**
+ * Creates an inbox for senders, and checks the schema of its database.
+ *
  * @throws SchemaError if the database lacks the inbox's schema; InvalidCommandError for invalid commands;
  *   ConfigurationError naming every invalid option
  * @example

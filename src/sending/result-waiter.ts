@@ -43,7 +43,7 @@ export class ResultWaiter {
     this.#directUrl = directUrl;
   }
 
-  /** Starts listening. Called by the first wait, so that a process that only sends needs no extra connection. */
+  /** Starts listening on the first call. The constructor doesn't, because a process that only sends needs no listener. */
   start(): void {
     this.#listener ??= listen({
       pool: this.#pool,

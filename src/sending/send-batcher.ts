@@ -1,5 +1,5 @@
 /**
- * Sends single messages, in transactions of the inbox's own. Messages that arrive while a statement is running are stored
+ * Sends single messages, in the inbox's own transactions. Messages that arrive while a statement is running are stored
  * together by the next one: a transaction and its write to disk cost several times as much as one more row.
  *
  * A message whose id is locked by another transaction waits here, without a connection, and does not delay the others.
@@ -52,7 +52,12 @@ export class SendBatcher {
     this.#onStored = onStored;
   }
 
-  /** Resolves after the COMMIT. @throws IdempotencyConflictError, MessageLockedError */
+  /**
+   * Resolves after the COMMIT.
+   *
+   * @throws IdempotencyConflictError if the id was used with another command type or payload; MessageLockedError if another
+   *   transaction holds the id for too long
+   */
   send(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     return new Promise((resolve, reject) => {
       const deadline = performance.now() + SEND_WAIT_MS;

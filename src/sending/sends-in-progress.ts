@@ -26,7 +26,11 @@ export class SendsInProgress {
     if (this.#closed.signal.aborted) throw new InboxClosedError();
   }
 
-  /** Runs a send. {@link close} waits for it. @throws InboxClosedError after {@link close} */
+  /**
+   * Runs a send. {@link close} waits for it.
+   *
+   * @throws InboxClosedError after {@link close}
+   */
   async run<T>(send: () => Promise<T>): Promise<T> {
     this.checkOpen();
     const sending = send();

@@ -9,8 +9,8 @@ import type { Queryable } from '../platform/queryable.ts';
 import type { Due } from './retention.ts';
 
 /**
- * Returns true to one gatherer at a time, which keeps the turn until its transaction ends. Only members of inbox_worker
- * can take the turn.
+ * Tries to take the lock for gathering alerts, and returns true if it succeeded. One transaction at a time can hold the
+ * lock, until it ends. Only members of inbox_worker can take it.
  */
 export async function tryLockForGathering(tx: Queryable): Promise<boolean> {
   const { rows } = await tx.query<{ mine: boolean }>(`select inbox.try_turn('alerts') as mine`);
@@ -29,8 +29,7 @@ export const GATHER_LIMIT = 20_000;
 /** While a group's last alert is undelivered, the group gets no new alert for this long. */
 const UNDELIVERED_WINDOW_MS = 3_600_000;
 /**
- * Dead letters resolved longer ago than this get no alert: alerts were off at the time, and nobody needs to know any
- * more.
+ * Dead letters resolved longer ago than this get no alert: alerts were off at the time, and an alert would be of no use now.
  */
 const PAST_MS = 24 * 3_600_000;
 const NO_ALERT = '00000000-0000-0000-0000-000000000000';
@@ -41,15 +40,16 @@ const IS_PAST = `d.resolved_at < now() - $3::float8 * interval '1 millisecond'`;
 export const MAX_ALERTS_PER_WINDOW = 20;
 
 /**
- * Creates an alert for the unalerted dead letters of each failure group, unless the group's last alert is younger than
- * the window. Beyond {@link MAX_ALERTS_PER_WINDOW}, the groups that started dying last share one alert, which counts as a
- * group: even if a hostile sender causes thousands of groups, it notifies a person once.
+ * Creates an alert for the unalerted dead letters of each failure group, unless the group's last alert is younger than the
+ * window. Beyond {@link MAX_ALERTS_PER_WINDOW}, the groups with the newest first dead letters share one alert, which
+ * counts as a group: even a hostile sender who causes thousands of groups triggers only one more alert.
  *
- * This is a separate statement from the one that takes the turn, because it must see what the previous gatherer
+ * This is a separate statement from the one that takes the lock, because it must see what the previous holder of the lock
  * committed.
  *
- * It finds the groups by stepping through the index from one group to the next, so a flood of dead letters that waits for
- * its window costs nothing meanwhile. Dead letters locked by another transaction (a replay, a prune) are taken later.
+ * It finds the groups by stepping through the index from one group to the next, so a large number of dead letters in a group
+ * that must wait for its window costs nothing. Dead letters locked by another transaction (a replay, a prune) are taken
+ * later.
  *
  * @returns how many dead letters it took
  */
@@ -149,7 +149,7 @@ export async function takeAlertsToStart(db: Queryable, limit: number): Promise<A
 /** Not `ended_at is null`: a statement that finds one row by its key must not use the partial index of open alerts. */
 const OPEN = `coalesce(ended_at, 'infinity') = 'infinity'`;
 
-/** Makes alerts due again at once after Temporal could not be reached. */
+/** Makes alerts due again immediately, after Temporal could not be reached. */
 export async function releaseAlerts(db: Queryable, ids: readonly string[]): Promise<void> {
   await db.query(`update inbox.alerts set due_at = now() where id = any ($1) and ${OPEN}`, [ids]);
 }

@@ -7,7 +7,7 @@ import type { Queryable } from '../platform/queryable.ts';
 
 export type ItemOutcome = 'completed' | 'failed' | 'skipped';
 
-/** An item whose command is to be asked (signaled) to replay its dead letter. */
+/** An item whose replay is requested by a signal to the command's workflow. */
 export interface ItemToReplay {
   position: number;
   messageId: string;
@@ -21,7 +21,7 @@ export interface Pace {
 }
 
 /**
- * Locks the campaign until the transaction ends. If two activities both believe that the campaign is theirs, they count
+ * Locks the campaign until the transaction ends. If two activities run for the same campaign, they count its items
  * one after the other. Returns false if the campaign is not Running.
  */
 export async function lockRunningCampaign(tx: Queryable, campaignId: string): Promise<boolean> {
@@ -36,8 +36,8 @@ export async function lockRunningCampaign(tx: Queryable, campaignId: string): Pr
 const LOOK_AHEAD = 100;
 
 /**
- * Takes the next items to ask and records that they were asked: at most `limit`, and no more than the pace allows. Skips
- * the items before them whose dead letter someone else resolved. Call it while holding the lock of
+ * Takes the next items to replay and records when they were requested: at most `limit`, and no more than the pace allows.
+ * Skips the items before them whose dead letter someone else resolved. Call it while holding the lock of
  * {@link lockRunningCampaign}. The pace is counted in the database, so it also holds when a worker dies and another one
  * continues.
  */
@@ -79,8 +79,8 @@ export async function takeItems(
 }
 
 /**
- * Takes items that were asked longer ago than this but not replayed, and records that they are asked again: the signal,
- * or the workflow that received it, may be lost. If it is not lost, the second signal finds nothing to do.
+ * Takes items whose replay was requested longer ago than this and has not started, and records the new request: the signal,
+ * or the workflow that received it, may be lost. If neither is lost, the second signal finds nothing to do.
  */
 export async function takeUnansweredItems(
   tx: Queryable,
@@ -99,7 +99,7 @@ export async function takeUnansweredItems(
 }
 
 /**
- * Records the outcome of the items in flight, using only entries and dead letters. `replayed_at` marks an item that this
+ * Records the outcome of the items in progress, using only entries and dead letters. `replayed_at` marks an item that this
  * campaign replayed. If a dead letter was resolved without that mark, someone else resolved it, and the item is skipped.
  * A replay has failed if its generation has a dead letter or is no longer the newest one, which means that someone
  * replayed that dead letter too.

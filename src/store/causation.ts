@@ -1,5 +1,5 @@
 /**
- * How a message is related to other messages, and which events it emitted.
+ * Finds the messages that are related to a message, and the events that it emitted.
  *
  * @module
  */
@@ -14,7 +14,7 @@ export interface RelatedMessage {
   status: EntryStatus;
   /** The message_id of its direct cause. */
   causationId: string | null;
-  /** Steps from the message that was asked about: negative for its causes, positive for its effects. */
+  /** Steps from the requested message: negative for its causes, positive for its effects. */
   depth: number;
 }
 
@@ -52,7 +52,10 @@ export async function findRelatedMessages(db: Queryable, messageId: string): Pro
   return rows;
 }
 
-/** Counts the other messages of its flow. The correlation_id of a flow is the message_id of the command that began it. */
+/**
+ * Counts the other messages of a message's flow. The correlation_id of a flow is the message_id of the command that began
+ * it.
+ */
 export async function countFlow(
   db: Queryable,
   messageId: string,

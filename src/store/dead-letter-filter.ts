@@ -9,9 +9,9 @@ export interface DeadLetterFilter {
   failureGroup?: string;
   commandType?: string;
   errorType?: string;
-  /** Died at or after this time. */
+  /** Became a dead letter at or after this time. */
   since?: Date;
-  /** Died before this time. */
+  /** Became a dead letter before this time. */
   until?: Date;
   correlationId?: string;
   /** A part of the error's text, ignoring case. */

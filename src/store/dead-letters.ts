@@ -1,5 +1,5 @@
 /**
- * `inbox.dead_letters`: commands that wait for a person, and what that person did.
+ * `inbox.dead_letters`: commands that wait for an operator, and how operators resolved them.
  *
  * @module
  */
@@ -39,7 +39,7 @@ export const DEAD_LETTER_COLUMNS = `
   resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
   pruned_at as "prunedAt"`;
 
-/** All dead letters of a message, oldest first: one for each generation that died. */
+/** All dead letters of a message, oldest first: one for each generation that became a dead letter. */
 export async function listDeadLetters(db: Queryable, messageId: string): Promise<DeadLetter[]> {
   const { rows } = await db.query<DeadLetter>(
     `select ${DEAD_LETTER_COLUMNS} from inbox.dead_letters where message_id = $1 order by generation`,

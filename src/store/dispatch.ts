@@ -92,7 +92,7 @@ async function take<Row extends { messageId: string }>(
 
 /**
  * True if an entry's next attempt runs without a workflow. Replayed entries already have a workflow, and failed ones are
- * getting one. An entry whose attempt was given back has neither failed nor a workflow.
+ * getting one. An entry whose claim was undone has neither failed nor a workflow.
  */
 const EXPRESS = `(command_type = any ($4) and generation = 0 and retry_count = 0 and not needs_workflow)`;
 
@@ -129,7 +129,7 @@ export function takePendingEntries(
   return take<Entry>(db, TAKE_PENDING, [...sharesOf(shares), expressTypes]);
 }
 
-/** Releases the lease of entries whose workflows could not be started, so that they are taken again at once. */
+/** Releases the lease of entries whose workflows could not be started, so that they are taken again immediately. */
 export async function releasePendingEntries(db: Queryable, messageIds: readonly string[]): Promise<void> {
   await db.query(
     `update inbox.entries set relayed_at = null where message_id = any ($1) and status::text = 'Pending'`,
@@ -215,7 +215,7 @@ const TAKE_UNRECORDED = statement(
   ),
 );
 
-/** Leases Completed entries whose record workflow nobody else is about to start. */
+/** Leases Completed entries whose record workflow no other worker is about to start. */
 export function takeUnrecordedEntries(
   db: Queryable,
   shares: readonly TypeShare[],
@@ -238,7 +238,7 @@ export async function releaseUnrecordedEntries(db: Queryable, messageIds: readon
  */
 const MANY_PAGES = 64;
 
-/** Returns whether the table is so large that a cached plan stays a good plan. The table never shrinks. */
+/** Returns true if the table is so large that a cached plan stays a good plan. The table never shrinks. */
 export async function entriesAreMany(db: Queryable): Promise<boolean> {
   const { rows } = await db.query<{ many: boolean }>(
     `select pg_relation_size('inbox.entries') >= $1 * current_setting('block_size')::bigint as many`,

@@ -17,7 +17,7 @@ const LOCK_TIMEOUT_MS = 2_000;
 /**
  * Begins the transaction with the limits of an attempt, and makes COMMIT impossible.
  *
- * @returns the pid of the backend, to terminate it when its time is up
+ * @returns the pid of the backend, to terminate it at the time limit
  */
 export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: number): Promise<number> {
   await db.query('begin read write');
@@ -34,7 +34,7 @@ export async function beginDryRun(db: Queryable, messageId: string, timeoutMs: n
 /**
  * Checks all deferred constraints, as COMMIT would.
  *
- * @throws DatabaseError of the violated constraint
+ * @throws DatabaseError naming the violated constraint
  */
 export async function checkDeferredConstraints(db: Queryable): Promise<void> {
   await db.query(`select set_config('inbox.dry_run_is_checked', 'yes', true)`);

@@ -203,9 +203,12 @@ export async function lockAttempt(
   return rows[0] ?? null;
 }
 
-/** How an attempt is given back. */
+/** How to undo the claim of an attempt. */
 export interface GiveBack {
-  /** The attempt had begun, and its connection failed. The number of such failures that don't use up a retry is limited. */
+  /**
+   * The attempt had begun, and Postgres or its connection failed. The number of such failures that don't use up a retry is
+   * limited.
+   */
   interrupted: boolean;
   /** Sets the lease as if a relay had taken the entry this many ms ago: relays skip the entry for the rest of the lease. */
   takenAgoMs: number;
@@ -219,7 +222,7 @@ export const MAX_INTERRUPTIONS = 5;
 
 /**
  * Undoes a claim without using up a retry: the entry waits again, as before the claim. `attempt` is not changed, because
- * it is the fencing token, and whatever still runs of this attempt must remain stale.
+ * it is the fencing token, and a part of this attempt that is still running must remain stale.
  *
  * Returns false if the attempt is no longer the current one, or if there were already {@link MAX_INTERRUPTIONS}
  * interruptions.

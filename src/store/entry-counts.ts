@@ -1,5 +1,5 @@
 /**
- * How many entries there are, by command type and status.
+ * Counts entries by command type and status.
  *
  * @module
  */

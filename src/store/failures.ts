@@ -1,5 +1,5 @@
 /**
- * `inbox.failures`: attempts that failed. Each statement here is a transaction of its own and does nothing if the attempt
+ * `inbox.failures`: attempts that failed. Each statement here runs in its own transaction and does nothing if the attempt
  * is no longer the current one.
  *
  * @module

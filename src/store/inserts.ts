@@ -1,5 +1,5 @@
 /**
- * Way in (A): entries inserted in the sender's transaction.
+ * Inserts the entries of sent messages, in the sender's transaction or in one of the inbox's own.
  *
  * @module
  */
@@ -111,7 +111,7 @@ export type EntryToSend = NewEntry & { replyTo: string | null; taken: 'claimed' 
 const GROUP_WAIT_MS = 20;
 
 /**
- * Inserts the messages that are not stored yet, in a transaction of its own, and does not wake the relays: see
+ * Inserts the messages that are not stored yet, in a separate transaction, and does not wake the relays: see
  * {@link wakeRelays}.
  *
  * @throws DatabaseError 55P03 when another transaction holds one of the ids; nothing was stored then
@@ -163,7 +163,7 @@ export async function findKnownMessages(
   return known.map(({ sentId, same, ...entry }) => ({ messageId: sentId, entry: same ? entry : null }));
 }
 
-/** How an entry ended whose result a sender waits for. */
+/** The outcome of an entry whose result a sender waits for. */
 export interface SettledEntry {
   messageId: string;
   status: 'Completed' | 'DeadLetter';

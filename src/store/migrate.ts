@@ -139,7 +139,7 @@ async function applyInTransaction(tx: PoolClient, known: readonly Migration[]): 
   return next;
 }
 
-/** If two migrators create the table at once, the second one fails. When it retries, the table exists. */
+/** If two migrators create the table at the same time, the second one fails. When it retries, the table exists. */
 async function ensureMigrationTable(tx: PoolClient): Promise<void> {
   try {
     await createMigrationTable(tx);

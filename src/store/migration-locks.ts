@@ -1,5 +1,5 @@
 /**
- * Locks that a migration waits for: who holds them, and how long to retry.
+ * Retries a migration that waits for locks, and finds the sessions that hold them.
  *
  * @module
  */

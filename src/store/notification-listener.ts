@@ -3,7 +3,7 @@
  * while it is not connected are lost, so the caller must look for work after each (re)connect.
  *
  * Behind a pooler in transaction mode, LISTEN succeeds but no notification ever arrives. So each new connection is tested
- * with a notification of its own. If that notification does not arrive, the listener relies on the caller's polling and
+ * with its own notification. If that notification does not arrive, the listener relies on the caller's polling and
  * tests again later.
  *
  * @module
@@ -31,7 +31,7 @@ export interface ListenerOptions {
    */
   onWake: (payload: string | null) => void;
   log: CommandLog;
-  /** Completes the log line about missing notifications, such as `entries are found by a sweep every second`. */
+  /** Completes the log line about missing notifications, such as `results are polled every 500 ms`. */
   meanwhile: string;
   /** Called with whether notifications arrive over the new connection, or with the reason why there is no connection. */
   onChecked?: (works: boolean | Error) => void;

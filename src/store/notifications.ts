@@ -66,7 +66,7 @@ export async function keepsServerConnection(
   return withAnother(async (other) => {
     for (let round = 0; round < ROUNDS; round += 1) {
       // Random pauses, so that this test is not in step with other clients of this process: they would get the same
-      // backends again and again.
+      // backends every time.
       await sleep(Math.random() * MAX_PAUSE_MS);
       const own = await currentBackend(db);
       await other.query('begin');

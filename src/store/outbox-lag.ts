@@ -11,7 +11,10 @@ import { EARLIER_RELAY } from './outbox-lease.ts';
 export const MAX_WAITING_COUNTED = 100_000;
 
 export interface OutboxLag {
-  /** Events that have waited longer than the given age, except those of parked aggregates; at most {@link MAX_WAITING_COUNTED}. */
+  /**
+   * Events that have waited longer than the given age, except those of parked aggregates; at most
+   * {@link MAX_WAITING_COUNTED}.
+   */
   count: number;
   /** How long the oldest of them has waited, in ms; null if none is waiting. */
   oldestMs: number | null;

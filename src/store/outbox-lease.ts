@@ -76,6 +76,8 @@ export async function takeLease(
 }
 
 /**
+ * Renews the lease.
+ *
  * @param position - the position up to which no event is left to publish
  * @returns false if another relay has taken the lease, or a relay of an earlier release is publishing
  */
@@ -92,7 +94,7 @@ export async function renewLease(
   return rowCount === 1;
 }
 
-/** Lets another relay take the lease at once. */
+/** Lets another relay take the lease immediately. */
 export async function releaseLease(db: Queryable, holder: string, position: number): Promise<void> {
   await db.query(`update inbox.outbox_lease set until = '-infinity', position = $2 where holder = $1::uuid`, [
     holder,

@@ -1,7 +1,7 @@
 /**
- * `inbox.outbox_parked`: aggregates with an event that the broker rejected. The waiting events of each parked aggregate
- * form a lane of their own. Only the relay that holds the lease adds and removes rows; operators only change the time of
- * the next retry.
+ * `inbox.outbox_parked`: aggregates with an event that the broker rejected. The waiting events of a parked aggregate
+ * are parked with it: they leave the main order and are published separately. Only the relay that holds the lease adds and
+ * removes rows; operators only change the time of the next retry.
  *
  * @module
  */
@@ -20,7 +20,7 @@ export interface ParkedAggregate {
 
 const PARKED = `id::text, encode(aggregate_key, 'base64') as key, event_id as "eventId", attempts`;
 
-/** Lists all lanes, for a relay that is starting. */
+/** Lists all parked aggregates, for a relay that is starting. */
 export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, 'id' | 'key'>[]> {
   const { rows } = await db.query<Pick<ParkedAggregate, 'id' | 'key'>>(
     `select id::text, encode(aggregate_key, 'base64') as key from inbox.outbox_parked`,
@@ -28,13 +28,13 @@ export async function listParked(db: Queryable): Promise<Pick<ParkedAggregate, '
   return rows;
 }
 
-/** Skips lanes that an operator's open transaction has locked, by releasing or skipping their event. */
+/** Skips rows that an operator's open transaction has locked, by releasing or skipping their event. */
 const unlessLocked = (condition: string) => `
   select id from inbox.outbox_parked where ${condition} for no key update skip locked`;
 
 /**
- * Finds lanes whose next retry is due. Leaves out those that are already being retried (`except`) and those that another
- * transaction has locked.
+ * Finds parked aggregates whose next retry is due. Leaves out those that are already being retried (`except`) and those that
+ * another transaction has locked.
  */
 export async function findDueParked(
   db: Queryable,
@@ -60,9 +60,9 @@ export interface Rejection {
 }
 
 /**
- * Parks an aggregate: moves these events of it, the rejected one first, to a lane of their own.
+ * Parks an aggregate and these of its events, the first of which was rejected.
  *
- * @returns the lane's id; null, with nothing changed, if the lease is lost
+ * @returns the id of its row; null, with nothing changed, if the lease is lost
  */
 export async function parkAggregate(
   db: Queryable,
@@ -88,8 +88,8 @@ export async function parkAggregate(
 }
 
 /**
- * Records that another retry failed. If someone has locked the lane, it is not changed, and is retried again. Returns
- * false if the lease is lost.
+ * Records that another retry failed. If someone has locked the row, it is not changed, and the aggregate is retried again.
+ * Returns false if the lease is lost.
  */
 export async function noteParkedFailure(
   db: Queryable,
@@ -110,8 +110,8 @@ export async function noteParkedFailure(
 }
 
 /**
- * Makes later events of parked aggregates wait behind the rejected one; `parkedIds` contains the lane of each event.
- * Returns false if the lease is lost.
+ * Parks later events of parked aggregates, so that they wait behind the rejected one; `parkedIds` contains the id of each
+ * event's parked aggregate. Returns false if the lease is lost.
  */
 export async function moveToLanes(
   db: Queryable,
@@ -130,7 +130,7 @@ export async function moveToLanes(
   return rows[0]!.held;
 }
 
-/** A lane with more events than this is not merged. */
+/** A parked aggregate with more events than this is not merged. */
 const MAX_MERGED = 200;
 
 export interface Merged {
@@ -142,9 +142,9 @@ export interface Merged {
 }
 
 /**
- * Ends a lane whose events are published except for a few, which return to the main order. The same statement lowers the
- * position from which the next relay would start, so that it cannot miss them. Don't call this while the lease is being
- * renewed, because the renewal sets that position too.
+ * Unparks an aggregate whose events are published except for a few, which return to the main order. The same statement
+ * lowers the position from which the next relay would start, so that it cannot miss them. Don't call this while the lease is
+ * being renewed, because the renewal sets that position too.
  */
 export async function unparkAggregate(db: Queryable, holder: string, id: string): Promise<Merged> {
   const { rows } = await db.query<Merged>(
@@ -170,8 +170,8 @@ export async function unparkAggregate(db: Queryable, holder: string, id: string)
 }
 
 /**
- * Returns events without a lane to the main order. This happens when a row was deleted by hand or a dump was restored in
- * part.
+ * Unparks events whose aggregate is not parked: they return to the main order. Such events exist if a row was deleted by
+ * hand or a dump was restored in part.
  */
 export async function unparkOrphans(
   db: Queryable,
@@ -194,8 +194,8 @@ export async function unparkOrphans(
 }
 
 /**
- * Makes lanes due at once whose last retry failed within this time, while the broker was unavailable. Returns false if
- * the lease is lost.
+ * Makes parked aggregates due immediately if their last retry failed within this time, while the broker was unavailable.
+ * Returns false if the lease is lost.
  */
 export async function makeParkedDue(db: Queryable, holder: string, failedWithinMs: number): Promise<boolean> {
   const { rows } = await db.query<{ held: boolean }>(

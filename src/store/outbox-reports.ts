@@ -1,5 +1,5 @@
 /**
- * Parked events: what operators see, and what they can do about them.
+ * Lists parked events for operators, and releases or skips them.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export interface ParkedEvent {
 
 export const MAX_BEHIND = 10_000;
 
-/** Longest-parked first. The rejected event is in its own lane too, so it is subtracted from the count. */
+/** Lists parked events, longest parked first. The rejected event is itself parked, so it is subtracted from the count. */
 export async function listParkedEvents(db: Queryable, limit: number): Promise<ParkedEvent[]> {
   const { rows } = await db.query<ParkedEvent>(
     `select p.event_id as id, left(o.aggregatetype, 300) as "aggregateType", left(o.aggregateid, 300) as "aggregateId",

@@ -21,8 +21,8 @@ export interface PositionRange {
 }
 
 /**
- * The maximum number of events to read, and of their bytes as stored (compressed). The first event is read whatever its
- * size.
+ * The maximum number of events to read, and of their bytes as stored (compressed). The first event is read regardless
+ * of its size.
  */
 export interface BatchLimits {
   events: number;
@@ -45,7 +45,7 @@ const batch = (next: string, limit: number, bytes: number) => `
   where o.place = 1 or o.bytes <= $${bytes}
   order by o.position`;
 
-const UNPUBLISHED_OF_LANE = 'select * from inbox.outbox where published_at is null and parked';
+const UNPUBLISHED_WHERE_PARKED = 'select * from inbox.outbox where published_at is null and parked';
 
 /**
  * Returns the next events that are not parked, in order of position: those above the floor, and those in the given ranges
@@ -61,9 +61,9 @@ export async function findUnpublished(
     batch(
       `select * from (
          (select late.* from unnest($2::bigint[], $3::bigint[]) as r (low, high)
-          cross join lateral (${UNPUBLISHED_OF_LANE} = 0 and position between r.low and r.high order by position limit $4) as late)
+          cross join lateral (${UNPUBLISHED_WHERE_PARKED} = 0 and position between r.low and r.high order by position limit $4) as late)
          union all
-         (${UNPUBLISHED_OF_LANE} = 0 and position > $1 order by position limit $4)) as found`,
+         (${UNPUBLISHED_WHERE_PARKED} = 0 and position > $1 order by position limit $4)) as found`,
       4,
       5,
     ),
@@ -102,7 +102,7 @@ export async function findParkedEvents(
   limits: BatchLimits,
 ): Promise<PublishedEvent[]> {
   const { rows } = await db.query<PublishedEvent>(
-    batch(`${UNPUBLISHED_OF_LANE} = $1 and position > $2`, 3, 4),
+    batch(`${UNPUBLISHED_WHERE_PARKED} = $1 and position > $2`, 3, 4),
     [parkedId, above, limits.events, limits.bytes],
   );
   return rows;

@@ -1,5 +1,5 @@
 /**
- * Lists and counts for people.
+ * Lists of entries and audit lines, and counts of dead letters, for people.
  *
  * @module
  */
@@ -28,8 +28,8 @@ export interface EntryFilter {
 }
 
 /**
- * Newest first by id. Ids grow with the time of receipt, so this needs no index of its own and pages without offsets. The
- * id of an entry is made after its transaction began, which is its time of receipt, but within a day of it.
+ * Newest first by id. Ids grow with the time of receipt, so this needs no separate index and pages without offsets. The
+ * time of receipt is when the entry's transaction began; the id is created later, but within a day.
  */
 export async function listEntries(db: Queryable, filter: EntryFilter): Promise<Entry[]> {
   const { rows } = await db.query<Entry>(

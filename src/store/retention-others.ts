@@ -38,7 +38,7 @@ export async function walkResolvedLetters(
   return rows;
 }
 
-/** The audit keeps who replayed them, when and why. */
+/** Deletes replayed dead letters. The audit keeps who replayed them, when and why. */
 export async function deleteReplayedLetters(tx: Queryable, ids: string[]): Promise<number> {
   const { rows } = await tx.query<{ count: number }>('select inbox.delete_replayed($1::uuid[]) as count', [
     ids,

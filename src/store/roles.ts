@@ -36,8 +36,8 @@ export async function canRead(db: Queryable, table: string): Promise<boolean> {
 }
 
 /**
- * Logins in `inbox.sender_limits` that do not exist, so their limits apply to nobody. Empty if this login may not read
- * the table.
+ * Returns the logins in `inbox.sender_limits` that do not exist, so their limits have no effect. Empty if this login may not
+ * read the table.
  */
 export async function findUnknownLogins(db: Queryable): Promise<string[]> {
   if (!(await canRead(db, 'inbox.sender_limits'))) return [];

@@ -8,7 +8,7 @@ import type { Queryable } from '../platform/queryable.ts';
 /**
  * Terminates a backend that is still in this transaction, so that the transaction rolls back and releases its locks at
  * once. If we only closed the socket, the backend would not notice before the end of its current statement. Does nothing
- * if the backend is gone, or has moved on to another transaction: behind a pooler it may be serving another client.
+ * if the backend no longer exists or runs another transaction: behind a pooler it may be serving another client.
  *
  * @param xid - from `pg_current_xact_id()`; pg_stat_activity has only its lower 32 bits
  */
@@ -20,7 +20,7 @@ export async function terminateTransaction(db: Queryable, pid: number, xid: stri
   );
 }
 
-/** Terminates a backend, whatever it is doing. Does nothing if the backend is gone. */
+/** Terminates a backend, no matter what it is doing. Does nothing if the backend no longer exists. */
 export async function terminateBackend(db: Queryable, pid: number): Promise<void> {
   await db.query('select pg_terminate_backend($1)', [pid]);
 }

@@ -1,6 +1,6 @@
 /**
  * Finds what keeps vacuum from removing dead rows: an open transaction, a forgotten prepared transaction, or a
- * replication slot that nobody reads.
+ * replication slot without a reader.
  *
  * @module
  */

@@ -21,7 +21,7 @@ import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 export type Signaller = WorkflowOwner;
 
 /**
- * Signals a command's workflow, and starts it first if it no longer runs: terminated, deleted or timed out.
+ * Signals a command's workflow, and starts it first if it is not running: it may have been terminated, deleted or timed out.
  *
  * @throws WorkflowIdTakenError if a foreign workflow, which is never signaled, has the message_id as its ID; the client's
  *   error if Temporal cannot be reached or refuses the signal; an Error if Temporal doesn't answer within 10 s
@@ -56,7 +56,7 @@ export function signalCampaign(
 }
 
 /**
- * Returns whether the workflow had to be started; false if it is already running.
+ * Starts the workflow of a campaign. Returns true if it was started, false if it is already running.
  *
  * @throws the same errors as {@link signalCommand}
  */
@@ -92,7 +92,7 @@ export async function startAlertWorkflow(
   signaller: Signaller,
   { id, failureGroup, count }: AlertToStart,
 ): Promise<void> {
-  // A closed run (terminated, cancelled) doesn't prevent a new one: the row decides whether there is work to do.
+  // A closed run (terminated, canceled) doesn't prevent a new one: the row decides whether there is work to do.
   const workflow: OwnWorkflow = {
     type: ALERT_WORKFLOW_TYPE,
     options: {

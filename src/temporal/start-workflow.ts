@@ -19,7 +19,7 @@ import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 export interface Starter extends WorkflowOwner {
   /** The search attributes that the namespace has. Setting any other would fail the start. */
   searchAttributes: AttributeChoice;
-  /** Whether to request an eager start. Defaults to true; works only on a worker's connection. */
+  /** Requests an eager start. Defaults to true; works only on a worker's connection. */
   eager?: boolean;
 }
 
@@ -33,11 +33,13 @@ const COMMAND_TYPE = defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, Sea
 const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, SearchAttributeType.KEYWORD);
 
 /**
+ * Starts the workflow of an entry, unless it is running.
+ *
  * @throws WorkflowIdTakenError if a foreign workflow with this ID is running; the client's error if Temporal cannot be
  *   reached or refuses the start
  */
 export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
-  // A closed run (terminated, cancelled, timed out) doesn't prevent a new one: the row decides whether there is work to do.
+  // A closed run (terminated, canceled, timed out) doesn't prevent a new one: the row decides whether there is work to do.
   return start(starter, entry, { args: [], workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
 }
 

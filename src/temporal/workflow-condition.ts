@@ -1,5 +1,5 @@
 /**
- * Finds out what blocks the workflow of a message, for `inbox show`, `inbox doctor` and operators' requests.
+ * Finds the problem that blocks the workflow of a message, for `inbox show`, `inbox doctor` and operators' requests.
  *
  * @module
  */

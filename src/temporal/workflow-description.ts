@@ -31,7 +31,7 @@ export interface WorkflowDescription {
 /** temporal.api.enums.v1.WorkflowExecutionStatus */
 const RUNNING = 1;
 
-/** Whether Temporal never allows this kind of call to this client, so that a retry cannot help. */
+/** Returns true if Temporal never allows this kind of call to this client, so a retry cannot help. */
 export function isDenied(error: unknown): boolean {
   const code = grpcCodeOf(error);
   return code === GRPC.permissionDenied || code === GRPC.unauthenticated || code === GRPC.unimplemented;
@@ -78,7 +78,7 @@ export async function describeWorkflow(
 /** How many of the latest events are searched for a failed workflow task. */
 const LAST_EVENTS = 20;
 
-/** Why the last workflow task of a run failed; null if none of the latest events is a failed workflow task. */
+/** Returns why the last workflow task of a run failed; null if none of the latest events is a failed workflow task. */
 export async function lastTaskFailure(
   client: Client,
   { workflowId, runId }: Pick<WorkflowDescription, 'workflowId' | 'runId'>,

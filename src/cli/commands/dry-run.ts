@@ -99,7 +99,7 @@ function describeResult(result: DryRunResult): [would: string, details: string] 
   }
 }
 
-/** Counts what would still fail, by cause. */
+/** Prints how many messages would still fail, by failure group. */
 function printGroups(results: readonly DryRunResult[]): void {
   const counts = new Map<string, number>();
   for (const result of results) {

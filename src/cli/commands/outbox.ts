@@ -64,7 +64,7 @@ function addSkip(outbox: Command): void {
 function noteOptions(command: Command, isReasonRequired = false): Command {
   command.option('--actor <name>', ACTOR_HELP, defaultActor());
   if (isReasonRequired)
-    command.requiredOption('--reason <text>', 'Why you do this, for the audit (required)');
+    command.requiredOption('--reason <text>', 'Why you do this, for the audit trail (required)');
   else command.option('--reason <text>', REASON_HELP);
   return command;
 }

@@ -99,9 +99,9 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
       sendLines(inbox, input, concurrency, {
         refused: (line, { name, message }) =>
           complain(`line ${line}${of}: ${printable(message)}`, { file, line, error: { name, message } }),
-        sent: (lines, last, so) => {
+        sent: (lines, last, soFar) => {
           bar?.increment(lines);
-          sent = { last, tally: so };
+          sent = { last, tally: soFar };
         },
       }),
     ).finally(() => {
@@ -112,7 +112,9 @@ async function sendMany(file: string, concurrency: number): Promise<void> {
   }
 }
 
-/** After an error in the middle of a file, says how far it got and that the whole file can be sent again. */
+/**
+ * After an error in the middle of a file, reports the last line that was sent, and that the whole file can be sent again.
+ */
 function notePartialSend(sent: { last: number; tally: Tally } | null, of: string): void {
   if (sent === null || sent.tally.refused + sent.tally.accepted + sent.tally.duplicate === 0) return;
   note(

@@ -76,7 +76,7 @@ const branch = (depth: number, text: string) => print(`${'  '.repeat(depth)}${de
 const describeMessage = (one: EntryStory['related'][number]) =>
   `${printable(one.messageId)}  ${printable(one.commandType)}  ${one.status}`;
 
-/** Prints a tree: the causes above the message, its effects below. */
+/** Prints a tree with the causes above the message and its effects below it. */
 function printRelated(messageId: string, related: EntryStory['related']): void {
   if (related.length === 0) return;
   print('\nCauses and effects');

@@ -12,8 +12,8 @@ import { viewOf } from './terminal.ts';
 const GROUPS_SHOWN = 20;
 
 /**
- * Shows the dead letters on stderr, because stdout is for the result. With `--json` it only reports when none matches:
- * programs can call `inbox dead-letters groups --json`.
+ * Shows the dead letters on stderr, because stdout is for the result. With `--json`, it only reports if no dead letter
+ * matches: programs can call `inbox dead-letters groups --json`.
  */
 export function showPreview({ total, oldest, newest, groups }: ReplayPreview): void {
   if (total === 0) return note('no open dead letter matches the filter');

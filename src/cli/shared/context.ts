@@ -1,5 +1,5 @@
 /**
- * What CLI commands share: connections to Postgres and Temporal, and the operator's name.
+ * Shared by the CLI commands: connections to Postgres and Temporal, and the operator's name.
  *
  * @module
  */
@@ -99,10 +99,12 @@ export function unreachable(address: string | undefined, error: unknown): Unreac
 }
 
 /** For `--help`. Commander appends the default. */
-export const ACTOR_HELP = 'Your name, for the audit; INBOX_ACTOR changes the default';
-export const REASON_HELP = 'Why you do this, for the audit (default: none)';
+export const ACTOR_HELP = 'Your name, for the audit trail; INBOX_ACTOR changes the default';
+export const REASON_HELP = 'Why you do this, for the audit trail (default: none)';
 
-/** The operator's name for the audit. INBOX_ACTOR is for people who share one system user, for example in a container. */
+/**
+ * The operator's name for the audit trail. INBOX_ACTOR is for people who share one system user, for example in a container.
+ */
 export function defaultActor(): string {
   const actor = process.env['INBOX_ACTOR']?.trim();
   if (actor) return actor;

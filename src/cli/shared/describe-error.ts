@@ -1,5 +1,5 @@
 /**
- * Error messages that say what to do: which server failed, which setting is involved, what to check.
+ * Turns errors into messages that name the failed server, the setting involved, and what to check.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import type { GrpcError } from '../../temporal/grpc-error.ts';
 
 type Environment = Record<string, string | undefined>;
 
-/** Returns a message for one line on stderr. It never contains a password. */
+/** Returns the message to print on stderr. It never contains a password. */
 export function describeError(error: unknown, env: Environment = process.env): string {
   if (error instanceof InboxError) return error.message;
   const grpc = findGrpcError(error);
@@ -61,29 +61,29 @@ const CONNECTION: Record<string, string> = {
 const TLS_CODES = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|HOSTNAME_MISMATCH|EPROTO$)/;
 
 function describeConnection(error: unknown, { at, user, database }: Server): string | null {
-  const said = messageOf(error);
+  const message = messageOf(error);
   const code = codeOf(error);
   const start = `Postgres cannot be reached at ${at}`;
   const isNetwork = code !== null && code in CONNECTION;
   // Files also fail with ENOENT and EACCES.
   if (isNetwork && (syscallOf(error) !== null || !['ENOENT', 'EACCES'].includes(code))) {
-    return `${start} (${said}): ${CONNECTION[code]}`;
+    return `${start} (${message}): ${CONNECTION[code]}`;
   }
-  if (/does not support SSL/.test(said)) {
-    return `${start} with TLS (${said}): turn on TLS in that server, or remove sslmode from DATABASE_URL`;
+  if (/does not support SSL/.test(message)) {
+    return `${start} with TLS (${message}): turn on TLS in that server, or remove sslmode from DATABASE_URL`;
   }
   if (code !== null && TLS_CODES.test(code)) {
-    return `${start} with TLS (${code}: ${said}): check sslmode and sslrootcert in DATABASE_URL, and which host the certificate is for`;
+    return `${start} with TLS (${code}: ${message}): check sslmode and sslrootcert in DATABASE_URL, and which host the certificate is for`;
   }
-  if (/^SASL|client password must be a string/.test(said)) {
-    return `Postgres at ${at} requires a password for user "${user}" (${said}): set it in DATABASE_URL, or in PGPASSWORD`;
+  if (/^SASL|client password must be a string/.test(message)) {
+    return `Postgres at ${at} requires a password for user "${user}" (${message}): set it in DATABASE_URL, or in PGPASSWORD`;
   }
-  if (/timeout expired|timeout exceeded when trying to connect|connection timeout/i.test(said)) {
-    return `${start} (${said}): ${CONNECTION['ETIMEDOUT']}`;
+  if (/timeout expired|timeout exceeded when trying to connect|connection timeout/i.test(message)) {
+    return `${start} (${message}): ${CONNECTION['ETIMEDOUT']}`;
   }
-  if (/Connection terminated|Client was closed|Connection ended/i.test(said)) {
+  if (/Connection terminated|Client was closed|Connection ended/i.test(message)) {
     return (
-      `the connection to Postgres at ${at}, database "${database}", was lost (${said}): check the server's log, and that ` +
+      `the connection to Postgres at ${at}, database "${database}", was lost (${message}): check the server's log, and that ` +
       'Postgres listens on the port in DATABASE_URL. The last change may or may not have been made; it is safe to run the ' +
       'same command again'
     );
@@ -97,43 +97,43 @@ function describeDatabaseError(
   { at, database, user }: Server,
   env: Environment,
 ): string {
-  const said = `Postgres at ${at}: ${error.message}`;
+  const problem = `Postgres at ${at}: ${error.message}`;
   switch (error.code) {
     case '28P01':
-      return `${said}; check the user and password in DATABASE_URL`;
+      return `${problem}; check the user and password in DATABASE_URL`;
     case '28000':
       return /no encryption|SSL off/.test(error.message)
-        ? `${said}; the server requires TLS: add ?sslmode=require to DATABASE_URL`
-        : `${said}; check the user in DATABASE_URL, and the server's pg_hba.conf`;
+        ? `${problem}; the server requires TLS: add ?sslmode=require to DATABASE_URL`
+        : `${problem}; check the user in DATABASE_URL, and the server's pg_hba.conf`;
     case '3D000':
-      return `${said}; check the database in DATABASE_URL, or create it: create database "${database}"`;
+      return `${problem}; check the database in DATABASE_URL, or create it: create database "${database}"`;
     case '3F000':
     case '42P01':
     case '42703':
     case '42883':
     case '42704':
-      return `${said}; the schema in database "${database}" is missing or older than this version: run \`inbox migrate\``;
+      return `${problem}; the schema in database "${database}" is missing or older than this version: run \`inbox migrate\``;
     case '42501':
       return (
-        `${said}; the login "${user}" in DATABASE_URL has no permission for this. As the owner of the schema, run: grant ` +
+        `${problem}; the login "${user}" in DATABASE_URL has no permission for this. As the owner of the schema, run: grant ` +
         `inbox_operator to "${user}" (for operators; inbox_worker is for workers, inbox_sender for senders). Only the owner runs migrations`
       );
     case '53300':
-      return `${said}; all of its max_connections are in use: close some connections, or try again later`;
+      return `${problem}; all of its max_connections are in use: close some connections, or try again later`;
     case '57P03':
-      return `${said}; the server is starting, stopping or recovering: try again in a moment`;
+      return `${problem}; the server is starting, stopping or recovering: try again in a moment`;
     case '57P01':
     case '57P02':
-      return `${said}; the server was shut down, or it ended this session. It is safe to run the same command again`;
+      return `${problem}; the server was shut down, or it ended this session. It is safe to run the same command again`;
     case '25006':
-      return `${said}; the server is a standby or read-only: DATABASE_URL must name the primary`;
+      return `${problem}; the server is a standby or read-only: DATABASE_URL must name the primary`;
     case '57014':
     case '55P03':
-      return `${said}; another session holds a lock, or the statement took too long: try again`;
+      return `${problem}; another session holds a lock, or the statement took too long: try again`;
     default: {
       const more =
         env['INBOX_LOG_LEVEL'] === 'debug' ? `\n${error.stack}` : ' (INBOX_LOG_LEVEL=debug shows more)';
-      return `${said} [${error.code}]${more}`;
+      return `${problem} [${error.code}]${more}`;
     }
   }
 }

@@ -48,7 +48,7 @@ export async function discardSet(
 }
 
 function report(done: BulkDiscard): void {
-  answer(done, () => print(`${done.discarded} discarded, ${done.skipped} resolved by somebody else`));
+  answer(done, () => print(`${done.discarded} discarded, ${done.skipped} resolved by someone else`));
   if (done.pending > 0) {
     throw new InboxError(
       `${done.pending} requests were sent to Temporal, but no worker has processed them yet; ${done.left} more were not sent. ` +

@@ -38,8 +38,8 @@ interface NumberedMessage {
 }
 
 /**
- * Each transaction sends the lines that arrived during the previous one: hundreds of lines of a file, or a single line of a
- * slow pipe without waiting for more.
+ * Sends every line as a command. Each transaction sends the lines that arrived during the previous transaction: hundreds of
+ * lines of a file, or a single line of a slow pipe without waiting for more.
  *
  * @param size - maximum number of lines in one transaction
  * @throws InvalidMessageError when the input is not UTF-8 text at all; database errors, because the lines that follow would
@@ -74,7 +74,7 @@ export async function sendLines(
   return tally;
 }
 
-/** Yields null whenever the lines read so far are all that has arrived, and at the end. */
+/** Yields null whenever no further input has arrived yet, and at the end. */
 async function* linesOf(input: Readable): AsyncGenerator<Line | null> {
   const splitter = new LineSplitter();
   for await (const chunk of fromFirstBytes(input)) {

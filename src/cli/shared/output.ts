@@ -25,7 +25,7 @@ export function isJson(): boolean {
   return json;
 }
 
-/** Prints the result of a command: `value` as JSON with `--json`, otherwise whatever `show` prints. */
+/** Prints the result of a command: with `--json`, `value` as JSON; otherwise calls `show`, which prints it as text. */
 export function answer(value: unknown, show: () => void): void {
   if (json) printJson(value);
   else show();
@@ -51,7 +51,7 @@ function withoutSecrets(object: object): unknown {
   );
 }
 
-/** Escapes characters that JSON allows but a terminal might interpret. */
+/** Prints a value as JSON, and escapes characters that JSON allows but a terminal might interpret. */
 export function printJson(value: unknown): void {
   print(prettyJson(value).join('\n'));
 }
@@ -116,7 +116,7 @@ function fitted(lines: string[], width: number | null): string[] {
   return left > 0 ? [...shown, `… ${left} more lines; use --json to see all of them`] : shown;
 }
 
-/** Cuts a text for a table. `inbox show` and `--json` have all of it. */
+/** Cuts a text for a table. `inbox show` and `--json` show all of it. */
 export function cut(text: string | null, length: number): string {
   const line = printable(text);
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;

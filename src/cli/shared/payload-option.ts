@@ -11,6 +11,7 @@ import { readText } from './text-input.ts';
 /** For help texts. The forms are unambiguous: JSON never begins with @, and a single hyphen is not JSON. */
 export const PAYLOAD_FORMS = 'JSON, @file, or - for stdin';
 
+/** @throws CommanderError with exit code 2 if `--payload` is given without exactly one message id */
 export function checkPayloadGoesWith(
   command: Command,
   messageIds: readonly string[],
@@ -20,12 +21,12 @@ export function checkPayloadGoesWith(
   command.error('error: --payload needs exactly one message id', { exitCode: 2 });
 }
 
-/** @throws InvalidMessageError */
+/** @throws the same errors as {@link readPayload} */
 export async function payloadOf({ payload }: { payload?: string }): Promise<{ payload?: Json }> {
   return payload === undefined ? {} : { payload: await readPayload(payload) };
 }
 
-/** @throws InvalidMessageError when it cannot be read, is not UTF-8 or not JSON */
+/** @throws InvalidMessageError when the payload cannot be read, is too long, or is not JSON in UTF-8 */
 export async function readPayload(option: string): Promise<Json> {
   const [, path] = /^(?:@(.+)|-)$/s.exec(option) ?? [];
   if (path === undefined && option !== '-') return parseJson('--payload', option) as Json;

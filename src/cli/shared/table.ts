@@ -12,7 +12,7 @@ import { cutTo, padTo, wrapTo, widthOf } from './terminal.ts';
 import type { Paint, View } from './terminal.ts';
 
 /**
- * How text in the last column is shown if it is too long: cut (`show` and `--json` have all of it), wrapped, or whole on its
+ * How text in the last column is shown if it is too long: cut (`show` and `--json` show all of it), wrapped, or whole on its
  * own line.
  */
 export type Fit = 'cut' | 'wrap' | 'whole';

@@ -42,7 +42,7 @@ export function wantsColors(stream: Output, env: Environment = process.env): boo
   return stream.isTTY && term !== 'dumb';
 }
 
-/** Whether a line can be redrawn in place, which a progress bar needs. */
+/** Returns true if a line can be redrawn in place, which a progress bar needs. */
 export function canRedraw(stream: Output, env: Environment = process.env): boolean {
   return stream.isTTY && env['TERM'] !== 'dumb';
 }

@@ -33,7 +33,7 @@ const UNMARKED_UTF16 = [
   [0, null, 0, null],
 ];
 
-/** Explains why input with these first bytes is not UTF-8 text. Null if it may be. */
+/** Explains why input with these first bytes is not UTF-8 text. Returns null if it may be UTF-8. */
 export function wrongFormat(start: Buffer): string | null {
   const found = FORMATS.find(([bytes]) => bytes.every((byte, at) => start[at] === byte));
   if (found) return `${found[1]}; ${found[2]}`;

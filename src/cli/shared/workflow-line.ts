@@ -1,5 +1,5 @@
 /**
- * The line about the workflow in `inbox show`. Everything else comes from Postgres. Temporal is only asked about messages
+ * The line about the workflow in `inbox show`. Everything else comes from Postgres. Temporal is queried only for messages
  * that are not Completed, and only for a few seconds.
  *
  * @module

@@ -57,7 +57,7 @@ export function reportToSupervisor(): Supervision {
       void report('working');
     },
     async failed(error) {
-      if (needsAPerson(error)) await report('hopeless');
+      if (isPermanent(error)) await report('hopeless');
     },
   };
 }
@@ -78,7 +78,7 @@ function startOrphanGuard(): void {
 }
 
 /** Errors that a restart cannot fix. An unreachable server is not one of them: it may become available again. */
-function needsAPerson(error: unknown): boolean {
+function isPermanent(error: unknown): boolean {
   return (
     error instanceof ConfigurationError ||
     error instanceof SchemaError ||

@@ -1,8 +1,8 @@
 /**
  * Gets the Temporal CLI through the download that is built into Temporal's SDK.
  *
- * The SDK downloads only in order to start a server. Therefore a child process starts one, with a given download folder, and
- * stops it again. A download that hangs ends when the child process is killed.
+ * The SDK downloads the CLI only when it starts a server. Therefore a child process starts a server, with a given download
+ * folder, and stops it again. A download that hangs ends when the child process is killed.
  *
  * @module
  */
@@ -96,7 +96,7 @@ async function findDownload(folder: string): Promise<string | null> {
   return null;
 }
 
-/** The SDK's message is a chain of causes that repeats the address. The last two parts tell what went wrong. */
+/** The SDK's message is a chain of causes that repeats the address. The last two parts describe the problem. */
 function reason(log: string): string {
   const last = log.split('\n').findLast((line) => line.trim() !== '') ?? 'no reason given';
   return last.trim().split(': ').slice(-2).join(': ');

@@ -37,7 +37,7 @@ export async function loadLibraries(): Promise<Libraries> {
 }
 
 /**
- * Provides the caller's connection, or a connection of its own that it reopens after every failure.
+ * Provides the caller's connection, or its own connection, which it reopens after every failure.
  *
  * @throws ConfigurationError unless exactly one of `servers` and `connection` is set
  */
@@ -78,7 +78,7 @@ export class Connections {
     }
   }
 
-  /** Closes the given connection if it is the current one of our own. Without an argument, closes the current one. */
+  /** Closes the given connection if it is our current one. Without an argument, closes our current connection. */
   async drop(connection: NatsConnection | null = this.#own): Promise<void> {
     if (connection === null || connection !== this.#own) return;
     this.#own = null;

@@ -1,5 +1,5 @@
 /**
- * What an error from NATS means: the event is rejected, the broker is unavailable, or the error alone doesn't tell.
+ * Classifies errors from NATS: the event is rejected, the broker is unavailable, or the error alone doesn't determine which.
  *
  * @module
  */

@@ -25,7 +25,7 @@ export function subjectToken(name: string): string {
 /** Half of the 4 KB that the server accepts in one line: the line also holds the reply subject. */
 const MAX_SUBJECT_BYTES = 2_048;
 
-/** Why no message can be published to this subject; null if the subject is valid. */
+/** Returns why no message can be published to this subject; null if the subject is valid. */
 export function subjectProblem(subject: string): string | null {
   if (typeof subject !== 'string') return 'its subject is not a string';
   const bytes = Buffer.byteLength(subject);

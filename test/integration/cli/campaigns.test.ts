@@ -165,7 +165,7 @@ describe('campaigns in the CLI', () => {
       'sent twice',
     ]);
     assert.equal(code, 0, stderr);
-    assert.equal(stdout, '45 discarded, 0 resolved by somebody else\n');
+    assert.equal(stdout, '45 discarded, 0 resolved by someone else\n');
     const audited = await inbox.pool.query(
       `select from inbox.audit where action = 'discard' and actor = 'ada' and reason = 'sent twice'
        and message_id = any ($1)`,

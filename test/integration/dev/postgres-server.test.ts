@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { startPostgresServer, type PostgresServer } from '../../../src/dev/postgres/server.ts';
 import { isAlive } from '../../../src/dev/process/processes.ts';
+import { eventually } from '../../support/wait.ts';
 
 const MODULE = new URL('../../../src/dev/postgres/server.js', import.meta.url).href;
 const asRoot = process.getuid?.() === 0;
@@ -24,14 +24,6 @@ async function query(url: string, text: string): Promise<Record<string, unknown>
     return (await client.query<Record<string, unknown>>(text)).rows;
   } finally {
     await client.end();
-  }
-}
-
-async function waitFor(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`waited 30 s for ${what}`);
-    await delay(20);
   }
 }
 
@@ -130,8 +122,8 @@ void describe('startPostgresServer, temporary', () => {
     const pid = Number(pidText);
     assert.ok(isAlive(pid));
     owner.kill('SIGKILL');
-    await waitFor('Postgres to end', () => !isAlive(pid));
-    await waitFor('its folder to be deleted', async () => !(await exists(dataDir)));
+    await eventually('Postgres has ended', () => !isAlive(pid));
+    await eventually('its folder is deleted', async () => !(await exists(dataDir)));
   });
 });
 
@@ -175,7 +167,7 @@ void describe('startPostgresServer, persistent', () => {
   void it('starts after a SIGKILL of Postgres, which leaves a pid file', async () => {
     const first = await startPostgresServer({ dataDir });
     process.kill(first.pid, 'SIGKILL');
-    await waitFor('Postgres to end', () => !isAlive(first.pid));
+    await eventually('Postgres has ended', () => !isAlive(first.pid));
     assert.ok(await exists(join(dataDir, 'pgdata', 'postmaster.pid')));
     const second = await startPostgresServer({ dataDir });
     assert.deepEqual(await query(second.url, 'select one from kept'), [{ one: 1 }]);
@@ -188,22 +180,37 @@ void describe('startPostgresServer, persistent', () => {
     await writeFile(pidFile, `${process.pid}\n${join(dataDir, 'pgdata')}\n`);
     const lines: string[] = [];
     const server = await startPostgresServer({ dataDir, log: (line) => void lines.push(line) });
-    await server.stop();
+    try {
+      const [line] = (await readFile(pidFile, 'utf8')).split('\n');
+      assert.equal(Number(line), server.pid);
+      assert.deepEqual(await query(server.url, 'select one from kept'), [{ one: 1 }]);
+    } finally {
+      await server.stop();
+    }
     assert.ok(lines.some((line) => line.includes(`process ${process.pid}, which is now another program`)));
   });
 
   void it('creates a new cluster after an interrupted initdb, and sets the old one aside', async () => {
     const broken = join(parent, 'broken');
     const first = await startPostgresServer({ dataDir: broken });
+    await query(first.url, 'create table kept as select 1 as one');
     await first.stop();
     await rm(join(broken, 'pgdata', 'global'), { recursive: true });
     const dead = spawnSync(process.execPath, ['--version']).pid;
     await mkdir(join(broken, `pgdata.new-${dead}`));
     const lines: string[] = [];
     const second = await startPostgresServer({ dataDir: broken, log: (line) => void lines.push(line) });
-    await second.stop();
-    assert.ok(lines.some((line) => line.includes('was not a complete Postgres cluster')));
-    assert.equal(await exists(join(broken, `pgdata.new-${dead}`)), false);
+    try {
+      assert.deepEqual(await query(second.url, `select to_regclass('kept') as kept`), [{ kept: null }]);
+    } finally {
+      await second.stop();
+    }
+    const [aside, ...others] = (await readdir(broken)).filter((name) => name.startsWith('pgdata.'));
+    assert.match(aside!, /^pgdata\.broken-\d+$/);
+    assert.deepEqual(others, [], 'the unfinished cluster of the dead process is deleted');
+    assert.ok(await exists(join(broken, aside!, 'base')), 'the files of the old cluster are kept');
+    const said = lines.find((line) => line.includes('was not a complete Postgres cluster'));
+    assert.ok(said?.includes(join(broken, aside!)), said);
   });
 
   void it('names both versions when another Postgres version created the folder', async () => {

@@ -5,7 +5,6 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
@@ -14,6 +13,7 @@ import { startServers } from '../../../src/dev/servers.ts';
 import { findTemporalBinary } from '../../../src/dev/temporal/binary.ts';
 import { startTemporalServer } from '../../../src/dev/temporal/server.ts';
 import { SEARCH_ATTRIBUTES } from '../../../src/core/protocol.ts';
+import { eventually } from '../../support/wait.ts';
 
 const MODULE = new URL('../../../src/dev/servers.js', import.meta.url).href;
 const TEMPORAL_CLI_PATH = (await findTemporalBinary()).path;
@@ -25,14 +25,6 @@ const env = {
   TEMPORAL_ADDRESS: '',
   TEMPORAL_NAMESPACE: '',
 };
-
-async function waitFor(what: string, check: () => boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!check()) {
-    if (performance.now() > deadline) assert.fail(`waited 30 s for ${what}`);
-    await delay(20);
-  }
-}
 
 async function withClient<Result>(
   address: string,
@@ -155,7 +147,7 @@ void describe('startServers', () => {
     owner.kill('SIGKILL');
     // Start immediately, while the servers of the dead owner are still stopping.
     const servers = await startServers({ env, persistentDir });
-    await waitFor('the first servers to end', () => pids.every((pid) => !isAlive(pid)));
+    await eventually('the first servers have ended', () => pids.every((pid) => !isAlive(pid)));
     await servers.stop();
     await rm(persistentDir, { recursive: true });
   });

@@ -5,10 +5,10 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay } from 'node:timers/promises';
 import { after, before, describe, it } from 'node:test';
 import { isAlive } from '../../../src/dev/process/processes.ts';
 import { supervise } from '../../../src/dev/process/supervise.ts';
+import { eventually } from '../../support/wait.ts';
 
 const SUPERVISE = new URL('../../../src/dev/process/supervise.js', import.meta.url).href;
 
@@ -20,14 +20,6 @@ const SERVER = `
 `;
 /** A server that ignores SIGTERM. */
 const STUBBORN = `process.on('SIGTERM', () => {}); console.log('ready'); setInterval(() => {}, 1000);`;
-
-async function waitFor(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`waited 20 s for ${what}`);
-    await delay(20);
-  }
-}
 
 void describe('supervise', () => {
   let folder: string;
@@ -45,7 +37,7 @@ void describe('supervise', () => {
   });
   const logOf = (name: string) => readFile(join(folder, `${name}.log`), 'utf8').catch(() => '');
   const waitUntilReady = (name: string) =>
-    waitFor(`${name} to be ready`, async () => (await logOf(name)).includes('ready'));
+    eventually(`${name} is ready`, async () => (await logOf(name)).includes('ready'));
 
   void it('neither writes to nor reads a log that the server has replaced with a symbolic link', async () => {
     const victim = join(folder, 'victim');
@@ -122,9 +114,9 @@ void describe('supervise', () => {
         assert.ok(isAlive(server));
 
         end(owner.pid ?? 0);
-        await waitFor('the server to end', () => !isAlive(server));
+        await eventually('the server has ended', () => !isAlive(server));
         assert.equal(await logOf(name), 'ready\nasked to stop\n');
-        await waitFor('the temporary files to be deleted', () =>
+        await eventually('the temporary files are deleted', () =>
           stat(temporary).then(
             () => false,
             () => true,

@@ -318,7 +318,7 @@ describe('a campaign', () => {
     await handle.cancel();
     const snapshot = await set.follow(campaign);
     assert.equal(snapshot.state, 'Paused');
-    assert.match(snapshot.stateReason!, /its workflow was cancelled/);
+    assert.match(snapshot.stateReason!, /its workflow was canceled/);
     door.open();
     await resumeCampaign(inbox, campaign.id);
     assert.equal((await set.follow(campaign)).state, 'Finished');

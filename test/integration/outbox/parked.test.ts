@@ -233,26 +233,36 @@ describe('an event that the broker rejects', () => {
   });
 
   it('is retried as soon as the broker is back if it was parked just as the broker went down', async () => {
-    let state: 'up' | 'down' = 'up';
+    let state: 'up' | 'failing' | 'down' = 'up';
+    // When the broker fails, it rejects a batch, accepts one more event, and then accepts nothing.
     const seen = recorder((events) => {
-      if (state === 'down') throw new Error('gone');
-      // The broker goes down within a batch.
-      if (events.length > 1 && events.some(isBad)) {
-        throw new Error('gone');
-      }
+      if (state === 'down' || (state === 'failing' && events.length > 1)) throw new Error('gone');
+      if (state === 'failing') state = 'down';
     });
-    await add(['good', 'bad1', 'bad2', 'bad3']);
+    const aggregates = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6'];
+    await add(aggregates);
     const log = relay({ publish: seen.publish, maximumBackoff: '100ms', maximumParkedBackoff: '1h' }).lines;
     await allPublished(database.pool);
-    state = 'down';
-    await add(['good', 'bad1', 'bad2', 'bad3', 'x1', 'x2'], 3);
-    await eventually('the relay has failed three times', () =>
+    state = 'failing';
+    await add(aggregates, 3);
+    // The accepted event makes the relay conclude that the broker is up and rejects the next event of each aggregate.
+    await eventually('every aggregate is parked, and its retry failed', async () => {
+      const parked = await parkedRows(database.pool);
+      return parked.length === aggregates.length && parked.every(({ attempts }) => attempts >= 2);
+    });
+    // Too many to park them without proof that the broker is up.
+    await add(['b1', 'b2', 'b3', 'b4']);
+    await eventually('the relay notices that the broker is down', () =>
       log.some((line) => line.includes('failures=3')),
     );
-    // By now the relay may have parked some of the aggregates, as if the broker had rejected their events.
+    // As if the retries had failed for hours: the next ones are due in an hour.
+    await database.pool.query(
+      `update inbox.outbox_parked set failed_at = now(), next_try_at = now() + interval '1 hour'`,
+    );
     state = 'up';
     await allPublished(database.pool);
-    assert.equal(seen.published.length, 4 + 18);
+    assert.equal(seen.published.length, 6 + 18 + 4);
+    assertInOrder(seen.published.slice(6));
   });
 
   it('does not slow down other aggregates if a thousand aggregates have one', async (t) => {
