@@ -138,22 +138,36 @@ describe('undecodable input', () => {
     assert.equal((await fixture.entry(id))?.generation, 0);
   });
 
-  it('refuses undecodable signals, and the workflow continues', async () => {
+  it('refuses each undecodable signal with its own reason, and the workflow continues', async () => {
     const id = fixture.id('signals');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
-    const badArguments = [
-      ...Object.values(UNDECODABLE),
-      payload('json/plain', `{"actor":"x","payload":${deep(300_000)}}`),
-      payload('json/plain', `{"actor":"x","reason":${deep(2_000)}}`),
+    const cannotBeDecoded = (encoding: string) =>
+      new RegExp(`^the argument cannot be decoded \\(encoding ${encoding}\\): .`);
+    const refused: [argument: RawPayload, problem: RegExp][] = [
+      [UNDECODABLE['an unknown encoding']!, cannotBeDecoded('evil/none')],
+      [UNDECODABLE['no encoding']!, cannotBeDecoded('missing')],
+      [
+        UNDECODABLE['broken JSON']!,
+        /^the argument cannot be decoded \(encoding json\/plain\): invalid JSON$/,
+      ],
+      [UNDECODABLE['an encrypted payload']!, cannotBeDecoded('binary/encrypted')],
+      [UNDECODABLE['protobuf']!, cannotBeDecoded('binary/protobuf')],
+      [UNDECODABLE['protobuf as JSON']!, cannotBeDecoded('json/protobuf')],
+      [
+        payload('json/plain', `{"actor":"x","payload":${deep(300_000)}}`),
+        /^the argument cannot be serialized: /,
+      ],
+      [payload('json/plain', `{"actor":"x","reason":${deep(2_000)}}`), /^reason must be text$/],
     ];
-    for (const [index, argument] of badArguments.entries()) {
+    assert.equal(refused.length, Object.keys(UNDECODABLE).length + 2);
+    for (const [index, [argument, problem]] of refused.entries()) {
       await signal(id, 'replay', argument);
       const { refusals } = await eventually('the signal is refused', async () => {
         const report = await fixture.status(id);
         return report.refusals.count === index + 1 && report;
       });
-      assert.match(refusals.problem, /decoded|serialized|reason/);
+      assert.match(refusals.problem, problem);
     }
     assert.equal((await fixture.entry(id))!.generation, 0);
     assert.equal(await discard(fixture, id, { actor: 'ann' }), 'done');
