@@ -1,6 +1,9 @@
 /**
  * `npm start`: runs the bank on embedded servers, or on the servers that DATABASE_URL and TEMPORAL_ADDRESS name.
  *
+ * The embedded servers are not part of the package's API, so this file alone imports from `src`. Everything else in the bank uses
+ * `temporal-inbox` as your service would.
+ *
  * @module
  */
 import { Client, Connection } from '@temporalio/client';

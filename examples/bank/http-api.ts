@@ -11,7 +11,6 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Pool } from 'pg';
 import { IdempotencyConflictError, InvalidMessageError } from 'temporal-inbox';
 import type { CommandLog, Entry, Inbox, JsonObject } from 'temporal-inbox';
-import { splitErrorText } from '../../src/attempts/failure-report.ts';
 import { keyOfPath, parseKey, pathOf } from './idempotency-key.ts';
 import { Problem, reply, replyProblem } from './problem.ts';
 import { readTransfer } from './request-body.ts';
@@ -94,7 +93,7 @@ function describe(key: string, entry: Entry): JsonObject {
     transfer: entry.payload,
     requestedAt: entry.receivedAt.toISOString(),
     ...(entry.processedAt && { completedAt: entry.processedAt.toISOString(), result: entry.result }),
-    ...(entry.error !== null && { failure: { type: splitErrorText(entry.error).type } }),
+    ...(entry.error !== null && { failure: { type: typeOf(entry.error) } }),
     ...(entry.nextRetryAt && { nextRetryAt: entry.nextRetryAt.toISOString() }),
   };
 }
@@ -136,3 +135,6 @@ function problemOf(error: unknown): Problem {
 function causeOf(error: unknown): unknown {
   return error instanceof Error ? error.cause : undefined;
 }
+
+/** `entry.error` is `Type: message`. */
+const typeOf = (error: string) => error.split(': ', 1)[0]!;

@@ -3,11 +3,10 @@
  *
  * @module
  */
-import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
-import { createPool } from '../../src/platform/postgres.ts';
+import { createBankPool } from './postgres.ts';
 import { createBankSchema } from './schema.ts';
 
-const pool = createPool({ connectionString: readDatabaseUrl(), max: 1, applicationName: 'bank migrate' });
+const pool = createBankPool('bank migrate', 1);
 try {
   await createBankSchema(pool);
 } finally {

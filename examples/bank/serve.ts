@@ -5,16 +5,10 @@
  * @module
  */
 import { once } from 'node:events';
-import { readDatabaseUrl } from '../../src/platform/postgres-url.ts';
-import { createPool } from '../../src/platform/postgres.ts';
-import { createLog } from '../../src/platform/log.ts';
 import { startHttpServer } from './http-server.ts';
+import { log } from './log.ts';
+import { createBankPool } from './postgres.ts';
 import { createBankSchema } from './schema.ts';
-
-/** Ends a statement that waits for a lock or for a dead network connection, so that the client gets a 503. */
-const STATEMENT_TIMEOUT_MS = 5_000;
-
-const log = createLog();
 
 await serve().catch((error: unknown) => {
   log.error(error instanceof Error ? error.message : String(error));
@@ -23,17 +17,7 @@ await serve().catch((error: unknown) => {
 
 async function serve(): Promise<void> {
   const port = readPort(process.env['PORT']);
-  const pool = createPool({
-    connectionString: readDatabaseUrl(),
-    max: 10,
-    applicationName: 'bank http api',
-    settings: {
-      statement_timeout: String(STATEMENT_TIMEOUT_MS),
-      // If a process disappears in the middle of a transaction, Postgres releases its locks after this time.
-      idle_in_transaction_session_timeout: '10000',
-    },
-    queryTimeoutMs: STATEMENT_TIMEOUT_MS + 1_000,
-  });
+  const pool = createBankPool('bank http api', 10);
   try {
     await createBankSchema(pool);
     const server = await startHttpServer({ pool, log, port });

@@ -7,8 +7,8 @@ import type { Pool } from 'pg';
 import type { output } from 'zod';
 import { InboxError } from 'temporal-inbox';
 import type { Entry, Inbox, Sent } from 'temporal-inbox';
-import { sqlState, withTransaction } from '../../src/platform/postgres.ts';
 import { messageIdOf } from './idempotency-key.ts';
+import { inTransaction, sqlStateOf } from './postgres.ts';
 import { transferFunds } from './transfer-funds.ts';
 
 export type Transfer = output<typeof transferFunds.schema>;
@@ -33,7 +33,7 @@ export class BankUnavailableError extends Error {
 export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer: Transfer): Promise<Sent> {
   const message = { messageId: messageIdOf(key), type: transferFunds.type, payload: transfer };
   return mapDatabaseErrors(
-    withTransaction(pool, async (tx) => {
+    inTransaction(pool, async (tx) => {
       const sent = await inbox.send(message, { tx });
       const { rowCount } = await tx.query(
         `insert into bank.transfer_requests (idempotency_key, from_account, to_account, amount_cents)
@@ -68,7 +68,7 @@ async function mapDatabaseErrors<T>(work: Promise<T>): Promise<T> {
     return await work;
   } catch (error) {
     if (error instanceof InboxError || error instanceof KeyUsedUpError) throw error;
-    const state = sqlState(error);
+    const state = sqlStateOf(error);
     if (state !== null && !TRANSIENT_CLASSES.has(state.slice(0, 2))) throw error;
     throw new BankUnavailableError('Postgres is unavailable', { cause: error });
   }

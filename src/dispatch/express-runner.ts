@@ -18,7 +18,7 @@ import { TakenIds } from '../temporal/taken-ids.ts';
 import { TypeSlots } from './type-slots.ts';
 import type { Capacity } from './type-slots.ts';
 
-export interface ExpressLaneOptions extends Starter {
+export interface ExpressRunnerOptions extends Starter {
   /** The types of all express commands. */
   types: readonly string[];
   /** How many first attempts may run at once. */
@@ -38,13 +38,13 @@ export interface ExpressLaneOptions extends Starter {
 export class ExpressRunner {
   readonly types: readonly string[];
   readonly slots: TypeSlots;
-  readonly #options: ExpressLaneOptions;
+  readonly #options: ExpressRunnerOptions;
   readonly #running = new Set<Promise<void>>();
   readonly #reserved = new Set<Promise<void>>();
   readonly #taken: TakenIds;
   #closed = false;
 
-  constructor(options: ExpressLaneOptions) {
+  constructor(options: ExpressRunnerOptions) {
     this.#options = options;
     this.#taken = new TakenIds(options.log);
     this.types = options.types;

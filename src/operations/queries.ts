@@ -29,7 +29,7 @@ import { findUnknownTypes, listLiveWorkers } from '../store/workers.ts';
 import type { LiveWorker, UnknownType } from '../store/workers.ts';
 import { isUuid } from '../core/text.ts';
 import { estimateEntries } from './estimate.ts';
-import { tellStory } from './timeline.ts';
+import { buildTimeline } from './timeline.ts';
 import type { TimelineItem } from './timeline.ts';
 
 const DEFAULT_LIMIT = 100;
@@ -84,7 +84,7 @@ export async function show(pool: Pool, messageId: string): Promise<EntryStory> {
     countFlow(pool, messageId, entry.correlationId),
   ]);
   const rows = { entry, failures, deadLetters: letters, audit, events };
-  return { ...rows, story: tellStory(rows), related, flow };
+  return { ...rows, story: buildTimeline(rows), related, flow };
 }
 
 /** Finds the events of a message. Searches a short time range first, because nearly all attempts are short. */

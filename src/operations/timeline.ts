@@ -25,7 +25,7 @@ export interface TimelineRows {
 }
 
 /** Returns the timeline, sorted by time. Of items with the same time, causes come before their effects. */
-export function tellStory(rows: TimelineRows): TimelineItem[] {
+export function buildTimeline(rows: TimelineRows): TimelineItem[] {
   const { entry, failures, deadLetters, audit, events } = rows;
   const items: TimelineItem[] = [
     { at: entry.receivedAt, what: 'received', text: receivedText(entry) },

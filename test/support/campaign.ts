@@ -15,14 +15,14 @@ import type { TestInbox } from './inbox.ts';
 type Behavior = (messageId: string) => Promise<void> | void;
 
 /** By failure group. A behavior throws to simulate a fix that does not work, or waits for its test. */
-export const behaviours = new Map<string, Behavior>();
+export const behaviors = new Map<string, Behavior>();
 
 export const mend = defineCommand({
   type: 'Mend',
   schema: z.object({ group: z.string() }),
   retry: { maximumAttempts: 3, initialInterval: '50ms' },
   async handle({ payload, messageId, tx }) {
-    await behaviours.get(payload.group)?.(messageId);
+    await behaviors.get(payload.group)?.(messageId);
     await tx.query('insert into effects (message_id) values ($1)', [messageId]);
     return null;
   },

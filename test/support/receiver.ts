@@ -37,7 +37,7 @@ export interface Post {
   repeats: number;
 }
 
-export type Behaviour = (response: ServerResponse, request: IncomingMessage) => void;
+export type Behavior = (response: ServerResponse, request: IncomingMessage) => void;
 
 export interface Receiver {
   url: string;
@@ -51,13 +51,13 @@ export interface Receiver {
 export const SECRET = `whsec_${Buffer.from('a secret that only the tests know').toString('base64')}`;
 
 export const answer =
-  (status: number, headers: Record<string, string> = {}): Behaviour =>
+  (status: number, headers: Record<string, string> = {}): Behavior =>
   (response) =>
     void response.writeHead(status, headers).end();
 
 /** @param behave - chooses the answer to a post; by default, the receiver accepts it with 204 */
 export async function startReceiver(
-  behave: (post: Post) => Behaviour = () => answer(204),
+  behave: (post: Post) => Behavior = () => answer(204),
   secret = SECRET,
 ): Promise<Receiver> {
   const posts: Post[] = [];

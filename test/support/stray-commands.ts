@@ -10,9 +10,9 @@ import type { HandlerContext } from '../../src/commands/define-command.ts';
 import { defineCommand } from '../../src/commands/define-command.ts';
 import { UnrecoverableError } from '../../src/core/errors.ts';
 
-type Context = HandlerContext<{ behaviour: string }>;
+type Context = HandlerContext<{ behavior: string }>;
 
-const conflicting = { messageId: 'taken', type: 'Stray', payload: { behaviour: 'another' } };
+const conflicting = { messageId: 'taken', type: 'Stray', payload: { behavior: 'another' } };
 const invalid = { messageId: '', type: 'Stray', payload: {} };
 
 async function failsLater(ms: number): Promise<void> {
@@ -29,7 +29,7 @@ const behaviors: Record<string, (context: Context) => unknown> = {
   'sends an invalid message': ({ send }) => void send(invalid),
   'sends a conflicting message': ({ send }) => void send(conflicting),
   'sends a valid message': ({ send, messageId }) =>
-    void send({ messageId: `${messageId}-next`, type: 'Stray', payload: { behaviour: 'works' } }),
+    void send({ messageId: `${messageId}-next`, type: 'Stray', payload: { behavior: 'works' } }),
   'starts a function that queries': ({ tx }) =>
     void (async () => {
       await tx.query('select 1');
@@ -92,10 +92,10 @@ const behaviors: Record<string, (context: Context) => unknown> = {
 
 export const stray = defineCommand({
   type: 'Stray',
-  schema: z.object({ behaviour: z.string() }),
+  schema: z.object({ behavior: z.string() }),
   retry: { maximumAttempts: 2, initialInterval: '10ms' },
   timeout: '5s',
-  handle: async (context) => behaviors[context.payload.behaviour]!(context),
+  handle: async (context) => behaviors[context.payload.behavior]!(context),
 });
 
 export const strayExpress = defineCommand({ ...stray, type: 'StrayExpress', express: true });

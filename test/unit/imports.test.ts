@@ -124,6 +124,16 @@ describe('imports', () => {
     );
   });
 
+  it('of examples name the package, as those of its users do', async () => {
+    const examples = await readSources(['examples']);
+    assert.ok(examples.length > 30);
+    const toSource = examples.filter(({ imports }) => imports.some(({ target }) => isIn(target, 'src')));
+    assert.deepEqual(
+      toSource.map(({ path }) => path),
+      ['examples/bank/demo.ts'],
+    );
+  });
+
   it('are not circular', () => {
     assert.equal(findCycle(shipped), undefined);
   });

@@ -4,7 +4,7 @@ import type { EntryStory } from '../../operations/index.ts';
 import { NO_COMMAND, shellCommand } from '../../core/shell.ts';
 import type { WorkflowCondition } from '../../operations/index.ts';
 import { MAX_RELATED_MESSAGES } from '../../operations/index.ts';
-import { lookAtWorkflow } from '../shared/workflow-line.ts';
+import { readWorkflowState } from '../shared/workflow-line.ts';
 import { withPool } from '../shared/context.ts';
 import { answer, print, printable, printFields, printTable } from '../shared/output.ts';
 
@@ -17,7 +17,7 @@ export function addShow(program: Command): void {
     .action((messageId: string, options: { stack?: boolean }) =>
       withPool(async (pool) => {
         const story = await show(pool, messageId);
-        const workflow = await lookAtWorkflow(pool, story.entry);
+        const workflow = await readWorkflowState(pool, story.entry);
         answer({ ...story, workflow }, () => printStory(story, options.stack ?? false, workflow));
       }),
     );

@@ -16,7 +16,7 @@ import type { EntryStory, WorkflowCondition } from '../../operations/index.ts';
 const LIMIT_MS = 3_000;
 
 /** Null when the message is Completed, or when no Temporal server is configured. Never rejects. */
-export async function lookAtWorkflow(
+export async function readWorkflowState(
   pool: Pool,
   entry: EntryStory['entry'],
 ): Promise<WorkflowCondition | null> {

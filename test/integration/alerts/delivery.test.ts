@@ -9,7 +9,7 @@ import { CANARY, dies } from '../../support/alert-commands.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { answer, SECRET, startReceiver } from '../../support/receiver.ts';
-import type { Behaviour, Post, Receiver } from '../../support/receiver.ts';
+import type { Behavior, Post, Receiver } from '../../support/receiver.ts';
 import { resolveLetter, seedOpen } from '../../support/seed.ts';
 import { eventually } from '../../support/wait.ts';
 
@@ -19,7 +19,7 @@ const OLD_SECRET = `whsec_${Buffer.alloc(32, 7).toString('base64')}`;
 const STORM = 80;
 
 /** How the receiver answers an alert of this cause, depending on how often it has seen the alert. */
-const BEHAVIOURS: Record<string, (post: Post) => Behaviour> = {
+const BEHAVIOURS: Record<string, (post: Post) => Behavior> = {
   Redirects: ({ repeats }) => answer(repeats === 0 ? 302 : 204, { location: '/elsewhere' }),
   Closes: ({ repeats }) => (repeats === 0 ? (response) => response.destroy() : answer(204)),
   Throttles: ({ repeats }) => answer(repeats === 0 ? 429 : 200, { 'retry-after': '2' }),

@@ -50,7 +50,7 @@ describe('a handler that', () => {
     inbox = await createTestInbox();
     worker = await startWorkerProcess(inbox, MODULE, AS_IN_PRODUCTION);
     void worker.ended.then(() => (alive = false));
-    await inbox.pool.query(`select inbox.send('taken', 'Stray', '{"behaviour": "works"}')`);
+    await inbox.pool.query(`select inbox.send('taken', 'Stray', '{"behavior": "works"}')`);
     await inbox.reaches('taken', 'Completed');
   });
   after(async () => {
@@ -59,17 +59,17 @@ describe('a handler that', () => {
     await inbox.close();
   });
 
-  async function send(commandType: string, behaviour: string): Promise<string> {
-    const messageId = inbox.id(`${commandType}-${behaviour}`);
-    const payload = JSON.stringify({ behaviour });
+  async function send(commandType: string, behavior: string): Promise<string> {
+    const messageId = inbox.id(`${commandType}-${behavior}`);
+    const payload = JSON.stringify({ behavior });
     await inbox.pool.query('select inbox.send($1, $2, $3)', [messageId, commandType, payload]);
     return messageId;
   }
 
   for (const commandType of ['Stray', 'StrayExpress']) {
-    for (const [behaviour, [error, attempts]] of Object.entries(failing)) {
-      it(`${behaviour} fails its own attempt and nothing else (${commandType})`, async () => {
-        const messageId = await send(commandType, behaviour);
+    for (const [behavior, [error, attempts]] of Object.entries(failing)) {
+      it(`${behavior} fails its own attempt and nothing else (${commandType})`, async () => {
+        const messageId = await send(commandType, behavior);
         const entry = await inbox.reaches(messageId, 'DeadLetter');
         assert.match(entry.error!, error);
         assert.equal((await listFailures(inbox.pool, messageId)).length, attempts);
@@ -78,9 +78,9 @@ describe('a handler that', () => {
       });
     }
 
-    for (const [behaviour, line] of Object.entries(afterwards)) {
-      it(`${behaviour} completes, and the error is logged (${commandType})`, async () => {
-        const messageId = await send(commandType, behaviour);
+    for (const [behavior, line] of Object.entries(afterwards)) {
+      it(`${behavior} completes, and the error is logged (${commandType})`, async () => {
+        const messageId = await send(commandType, behavior);
         await inbox.reaches(messageId, 'Completed');
         const logged = await eventually('the error is logged', () =>
           worker
@@ -117,7 +117,7 @@ describe('an unhandled error outside of handlers', () => {
   async function afterAnAttempt(env: Record<string, string>): Promise<WorkerProcess> {
     const worker = await startWorkerProcess(inbox, MODULE, { ...AS_IN_PRODUCTION, ...env });
     const messageId = inbox.id(`first-${(count += 1)}`);
-    await inbox.pool.query('select inbox.send($1, $2, $3)', [messageId, 'Stray', '{"behaviour": "works"}']);
+    await inbox.pool.query('select inbox.send($1, $2, $3)', [messageId, 'Stray', '{"behavior": "works"}']);
     await inbox.reaches(messageId, 'Completed');
     worker.kill('SIGUSR2');
     return worker;
@@ -136,7 +136,7 @@ describe('an unhandled error outside of handlers', () => {
       await inbox.pool.query('select inbox.send($1, $2, $3)', [
         inbox.id(kind),
         'Stray',
-        '{"behaviour": "works"}',
+        '{"behavior": "works"}',
       ]);
       await inbox.reaches(inbox.id(kind), 'Completed');
       worker.kill('SIGTERM');

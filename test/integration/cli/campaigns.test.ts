@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { UnrecoverableError } from '../../../src/core/errors.ts';
 import type { CampaignStory } from '../../../src/operations/index.ts';
-import { behaviours, DeadSet, mend } from '../../support/campaign.ts';
+import { behaviors, DeadSet, mend } from '../../support/campaign.ts';
 import { createCli, startCli } from '../../support/cli.ts';
 import type { Cli } from '../../support/cli.ts';
 import { createTestInbox } from '../../support/inbox.ts';
@@ -62,7 +62,7 @@ describe('campaigns in the CLI', () => {
 
   it('report an automatic pause with counts, an example and the next commands, and can be resumed', async () => {
     const set = await setOf('stopped', 20);
-    behaviours.set(set.group, broken);
+    behaviors.set(set.group, broken);
     const { code, stdout, stderr } = await cli.run(replayOf(set, '--canary', '3', '--yes'));
     assert.deepEqual([code, stdout], [1, 'Paused: 3 of 20 settled: 0 completed, 3 failed\n']);
     const { id } = await newest();
@@ -75,7 +75,7 @@ describe('campaigns in the CLI', () => {
     assert.match(shown.stdout, /Latest failures\n.*\n stopped-.*Mend\/StillBroken\/.*StillBroken/);
     assert.match(shown.stdout, /campaign-paused +inbox/);
 
-    behaviours.delete(set.group);
+    behaviors.delete(set.group);
     const resumed = await cli.run(['campaigns', 'resume', id, '--actor', 'bob', '--reason', 'fixed now']);
     assert.deepEqual(resumed, { code: 0, stdout: `${id} resumed\n`, stderr: '' });
     const followed = await cli.run(['campaigns', 'follow', id]);
@@ -92,7 +92,7 @@ describe('campaigns in the CLI', () => {
   it('continue after Ctrl-C, and can then be paused and aborted', async () => {
     const set = await setOf('left', 8);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const command = startCli(replayOf(set, '--canary', '1', '--yes'), {
       DATABASE_URL: inbox.database.url,
       INBOX_TASK_QUEUE: inbox.taskQueue,

@@ -14,7 +14,7 @@ import { createLog } from '../../../src/platform/log.ts';
 import { campaignWorkflowId } from '../../../src/core/protocol.ts';
 import { Reconciler } from '../../../src/dispatch/reconciler.ts';
 import { pace } from '../../../src/core/campaign.ts';
-import { behaviours, DeadSet, mend } from '../../support/campaign.ts';
+import { behaviors, DeadSet, mend } from '../../support/campaign.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
@@ -67,7 +67,7 @@ describe('a campaign', () => {
 
   it('pauses when the canary fails, and continues with a new canary after the next fix', async () => {
     const set = await setOf('canary', 40);
-    behaviours.set(set.group, broken);
+    behaviors.set(set.group, broken);
     const campaign = await set.replay({ canary: 5 });
     const stopped = await set.follow(campaign);
     assert.equal(stopped.state, 'Paused');
@@ -86,7 +86,7 @@ describe('a campaign', () => {
     });
     assert.match(again.stateReason!, /^canary: 5 of 5 failed/);
 
-    behaviours.delete(set.group);
+    behaviors.delete(set.group);
     await resumeCampaign(inbox, campaign.id, { actor: 'bob', reason: 'really fixed' });
     const snapshot = await set.follow(campaign);
     assert.equal(snapshot.state, 'Finished');
@@ -110,7 +110,7 @@ describe('a campaign', () => {
   it('pauses in the middle when too many fail', async () => {
     const set = await setOf('middle', 60);
     let calls = 0;
-    behaviours.set(set.group, () => {
+    behaviors.set(set.group, () => {
       calls += 1;
       if (calls > 20) broken();
     });
@@ -144,7 +144,7 @@ describe('a campaign', () => {
     const door = gate();
     let inside = 0;
     let most = 0;
-    behaviours.set(set.group, async () => {
+    behaviors.set(set.group, async () => {
       inside += 1;
       most = Math.max(most, inside);
       await door.opened;
@@ -166,7 +166,7 @@ describe('a campaign', () => {
     await assert.rejects(pauseCampaign(inbox, campaign.id), /is Paused; nothing was changed/);
 
     const second = gate();
-    behaviours.set(set.group, () => second.opened);
+    behaviors.set(set.group, () => second.opened);
     assert.equal(await resumeCampaign(inbox, campaign.id), 'done');
     await eventually(
       'four more replays are running',
@@ -180,13 +180,13 @@ describe('a campaign', () => {
     assert.equal((await set.untouched()).length, 22);
     assert.ok(most <= 4, `${most}`);
     await assert.rejects(resumeCampaign(inbox, campaign.id), /is Aborted; nothing was changed/);
-    behaviours.delete(set.group);
+    behaviors.delete(set.group);
   });
 
   it('has a fixed set: later dead letters are not part of it, and those resolved meanwhile are skipped', async () => {
     const set = await setOf('frozen', 10);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ canary: 1 });
     await eventually(
       'the canary is running',
@@ -229,7 +229,7 @@ describe('a campaign', () => {
   it('waits for replays that are retried, and counts each once', async () => {
     const set = await setOf('transient', 6);
     const failed = new Set<string>();
-    behaviours.set(set.group, (messageId) => {
+    behaviors.set(set.group, (messageId) => {
       if (failed.has(messageId)) return;
       failed.add(messageId);
       throw new Error('not yet');
@@ -243,7 +243,7 @@ describe('a campaign', () => {
   it('survives invalid signals from any Temporal client, and answers its query', async () => {
     const set = await setOf('signals', 20);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ canary: 2 });
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
     await handle.signal('pause', { actor: 42 } as never);
@@ -269,7 +269,7 @@ describe('a campaign', () => {
   it('continues when it is resumed after its workflow was terminated', async () => {
     const set = await setOf('terminated', 15);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ concurrency: 3 });
     await eventually(
       'three replays are running',
@@ -286,7 +286,7 @@ describe('a campaign', () => {
   it('is restarted by the reconciler after its workflow was terminated', async () => {
     const set = await setOf('left', 15);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ concurrency: 3 });
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
     const { runId } = await handle.describe();
@@ -308,7 +308,7 @@ describe('a campaign', () => {
   it('is paused when its workflow is canceled', async () => {
     const set = await setOf('cancelled', 5);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ concurrency: 1 });
     const handle = inbox.client.workflow.getHandle(campaignWorkflowId(campaign.id));
     await eventually(
@@ -327,7 +327,7 @@ describe('a campaign', () => {
   it('requests a replay again if the request was lost', async () => {
     const set = await setOf('lost', 3);
     const door = gate();
-    behaviours.set(set.group, () => door.opened);
+    behaviors.set(set.group, () => door.opened);
     const campaign = await set.replay({ canary: 0, concurrency: 2 });
     await eventually(
       'two replays are running',

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { tellStory } from '../../../src/operations/timeline.ts';
+import { buildTimeline } from '../../../src/operations/timeline.ts';
 import type { DeadLetter } from '../../../src/store/dead-letters.ts';
 import type { Entry } from '../../../src/store/entries.ts';
 import type { Failure } from '../../../src/store/failures.ts';
@@ -9,7 +9,7 @@ const at = (second: number) => new Date(1_000 * second);
 
 describe('the timeline of a message', () => {
   it('is sorted by time, with causes before their effects', () => {
-    const items = tellStory({
+    const items = buildTimeline({
       entry: {
         commandType: 'Pay',
         receivedAt: at(1),
