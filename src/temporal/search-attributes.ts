@@ -64,7 +64,7 @@ export async function inspectSearchAttributes(
 /**
  * Returns the names that are not registered as Keyword in the namespace; empty if all are usable.
  *
- * @throws the same errors as {@link inspectSearchAttributes}
+ * @throws Error if Temporal cannot be reached, does not answer in time, or refuses to list the search attributes
  */
 export async function missingSearchAttributes(
   connection: OperatorConnection,
@@ -111,7 +111,7 @@ const POLL_INTERVAL_MS = 200;
  * Registers the missing attributes one by one, so that one failure doesn't block the others. The result is read from the
  * final list, because another setup may run at the same time, and a server may ignore an addition.
  *
- * @throws the same errors as {@link inspectSearchAttributes}
+ * @throws Error if Temporal cannot be reached, does not answer in time, or refuses to list the search attributes
  */
 export async function registerSearchAttributes(
   connection: OperatorConnection,
