@@ -60,9 +60,10 @@ export async function findVacuumHolders(
      order by transactions desc nulls last limit 10`,
     [ageMs, transactions],
   );
+  // Of another user's session Postgres shows neither state nor backend_type.
   const hidden = await db.query<{ count: number }>(
     `select count(*)::integer as count from pg_stat_activity
-     where datname = current_database() and backend_type = 'client backend' and state is null`,
+     where datname = current_database() and backend_type is null and query = '<insufficient privilege>'`,
   );
   return { holders: rows, hidden: hidden.rows[0]?.count ?? 0 };
 }

@@ -4,6 +4,8 @@ import { describeFindings, violated } from './checker.ts';
 import { runScenario } from './checker-scenario.ts';
 import { SEEDED_RUNS } from './seeded-bugs.ts';
 
+const isNamed = (name: string, prefix: string) => name === prefix || name.startsWith(`${prefix} `);
+
 /** Each run has its own database and worker, and mostly waits. */
 const CONCURRENT_RUNS = 4;
 
@@ -15,9 +17,13 @@ describe('the checker', { concurrency: CONCURRENT_RUNS }, () => {
 
   for (const bugs of SEEDED_RUNS) {
     const breaks = bugs.flatMap((bug) => bug.breaks);
-    it(`finds: ${bugs.map((bug) => `${bug.name} (${bug.breaks.join(', ')})`).join('; ')}`, async (test) => {
-      const all = bugs.flatMap((bug) => [...bug.breaks, ...(bug.mayBreak ?? [])]);
-      assert.equal(new Set(all).size, all.length, 'the bugs of one run must break different invariants');
+    it(`finds, and finds nothing else: ${bugs.map((bug) => `${bug.name} (${bug.breaks.join(', ')})`).join('; ')}`, async (test) => {
+      const allowed = bugs.flatMap((bug) => [...bug.breaks, ...(bug.mayBreak ?? [])]);
+      assert.equal(
+        new Set(allowed).size,
+        allowed.length,
+        'the bugs of one run must break different invariants',
+      );
       const { findings, untouched } = await runScenario(bugs);
       assert.deepEqual(
         untouched,
@@ -28,10 +34,12 @@ describe('the checker', { concurrency: CONCURRENT_RUNS }, () => {
       test.diagnostic(`broken: ${found.map((name) => name.split(' ')[0]).join(', ')}`);
       for (const prefix of breaks) {
         assert.ok(
-          found.some((name) => name === prefix || name.startsWith(`${prefix} `)),
+          found.some((name) => isNamed(name, prefix)),
           `invariant ${prefix} does not find the bug\n${describeFindings(findings)}`,
         );
       }
+      const others = found.filter((name) => !allowed.some((prefix) => isNamed(name, prefix)));
+      assert.deepEqual(others, [], `the bugs do not break these invariants\n${describeFindings(findings)}`);
     });
   }
 });

@@ -268,7 +268,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
   {
     name: 'an entry is deleted but its effect is not (corrupted by hand, because no code deletes entries)',
     together: 'e',
-    breaks: ['1a', '5 no orphan in chaos.effects'],
+    breaks: ['1a', '5 no orphan in chaos.effects', '5 no orphan in inbox.outbox'],
     mayBreak: ['11b'],
     seed: () =>
       corruptAtEnd(`delete from inbox.entries where message_id =

@@ -99,9 +99,9 @@ describe('the checks of a chaos run beyond the checker', () => {
     await seedOpen(pool, 'cancelled', 'DeadLetter', { days: 1 });
     await pool.query(
       `begin; set local session_replication_role = replica;
-       update inbox.entries set command_type = 'AddedTransfer';
-       update inbox.dead_letters set error_type = 'Cancelled';
-       update inbox.failures set error_type = 'Cancelled', build_id = 'older'; commit`,
+       update inbox.entries set command_type = 'AddedTransfer' where message_id = 'cancelled';
+       update inbox.dead_letters set error_type = 'Cancelled' where message_id = 'cancelled';
+       update inbox.failures set error_type = 'Cancelled', build_id = 'older' where message_id = 'cancelled'; commit`,
     );
     assert.deepEqual(numbers(await check(ATTEMPT_INVARIANTS)), []);
     await seedOpen(pool, 'attempted', 'DeadLetter', { days: 1 });

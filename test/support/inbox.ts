@@ -22,6 +22,7 @@ import type { TestDatabase } from './database.ts';
 import { createTestDatabase } from './database.ts';
 import { createRecentLog, describeInbox } from './diagnostics.ts';
 import type { RecentLog } from './diagnostics.ts';
+import { rows } from './rows.ts';
 import { addDiagnostics, eventually } from './wait.ts';
 
 let quiet = false;
@@ -165,4 +166,13 @@ async function terminateAll(client: Client, taskQueue: string): Promise<void> {
   }
 }
 
-export { rows } from './rows.ts';
+/** Waits until all of these messages are Completed. */
+export async function allCompleted(pool: Pool, sent: readonly { messageId: string }[]): Promise<void> {
+  const ids = sent.map(({ messageId }) => messageId);
+  await eventually(`${ids.length} commands are completed`, async () => {
+    const sql = `select from inbox.entries where message_id = any ($1) and status = 'Completed'`;
+    return (await rows(pool, sql, [ids])).length === ids.length;
+  });
+}
+
+export { rows };

@@ -197,10 +197,10 @@ describe('a flood of commands that hang', () => {
     const reports: string[] = [];
     const log = createLog('warn', (line) => void reports.push(line));
     const presence = olderPresence({ pool: fixture.pool, worker: IDLE_WORKER, log });
-    const running = presence.run();
+    const ended = presence.run();
     await eventually('it has reported twenty types', () => reports.length >= 20);
     presence.stop();
-    await running;
+    await ended;
     assert.ok(reports.every((line) => line.includes('no running worker knows this command type')));
     const reported = new Set(reports.map((line) => /commandType=(Invented\d+)/.exec(line)?.[1]));
     assert.deepEqual([reports.length, reported.size], [20, 20]);

@@ -11,7 +11,7 @@ import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox.ts';
 import { listFailures } from '../../../src/store/failures.ts';
 import { findUnknownTypes, listLiveWorkers } from '../../../src/store/workers.ts';
-import { createTestInbox, rows } from '../../support/inbox.ts';
+import { allCompleted, createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
 
@@ -84,11 +84,6 @@ describe('two releases on one database', () => {
         .map((policy) => Number(policy!.maximumInterval!.seconds) * 1_000);
       return waits.length > 0 && waits;
     });
-  const allCompleted = (sent: ReturnType<typeof messages>) =>
-    eventually(`${sent.length} commands are completed`, async () => {
-      const found = await statuses(sent);
-      return found.length === sent.length && found.every(({ status }) => status === 'Completed');
-    });
 
   it('leave commands Pending that no running worker knows, count no attempt for them, and report them', async () => {
     const worker = await fixture.startWorker([old]);
@@ -98,7 +93,7 @@ describe('two releases on one database', () => {
     await send(unknown);
     await startDirectly(direct);
     await send(known);
-    await allCompleted(known);
+    await allCompleted(fixture.pool, known);
     await eventually('the commands that were started directly are stored', async () => {
       return (await statuses(direct)).length === direct.length;
     });
@@ -117,7 +112,7 @@ describe('two releases on one database', () => {
 
     // Once the new release is running, all commands are completed.
     const newer = await fixture.startWorker([old, ...added]);
-    await allCompleted([...unknown, ...direct]);
+    await allCompleted(fixture.pool, [...unknown, ...direct]);
     assert.deepEqual(await findUnknownTypes(fixture.pool), []);
     await worker.stop();
     await newer.stop();
@@ -133,7 +128,7 @@ describe('two releases on one database', () => {
     const direct = messages('both-direct', ['Old', 'New', 'NewExpress', 'NewLong'], 5, 1);
     await send(sent);
     await startDirectly(direct);
-    await allCompleted([...sent, ...direct]);
+    await allCompleted(fixture.pool, [...sent, ...direct]);
     for (const { messageId } of [...sent, ...direct]) {
       const failures = await listFailures(fixture.pool, messageId);
       // On an overloaded machine, a workflow task can time out and its attempt is lost.
@@ -158,7 +153,7 @@ describe('two releases on one database', () => {
     );
     const sent = messages('service', ['OfFirst', 'OfFirstExpress', 'OfSecond', 'OfSecondExpress'], 20, 1);
     await send(sent);
-    await allCompleted(sent);
+    await allCompleted(fixture.pool, sent);
     const described = await fixture.client.workflow.getHandle(fixture.id('service-OfSecond-0')).describe();
     assert.equal(described.taskQueue, `${fixture.taskQueue}-second`);
     await first.stop();

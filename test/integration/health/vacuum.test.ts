@@ -7,6 +7,7 @@ import type { Queryable } from '../../../src/platform/queryable.ts';
 import { removeWorker, noteWorker } from '../../../src/store/workers.ts';
 import { runCli } from '../../support/cli.ts';
 import { createTestDatabase } from '../../support/database.ts';
+import { createLogin } from '../../support/login.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { eventually } from '../../support/wait.ts';
 
@@ -45,6 +46,21 @@ describe('the vacuum check of doctor', () => {
     } finally {
       holder.release(true);
     }
+  });
+
+  it('counts the sessions that its login cannot see', async () => {
+    const operator = await createLogin(database, 'inbox_operator');
+    const other = await database.pool.connect();
+    const { ok, finding } = await checkVacuum(operator.pool);
+    assert.equal(ok, true);
+    assert.match(
+      finding,
+      /\([1-9]\d* sessions of other users are not visible; the role pg_read_all_stats can see them\)$/,
+    );
+    await database.pool.query(`grant pg_read_all_stats to ${operator.name}`);
+    assert.equal((await checkVacuum(operator.pool)).finding, 'no transaction is older than 5 min');
+    other.release();
+    await operator.drop();
   });
 });
 

@@ -24,6 +24,12 @@ const TIMEOUT_MS = 60_000;
 
 const seeded = defineCommand({ type: 'Seeded', schema: z.any(), handle() {} });
 
+async function runChecks({ database, taskQueue }: TestInbox): Promise<Map<string, Finding>> {
+  const env = { ...process.env, DATABASE_URL: database.url, INBOX_TASK_QUEUE: taskQueue };
+  const findings = await checkHealth({ env, timeoutMs: TIMEOUT_MS });
+  return new Map(findings.map((finding) => [finding.name, finding]));
+}
+
 describe('the workflows check of doctor', () => {
   let inbox: TestInbox;
 
@@ -31,12 +37,6 @@ describe('the workflows check of doctor', () => {
     inbox = await createTestInbox();
   });
   after(() => inbox.close());
-
-  async function runChecks({ database, taskQueue }: TestInbox): Promise<Map<string, Finding>> {
-    const env = { ...process.env, DATABASE_URL: database.url, INBOX_TASK_QUEUE: taskQueue };
-    const findings = await checkHealth({ env, timeoutMs: TIMEOUT_MS });
-    return new Map(findings.map((finding) => [finding.name, finding]));
-  }
 
   it('detects a workflow task that keeps failing, and the checks of waiting entries point to its remedy', async () => {
     const id = inbox.id('failing');

@@ -69,6 +69,9 @@ const UNUSABLE: Record<string, RawPayload> = {
   ),
 };
 
+const cannotBeDecoded = (encoding: string) =>
+  new RegExp(`^the argument cannot be decoded \\(encoding ${encoding}\\): .`);
+
 describe('undecodable input', () => {
   let fixture: TestInbox;
 
@@ -142,8 +145,6 @@ describe('undecodable input', () => {
     const id = fixture.id('signals');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
     await fixture.reaches(id, 'DeadLetter');
-    const cannotBeDecoded = (encoding: string) =>
-      new RegExp(`^the argument cannot be decoded \\(encoding ${encoding}\\): .`);
     const refused: [argument: RawPayload, problem: RegExp][] = [
       [UNDECODABLE['an unknown encoding']!, cannotBeDecoded('evil/none')],
       [UNDECODABLE['no encoding']!, cannotBeDecoded('missing')],
