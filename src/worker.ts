@@ -176,7 +176,8 @@ async function readContext(
 function attemptDependencies({ options, settings, registry, pools, context, shutdown }: WorkerParts) {
   return {
     registry,
-    ...pools,
+    attempts: pools.attempts,
+    records: pools.records,
     maxPayloadBytes: settings.maxPayloadBytes,
     worker: context.identity,
     buildId: options.buildId ?? null,

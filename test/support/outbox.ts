@@ -153,3 +153,19 @@ export function startRelay(options: OutboxRelayOptions): TestRelay {
     },
   };
 }
+
+/** The relays that a test starts. `database` is called when a relay starts. */
+export function createRelays(database: () => string) {
+  let started: TestRelay[] = [];
+  return {
+    start: (options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay => {
+      const relay = startRelay({ databaseUrl: database(), ...options });
+      started.push(relay);
+      return relay;
+    },
+    stopAll: async (): Promise<void> => {
+      await Promise.all(started.map((each) => each.stop()));
+      started = [];
+    },
+  };
+}

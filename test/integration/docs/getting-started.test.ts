@@ -1,6 +1,6 @@
 /**
- * docs/getting-started.md, block by block, in an empty folder. Installing packages is replaced by links to the packages of this checkout, because a test must not depend
- * on a registry; `inbox dev` uses the servers of the tests.
+ * Follows docs/getting-started.md block by block in an empty folder. Instead of installing packages, it links those of this
+ * checkout, because a test must not depend on a registry. `inbox dev` uses the servers of the tests.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -50,7 +50,7 @@ describe('docs/getting-started.md', () => {
   before(async () => {
     inbox = await createTestInbox();
     folder = root = await mkdtemp(join(tmpdir(), 'getting-started-'));
-    // Set by the test runner that runs this file; the reader's has none above it.
+    // The test runner sets this variable. The reader's `node --test` must not take itself for a part of this run.
     const { NODE_TEST_CONTEXT: _own, ...others } = process.env;
     env = { ...others, DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue };
   });
@@ -120,17 +120,20 @@ describe('docs/getting-started.md', () => {
     return stdout;
   }
 
+  /** Repeats `inbox show` until its command is settled. Returns what it printed then. */
+  const showSettled = (line: string) =>
+    eventually(`${line} shows a settled command`, async () => {
+      const printed = await type(line);
+      return /status +(DeadLetter|Completed)/.test(printed) && printed;
+    });
+
   it('can be followed from the first block to the last', async () => {
     const output: string[] = [];
     for (const { language, file, text } of await readBlocks()) {
       if (language === 'sh') {
         for (const line of text.trim().split('\n')) {
-          if (line.startsWith('npx inbox show')) {
-            await eventually(`${line} shows a settled command`, async () =>
-              /status +(DeadLetter|Completed)/.test(await type(line)),
-            );
-          }
-          output.push(`$ ${line}\n${await type(line)}`);
+          const printed = line.startsWith('npx inbox show') ? await showSettled(line) : await type(line);
+          output.push(`$ ${line}\n${printed}`);
         }
       } else {
         assert.ok(file, `a block of ${language} names its file`);

@@ -6,7 +6,6 @@ import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type { Queryable } from '../../../src/platform/queryable.ts';
 import { PublishError } from '../../../src/core/errors.ts';
 import { parkedEvents, releaseAllEvents } from '../../../src/operations/index.ts';
-import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
 import type { PublishedEvent } from '../../../src/core/published-event.ts';
 import { releaseLease, renewLease, takeLease } from '../../../src/store/outbox-lease.ts';
 import { unparkAggregate, parkAggregate } from '../../../src/store/outbox-parked.ts';
@@ -23,9 +22,8 @@ import {
   oneTo,
   parkedRows,
   recorder,
-  startRelay,
+  createRelays,
 } from '../../support/outbox.ts';
-import type { TestRelay } from '../../support/outbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
 const isBad = ({ aggregateId }: PublishedEvent) => aggregateId.startsWith('bad');
@@ -40,23 +38,15 @@ const rejectBad = async (events: readonly PublishedEvent[]) => {
 
 describe('an event that the broker rejects', () => {
   let database: TestDatabase;
-  let relays: TestRelay[] = [];
+  const relays = createRelays(() => database.url);
+  const relay = relays.start;
 
   before(async () => {
     database = await createTestDatabase();
   });
   after(() => database.drop());
   beforeEach(() => emptyOutbox(database.pool));
-  afterEach(async () => {
-    await Promise.all(relays.map((each) => each.stop()));
-    relays = [];
-  });
-
-  function relay(options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay {
-    const started = startRelay({ databaseUrl: database.url, ...options });
-    relays.push(started);
-    return started;
-  }
+  afterEach(() => relays.stopAll());
 
   /** Adds `each` events for every aggregate, one round after the other. The payload numbers the events of an aggregate. */
   const add = (aggregates: string[], each = 1) =>

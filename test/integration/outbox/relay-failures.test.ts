@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { PublishError } from '../../../src/core/errors.ts';
-import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
@@ -15,32 +14,23 @@ import {
   publishingRelay,
   recorder,
   relayBackends,
-  startRelay,
+  createRelays,
 } from '../../support/outbox.ts';
-import type { TestRelay } from '../../support/outbox.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
 const CANARY = 'canary-7391';
 
 describe('the outbox relay under failures', () => {
   let database: TestDatabase;
-  let relays: TestRelay[] = [];
+  const relays = createRelays(() => database.url);
+  const relay = relays.start;
 
   before(async () => {
     database = await createTestDatabase();
   });
   after(() => database.drop());
   beforeEach(() => emptyOutbox(database.pool));
-  afterEach(async () => {
-    await Promise.all(relays.map((each) => each.stop()));
-    relays = [];
-  });
-
-  function relay(options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay {
-    const started = startRelay({ databaseUrl: database.url, ...options });
-    relays.push(started);
-    return started;
-  }
+  afterEach(() => relays.stopAll());
 
   it('backs off while the publisher fails, marks nothing, and then continues', async () => {
     let isFixed = false;

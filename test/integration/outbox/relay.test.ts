@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { ConfigurationError, SchemaError } from '../../../src/core/errors.ts';
-import type { OutboxRelayOptions } from '../../../src/outbox/relay.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/inbox.ts';
@@ -14,15 +13,16 @@ import {
   oneTo,
   recorder,
   runCommand,
+  createRelays,
   startRelay,
 } from '../../support/outbox.ts';
-import type { TestRelay } from '../../support/outbox.ts';
 import { noise } from '../../support/random.ts';
 import { eventually, gate } from '../../support/wait.ts';
 
 describe('the outbox relay', () => {
   let database: TestDatabase;
-  let relays: TestRelay[] = [];
+  const relays = createRelays(() => database.url);
+  const relay = relays.start;
 
   before(async () => {
     database = await createTestDatabase();
@@ -30,16 +30,7 @@ describe('the outbox relay', () => {
   });
   after(() => database.drop());
   beforeEach(() => emptyOutbox(database.pool));
-  afterEach(async () => {
-    await Promise.all(relays.map((each) => each.stop()));
-    relays = [];
-  });
-
-  function relay(options: Omit<OutboxRelayOptions, 'databaseUrl'>): TestRelay {
-    const started = startRelay({ databaseUrl: database.url, ...options });
-    relays.push(started);
-    return started;
-  }
+  afterEach(() => relays.stopAll());
 
   /** Publishes a backlog. Returns the number of events per second. */
   async function drain(count: number, batchSize: number): Promise<number> {
