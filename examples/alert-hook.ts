@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { defineCommand, UnrecoverableError } from 'temporal-inbox';
-import type { DeadLetterHook } from 'temporal-inbox';
+import type { DeadLetterHook } from 'temporal-inbox/worker';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
 

@@ -1,6 +1,7 @@
 /** A handler sends the next command in its own transaction: it exists if, and only if, this one commits. */
 import { randomUUID } from 'node:crypto';
-import { defineCommand, operations } from 'temporal-inbox';
+import { defineCommand } from 'temporal-inbox';
+import * as operations from 'temporal-inbox/operations';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
 

@@ -1,7 +1,8 @@
 /** Events leave through the outbox: stored with the command's transaction, published afterwards, in order for each aggregate. */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
-import { createOutboxRelay, defineCommand } from 'temporal-inbox';
+import { defineCommand } from 'temporal-inbox';
+import { createOutboxRelay } from 'temporal-inbox/outbox';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
 

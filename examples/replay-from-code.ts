@@ -1,6 +1,7 @@
 /** Finds a dead letter, and replays it after the cause is fixed: what `inbox replay` does. */
 import { randomUUID } from 'node:crypto';
-import { DeadLetterError, defineCommand, operations, UnrecoverableError } from 'temporal-inbox';
+import { DeadLetterError, defineCommand, UnrecoverableError } from 'temporal-inbox';
+import * as operations from 'temporal-inbox/operations';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
 

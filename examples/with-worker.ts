@@ -6,8 +6,10 @@
 import { Client } from '@temporalio/client';
 import { NativeConnection, Runtime } from '@temporalio/worker';
 import { Pool } from 'pg';
-import { createInbox, createInboxWorker, DEFAULT_TASK_QUEUE, migrate } from 'temporal-inbox';
-import type { CommandDefinition, Inbox, InboxWorkerOptions } from 'temporal-inbox';
+import { createInbox, migrate } from 'temporal-inbox';
+import type { CommandDefinition, Inbox } from 'temporal-inbox';
+import { createInboxWorker, settingsFromEnv } from 'temporal-inbox/worker';
+import type { InboxWorkerOptions } from 'temporal-inbox/worker';
 
 export interface Scene {
   pool: Pool;
@@ -28,12 +30,12 @@ export async function withWorker(
   const pool = new Pool({ connectionString: databaseUrl });
   await migrate(pool);
   const connection = await NativeConnection.connect({ address: process.env['TEMPORAL_ADDRESS']! });
-  const worker = await createInboxWorker({ commands, databaseUrl, connection, ...options });
+  const settings = settingsFromEnv();
+  const worker = await createInboxWorker({ commands, databaseUrl, connection, settings, ...options });
   const running = worker.run();
   const inbox = await createInbox({ pool });
   try {
-    const taskQueue = process.env['INBOX_TASK_QUEUE'] ?? DEFAULT_TASK_QUEUE;
-    await run({ pool, inbox, client: new Client({ connection }), taskQueue });
+    await run({ pool, inbox, client: new Client({ connection }), taskQueue: settings.taskQueue });
   } finally {
     await inbox.close();
     worker.shutdown();

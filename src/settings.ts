@@ -109,8 +109,14 @@ function webhookOf(values: z.output<typeof variables>) {
 /** Variables whose values must not appear in an error message. */
 const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
 
-/** @throws ConfigurationError naming every invalid variable */
-export function readSettings(env: Environment = process.env): InboxSettings {
+/**
+ * Reads the settings from the environment variables that start with `INBOX_`. Variables that are not set have their default.
+ *
+ * @throws ConfigurationError naming every invalid variable
+ * @example
+ * const worker = await createInboxWorker({ commands, databaseUrl, connection, settings: settingsFromEnv() });
+ */
+export function settingsFromEnv(env: Environment = process.env): InboxSettings {
   const values = readVariables(env, /^INBOX_/);
   const parsed = environmentSettings.safeParse(values);
   if (!parsed.success) {
@@ -135,6 +141,9 @@ export function readSettings(env: Environment = process.env): InboxSettings {
     alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
   };
 }
+
+/** The settings of a worker that sets none. */
+export const DEFAULT_SETTINGS: InboxSettings = settingsFromEnv({});
 
 const optionalWholeNumber = (min: number, max: number) => {
   const problem = `must be a whole number from ${min} to ${max}`;

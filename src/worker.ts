@@ -1,7 +1,7 @@
 /**
  * Creates a worker: its pools, activities, workflows and background loops, and an orderly shutdown.
  *
- * @module
+ * @module temporal-inbox/worker
  */
 import { setMaxListeners } from 'node:events';
 import { Client } from '@temporalio/client';
@@ -17,7 +17,7 @@ import { AlertGatherer } from './alerts/gather-alerts.ts';
 import type { CommandDefinition } from './commands/define-command.ts';
 import type { CommandLog } from './core/command-log.ts';
 import type { InboxSettings } from './settings.ts';
-import { checkSettings, readSettings } from './settings.ts';
+import { checkSettings, DEFAULT_SETTINGS } from './settings.ts';
 import { readDirectUrl } from './platform/postgres-url.ts';
 import { ExpressRunner } from './dispatch/express-runner.ts';
 import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
@@ -41,6 +41,11 @@ import { closeWorkerPools, createWorkerPools } from './dispatch/worker-pools.ts'
 import type { WorkerPools } from './dispatch/worker-pools.ts';
 import { WorkerPresence } from './dispatch/worker-presence.ts';
 
+export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
+export type { WebhookSettings } from './alerts/webhook-settings.ts';
+export { settingsFromEnv } from './settings.ts';
+export type { InboxSettings } from './settings.ts';
+
 export interface InboxWorkerOptions {
   commands: readonly CommandDefinition[];
   /** A Postgres database that contains the inbox's schema. */
@@ -53,7 +58,10 @@ export interface InboxWorkerOptions {
   connection: NativeConnection;
   /** Temporal's namespace. Default `default`. */
   namespace?: string;
-  /** Settings that override those from the environment. */
+  /**
+   * Settings that differ from the defaults. `settingsFromEnv()` reads them from the environment; without it, the worker
+   * ignores the variables that start with INBOX_, except INBOX_DIRECT_URL.
+   */
   settings?: Partial<InboxSettings>;
   log?: CommandLog;
   /** Called with dead letters, at least once each, in addition to the webhook if one is configured. */
@@ -86,7 +94,7 @@ export interface InboxWorker {
  *   ConfigurationError for invalid settings
  */
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
-  const settings = { ...readSettings(), ...checkSettings(options.settings) };
+  const settings = { ...DEFAULT_SETTINGS, ...checkSettings(options.settings) };
   const registry = createRegistry(options.commands);
   const pools = createWorkerPools(options.databaseUrl, settings);
   try {

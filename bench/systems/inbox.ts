@@ -10,7 +10,7 @@ import { Client } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
 import { z } from 'zod';
 import { defineCommand } from '../../src/commands/define-command.ts';
-import { readSettings } from '../../src/settings.ts';
+import { settingsFromEnv } from '../../src/settings.ts';
 import { createPool } from '../../src/platform/postgres.ts';
 import { createInbox } from '../../src/sending/inbox.ts';
 import { createLog } from '../../src/platform/log.ts';
@@ -73,7 +73,7 @@ export const system: System = {
       commands: [command(EXPRESS[settings['lane']!] ?? false, handled)],
       databaseUrl,
       connection,
-      settings: { ...readSettings({ ...process.env, ...settings }), taskQueue },
+      settings: { ...settingsFromEnv({ ...process.env, ...settings }), taskQueue },
       log,
     });
     const inbox = await createInbox({ pool, log });

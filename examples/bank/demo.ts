@@ -8,8 +8,9 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection } from '@temporalio/worker';
-import { createInboxWorker, migrate, registerSearchAttributes } from 'temporal-inbox';
-import { readSettings } from '../../src/settings.ts';
+import { migrate } from 'temporal-inbox';
+import { registerSearchAttributes } from 'temporal-inbox/temporal';
+import { createInboxWorker, settingsFromEnv } from 'temporal-inbox/worker';
 import { readTemporal } from '../../src/temporal/connection-config.ts';
 import { createPool } from '../../src/platform/postgres.ts';
 import { messageOf } from '../../src/platform/error-message.ts';
@@ -47,7 +48,7 @@ async function startDemoServers(): Promise<Servers> {
 }
 
 async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<RunningWorker> {
-  const { taskQueue } = readSettings();
+  const settings = settingsFromEnv();
   const { connectionOptions, namespace } = readTemporal({
     ...process.env,
     TEMPORAL_ADDRESS: temporalAddress,
@@ -64,6 +65,7 @@ async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<R
     databaseUrl,
     connection: native,
     namespace,
+    settings,
     // The summary lists the failures. A log line for each failure would hide the progress display.
     log: createLog('error', () => {}),
   });
@@ -72,7 +74,7 @@ async function startWorker({ databaseUrl, temporalAddress }: Servers): Promise<R
   return {
     pool,
     client: new Client({ connection, namespace }),
-    taskQueue,
+    taskQueue: settings.taskQueue,
     searchAttributes: true,
     async stop() {
       worker.shutdown();

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import type { Pool } from 'pg';
-import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox';
+import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
 import type { EntryStatus } from 'temporal-inbox';
 import { isFinal, readStatuses } from './entries.ts';
 import type { FeedCommand } from './purchases.ts';

@@ -4,7 +4,7 @@
  * @module
  */
 import { readFile } from 'node:fs/promises';
-import type { Envelope } from 'temporal-inbox';
+import type { Envelope } from 'temporal-inbox/temporal';
 import { sourceFile } from './source-file.ts';
 
 export const SHOP = 'shop';

@@ -4,8 +4,8 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { REPLAY_SIGNAL, WORKFLOW_TYPE } from 'temporal-inbox';
-import type { ReplayRequest } from 'temporal-inbox';
+import { REPLAY_SIGNAL, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
+import type { ReplayRequest } from 'temporal-inbox/temporal';
 import { isFinal, waitForEntry } from './entries.ts';
 import { send, type Sender } from './feed.ts';
 import type { FeedCommand } from './purchases.ts';

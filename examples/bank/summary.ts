@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox';
+import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
 import type { Conservation } from './conservation.ts';
 import type { FailureCount, Outcome } from './outcome.ts';
 

@@ -9,8 +9,9 @@ import type { PoolClient } from 'pg';
 import { crashPoint } from '../platform/crash-points.ts';
 import { cut } from '../platform/connection.ts';
 import { poolerSettingsOf } from '../platform/connection-state.ts';
-import { commit, together } from '../platform/postgres.ts';
+import { acquire, commit, together } from '../platform/postgres.ts';
 import { messageOf } from '../platform/error-message.ts';
+import type { CommandLog } from '../core/command-log.ts';
 import { inboxFailure, reportFailure } from './failure-report.ts';
 import type { FailureReport } from './failure-report.ts';
 import type { Json } from '../core/json.ts';
@@ -24,7 +25,8 @@ import { releaseSessionLocks, resetSession, resumeOwnRole } from '../store/sessi
 import type { Entry, LockedAttempt, RecordMark } from '../store/entries.ts';
 import { ConnectionWatch } from './connection-watch.ts';
 import type { AttemptDependencies } from './dependencies.ts';
-import { runHandler } from './run-handler.ts';
+import { runHandler, runPrepare } from './run-handler.ts';
+import type { Prepared } from './run-handler.ts';
 import { aborted, AttemptInterruptedError, AttemptLimit } from './attempt-deadline.ts';
 import {
   beginAttempt,
@@ -63,37 +65,100 @@ const BEGIN_LIMIT_MS = 10_000;
 /**
  * Runs the attempt and releases the connection.
  *
- * The attempt starts, and its timeout begins to run, when Postgres has answered the row lock. If something fails before
- * that, the cause is Postgres or the network, not the command.
+ * Without `prepare`, the attempt starts, and its timeout begins to run, when Postgres has answered the row lock. If
+ * something fails before that, the cause is Postgres or the network, not the command. A command's `prepare` runs first,
+ * without a connection; its time counts toward the timeout.
  *
+ * @param connected - a connection, which showed that the attempt may be counted
  * @param context - of the activity that runs the attempt; null for an express attempt, which runs outside of activities
  * @param record - for a command whose workflow is started only after it completes: how to mark the entry until then
  */
 export async function performAttempt(
   dependencies: AttemptDependencies,
   entry: Entry,
-  client: PoolClient,
+  connected: PoolClient,
   context: Context | null,
   record?: RecordMark,
 ): Promise<Completed | NotCompleted | Interrupted> {
   const command = dependencies.registry.get(entry.commandType);
   const limit = new AttemptLimit(0, context, dependencies.shutdown);
-  limit.beginWithin(Math.max(command?.timeoutMs ?? 0, BEGIN_LIMIT_MS));
+  const attempt = { dependencies, entry, command, limit, timeoutMs: command?.timeoutMs ?? 0, record };
+  try {
+    if (!command?.definition.prepare) return await performConnected(attempt, connected, null);
+    connected.release();
+    return await prepareAndPerform({ ...attempt, command });
+  } finally {
+    limit.end();
+  }
+}
+
+interface Attempt {
+  dependencies: AttemptDependencies;
+  entry: Entry;
+  command: RegisteredCommand | undefined;
+  limit: AttemptLimit;
+  /** The time that is left, in ms. */
+  timeoutMs: number;
+  record: RecordMark | undefined;
+}
+
+async function prepareAndPerform(
+  attempt: Attempt & { command: RegisteredCommand },
+): Promise<Completed | NotCompleted | Interrupted> {
+  const { dependencies, entry, command, limit } = attempt;
+  const started = performance.now();
+  limit.begin(command.timeoutMs);
+  let prepared: Prepared | null;
+  try {
+    const log = attemptLog(dependencies, entry);
+    prepared = await aborted(limit.signal, runPrepare(command, entry, limit.signal, log));
+  } catch (error) {
+    const outcome = classifyPrepareError(limit, error);
+    limit.abandon(outcome.error);
+    return outcome;
+  }
+  const timeoutMs = Math.max(1, Math.ceil(command.timeoutMs - (performance.now() - started)));
+  let client: PoolClient;
+  try {
+    client = await acquire(dependencies.attempts);
+  } catch (error) {
+    return { kind: 'interrupted', error, connectionFailed: false };
+  }
+  return performConnected({ ...attempt, timeoutMs }, client, prepared);
+}
+
+function classifyPrepareError(limit: AttemptLimit, error: unknown): NotCompleted | Interrupted {
+  const reason: unknown = limit.signal.aborted ? limit.signal.reason : error;
+  if (!limit.cancelRequested && reason instanceof AttemptInterruptedError)
+    return { kind: 'interrupted', error: reason, connectionFailed: false };
+  return { kind: 'failed', error: reason, cancelled: limit.cancelRequested };
+}
+
+async function performConnected(
+  attempt: Attempt,
+  client: PoolClient,
+  prepared: Prepared | null,
+): Promise<Completed | NotCompleted | Interrupted> {
+  const { dependencies, entry, command, limit, timeoutMs } = attempt;
+  limit.beginWithin(Math.max(timeoutMs, BEGIN_LIMIT_MS));
   const run: RunningAttempt = { limit, watch: new ConnectionWatch(client), locked: null };
   let broken: Error | true | undefined;
   try {
     if (!command) throw new ReportedFailure(unknownCommand(dependencies, entry));
-    return await runInTransaction(dependencies, command, entry, client, run, record);
+    return await runInTransaction({ ...attempt, command }, client, run, prepared);
   } catch (error) {
     const outcome = classifyError(run, command, error);
     broken = await endTransaction(dependencies, client, run);
     limit.abandon(outcome.error);
     return outcome;
   } finally {
-    limit.end();
     run.watch.end();
     client.release(broken);
   }
+}
+
+function attemptLog({ log }: AttemptDependencies, { messageId, commandType, attempt }: Entry): CommandLog {
+  return withFields(log, { messageId, commandType, attempt });
 }
 
 /** The state of an attempt that is running. */
@@ -133,26 +198,24 @@ export function tooManyInterruptions(error: unknown): ReportedFailure {
 }
 
 async function runInTransaction(
-  dependencies: AttemptDependencies,
-  command: RegisteredCommand,
-  entry: Entry,
+  { dependencies, command, entry, timeoutMs, record }: Attempt & { command: RegisteredCommand },
   client: PoolClient,
   run: RunningAttempt,
-  record: RecordMark | undefined,
+  prepared: Prepared | null,
 ): Promise<Completed> {
   const { messageId, attempt } = entry;
   const { limit } = run;
   const work = async () => {
     await crashPoint('after-claim', messageId);
     limit.beginWithin(BEGIN_LIMIT_MS);
-    const locking = beginAttempt(client, messageId, attempt, command.timeoutMs);
+    const locking = beginAttempt(client, messageId, attempt, timeoutMs);
     const transaction = new HandlerTransaction(client);
     const handle = async () => {
       // External effects cannot be rolled back, so a stale attempt must not start them.
       if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
-      const log = withFields(dependencies.log, { messageId, commandType: entry.commandType, attempt });
-      return runHandler(command, entry, transaction, limit.signal, log, dependencies);
+      const log = attemptLog(dependencies, entry);
+      return runHandler(command, entry, transaction, limit.signal, log, dependencies, prepared);
     };
     try {
       // To save a round trip, the handler sends its first statement without waiting for the answer to the lock. If the
@@ -161,7 +224,7 @@ async function runInTransaction(
       handling.catch(() => {});
       const locked = await locking;
       run.locked = locked;
-      limit.begin(command.timeoutMs);
+      limit.begin(timeoutMs);
       const { result, events } = await handling;
       transaction.close();
       limit.signal.throwIfAborted();

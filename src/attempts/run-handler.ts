@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { HandlerContext, OutboxEvent } from '../commands/define-command.ts';
+import type { HandlerContext, OutboxEvent, PrepareContext } from '../commands/define-command.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import { checkJson } from '../commands/message-validation.ts';
 import { InvalidMessageError } from '../core/errors.ts';
@@ -12,8 +12,11 @@ import { inboxFailure } from './failure-report.ts';
 import type { Json } from '../core/json.ts';
 import { FAILURE } from '../core/protocol.ts';
 import type { RegisteredCommand } from '../commands/registry.ts';
-import { sendMessages } from '../sending/accept-messages.ts';
-import type { Message } from '../commands/message.ts';
+import { validate } from '../commands/schema.ts';
+import { sendMessages, toMessage } from '../sending/accept-messages.ts';
+import type { OutgoingMessage } from '../sending/accept-messages.ts';
+import type { CommandContract } from '../commands/contract.ts';
+import type { Message, MessageFor, Send } from '../commands/message.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
 import { AttemptScope } from './attempt-scope.ts';
 import { watchStrayErrors } from './stray-errors.ts';
@@ -26,14 +29,67 @@ export interface HandlerLimits {
   onSend?: (message: Message) => void;
 }
 
+/** The outcome of a command's `prepare`. */
+export interface Prepared {
+  /** The payload, parsed by the command's schema. */
+  payload: unknown;
+  /** What `prepare` returned. */
+  value: unknown;
+}
+
 export interface Handled {
   result: Json;
   events: StoredEvent[];
 }
 
 /**
+ * Runs the command's `prepare`, if it has one. It needs no connection.
+ *
+ * @returns null if the command has no `prepare`
+ * @throws ReportedFailure for a payload that does not match the schema; otherwise the error of `prepare`, or one that it
+ *   caused and never awaited
+ */
+export async function runPrepare(
+  command: RegisteredCommand,
+  entry: Entry,
+  signal: AbortSignal,
+  log: CommandLog,
+): Promise<Prepared | null> {
+  const { definition } = command;
+  if (!definition.prepare) return null;
+  watchStrayErrors();
+  const scope = new AttemptScope(entry.messageId, log);
+  signal.addEventListener('abort', () => scope.close(), { once: true });
+  return scope.run(async () => {
+    const payload = await parsePayload(command, entry.payload);
+    const value: unknown = await definition.prepare!({ ...contextOf(entry, signal, log), payload });
+    return { payload, value };
+  });
+}
+
+function contextOf(
+  entry: Entry,
+  signal: AbortSignal,
+  log: CommandLog,
+): Omit<PrepareContext<unknown>, 'payload'> {
+  return {
+    messageId: entry.messageId,
+    type: entry.commandType,
+    metadata: entry.metadata,
+    correlationId: entry.correlationId,
+    causationId: entry.causationId,
+    receivedAt: entry.receivedAt,
+    attempt: entry.retryCount + 1,
+    generation: entry.generation,
+    signal,
+    log,
+  };
+}
+
+/**
  * Runs the handler of one attempt.
  *
+ * @param prepared - the outcome of {@link runPrepare}
  * @throws ReportedFailure for a payload that does not match the schema, and for events and results that are not JSON;
  *   otherwise the error that the handler threw, or one that it caught or never awaited but that must fail the attempt
  */
@@ -44,6 +100,7 @@ export async function runHandler(
   signal: AbortSignal,
   log: CommandLog,
   limits: HandlerLimits,
+  prepared: Prepared | null,
 ): Promise<Handled> {
   watchStrayErrors();
   const events: StoredEvent[] = [];
@@ -51,25 +108,24 @@ export async function runHandler(
   signal.addEventListener('abort', () => scope.close(), { once: true });
   const tx = transaction.facade;
   transaction.onQuery = (work) => scope.track('tx.query', work);
-  const send = async (message: Message) => {
+  const sendNext = async (first: CommandContract | OutgoingMessage, second?: MessageFor<CommandContract>) => {
     const caused = {
       correlationId: entry.correlationId ?? entry.messageId,
       causationId: entry.messageId,
-      ...message,
+      ...toMessage(first, second),
     };
     const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
-    limits.onSend?.(caused);
+    limits.onSend?.(caused as Message);
     return sent!;
   };
-  const context: Omit<HandlerContext<unknown>, 'payload'> = {
-    messageId: entry.messageId,
-    type: entry.commandType,
-    metadata: entry.metadata,
-    correlationId: entry.correlationId,
-    causationId: entry.causationId,
-    receivedAt: entry.receivedAt,
-    attempt: entry.retryCount + 1,
-    generation: entry.generation,
+  const send: Send = (...args: Parameters<typeof sendNext>) => {
+    const sending = sendNext(...args);
+    scope.track('send', sending);
+    sending.catch((error: unknown) => scope.note(error));
+    return sending;
+  };
+  const context: Omit<HandlerContext<unknown, unknown>, 'payload' | 'prepared'> = {
+    ...contextOf(entry, signal, log),
     tx,
     emit(event) {
       try {
@@ -80,22 +136,29 @@ export async function runHandler(
         throw error;
       }
     },
-    signal,
-    send(message) {
-      const sending = send(message);
-      scope.track('send', sending);
-      sending.catch((error: unknown) => scope.note(error));
-      return sending;
-    },
-    log,
+    send,
   };
   const result: unknown = await scope.run(async () => {
-    const payload = await parsePayload(command, entry.payload);
-    return command.definition.handle({ ...context, payload });
+    const payload = prepared ? prepared.payload : await parsePayload(command, entry.payload);
+    return command.definition.handle({ ...context, payload, prepared: prepared?.value });
   });
   transaction.throwIfRefused();
   if (transaction.hasOpenNested) throw openTransactionFailure();
-  return { result: storedResult(result, limits), events };
+  return { result: await checkResult(command, storedResult(result, limits)), events };
+}
+
+/** @throws ReportedFailure (unrecoverable) if the result does not fit the schema that the command's contract declares */
+async function checkResult({ definition }: RegisteredCommand, result: Json): Promise<Json> {
+  if (!definition.result) return result;
+  const validated = await validate(definition.result, result, 'result');
+  if ('value' in validated) return result;
+  const problems = validated.problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
+  throw invalidResult(`${problems}; the handler must return what its contract declares`);
+}
+
+function invalidResult(problem: string): ReportedFailure {
+  const message = `${problem}, and its transaction was rolled back`;
+  return new ReportedFailure(inboxFailure(FAILURE.invalidResult, message, false));
 }
 
 function openTransactionFailure(): ReportedFailure {
@@ -107,11 +170,9 @@ function openTransactionFailure(): ReportedFailure {
 
 /** @throws ReportedFailure (unrecoverable) that names each invalid field, but never its value */
 export async function parsePayload(command: RegisteredCommand, payload: Json): Promise<unknown> {
-  const parsed = await command.definition.schema.safeParseAsync(payload);
-  if (parsed.success) return parsed.data;
-  const problems = parsed.error.issues.map(
-    (issue) => `${['payload', ...issue.path].join('.')}: ${issue.message}`,
-  );
+  const validated = await validate(command.definition.schema, payload, 'payload');
+  if ('value' in validated) return validated.value;
+  const problems = validated.problems.map(({ field, problem }) => `${field}: ${problem}`);
   throw new ReportedFailure(inboxFailure(FAILURE.invalidPayload, problems.join('; '), false));
 }
 
@@ -140,7 +201,6 @@ function storedResult(result: unknown, limits: HandlerLimits): Json {
     return checkJson(result ?? null, 'result', limits.maxPayloadBytes);
   } catch (error) {
     if (!(error instanceof InvalidMessageError)) throw error;
-    const problem = `${error.message}; the handler must return JSON, and its transaction was rolled back`;
-    throw new ReportedFailure(inboxFailure(FAILURE.invalidResult, problem, false));
+    throw invalidResult(`${error.message}; the handler must return JSON`);
   }
 }

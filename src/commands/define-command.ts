@@ -3,13 +3,16 @@
  *
  * @module
  */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { ClientBase } from 'pg';
-import type { output, ZodType } from 'zod';
-import type { Json, JsonObject } from '../core/json.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Duration } from '../core/duration.ts';
+import type { Json, JsonObject } from '../core/json.ts';
+import type { JsonCompatible, StoredAs } from '../core/json-type.ts';
 import type { RetryOptions } from '../core/retry-policy.ts';
-import type { Message, Sent } from './message.ts';
+import { checkContract } from './contract.ts';
+import type { CommandContract, Schema, WithJsonInput } from './contract.ts';
+import type { Send } from './message.ts';
 
 /**
  * The one transaction of an attempt: a `pg` client without the calls that would end the transaction or the connection. It
@@ -32,10 +35,11 @@ export interface OutboxEvent {
   metadata?: JsonObject;
 }
 
-export interface HandlerContext<Payload> {
+/** What is known about a command before its transaction begins. */
+export interface PrepareContext<Payload> {
   messageId: string;
   type: string;
-  /** Parsed by the command's schema. */
+  /** The output of the command's schema. */
   payload: Payload;
   metadata: JsonObject;
   correlationId: string | null;
@@ -45,6 +49,17 @@ export interface HandlerContext<Payload> {
   attempt: number;
   /** How many times the command was replayed. */
   generation: number;
+  /**
+   * Aborted when the attempt fails, times out, is superseded or canceled, or when the worker's shutdown grace time has
+   * passed.
+   */
+  signal: AbortSignal;
+  log: CommandLog;
+}
+
+export interface HandlerContext<Payload, Prepared = undefined> extends PrepareContext<Payload> {
+  /** What `prepare` returned; undefined without `prepare`. */
+  prepared: Prepared;
   tx: Transaction;
   /**
    * Adds an event to the outbox, in call order. Throws if the event is not valid JSON: the command then becomes a dead
@@ -53,26 +68,18 @@ export interface HandlerContext<Payload> {
    */
   emit: (event: OutboxEvent) => void;
   /**
-   * Aborted when the attempt fails, times out, is superseded or canceled, or when the worker's shutdown grace time has
-   * passed.
-   */
-  signal: AbortSignal;
-  /**
    * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Unless the message
    * says otherwise, its correlationId is that of this command (or its message_id, if it has none), and its causationId is
    * this command's message_id. If the send fails, the attempt fails, even if the handler catches the error or does not await
    * it.
    */
-  send: (message: Message) => Promise<Sent>;
-  log: CommandLog;
+  send: Send;
 }
 
-export interface CommandDefinition<Schema extends ZodType = ZodType, Result = unknown> {
-  /** For example `TransferFunds`; 1 to 200 characters, unique within a worker. */
-  type: string;
-  schema: Schema;
+/** The settings of a command. */
+export interface CommandSettings {
   retry?: RetryOptions;
-  /** Time limit of one attempt. Default 10 s; at most 1 minute unless `longRunning`. */
+  /** Time limit of one attempt, including `prepare`. Default 10 s; at most 1 minute unless `longRunning`. */
   timeout?: Duration;
   /**
    * Skips the local activity: the attempt runs as an ordinary activity that sends heartbeats. It may take hours, its
@@ -94,16 +101,69 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
    * dry run refuses the command, and its handler starts only after the row is known to be locked. Default `database`.
    */
   effects?: 'database' | 'external';
-  /**
-   * Every error counts as transient and is retried, except {@link UnrecoverableError}, a non-retryable Temporal
-   * `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
-   */
-  handle(context: HandlerContext<output<Schema>>): Promise<Result> | Result;
 }
 
+/** The settings, for the compiler to refuse a command that is both express and long-running. */
+export type ModeSettings<LongRunning extends boolean> = Omit<CommandSettings, 'longRunning' | 'express'> & {
+  longRunning?: LongRunning;
+  express?: (boolean | 'recorded') & (LongRunning extends true ? false : unknown);
+};
+
+/** A command with its handler: what workers run. */
+export interface CommandDefinition<
+  Type extends string = string,
+  PayloadSchema extends Schema = Schema,
+  Result = unknown,
+  Prepared = unknown,
+>
+  extends CommandContract<Type, PayloadSchema, Result>, CommandSettings {
+  /** See {@link CommandBehavior.prepare}. */
+  prepare?(
+    context: PrepareContext<StandardSchemaV1.InferOutput<PayloadSchema>>,
+  ): Prepared | Promise<Prepared>;
+  /** See {@link CommandBehavior.handle}. */
+  handle(context: HandlerContext<StandardSchemaV1.InferOutput<PayloadSchema>, Prepared>): unknown;
+}
+
+/** The functions of a command. `Output` is the output of its schema. */
+export interface CommandBehavior<Output, Result, Prepared> {
+  /**
+   * Runs before the transaction begins, without a connection to Postgres: the place for calls to other services, which would
+   * otherwise hold a connection and locks while they wait. What it returns is `context.prepared` in the handler. Its errors
+   * count as errors of the attempt. Each attempt runs it again, and a dry run runs it, too.
+   */
+  prepare?(context: PrepareContext<Output>): Prepared | Promise<Prepared>;
+  /**
+   * Runs in the attempt's transaction. Every error counts as transient and is retried, except {@link UnrecoverableError}, a
+   * non-retryable Temporal `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
+   */
+  handle: ((context: HandlerContext<Output, Prepared>) => Promise<Result> | Result) & WithJsonResult<Result>;
+}
+
+/** Makes the compiler refuse a handler whose result is not JSON, and say why. */
+export type WithJsonResult<Result> = [Result] extends [JsonCompatible<Result>]
+  ? unknown
+  : (context: never) => Promise<JsonCompatible<Result>> | JsonCompatible<Result>;
+
+/** The argument of {@link defineCommand}. */
+export type CommandOptions<
+  Type extends string,
+  PayloadSchema extends Schema,
+  Result,
+  Prepared,
+  LongRunning extends boolean,
+> = {
+  /** For example `TransferFunds`; 1 to 200 characters, unique within a worker. */
+  type: Type;
+  /** Validates and converts the payload. A payload that fails it makes the command a dead letter at once. */
+  schema: PayloadSchema & WithJsonInput<PayloadSchema>;
+} & ModeSettings<LongRunning> &
+  CommandBehavior<StandardSchemaV1.InferOutput<PayloadSchema>, Result, Prepared>;
+
 /**
- * Declares a command. Its settings are checked when a worker or an inbox registers it.
+ * Declares a command. Its remaining settings are checked when a worker registers it.
  *
+ * @throws InvalidCommandError for an invalid type, or a schema that does not implement Standard Schema
  * @example
  * export const openAccount = defineCommand({
  *   type: 'OpenAccount',
@@ -113,8 +173,62 @@ export interface CommandDefinition<Schema extends ZodType = ZodType, Result = un
  *   },
  * });
  */
-export function defineCommand<Schema extends ZodType, Result>(
-  definition: CommandDefinition<Schema, Result>,
-): CommandDefinition<Schema, Result> {
-  return definition;
+export function defineCommand<
+  const Type extends string,
+  PayloadSchema extends Schema,
+  Result = undefined,
+  Prepared = undefined,
+  LongRunning extends boolean = boolean,
+>(
+  options: CommandOptions<Type, PayloadSchema, Result, Prepared, LongRunning>,
+): CommandDefinition<Type, PayloadSchema, StoredAs<Result>, Prepared> {
+  checkContract(options);
+  return options;
+}
+
+/** The second argument of {@link implement}. `Result` is what the handler returns: the input of the contract's result. */
+export type ImplementationOptions<
+  Contract extends CommandContract,
+  Result,
+  Prepared,
+  LongRunning extends boolean,
+> = ModeSettings<LongRunning> &
+  CommandBehavior<
+    StandardSchemaV1.InferOutput<Contract['schema']>,
+    Contract['result'] extends Schema ? StandardSchemaV1.InferInput<Contract['result']> : Result,
+    Prepared
+  >;
+
+/**
+ * Adds the handler and the settings to a contract, for the workers that run the command. If the contract declares a result,
+ * the attempt fails with `InvalidResult` when the handler returns anything else.
+ *
+ * @throws InvalidCommandError for something that is not a contract
+ * @example
+ * export const reserveStockCommand = implement(reserveStock, {
+ *   async handle({ payload, tx }) {
+ *     const { rows } = await tx.query('update stock set free = free - $2 where sku = $1 returning free', [ … ]);
+ *     return { free: rows[0].free };
+ *   },
+ * });
+ */
+export function implement<
+  Type extends string,
+  PayloadSchema extends Schema,
+  Contract extends CommandContract<Type, PayloadSchema>,
+  Result = undefined,
+  Prepared = undefined,
+  LongRunning extends boolean = boolean,
+>(
+  contract: Contract & CommandContract<Type, PayloadSchema>,
+  options: ImplementationOptions<Contract, Result, Prepared, LongRunning>,
+): CommandDefinition<
+  Contract['type'],
+  Contract['schema'],
+  Contract['result'] extends Schema ? StandardSchemaV1.InferOutput<Contract['result']> : Result,
+  Prepared
+> {
+  checkContract(contract);
+  const { type, schema, result } = contract;
+  return { ...options, type, schema, result };
 }

@@ -4,15 +4,14 @@
  * @module
  */
 import type { Json, JsonObject } from '../core/json.ts';
+import type { JsonCompatible } from '../core/json-type.ts';
 import type { Entry } from '../store/entries.ts';
+import type { CommandContract, InferPayload } from './contract.ts';
 
-/** A command to send. */
-export interface Message {
+/** The fields of a message that do not depend on its command. */
+export interface MessageOptions {
   /** The sender's idempotency key: 1 to 200 bytes of UTF-8, no control characters. */
   messageId: string;
-  /** The command's type, such as `TransferFunds`. */
-  type: string;
-  payload: Json;
   /** The flow that this message belongs to. */
   correlationId?: string | null;
   /** The direct parent: what caused this message. */
@@ -20,8 +19,62 @@ export interface Message {
   metadata?: JsonObject;
 }
 
+/** A command to send, with the name of its type. */
+export interface Message<Payload = Json, Type extends string = string> extends MessageOptions {
+  /** The command's type, such as `TransferFunds`. */
+  type: Type;
+  payload: Payload;
+}
+
+/** A message for a command that is passed beside it. */
+export interface MessageFor<Command extends CommandContract> extends MessageOptions {
+  /** The input of the command's schema. */
+  payload: InferPayload<Command>;
+}
+
+/** The key of the command in a message that {@link message} has created. */
+export const MESSAGE_COMMAND = Symbol('the command of a message');
+
+/** A message that carries its command, for lists of messages. */
+export interface BoundMessage<Command extends CommandContract = CommandContract>
+  extends MessageOptions, Pick<Message<InferPayload<Command>, Command['type']>, 'type' | 'payload'> {
+  readonly [MESSAGE_COMMAND]: Command;
+}
+
+/**
+ * Binds a message to its command, so that messages for several commands fit into one list.
+ *
+ * @example
+ * await inbox.sendMany([message(reserveStock, { messageId, payload }), message(shipOrder, { … })], { tx });
+ */
+export function message<Command extends CommandContract>(
+  command: Command,
+  fields: MessageFor<Command>,
+): BoundMessage<Command> {
+  return { ...fields, type: command.type, [MESSAGE_COMMAND]: command };
+}
+
+/**
+ * A message by name, as the compiler checks it: if the commands are known, its type must be one of theirs and its payload
+ * must fit that type; otherwise the payload must be JSON.
+ */
+export type NamedMessage<Commands extends CommandContract, Payload> = string extends Commands['type']
+  ? Message<Payload & JsonCompatible<Payload>>
+  : EachNamed<Commands>;
+
+/** The messages by name of these commands. */
+export type EachNamed<Command> = Command extends CommandContract
+  ? Message<InferPayload<Command>, Command['type']>
+  : never;
+
 export interface Sent {
   answer: 'accepted' | 'duplicate';
   /** The stored entry. For a duplicate: the entry of the first message, with the result if it has completed. */
   entry: Entry;
+}
+
+/** Sends a command by value or by name. */
+export interface Send {
+  <Command extends CommandContract>(command: Command, message: MessageFor<Command>): Promise<Sent>;
+  <Payload>(message: Message<Payload & JsonCompatible<Payload>>): Promise<Sent>;
 }

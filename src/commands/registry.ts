@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from 'zod';
-import { isLongerThan } from '../core/characters.ts';
+import { isContract, typeProblem } from './contract.ts';
 import type { CommandDefinition } from './define-command.ts';
 import { toMilliseconds } from '../core/duration.ts';
 import type { Duration } from '../core/duration.ts';
@@ -48,8 +48,7 @@ export function createRegistry(commands: readonly CommandDefinition[]): Registry
 
 /** Returns true if an export of a module is a command. Modules may export other things as well. */
 export function isCommandDefinition(value: unknown): value is CommandDefinition {
-  const { type, schema, handle } = (value ?? {}) as Partial<CommandDefinition>;
-  return typeof type === 'string' && typeof handle === 'function' && typeof schema?.safeParse === 'function';
+  return isContract(value) && typeof (value as Partial<CommandDefinition>).handle === 'function';
 }
 
 function register(definition: CommandDefinition): RegisteredCommand {
@@ -60,6 +59,8 @@ function register(definition: CommandDefinition): RegisteredCommand {
     );
   }
   const { type } = definition;
+  const problem = typeProblem(type);
+  if (problem) throw new InvalidCommandError(type, `type: ${problem}`);
   const parsed = settings.safeParse(definition);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
@@ -86,11 +87,7 @@ function register(definition: CommandDefinition): RegisteredCommand {
 
 const duration = z.union([z.number(), z.string()], 'must be a number of milliseconds or text such as 10s');
 const settings = z.object({
-  type: z
-    .string()
-    .min(1, 'is empty')
-    .refine((value) => !isLongerThan(value, 200), 'is longer than 200 characters')
-    .regex(/^[^\p{Cc}\p{Cs}]*$/u, 'has control characters'),
+  prepare: z.custom((value) => typeof value === 'function', 'must be a function').optional(),
   timeout: duration.optional(),
   longRunning: z.boolean('must be true or false').optional(),
   express: z.union([z.boolean(), z.literal('recorded')], "must be true, false or 'recorded'").optional(),

@@ -5,11 +5,31 @@
  */
 import { msToNumber } from '@temporalio/common/lib/time.js';
 
-/** Milliseconds, or text such as `'250ms'`, `'10s'`, `'5 minutes'` (the format of the `ms` package). */
-export type Duration = number | string;
+type Unit =
+  | 'ms'
+  | 'millisecond'
+  | 'milliseconds'
+  | 's'
+  | 'sec'
+  | 'second'
+  | 'seconds'
+  | 'm'
+  | 'min'
+  | 'minute'
+  | 'minutes'
+  | 'h'
+  | 'hr'
+  | 'hour'
+  | 'hours'
+  | 'd'
+  | 'day'
+  | 'days';
+
+/** Milliseconds, or text such as `'250ms'`, `'10s'`, `'5 minutes'`. */
+export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
 
 /** Converts a duration to whole milliseconds, or returns null if the value is not a duration. */
-export function toMilliseconds(value: Duration): number | null {
+export function toMilliseconds(value: number | string): number | null {
   try {
     const ms = Math.round(msToNumber(value as Parameters<typeof msToNumber>[0]));
     return Number.isFinite(ms) ? ms : null;

@@ -86,16 +86,28 @@ export class MessageLockedError extends InboxError {
   }
 }
 
+/** A field of a message, and what is wrong with it. */
+export interface InvalidField {
+  /** For example `messageId` or `payload.items[3]`. */
+  readonly field: string;
+  readonly problem: string;
+}
+
 /** The message is invalid. Nothing was stored. */
 export class InvalidMessageError extends InboxError {
   override readonly name = 'InvalidMessageError';
+  /** All invalid fields that were found. The first one is also in `field` and `problem`. */
+  readonly problems: readonly InvalidField[];
 
   constructor(
-    /** The invalid field, such as `messageId` or `payload.items[3]`. */
+    /** The first invalid field, such as `messageId` or `payload.items[3]`. */
     readonly field: string,
     readonly problem: string,
+    others: readonly InvalidField[] = [],
   ) {
-    super(`${field} ${problem}`);
+    const problems = [{ field, problem }, ...others];
+    super(problems.map((each) => `${each.field} ${each.problem}`).join('; '));
+    this.problems = problems;
   }
 }
 
@@ -143,6 +155,26 @@ export class DeadLetterError extends InboxError {
     readonly error: string,
   ) {
     super(`message ${JSON.stringify(messageId)} is a dead letter (${error}); replay it or discard it`);
+  }
+}
+
+/**
+ * The command has completed, but its result does not fit the schema that the contract declares: the worker and the sender
+ * have different versions of the contract.
+ */
+export class InvalidResultError extends InboxError {
+  override readonly name = 'InvalidResultError';
+
+  constructor(
+    readonly messageId: string,
+    /** The parts of the result that do not fit. */
+    readonly problems: readonly InvalidField[],
+  ) {
+    const list = problems.map(({ field, problem }) => `${field} ${problem}`).join('; ');
+    super(
+      `message ${JSON.stringify(messageId)} has completed, but its result does not fit the contract: ${list}; ` +
+        'use the same version of the contract in the worker and in the sender',
+    );
   }
 }
 

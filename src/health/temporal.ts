@@ -5,7 +5,7 @@
  */
 import type { Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { readSettings } from '../settings.ts';
+import { settingsFromEnv } from '../settings.ts';
 import { readTemporal } from '../temporal/connection-config.ts';
 import type { Finding, Verdict } from './finding.ts';
 import { messageOf } from '../platform/error-message.ts';
@@ -65,12 +65,12 @@ export async function checkTemporal(
         checkServer('search attributes', DENIED, () => checkSearchAttributes(open, namespace)),
         checkServer('workers', DENIED, async () => {
           const inbox = pool && (await inboxIdOf(pool));
-          return checkWorkers(open, namespace, readSettings(env).taskQueue, inbox);
+          return checkWorkers(open, namespace, settingsFromEnv(env).taskQueue, inbox);
         }),
         ...(pool
           ? [
               check('workflows', timeoutMs * 2, DENIED, async () => {
-                const { taskQueue } = readSettings(env);
+                const { taskQueue } = settingsFromEnv(env);
                 const client = new Client({ connection: open, namespace });
                 return checkWorkflows(pool, { client, taskQueue, inbox: await inboxIdOf(pool) }, timeoutMs);
               }),

@@ -4,12 +4,13 @@
  * @module
  */
 import type { Pool, PoolClient } from 'pg';
-import { runHandler } from '../attempts/run-handler.ts';
-import type { Handled } from '../attempts/run-handler.ts';
+import { runHandler, runPrepare } from '../attempts/run-handler.ts';
+import type { Handled, Prepared } from '../attempts/run-handler.ts';
+import { reportOf } from '../attempts/run-attempt.ts';
 import { aborted, AttemptLimit } from '../attempts/attempt-deadline.ts';
 import { HandlerTransaction, ReportedFailure } from '../attempts/handler-transaction.ts';
 import type { CommandLog } from '../core/command-log.ts';
-import { failureGroup, inboxFailure, reportFailure } from '../attempts/failure-report.ts';
+import { failureGroup, inboxFailure } from '../attempts/failure-report.ts';
 import type { FailureReport } from '../attempts/failure-report.ts';
 import type { Json } from '../core/json.ts';
 import { FAILURE } from '../core/protocol.ts';
@@ -46,18 +47,28 @@ export interface DryRunFailure {
 
 /** Runs the handler once. Afterwards, none of its changes remain and none of its locks is held. */
 export async function runDryRunAttempt(attempt: DryRunAttempt): Promise<DryRunOutcome> {
-  const { command, attempts, control } = attempt;
-  const client = await attempts.connect();
+  const { command, entry, attempts, control, log } = attempt;
   const limit = new AttemptLimit(command.timeoutMs, null, new AbortController().signal);
+  let prepared: Prepared | null;
+  try {
+    prepared = await aborted(limit.signal, runPrepare(command, entry, limit.signal, log));
+  } catch (error) {
+    limit.end();
+    limit.abandon(error);
+    return { outcome: 'fails', failure: failureOf(command, reportOf(error)) };
+  }
+  const client = await attempts.connect().catch((error: unknown) => {
+    limit.end();
+    throw error;
+  });
   const run: { backend: number | null } = { backend: null };
   const sends: Message[] = [];
   let broken: Error | boolean = true;
   try {
-    const handled = await aborted(limit.signal, handle(attempt, client, limit.signal, run, sends));
+    const handled = await aborted(limit.signal, handle(attempt, client, limit.signal, run, sends, prepared));
     return { outcome: 'completes', ...handled, sends };
   } catch (error) {
-    const report = error instanceof ReportedFailure ? error.report : reportFailure(error);
-    return { outcome: 'fails', failure: failureOf(command, report) };
+    return { outcome: 'fails', failure: failureOf(command, reportOf(error)) };
   } finally {
     limit.end();
     if (!limit.signal.aborted) {
@@ -79,13 +90,14 @@ async function handle(
   signal: AbortSignal,
   run: { backend: number | null },
   sends: Message[],
+  prepared: Prepared | null,
 ): Promise<Handled> {
   const { messageId } = entry;
   run.backend = await beginDryRun(client, messageId, command.timeoutMs);
   const transaction = new HandlerTransaction(client);
   try {
     const limits = { maxPayloadBytes, onSend: (message: Message) => void sends.push(message) };
-    const handled = await runHandler(command, entry, transaction, signal, log, limits);
+    const handled = await runHandler(command, entry, transaction, signal, log, limits, prepared);
     transaction.close();
     if (await hasEnded(client, messageId)) throw ended();
     await checkDeferredConstraints(client);

@@ -3,13 +3,35 @@
  *
  * @module
  */
+import { isContract } from '../commands/contract.ts';
+import type { CommandContract } from '../commands/contract.ts';
+import { message as bind, MESSAGE_COMMAND } from '../commands/message.ts';
+import type { BoundMessage, Message, MessageFor, Sent } from '../commands/message.ts';
 import { parseEnvelope } from '../commands/message-validation.ts';
+import { validate } from '../commands/schema.ts';
 import { isLockNotAvailable } from '../platform/postgres.ts';
 import { IdempotencyConflictError, InvalidMessageError, MessageLockedError } from '../core/errors.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
-import type { Message, Sent } from '../commands/message.ts';
 import type { SqlClient } from '../store/inserts.ts';
 import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from '../store/inserts.ts';
+
+/** A message by name, or with its command. */
+export type OutgoingMessage = Message<unknown> | BoundMessage;
+
+/**
+ * Brings the two forms of a send into one: a command and its message, or a message by name.
+ *
+ * @throws InvalidMessageError if the message beside a command is not an object
+ */
+export function toMessage(
+  first: CommandContract | OutgoingMessage,
+  second: MessageFor<CommandContract> | undefined,
+): OutgoingMessage {
+  if (!isContract(first)) return first;
+  if (typeof second !== 'object' || second === null)
+    throw new InvalidMessageError('the message', 'must be an object with messageId and payload');
+  return bind(first, second);
+}
 
 /**
  * Validates the messages and stores the new ones. In a caller's transaction, they are committed or rolled back with it.
@@ -21,11 +43,13 @@ import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from '../store/
  */
 export async function sendMessages(
   tx: SqlClient,
-  messages: readonly Message[],
+  messages: readonly OutgoingMessage[],
   maxPayloadBytes: number,
   transaction: 'own' | 'caller' = 'own',
 ): Promise<Sent[]> {
   const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
+  for (const [at, message] of messages.entries())
+    if (commandOf(message)) await validatePayload(message, entries[at]!);
   if (entries.length === 0) return [];
   const accepted = byId(await insertNewEntries(tx, entries, transaction));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
@@ -75,12 +99,41 @@ function hasRepeats(entries: readonly NewEntry[]): boolean {
   return new Set(entries.map(({ messageId }) => messageId)).size < entries.length;
 }
 
+/**
+ * Validates a message, and its payload if the message carries its command.
+ *
+ * @throws InvalidMessageError naming every invalid field that was found
+ */
+export async function checkMessage(message: OutgoingMessage, maxPayloadBytes: number): Promise<NewEntry> {
+  const entry = parseMessage(message, maxPayloadBytes);
+  await validatePayload(message, entry);
+  return entry;
+}
+
+/** Returns the command that a message carries, if any. */
+export function commandOf(message: OutgoingMessage): CommandContract | undefined {
+  return (message as Partial<BoundMessage>)[MESSAGE_COMMAND];
+}
+
+/** @throws InvalidMessageError naming the fields that the command's schema refuses */
+async function validatePayload(message: OutgoingMessage, entry: NewEntry): Promise<void> {
+  const command = commandOf(message);
+  if (!command) return;
+  const validated = await validate(command.schema, entry.payload, 'payload');
+  if ('value' in validated) return;
+  const [first, ...others] = validated.problems;
+  const field = first?.field ?? 'payload';
+  throw new InvalidMessageError(field, first?.problem ?? 'does not fit the schema of its command', others);
+}
+
 /** @throws InvalidMessageError naming the invalid field */
-export function parseMessage(message: Message, maxPayloadBytes: number): NewEntry {
+export function parseMessage(message: OutgoingMessage, maxPayloadBytes: number): NewEntry {
   if (typeof message !== 'object' || message === null) {
     throw new InvalidMessageError('the message', 'must be an object with messageId, type and payload');
   }
   const { messageId, type, ...rest } = message;
+  // The payload that is validated must be the one that is stored, even if the caller changes its object in between.
+  if (commandOf(message)) rest.payload = copyOf(rest.payload);
   try {
     return parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
   } catch (error) {
@@ -89,6 +142,15 @@ export function parseMessage(message: Message, maxPayloadBytes: number): NewEntr
       throw new InvalidMessageError('type', error.problem);
     }
     throw error;
+  }
+}
+
+/** Anything that cannot be copied is not JSON either, and is refused afterwards. */
+function copyOf(payload: unknown): unknown {
+  try {
+    return structuredClone(payload);
+  } catch {
+    return payload;
   }
 }
 

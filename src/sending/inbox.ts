@@ -3,106 +3,57 @@
  *
  * @module
  */
-import type { Pool } from 'pg';
-import type { CommandDefinition } from '../commands/define-command.ts';
-import type { CommandLog } from '../core/command-log.ts';
+import { checkContract, isContract } from '../commands/contract.ts';
+import type { CommandContract } from '../commands/contract.ts';
 import { readDirectUrl } from '../platform/postgres-url.ts';
 import { withSendSettings, withTransaction } from '../platform/postgres.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
-import { DeadLetterError, InboxClosedError, ResultTimeoutError } from '../core/errors.ts';
+import {
+  DeadLetterError,
+  InboxClosedError,
+  InvalidCommandError,
+  InvalidMessageError,
+  InvalidResultError,
+  ResultTimeoutError,
+} from '../core/errors.ts';
 import { checkInboxOptions, checkPoolOpen, checkTimeout, inCallersTransaction } from './inbox-options.ts';
 import type { Json } from '../core/json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from '../platform/log.ts';
 import { checkSchema } from '../store/migrate.ts';
-import { createRegistry } from '../commands/registry.ts';
-import type { Message, Sent } from '../commands/message.ts';
+import type { MessageFor, Sent } from '../commands/message.ts';
+import { validate } from '../commands/schema.ts';
 import { SendBatcher } from './send-batcher.ts';
 import { SendsInProgress } from './sends-in-progress.ts';
-import { parseMessage, sendMessages } from './accept-messages.ts';
+import { checkMessage, commandOf, parseMessage, sendMessages, toMessage } from './accept-messages.ts';
+import type { OutgoingMessage } from './accept-messages.ts';
 import { ResultWaiter } from './result-waiter.ts';
 import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import { findOwnEntry } from '../store/inserts.ts';
 import type { SettledEntry, SqlClient } from '../store/inserts.ts';
+import type { ExecuteOptions, Inbox, InboxOptions, SendOptions, TypedInbox } from './inbox-types.ts';
 import { WorkerNotifier } from './worker-notifier.ts';
-
-export interface InboxOptions {
-  /** A pool for the database that contains the inbox's schema. The caller ends it, after {@link Inbox.close}. */
-  pool: Pool;
-  /**
-   * A URL of the same database without a transaction-mode pooler, for LISTEN, which {@link Inbox.execute} uses. Default
-   * INBOX_DIRECT_URL. Null for none: then LISTEN uses a connection like those of the pool.
-   */
-  directUrl?: string | null;
-  /** The commands that this service knows. Only their settings are checked; handlers run in workers. */
-  commands?: readonly CommandDefinition[];
-  /** Size limit of a payload, in bytes of its jsonb's text. Default and maximum 1 MiB. */
-  maxPayloadBytes?: number;
-  log?: CommandLog;
-}
-
-export interface SendOptions {
-  /**
-   * The transaction that the command commits or rolls back with: any client with a `query(text, values)` like that of `pg`.
-   * Without it, the messages are sent in a separate transaction, all or none.
-   */
-  tx?: SqlClient;
-}
-
-export interface ExecuteOptions {
-  /**
-   * How long to wait, in ms, for Postgres to accept the command and for its result. Default 30 s. The command is processed
-   * even if the wait ends.
-   */
-  timeoutMs?: number;
-  /** Ends the wait, even while the command is being sent; the command may have been accepted in that case. */
-  signal?: AbortSignal;
-}
-
-export interface Inbox {
-  /**
-   * Accepts a command, once for each message_id. A worker's relay starts it after the COMMIT.
-   *
-   * @throws InvalidMessageError; IdempotencyConflictError or MessageLockedError, after which you must roll the transaction
-   *   back; UnusableTransactionError if `tx` is a pool or an aborted transaction; InboxClosedError after {@link close}
-   */
-  send(message: Message, options?: SendOptions): Promise<Sent>;
-  send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
-  /**
-   * Sends a command and waits for the handler's result. A duplicate gets the result of the first message.
-   *
-   * @throws DeadLetterError if the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
-   *   if the wait ended first; ConfigurationError for an invalid timeout; everything that {@link send} throws
-   */
-  execute(message: Message, options?: ExecuteOptions): Promise<Json>;
-  /**
-   * Returns the entry, or null if none has this id. A login that may not read the table `inbox.entries` sees the messages
-   * that it sent itself, and those with the prefix that `inbox.sender_limits` gives it.
-   */
-  status(messageId: string): Promise<Entry | null>;
-  /**
-   * Ends the waits of {@link execute} at once, lets the sends in progress finish, and refuses new ones. The pool stays open.
-   * Further calls have no effect.
-   */
-  close(): Promise<void>;
-}
 
 const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
 
 /**
  * Creates an inbox for senders, and checks the schema of its database.
  *
- * @throws SchemaError if the database lacks the inbox's schema; InvalidCommandError for invalid commands;
+ * @throws SchemaError if the database lacks the inbox's schema; InvalidCommandError for something that is not a command;
  *   ConfigurationError naming every invalid option
  * @example
  * const inbox = await createInbox({ pool });
- * await inbox.send({ messageId, type: 'TransferFunds', payload }, { tx });
+ * await inbox.send(transferFunds, { messageId, payload }, { tx });
  */
+export function createInbox<Commands extends CommandContract>(
+  options: InboxOptions<Commands> & { commands: readonly Commands[] },
+): Promise<TypedInbox<Commands>>;
+export function createInbox(options: InboxOptions): Promise<Inbox>;
 export async function createInbox(options: InboxOptions): Promise<Inbox> {
   checkInboxOptions({ ...options });
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
-  createRegistry(commands);
+  checkCommands(commands);
   await checkSchema(pool);
   const db = await withSendSettings(pool);
   const { directUrl = readDirectUrl() } = options;
@@ -113,10 +64,11 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   const sendsInProgress = new SendsInProgress();
   const batcher = new SendBatcher(db, database, () => workerNotifier.notifyWorkers());
 
-  async function sendAll(messages: readonly Message[], tx: SqlClient | undefined): Promise<Sent[]> {
+  async function sendAll(messages: readonly OutgoingMessage[], tx: SqlClient | undefined): Promise<Sent[]> {
     if (tx) {
-      const send = (callersTx: SqlClient) => sendMessages(callersTx, messages, maxPayloadBytes, 'caller');
-      return inCallersTransaction(tx, send);
+      return inCallersTransaction(tx, (callersTx) =>
+        sendMessages(callersTx, messages, maxPayloadBytes, 'caller'),
+      );
     }
     checkPoolOpen(pool);
     const sent = await withTransaction(pool, (ownTx) => sendMessages(ownTx, messages, maxPayloadBytes));
@@ -130,25 +82,44 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     return batcher.send(entry, replyTo);
   }
 
-  async function send(message: Message, options?: SendOptions): Promise<Sent>;
-  async function send(messages: readonly Message[], options?: SendOptions): Promise<Sent[]>;
-  async function send(input: Message | readonly Message[], { tx }: SendOptions = {}): Promise<Sent | Sent[]> {
-    return sendsInProgress.run<Sent | Sent[]>(async () => {
-      if (isList(input)) return sendAll(input, tx);
-      if (!tx) return sendAlone(parseMessage(input, maxPayloadBytes), null);
-      const [sent] = await sendAll([input], tx);
-      return sent!;
-    });
+  async function sendOne(message: OutgoingMessage, { tx }: SendOptions): Promise<Sent> {
+    // A message by name is read at once: its sender may change it afterwards.
+    if (!tx && !commandOf(message)) return sendAlone(parseMessage(message, maxPayloadBytes), null);
+    if (!tx) return sendAlone(await checkMessage(message, maxPayloadBytes), null);
+    const [sent] = await sendAll([message], tx);
+    return sent!;
   }
 
-  async function execute(
-    message: Message,
-    { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, signal }: ExecuteOptions = {},
-  ): Promise<Json> {
+  async function send(...args: unknown[]): Promise<Sent | Sent[]> {
+    const { input, options: choices } = readArguments<SendOptions>(args);
+    return sendsInProgress.run<Sent | Sent[]>(async () =>
+      isList(input) ? sendAll(input, choices.tx) : sendOne(input, choices),
+    );
+  }
+
+  async function sendMany(messages: readonly OutgoingMessage[], { tx }: SendOptions = {}): Promise<Sent[]> {
+    if (!Array.isArray(messages)) throw new InvalidMessageError('the messages', 'must be an array');
+    return sendsInProgress.run(() => sendAll(messages, tx));
+  }
+
+  async function execute(...args: unknown[]): Promise<unknown> {
+    const { input, options: choices } = readArguments<ExecuteOptions>(args);
+    const { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, signal } = choices;
     sendsInProgress.checkOpen();
     checkTimeout(timeoutMs);
     signal?.throwIfAborted();
-    const entry = parseMessage(message, maxPayloadBytes);
+    if (isList(input)) throw new InvalidMessageError('the message', 'must be a single message, not a list');
+    const command = commandOf(input);
+    const entry = command ? await checkMessage(input, maxPayloadBytes) : parseMessage(input, maxPayloadBytes);
+    const result = await executeEntry(entry, timeoutMs, signal);
+    return command ? parseResult(command, entry.messageId, result) : result;
+  }
+
+  async function executeEntry(
+    entry: NewEntry,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Json> {
     resultWaiter.start();
     const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
     const done = new AbortController();
@@ -183,8 +154,9 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
   }
 
   return {
-    send,
-    execute,
+    send: send as Inbox['send'],
+    sendMany,
+    execute: execute as Inbox['execute'],
     status: async (messageId) => findOwnEntry(db, checkMessageId(messageId)),
     close: () => (closing ??= end()),
   };
@@ -200,8 +172,37 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   });
 }
 
-function isList(input: Message | readonly Message[]): input is readonly Message[] {
+/** The arguments of send and execute: a command and its message, a message by name, or a list; and then the options. */
+function readArguments<Options>([first, second, third]: unknown[]): {
+  input: OutgoingMessage | readonly OutgoingMessage[];
+  options: Partial<Options>;
+} {
+  const hasCommand = isContract(first);
+  const input = hasCommand ? toMessage(first, second as MessageFor<CommandContract>) : first;
+  const options = ((hasCommand ? third : second) ?? {}) as Partial<Options>;
+  return { input: input as OutgoingMessage | readonly OutgoingMessage[], options };
+}
+
+function isList(input: OutgoingMessage | readonly OutgoingMessage[]): input is readonly OutgoingMessage[] {
   return Array.isArray(input);
+}
+
+/** @throws InvalidCommandError for something that is not a command, or a type that is declared twice */
+function checkCommands(commands: readonly CommandContract[]): void {
+  const types = new Set<string>();
+  for (const command of commands) {
+    checkContract(command);
+    if (types.has(command.type)) throw new InvalidCommandError(command.type, 'is declared twice');
+    types.add(command.type);
+  }
+}
+
+/** @throws InvalidResultError if the contract declares a result and this is something else */
+async function parseResult(command: CommandContract, messageId: string, result: Json): Promise<unknown> {
+  if (!command.result) return result;
+  const validated = await validate(command.result, result, 'result');
+  if ('value' in validated) return validated.value;
+  throw new InvalidResultError(messageId, validated.problems);
 }
 
 function asSettled(entry: Entry): SettledEntry | null {

@@ -8,7 +8,8 @@ import { Pool } from 'pg';
 import { z } from 'zod';
 // Only the public interface: in chaos runs, workers of other releases load this file, too.
 import { createInbox, defineCommand, UnrecoverableError } from '../../src/index.ts';
-import type { DeadLetterAlert, Inbox, Json } from '../../src/index.ts';
+import type { DeadLetterAlert } from '../../src/core/alert.ts';
+import type { Inbox, Json } from '../../src/index.ts';
 
 export const ACCOUNTS = 30;
 export const OPENING_CENTS = 1_000_000;

@@ -4,7 +4,7 @@
  * @module
  */
 import { PublishError } from '../../src/index.ts';
-import type { PublishedEvent } from '../../src/index.ts';
+import type { PublishedEvent } from '../../src/core/published-event.ts';
 
 export default async function publish(events: readonly PublishedEvent[], signal: AbortSignal): Promise<void> {
   const answer = await fetch(process.env['CHAOS_BROKER']!, {

@@ -17,7 +17,7 @@ import { setCrashHook } from '../../src/platform/crash-points.ts';
 import type { CrashPoint } from '../../src/platform/crash-points.ts';
 import { createPool, withTransaction } from '../../src/platform/postgres.ts';
 import { createInbox } from '../../src/sending/inbox.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
+import type { Inbox } from '../../src/sending/inbox-types.ts';
 import type { JsonObject } from '../../src/core/json.ts';
 import { createLog } from '../../src/platform/log.ts';
 import type { AttemptInput } from '../../src/core/activity-messages.ts';
@@ -73,7 +73,7 @@ setCrashHook(async (point, messageId) => hooks.get(messageId)?.(point));
 
 const command = {
   ...transfer,
-  timeout: '50s',
+  timeout: '50s' as const,
   async handle(context: Parameters<typeof transfer.handle>[0]) {
     const ended = await handlers.get(context.messageId)?.(context);
     return ended === 'ended' ? null : transfer.handle(context);

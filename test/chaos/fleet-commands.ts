@@ -6,7 +6,7 @@
  */
 import { Client } from 'pg';
 import { defineCommand } from '../../src/index.ts';
-import type { DeadLetterAlert } from '../../src/index.ts';
+import type { DeadLetterAlert } from '../../src/core/alert.ts';
 import { expressTransfer, recordAlert, recordedTransfer, transfer, TYPES_OF_ONE_RELEASE } from './bank.ts';
 import type { ReleaseName } from './bank.ts';
 

@@ -6,7 +6,7 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import type { Client } from '@temporalio/client';
 import { IdempotencyConflictError } from '../../src/core/errors.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
+import type { Inbox } from '../../src/sending/inbox-types.ts';
 import type { JsonObject } from '../../src/core/json.ts';
 import { pause } from '../../src/outbox/session.ts';
 import { DEFAULT_TASK_QUEUE } from '../../src/core/protocol.ts';

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { CRASH_POINTS } from '../../src/platform/crash-points.ts';
 import type { CrashPoint } from '../../src/platform/crash-points.ts';
 import { createInbox } from '../../src/sending/inbox.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
+import type { Inbox } from '../../src/sending/inbox-types.ts';
 import type { JsonObject } from '../../src/core/json.ts';
 import { createChaosSchema } from '../chaos/bank.ts';
 import { check, describeFindings, isAllAlerted, isAllRecorded, violated } from '../chaos/checker.ts';

@@ -6,7 +6,7 @@ import { choosePort } from '../../src/dev/process/ports.ts';
 import { startTemporalServer } from '../../src/dev/temporal/server.ts';
 import type { TemporalServer } from '../../src/dev/temporal/server.ts';
 import { createInbox } from '../../src/sending/inbox.ts';
-import type { Inbox } from '../../src/sending/inbox.ts';
+import type { Inbox } from '../../src/sending/inbox-types.ts';
 import { replay } from '../../src/operations/index.ts';
 import { SEARCH_ATTRIBUTES } from '../../src/core/protocol.ts';
 import { createTestInbox, rows } from '../support/inbox.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { checkSettings } from '../../src/settings.ts';
-import { readSettings } from '../../src/settings.ts';
+import { settingsFromEnv } from '../../src/settings.ts';
 import { ConfigurationError } from '../../src/core/errors.ts';
 
 const SECRET = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
@@ -10,7 +10,7 @@ describe('settings in code', () => {
   it('are returned unchanged, without undefined ones', () => {
     assert.deepEqual(checkSettings({ concurrency: 4, taskQueue: undefined } as never), { concurrency: 4 });
     assert.deepEqual(checkSettings(undefined), {});
-    const all = readSettings({});
+    const all = settingsFromEnv({});
     assert.deepEqual(checkSettings(all), all);
     const webhook = { url: 'http://127.0.0.1/hook', secrets: [SECRET] };
     assert.deepEqual(checkSettings({ webhook, watchdogMs: 0, shutdownGraceMs: 0 }), {

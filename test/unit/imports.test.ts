@@ -14,6 +14,7 @@ const ORDER = [
   ['src/store'],
   ['src/commands'],
   ['src/sending'],
+  ['src/adapters', 'src/http'],
   ['src/temporal'],
   ['src/attempts'],
   ['src/dispatch'],
@@ -24,8 +25,9 @@ const ORDER = [
   ['src/health'],
   ['activities'],
   ['src/worker.ts'],
-  ['src/index.ts'],
+  ['src/index.ts', 'src/operations.ts'],
   ['src/dev'],
+  ['src/testing'],
   ['src/cli'],
 ];
 

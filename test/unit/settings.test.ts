@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readSettings } from '../../src/settings.ts';
+import { settingsFromEnv } from '../../src/settings.ts';
 import { readDatabaseUrl, readDirectUrl } from '../../src/platform/postgres-url.ts';
 import { readTemporal } from '../../src/temporal/connection-config.ts';
 import { ConfigurationError } from '../../src/core/errors.ts';
@@ -23,7 +23,7 @@ const OLD_SECRET = `whsec_${Buffer.alloc(24, 2).toString('base64')}`;
 
 describe('settings', () => {
   it('have defaults', () => {
-    assert.deepEqual(readSettings({}), {
+    assert.deepEqual(settingsFromEnv({}), {
       taskQueue: 'inbox',
       maxPayloadBytes: 1_048_576,
       concurrency: 32,
@@ -38,7 +38,7 @@ describe('settings', () => {
   });
 
   it('come from the environment', () => {
-    const settings = readSettings({
+    const settings = settingsFromEnv({
       INBOX_TASK_QUEUE: 'bank',
       INBOX_MAX_PAYLOAD_BYTES: '4096',
       INBOX_CONCURRENCY: '1',
@@ -88,7 +88,7 @@ describe('settings', () => {
     ['INBOX_ALERT_ALLOW_HTTP', 'yes', 'is neither true nor false'],
   ] as const) {
     it(`refuse ${name}=${value.slice(0, 20)}`, () => {
-      const message = refused(() => readSettings({ [name]: value }));
+      const message = refused(() => settingsFromEnv({ [name]: value }));
       assert.ok(message.startsWith(`${name} (${JSON.stringify(value)}) ${problem}`), message);
     });
   }
@@ -110,12 +110,12 @@ describe('settings', () => {
     ];
     for (const nothing of ['', ' ', '\r\n']) {
       const env = Object.fromEntries(names.map((name) => [`INBOX_${name}`, nothing]));
-      assert.deepEqual(readSettings(env), readSettings({}));
+      assert.deepEqual(settingsFromEnv(env), settingsFromEnv({}));
     }
   });
 
   it('are read without surrounding whitespace and byte order marks', () => {
-    const { taskQueue, concurrency, shutdownGraceMs, webhook } = readSettings({
+    const { taskQueue, concurrency, shutdownGraceMs, webhook } = settingsFromEnv({
       INBOX_TASK_QUEUE: '\ufeffbank\r\n',
       INBOX_CONCURRENCY: ' 8\n',
       INBOX_SHUTDOWN_GRACE: '5s\r',
@@ -129,19 +129,19 @@ describe('settings', () => {
   it('are refused in quotes, which an env file of Docker keeps', () => {
     for (const value of ['"bank"', "'bank'"]) {
       assert.match(
-        refused(() => readSettings({ INBOX_TASK_QUEUE: value })),
+        refused(() => settingsFromEnv({ INBOX_TASK_QUEUE: value })),
         /^INBOX_TASK_QUEUE is in quotes/,
       );
     }
   });
 
   it('are refused with a line break inside', () => {
-    const message = refused(() => readSettings({ INBOX_TASK_QUEUE: 'bank\nINBOX_CONCURRENCY=4' }));
+    const message = refused(() => settingsFromEnv({ INBOX_TASK_QUEUE: 'bank\nINBOX_CONCURRENCY=4' }));
     assert.match(message, /^INBOX_TASK_QUEUE has a line break/);
   });
 
   it('of the webhook are not set if they are empty', () => {
-    assert.equal(readSettings({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
+    assert.equal(settingsFromEnv({ INBOX_ALERT_URL: '', INBOX_ALERT_SECRET: '' }).webhook, null);
   });
 
   for (const url of [
@@ -151,7 +151,7 @@ describe('settings', () => {
     'http://[::1]/',
   ]) {
     it(`accept ${url} for a webhook`, () => {
-      const { webhook } = readSettings({ INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET });
+      const { webhook } = settingsFromEnv({ INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET });
       assert.deepEqual(webhook, { url, secrets: [SECRET] });
     });
   }
@@ -159,7 +159,7 @@ describe('settings', () => {
   it('accept http to another host if it is allowed', () => {
     const url = 'http://hooks.internal/inbox';
     const env = { INBOX_ALERT_URL: url, INBOX_ALERT_SECRET: SECRET, INBOX_ALERT_ALLOW_HTTP: 'true' };
-    assert.equal(readSettings(env).webhook?.url, url);
+    assert.equal(settingsFromEnv(env).webhook?.url, url);
   });
 
   for (const [what, env, problem] of [
@@ -203,14 +203,14 @@ describe('settings', () => {
         INBOX_ALERT_SECRET: SECRET,
         ...env,
       };
-      const message = refused(() => readSettings(whole));
+      const message = refused(() => settingsFromEnv(whole));
       assert.match(message, problem);
       assert.doesNotMatch(message, /canary|AQEB/);
     });
   }
 
   it('name all invalid variables at once', () => {
-    const message = refused(() => readSettings({ INBOX_CONCURRENCY: 'x', INBOX_SHUTDOWN_GRACE: 'y' }));
+    const message = refused(() => settingsFromEnv({ INBOX_CONCURRENCY: 'x', INBOX_SHUTDOWN_GRACE: 'y' }));
     assert.match(message, /INBOX_CONCURRENCY.*; INBOX_SHUTDOWN_GRACE/);
   });
 });

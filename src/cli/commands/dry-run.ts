@@ -1,6 +1,6 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { InboxError } from '../../core/errors.ts';
 import { dryRun } from '../../operations/index.ts';
@@ -48,7 +48,7 @@ export function addDryRun(program: Command): void {
         commands: (await loadCommands(options.commands)).commands,
         ...(filter === null ? { messageIds } : { filter, limit: options.limit }),
         ...(await payloadOf(options)),
-        maxPayloadBytes: readSettings().maxPayloadBytes,
+        maxPayloadBytes: settingsFromEnv().maxPayloadBytes,
       });
       // Print this before the summary, which covers only the dead letters that were tried.
       if (filter !== null && results.length === options.limit)

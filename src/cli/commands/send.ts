@@ -1,9 +1,9 @@
 import { SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { InboxError, InvalidMessageError } from '../../core/errors.ts';
 import { createInbox } from '../../sending/inbox.ts';
-import type { Inbox } from '../../sending/inbox.ts';
+import type { Inbox } from '../../sending/inbox-types.ts';
 import type { Message } from '../../commands/message.ts';
 import { withPool } from '../shared/context.ts';
 import { sendLines } from '../shared/lines.ts';
@@ -138,7 +138,7 @@ function inWords({ accepted, duplicate, refused }: Tally): string {
 }
 
 async function withInbox<T>(work: (inbox: Inbox) => Promise<T>): Promise<T> {
-  const { maxPayloadBytes } = readSettings();
+  const { maxPayloadBytes } = settingsFromEnv();
   return withPool(async (pool) => {
     const inbox = await createInbox({ pool, maxPayloadBytes });
     try {

@@ -6,7 +6,7 @@
 import { userInfo } from 'node:os';
 import type { Client, Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
 import { OPERATOR_SETTINGS } from '../../platform/connection-settings.ts';
@@ -56,7 +56,7 @@ export interface Servers {
 
 /** Runs `work` with connections to Postgres and Temporal, then closes both. */
 export async function withServers<T>(work: (servers: Servers) => Promise<T>): Promise<T> {
-  const { taskQueue, maxPayloadBytes } = readSettings();
+  const { taskQueue, maxPayloadBytes } = settingsFromEnv();
   return withPool(async (pool) => {
     const { connection, namespace } = await connectTemporal();
     const { Client } = await import('@temporalio/client');

@@ -7,7 +7,7 @@ import type { Readable } from 'node:stream';
 import { isDeadlock } from '../../platform/postgres.ts';
 import { messageOf } from '../../platform/error-message.ts';
 import { InboxError, InvalidMessageError } from '../../core/errors.ts';
-import type { Inbox } from '../../sending/inbox.ts';
+import type { Inbox } from '../../sending/inbox-types.ts';
 import { findInexactNumber } from '../../core/json-text.ts';
 import type { Message } from '../../commands/message.ts';
 import { LineSplitter } from './line-splitter.ts';

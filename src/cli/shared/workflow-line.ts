@@ -6,7 +6,7 @@
  */
 import type { Connection } from '@temporalio/client';
 import type { Pool } from 'pg';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
 import { messageOf } from '../../platform/error-message.ts';
 import { ConfigurationError } from '../../core/errors.ts';
@@ -28,7 +28,7 @@ export async function readWorkflowState(
     connection = await Connection.connect({ ...connectionOptions, connectTimeout: LIMIT_MS });
     const client = new Client({ connection, namespace });
     return await workflowState(
-      { pool, client, taskQueue: readSettings().taskQueue },
+      { pool, client, taskQueue: settingsFromEnv().taskQueue },
       entry.messageId,
       LIMIT_MS,
     );

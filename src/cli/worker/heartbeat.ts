@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { ConfigurationError, InvalidCommandError, SchemaError } from '../../core/errors.ts';
 
 /** The supervisor sets it for its child. The child removes it, so that processes started by a handler don't inherit it. */
@@ -72,7 +72,7 @@ function report(message: WorkerMessage): Promise<void> {
 
 /** While a handler blocks the event loop, the main thread cannot notice a disconnect. So another thread watches too. */
 function startOrphanGuard(): void {
-  const { shutdownGraceMs } = readSettings();
+  const { shutdownGraceMs } = settingsFromEnv();
   const workerData = { fd: LIFELINE_FD, graceMs: shutdownGraceMs };
   new Worker(new URL('./orphan-guard.js', import.meta.url), { workerData }).unref();
 }

@@ -10,6 +10,7 @@ import { createPool } from '../../platform/postgres.ts';
 import { sourceCommand, writeEnvironmentFile } from '../../dev/environment-file.ts';
 import { defaultDevDir, startServers } from '../../dev/servers.ts';
 import { migrate } from '../../store/migrate.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { createInboxWorker } from '../../worker.ts';
 import { answer, note } from '../shared/output.ts';
 import { installRuntime, workerLog } from '../../temporal/runtime.ts';
@@ -62,7 +63,8 @@ async function runDevWorker(
   installRuntime({ shutdownSignals: [] });
   const { connectionOptions, namespace } = readTemporal({ ...process.env, TEMPORAL_ADDRESS: address });
   const connection = await NativeConnection.connect(connectionOptions);
-  const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
+  const settings = settingsFromEnv();
+  const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log: workerLog };
   const worker = await createInboxWorker(options);
   workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
   signal.addEventListener('abort', () => worker.shutdown());

@@ -4,7 +4,7 @@
  * @module
  */
 import { NativeConnection } from '@temporalio/worker';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
 import { InboxError } from '../../core/errors.ts';
@@ -37,11 +37,12 @@ export async function runWorker(
     throw unreachable(connectionOptions.address, error);
   });
   try {
-    const options = { commands, ...hooks, databaseUrl, connection, namespace, log: workerLog };
+    const settings = settingsFromEnv();
+    const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log: workerLog };
     const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
     const types = commands.map(({ type }) => type);
-    answer({ commands: types, namespace, taskQueue: readSettings().taskQueue }, () => {});
+    answer({ commands: types, namespace, taskQueue: settings.taskQueue }, () => {});
     started();
     const relay = publisher && startRelay(databaseUrl, publisher);
     try {

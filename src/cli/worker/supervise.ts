@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
-import { readSettings } from '../../settings.ts';
+import { settingsFromEnv } from '../../settings.ts';
 import { createLog } from '../../platform/log.ts';
 import { doublingDelayMs } from '../../core/retry-policy.ts';
 import { startWorkerChild } from './worker-child.ts';
@@ -27,7 +27,7 @@ const WORKED_WELL_MS = 5_000;
  */
 export async function superviseWorker(args: readonly string[]): Promise<number> {
   const log = createLog();
-  const { watchdogMs } = readSettings();
+  const { watchdogMs } = settingsFromEnv();
   const stopping = new AbortController();
   let child: WorkerChild | null = null;
   const onSignal = (signal: NodeJS.Signals) => {

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { InvalidCommandError, UnrecoverableError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import type { JsonObject } from '../../../src/core/json.ts';
 import { createRegistry } from '../../../src/commands/registry.ts';
 import { listDeadLetters } from '../../../src/store/dead-letters.ts';
@@ -246,7 +246,7 @@ describe('express commands', () => {
   });
 
   it('cannot also be long-running', () => {
-    const both = defineCommand({ ...pay, longRunning: true });
+    const both = { ...pay, longRunning: true };
     assert.throws(() => createRegistry([both]), InvalidCommandError);
   });
 });

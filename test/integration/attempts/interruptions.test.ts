@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { CommandDefinition, HandlerContext } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { undoAttemptClaim, MAX_INTERRUPTIONS } from '../../../src/store/entries.ts';
 import { listFailures } from '../../../src/store/failures.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import type { ActivityDependencies } from '../../../activities/dependencies.ts';
 import { performAttempt } from '../../../src/attempts/run-attempt.ts';
 import { beginAttempt, StaleAttemptError } from '../../../src/attempts/handler-transaction.ts';
+import type { Duration } from '../../../src/core/duration.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { sqlState } from '../../../src/platform/postgres.ts';
 import { RetryAfterError } from '../../../src/core/errors.ts';
@@ -26,7 +27,7 @@ const later = defineCommand({
   schema: z.object({ delay: z.union([z.string(), z.number()]) }),
   retry: { maximumAttempts: 3, initialInterval: '10m', maximumInterval: '10m', backoffCoefficient: 1 },
   async handle({ payload }) {
-    throw new RetryAfterError(payload.delay === 'NaN' ? Number.NaN : payload.delay, 'not yet');
+    throw new RetryAfterError(payload.delay === 'NaN' ? Number.NaN : (payload.delay as Duration), 'not yet');
   },
 });
 

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import type { CommandDefinition } from '../../../src/commands/define-command.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox, TestWorker } from '../../support/inbox.ts';
 import { startProxy } from '../../support/proxy.ts';

@@ -5,7 +5,7 @@ import { Pool } from 'pg';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { startPgBouncer, withoutPgBouncer } from '../../support/pgbouncer.ts';

@@ -26,7 +26,7 @@ function silent(): void {}
 /** Calls a handler with the context that an attempt would give it, and returns the emitted events. */
 async function runHandler<Schema extends ZodType, Result>(
   tx: PoolClient,
-  command: CommandDefinition<Schema, Result>,
+  command: CommandDefinition<string, Schema, Result>,
   payload: z.input<Schema>,
   messageId: string = randomUUID(),
 ): Promise<OutboxEvent[]> {
@@ -44,6 +44,7 @@ async function runHandler<Schema extends ZodType, Result>(
     tx,
     emit: (event) => events.push(event),
     signal: new AbortController().signal,
+    prepared: undefined,
     send: () => Promise.reject(new Error("the bank's commands do not send commands")),
     log: { debug: silent, info: silent, warn: silent, error: silent },
   });
@@ -86,7 +87,7 @@ describe('the bank’s commands', () => {
   }
 
   function handleInTransaction<Schema extends ZodType, Result>(
-    command: CommandDefinition<Schema, Result>,
+    command: CommandDefinition<string, Schema, Result>,
     payload: z.input<Schema>,
     messageId?: string,
   ): Promise<OutboxEvent[]> {

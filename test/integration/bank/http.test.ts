@@ -10,7 +10,7 @@ import { startHttpServer } from '../../../examples/bank/http-server.ts';
 import { createBankSchema } from '../../../examples/bank/schema.ts';
 import { createPool } from '../../../src/platform/postgres.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import type { Answer } from '../../support/bank-http.ts';
 import { ask, assertProblem, post, transfer } from '../../support/bank-http.ts';

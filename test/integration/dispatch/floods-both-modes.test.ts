@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { withTransaction } from '../../../src/platform/postgres.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually, gate } from '../../support/wait.ts';

@@ -9,7 +9,7 @@ import type { WorkerPresenceOptions } from '../../../src/dispatch/worker-presenc
 import { checkCommandTypes } from '../../../src/health/command-types.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createCli } from '../../support/cli.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';

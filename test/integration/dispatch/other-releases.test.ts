@@ -8,7 +8,7 @@ import { defineCommand } from '../../../src/commands/define-command.ts';
 import type { CommandDefinition } from '../../../src/commands/define-command.ts';
 import { withTransaction } from '../../../src/platform/postgres.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { listFailures } from '../../../src/store/failures.ts';
 import { findUnknownTypes, listLiveWorkers } from '../../../src/store/workers.ts';
 import { allCompleted, createTestInbox, rows } from '../../support/inbox.ts';

@@ -9,7 +9,7 @@ import { startTemporalServer } from '../../../src/dev/temporal/server.ts';
 import type { TemporalServer } from '../../../src/dev/temporal/server.ts';
 import { InvalidCommandError, UnrecoverableError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import type { JsonObject } from '../../../src/core/json.ts';
 import { SEARCH_ATTRIBUTES } from '../../../src/core/protocol.ts';
 import type { Envelope } from '../../../src/core/protocol.ts';
@@ -189,7 +189,7 @@ describe('recorded commands', () => {
   it('must be declared as exactly `recorded`', () => {
     const wrong = defineCommand({ ...pay, express: 'remembered' as 'recorded' });
     assert.throws(() => createRegistry([wrong]), InvalidCommandError);
-    assert.throws(() => createRegistry([defineCommand({ ...pay, longRunning: true })]), InvalidCommandError);
+    assert.throws(() => createRegistry([{ ...pay, longRunning: true }]), InvalidCommandError);
   });
 });
 

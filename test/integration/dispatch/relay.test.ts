@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { withTransaction } from '../../../src/platform/postgres.ts';
 import type { Message } from '../../../src/commands/message.ts';
 import { START_LEASE_MS, takePendingEntries } from '../../../src/store/dispatch.ts';

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { z } from 'zod';
 import type { HandlerContext } from '../../../src/commands/define-command.ts';
+import type { Duration } from '../../../src/core/duration.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { sqlState } from '../../../src/platform/postgres.ts';
 import { dryRun } from '../../../src/operations/index.ts';
@@ -79,7 +80,7 @@ const throws: Behavior = async () => {
   throw new Error('not now');
 };
 
-const command = (handle: Behavior, timeout = '5s') =>
+const command = (handle: Behavior, timeout: Duration = '5s') =>
   defineCommand({ type: 'Seeded', schema: z.unknown(), timeout, handle });
 const typeOf = (result: DryRunResult | undefined) =>
   result?.outcome === 'fails' ? result.failure.type : result?.outcome;
@@ -97,7 +98,7 @@ describe('a dry run of a misbehaving handler', () => {
   });
   after(() => fixture.close());
 
-  const run = (handle: Behavior, options: Partial<DryRunOptions> & { timeout?: string } = {}) =>
+  const run = (handle: Behavior, options: Partial<DryRunOptions> & { timeout?: Duration } = {}) =>
     dryRun({
       databaseUrl: fixture.database.url,
       commands: [command(handle, options.timeout)],

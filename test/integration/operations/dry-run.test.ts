@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { z } from 'zod';
-import type { HandlerContext } from '../../../src/commands/define-command.ts';
+import type { CommandDefinition, HandlerContext } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { UnrecoverableError } from '../../../src/core/errors.ts';
 import type { Json } from '../../../src/core/json.ts';
@@ -270,7 +270,7 @@ describe('a dry run', () => {
 
   it('says why a message cannot be tried', async () => {
     const other = defineCommand({ ...fixed, type: 'Other' });
-    const problem = async (id: string, commands = [fixed]) => {
+    const problem = async (id: string, commands: readonly CommandDefinition[] = [fixed]) => {
       const [result] = await run({ messageIds: [id], commands });
       return result!.outcome === 'refused' ? result!.problem : assert.fail();
     };

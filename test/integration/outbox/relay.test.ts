@@ -175,7 +175,7 @@ describe('the outbox relay', () => {
     const databaseUrl = database.url;
     assert.throws(() => startRelay({ databaseUrl, publish, batchSize: 0 }), ConfigurationError);
     assert.throws(
-      () => startRelay({ databaseUrl, publish, publishTimeout: 'soon' }),
+      () => startRelay({ databaseUrl, publish, publishTimeout: 'soon' as '1s' }),
       /publishTimeout is "soon"/,
     );
     const empty = await createTestDatabase('empty');

@@ -9,7 +9,7 @@ import { backendOf } from '../../../src/platform/connection.ts';
 import { CLAIM_SETTINGS, RECORD_SETTINGS } from '../../../src/platform/connection-settings.ts';
 import { createPool, sqlState, withTransaction } from '../../../src/platform/postgres.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { keepsServerConnection } from '../../../src/store/notifications.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';

@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { IdempotencyConflictError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { runCli } from '../../support/cli.ts';

@@ -11,7 +11,7 @@ import { defineCommand } from '../../../src/commands/define-command.ts';
 import { sqlState } from '../../../src/platform/postgres.ts';
 import { InvalidMessageError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { findInexactNumber } from '../../../src/core/json-text.ts';
 import type { Json } from '../../../src/core/json.ts';
 import { WORKFLOW_TYPE } from '../../../src/core/protocol.ts';

@@ -7,7 +7,7 @@ import { defineCommand } from '../../../src/commands/define-command.ts';
 import { sqlState } from '../../../src/platform/postgres.ts';
 import { MessageLockedError, ResultTimeoutError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { migrate } from '../../../src/store/migrate.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import { createTestInbox } from '../../support/inbox.ts';

@@ -60,7 +60,7 @@ describe('an inbox', () => {
     for (const call of [
       () => inbox.send(message('late')),
       () => inbox.send([message('late')]),
-      () => inbox.send(message('late'), { tx: pool }),
+      () => inbox.send(message('late'), { tx: pool as never }),
       () => inbox.execute(message('late')),
     ])
       await assert.rejects(call, (error) => error instanceof InboxClosedError && error.messageId === null);

@@ -5,7 +5,7 @@ import type { Transaction } from 'kysely';
 import { createPool } from '../../../src/platform/postgres.ts';
 import { IdempotencyConflictError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import type { SqlClient } from '../../../src/store/inserts.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { createTestDatabase } from '../../support/database.ts';

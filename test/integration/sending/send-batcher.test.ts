@@ -13,7 +13,7 @@ import { createPool } from '../../../src/platform/postgres.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { IdempotencyConflictError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { reserveLocally } from '../../../src/sending/local-workers.ts';
 import { identifyDatabase } from '../../../src/store/sessions.ts';
 import { PENDING_CHANNEL } from '../../../src/store/inserts.ts';

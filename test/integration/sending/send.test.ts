@@ -13,7 +13,7 @@ import {
   UnrecoverableError,
 } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import type { Json } from '../../../src/core/json.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { isPermissionDenied } from '../../../src/platform/postgres.ts';
 import { checkRoles } from '../../../src/health/roles.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { createLogin } from '../../support/login.ts';

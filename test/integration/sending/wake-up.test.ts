@@ -10,7 +10,7 @@ import { createPool } from '../../../src/platform/postgres.ts';
 import { startPostgresServer } from '../../../src/dev/postgres/server.ts';
 import type { PostgresServer } from '../../../src/dev/postgres/server.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { migrate } from '../../../src/store/migrate.ts';
 import { claimEntry, completeEntry, lockAttempt } from '../../../src/store/entries.ts';

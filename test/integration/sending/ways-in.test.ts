@@ -77,11 +77,7 @@ describe('the ways in', () => {
   }
 
   async function sendInTypeScript(sent: Message): Promise<string> {
-    const [answer] = await sendMessages(
-      database.pool,
-      [sent as Message & { payload: Json }],
-      DEFAULT_MAX_PAYLOAD_BYTES,
-    );
+    const [answer] = await sendMessages(database.pool, [sent], DEFAULT_MAX_PAYLOAD_BYTES);
     return answer!.answer;
   }
 

@@ -10,7 +10,7 @@ import { defineCommand } from '../../../src/commands/define-command.ts';
 import { UnrecoverableError, WorkflowIdTakenError } from '../../../src/core/errors.ts';
 import { checkHealth } from '../../../src/health/check-health.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
-import type { Inbox } from '../../../src/sending/inbox.ts';
+import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { discard, discardAll, pauseCampaign, replay, restore } from '../../../src/operations/index.ts';
 import { campaignWorkflowId, WORKFLOW_TYPE } from '../../../src/core/protocol.ts';
 import { listDeadLetters } from '../../../src/store/dead-letters.ts';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApplicationFailure } from '@temporalio/common';
 import { DatabaseError } from 'pg';
+import type { Duration } from '../../../src/core/duration.ts';
 import { RetryAfterError, UnrecoverableError } from '../../../src/core/errors.ts';
 import {
   errorText,
@@ -65,7 +66,7 @@ describe('reportFailure', () => {
     ['undefined', undefined as never, null],
   ] as const) {
     it(`reads the delay of RetryAfterError: ${name}`, () => {
-      const report = reportFailure(new RetryAfterError(delay));
+      const report = reportFailure(new RetryAfterError(delay as Duration));
       assert.equal(report.type, 'RetryAfter');
       assert.equal(report.retryable, true);
       assert.equal(report.delayMs, delayMs);
