@@ -32,11 +32,11 @@ export type {
 export { message } from './commands/message.ts';
 export type {
   BoundMessage,
-  EachNamed,
   Message,
   MessageFor,
   MessageOptions,
   NamedMessage,
+  OneOf,
   Send,
   Sent,
 } from './commands/message.ts';
@@ -81,8 +81,10 @@ export type {
   ExecuteOptions,
   Inbox,
   InboxOptions,
-  NamedResult,
   NotAPool,
+  RestOf,
+  ResultFor,
+  Sendable,
   SendOptions,
   TypedInbox,
 } from './sending/inbox-types.ts';

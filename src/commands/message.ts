@@ -58,14 +58,22 @@ export function message<Command extends CommandContract>(
  * A message by name, as the compiler checks it: if the commands are known, its type must be one of theirs and its payload
  * must fit that type; otherwise the payload must be JSON.
  */
-export type NamedMessage<Commands extends CommandContract, Payload> = string extends Commands['type']
-  ? Message<Payload & JsonCompatible<Payload>>
-  : EachNamed<Commands>;
+export type NamedMessage<
+  Commands extends CommandContract,
+  Type extends string,
+  Payload,
+> = string extends Commands['type']
+  ? Message<JsonCompatible<Payload>>
+  : [Type] extends [Commands['type']]
+    ? Message<InferPayload<Extract<Commands, { type: Type }>>, Type>
+    : { type: OneOf<Commands['type']> };
 
-/** The messages by name of these commands. */
-export type EachNamed<Command> = Command extends CommandContract
-  ? Message<InferPayload<Command>, Command['type']>
-  : never;
+declare const ONE_OF: unique symbol;
+
+/** Stands in for the type of a message that no known command has, so that the compiler's message lists the known ones. */
+export interface OneOf<Types extends string> {
+  readonly [ONE_OF]: Types;
+}
 
 export interface Sent {
   answer: 'accepted' | 'duplicate';

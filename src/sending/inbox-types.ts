@@ -4,8 +4,8 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { CommandContract, InferResult } from '../commands/contract.ts';
-import type { BoundMessage, MessageFor, NamedMessage, Sent } from '../commands/message.ts';
+import type { CommandContract, InferPayload, InferResult } from '../commands/contract.ts';
+import type { BoundMessage, Message, MessageFor, NamedMessage, Sent } from '../commands/message.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Json } from '../core/json.ts';
 import type { Entry } from '../store/entries.ts';
@@ -52,25 +52,31 @@ export interface ExecuteOptions {
   signal?: AbortSignal;
 }
 
-export interface Inbox {
+/** The inbox for senders. */
+export interface Inbox extends Pick<TypedInbox<CommandContract>, keyof TypedInbox<CommandContract>> {}
+
+/**
+ * An inbox that knows its commands: what {@link createInbox} returns for the option `commands`. The compiler refuses
+ * messages by name that do not fit one of them. It can be used wherever an {@link Inbox} is expected.
+ */
+export interface TypedInbox<Commands extends CommandContract> {
   /**
    * Accepts a command, once for each message_id. A worker's relay starts it after the COMMIT.
    *
-   * With the command beside the message, the payload is validated by the command's schema before anything is stored. A
-   * message by name is only checked to be valid JSON.
+   * The arguments are a command and its message, or a message that names its type, or a list of messages; and then the
+   * options. With the command, the payload is validated by the command's schema before anything is stored. A message by
+   * name is only checked to be valid JSON.
    *
+   * @returns the answer; for a list, an answer for each message in the same order
    * @throws InvalidMessageError; IdempotencyConflictError or MessageLockedError, after which you must roll the transaction
    *   back; UnusableTransactionError if `tx` is a pool or an aborted transaction; InboxClosedError after {@link close}
    * @example
    * await inbox.send(reserveStock, { messageId: 'order-1', payload: { sku: 'a', quantity: 1 } }, { tx });
    */
-  send<Command extends CommandContract>(
-    command: Command,
-    message: MessageFor<Command>,
-    options?: SendOptions,
-  ): Promise<Sent>;
-  send(messages: readonly AnyMessage<CommandContract>[], options?: SendOptions): Promise<Sent[]>;
-  send<Payload>(message: NamedMessage<CommandContract, Payload>, options?: SendOptions): Promise<Sent>;
+  send<First, Type extends string>(
+    first: First & { type?: Type } & Sendable<Commands, First, Type>,
+    ...rest: RestOf<First, SendOptions>
+  ): Promise<First extends readonly unknown[] ? Sent[] : Sent>;
   /**
    * Accepts several commands with one statement: all of them or, if it throws, none.
    *
@@ -79,20 +85,19 @@ export interface Inbox {
    * @example
    * await inbox.sendMany([message(reserveStock, { … }), message(shipOrder, { … })], { tx });
    */
-  sendMany(messages: readonly AnyMessage<CommandContract>[], options?: SendOptions): Promise<Sent[]>;
+  sendMany(messages: readonly AnyMessage<Commands>[], options?: SendOptions): Promise<Sent[]>;
   /**
-   * Sends a command and waits for the handler's result. A duplicate gets the result of the first message.
+   * Sends a command and waits for the handler's result. A duplicate gets the result of the first message. The arguments are
+   * those of {@link send}, without lists.
    *
    * @throws DeadLetterError if the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
    *   if the wait ended first; InvalidResultError if the result does not fit the contract's result schema;
    *   ConfigurationError for an invalid timeout; everything that {@link send} throws
    */
-  execute<Command extends CommandContract>(
-    command: Command,
-    message: MessageFor<Command>,
-    options?: ExecuteOptions,
-  ): Promise<InferResult<Command>>;
-  execute<Payload>(message: NamedMessage<CommandContract, Payload>, options?: ExecuteOptions): Promise<Json>;
+  execute<First, Type extends string>(
+    first: First & { type?: Type } & Sendable<Commands, First, Type>,
+    ...rest: RestOf<First, ExecuteOptions>
+  ): Promise<ResultFor<Commands, First, Type>>;
   /**
    * Returns the entry, or null if none has this id. A login that may not read the table `inbox.entries` sees the messages
    * that it sent itself, and those with the prefix that `inbox.sender_limits` gives it.
@@ -105,35 +110,42 @@ export interface Inbox {
   close(): Promise<void>;
 }
 
-/**
- * An inbox that knows its commands: what {@link createInbox} returns for the option `commands`. The compiler refuses
- * messages by name that do not fit one of them.
- */
-export interface TypedInbox<Commands extends CommandContract> extends Pick<Inbox, 'status' | 'close'> {
-  send<Command extends CommandContract>(
-    command: Command,
-    message: MessageFor<Command>,
-    options?: SendOptions,
-  ): Promise<Sent>;
-  send(messages: readonly AnyMessage<Commands>[], options?: SendOptions): Promise<Sent[]>;
-  send<Payload>(message: NamedMessage<Commands, Payload>, options?: SendOptions): Promise<Sent>;
-  sendMany(messages: readonly AnyMessage<Commands>[], options?: SendOptions): Promise<Sent[]>;
-  execute<Command extends CommandContract>(
-    command: Command,
-    message: MessageFor<Command>,
-    options?: ExecuteOptions,
-  ): Promise<InferResult<Command>>;
-  execute<Type extends Commands['type'], Payload>(
-    message: NamedMessage<Commands, Payload> & { type: Type },
-    options?: ExecuteOptions,
-  ): Promise<NamedResult<Commands, Type>>;
-}
+/** What the first argument of `send` must be. The compiler checks it against the command or the known commands. */
+export type Sendable<
+  Commands extends CommandContract,
+  First,
+  Type extends string,
+> = First extends CommandContract
+  ? unknown
+  : First extends BoundMessage
+    ? unknown
+    : First extends readonly unknown[]
+      ? readonly AnyMessage<Commands>[]
+      : NamedMessage<Commands, Type, First extends { payload: infer Payload } ? Payload : never>;
 
 /** A message of a list: what `message` returned, or one by name. */
-export type AnyMessage<Commands extends CommandContract> = BoundMessage | NamedMessage<Commands, Json>;
+export type AnyMessage<Commands extends CommandContract> =
+  | BoundMessage
+  | (string extends Commands['type'] ? Message<unknown> : MessageByName<Commands>);
 
-/** The result of the command with this name; any JSON if the inbox does not know its commands. */
-export type NamedResult<
+type MessageByName<Command> = Command extends CommandContract
+  ? Message<InferPayload<Command>, Command['type']>
+  : never;
+
+/** The other arguments of `send`: after a command, its message comes first. */
+export type RestOf<First, Options> = First extends CommandContract
+  ? [message: MessageFor<First>, options?: Options]
+  : [options?: Options];
+
+/** The result of what `execute` was given; any JSON for a message by name if the inbox does not know its commands. */
+export type ResultFor<
   Commands extends CommandContract,
+  First,
   Type extends string,
-> = string extends Commands['type'] ? Json : InferResult<Extract<Commands, { type: Type }>>;
+> = First extends CommandContract
+  ? InferResult<First>
+  : First extends BoundMessage<infer Command>
+    ? InferResult<Command>
+    : string extends Commands['type']
+      ? Json
+      : InferResult<Extract<Commands, { type: Type }>>;

@@ -32,7 +32,7 @@ import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import { findOwnEntry } from '../store/inserts.ts';
 import type { SettledEntry, SqlClient } from '../store/inserts.ts';
-import type { ExecuteOptions, Inbox, InboxOptions, SendOptions, TypedInbox } from './inbox-types.ts';
+import type { ExecuteOptions, InboxOptions, SendOptions, TypedInbox } from './inbox-types.ts';
 import { WorkerNotifier } from './worker-notifier.ts';
 
 const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
@@ -46,11 +46,9 @@ const DEFAULT_EXECUTE_TIMEOUT_MS = 30_000;
  * const inbox = await createInbox({ pool });
  * await inbox.send(transferFunds, { messageId, payload }, { tx });
  */
-export function createInbox<Commands extends CommandContract>(
-  options: InboxOptions<Commands> & { commands: readonly Commands[] },
-): Promise<TypedInbox<Commands>>;
-export function createInbox(options: InboxOptions): Promise<Inbox>;
-export async function createInbox(options: InboxOptions): Promise<Inbox> {
+export async function createInbox<Commands extends CommandContract = CommandContract>(
+  options: InboxOptions<Commands>,
+): Promise<TypedInbox<Commands>> {
   checkInboxOptions({ ...options });
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
   checkCommands(commands);
@@ -153,13 +151,15 @@ export async function createInbox(options: InboxOptions): Promise<Inbox> {
     await Promise.all([workerNotifier.close(), resultWaiter.close()]);
   }
 
-  return {
-    send: send as Inbox['send'],
+  const inbox = {
+    send,
     sendMany,
-    execute: execute as Inbox['execute'],
-    status: async (messageId) => findOwnEntry(db, checkMessageId(messageId)),
+    execute,
+    status: async (messageId: string) => findOwnEntry(db, checkMessageId(messageId)),
     close: () => (closing ??= end()),
   };
+  // The implementation checks at run time what the interface checks at compile time.
+  return inbox as unknown as TypedInbox<Commands>;
 }
 
 /** Rejects with the signal's reason if the signal is aborted first. The promise itself is not affected. */

@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Message } from '../../../src/commands/message.ts';
 import type { Pool, PoolClient } from 'pg';
 import { createPool } from '../../../src/platform/postgres.ts';
 import {
@@ -123,7 +124,7 @@ describe('an inbox', () => {
       [{}, /tx must be a client/],
     ] as const) {
       for (const input of [message('no-tx'), [message('no-tx')]] as const) {
-        await assert.rejects(inbox.send(input as never, { tx: tx as never }), (error: Error) => {
+        await assert.rejects(inbox.send(input as Message, { tx: tx as never }), (error: Error) => {
           assert.ok(error instanceof UnusableTransactionError);
           assert.match(error.message, problem);
           return true;

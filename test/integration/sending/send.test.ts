@@ -13,6 +13,7 @@ import {
   UnrecoverableError,
 } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
+import type { Message } from '../../../src/commands/message.ts';
 import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import type { Json } from '../../../src/core/json.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
@@ -141,7 +142,7 @@ describe('sending in a Postgres transaction', () => {
   ] as const) {
     it(`refuses an invalid ${field}, names the field, and stores nothing`, async () => {
       const good = message(`bad ${field}`);
-      await assert.rejects(inbox.send({ ...good, ...bad } as never), (error) => {
+      await assert.rejects(inbox.send({ ...good, ...bad } as Message), (error) => {
         assert.ok(error instanceof InvalidMessageError);
         assert.equal(error.field, field);
         return true;
