@@ -69,7 +69,7 @@ export {
   WorkerEndedError,
   WorkflowIdTakenError,
 } from './core/errors.ts';
-export type { InvalidField, PublishErrorOptions } from './core/errors.ts';
+export type { DeadLetterFailure, InvalidField, PublishErrorOptions } from './core/errors.ts';
 export type { Json, JsonObject } from './core/json.ts';
 export type { JsonCompatible, NotJson, StoredAs } from './core/json-type.ts';
 export { STATUSES } from './core/protocol.ts';

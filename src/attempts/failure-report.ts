@@ -7,10 +7,12 @@ import { createHash } from 'node:crypto';
 import { ApplicationFailure } from '@temporalio/common';
 import { msOptionalToNumber } from '@temporalio/common/lib/time.js';
 import { errorChain, isError, looseCause, readText, safely, sqlStateOf } from '../platform/error-chain.ts';
+import { storedDetails } from './failure-details.ts';
 import { decisionIn, rootCause, stackOf, typeOf } from './error-meaning.ts';
 import type { Decision } from './error-meaning.ts';
 import { cutParameters, messageOfError } from '../platform/error-text.ts';
 import { RetryAfterError, UnrecoverableError } from '../core/errors.ts';
+import type { JsonObject } from '../core/json.ts';
 import type { FAILURE } from '../core/protocol.ts';
 import { toMilliseconds } from '../core/duration.ts';
 import { maskSecrets } from '../platform/secrets.ts';
@@ -27,6 +29,8 @@ export interface FailureReport {
   delayMs: number | null;
   /** The text that the failure group is derived from, if not the message: that of the cause, without its wrappers. */
   groupText?: string;
+  /** The details of an UnrecoverableError, for the sender that waits for the result. */
+  details?: JsonObject | null;
 }
 
 const MAX_ERROR_BYTES = 4_000;
@@ -74,6 +78,11 @@ function reportDecision(decision: Decision, chain: readonly object[], stack: str
     return root === decision ? failure : { ...failure, groupText: `${own} ${groupTextOf(root)}` };
   }
   const failure = reportTyped(decision, message, stack);
+  if (decision instanceof UnrecoverableError) {
+    // Details differ from message to message, so they are no part of the group.
+    const groupText = decision.isDescribedByDetails ? '' : own;
+    return { ...failure, groupText, details: storedDetails(safely(() => decision.details)) };
+  }
   return cause === '' ? failure : { ...failure, groupText: own };
 }
 

@@ -55,7 +55,7 @@ async function recordDeath(
   handOver: boolean,
 ): Promise<RecordedFailure | null> {
   const group = failureGroup(entry.commandType, report);
-  const death = { reason, failureGroup: group };
+  const death = { reason, failureGroup: group, details: report.details ?? null };
   const failed = describe(dependencies, entry, report);
   const dead = await recordDeadLetter(dependencies.records, failed, death, handOver);
   if (!dead) return null;

@@ -29,7 +29,11 @@ export class UnrecoverableError extends Error {
     options: { message?: string; cause?: unknown } = {},
   ) {
     super(options.message ?? describeDetails(details), { cause: options.cause });
+    this.isDescribedByDetails = options.message === undefined;
   }
+
+  /** True if the message was made from the details, because none was given. */
+  readonly isDescribedByDetails: boolean;
 }
 
 /**
@@ -145,16 +149,40 @@ export class NotADeadLetterError extends InboxError {
   }
 }
 
-/** The command became a dead letter while its result was awaited. There is no result until someone replays it. */
-export class DeadLetterError extends InboxError {
+/** The failure that made a command a dead letter. */
+export interface DeadLetterFailure {
+  /** The last failure, as `Type: message`. The message may repeat parts of the payload or of another system's answer. */
+  readonly error: string;
+  /** The kind of failure, such as `InsufficientFunds`: the type of the handler's {@link UnrecoverableError}, for example. */
+  readonly errorType: string;
+  /** The details that the handler gave its {@link UnrecoverableError}; null for other errors and for details over 4 KB. */
+  readonly details: JsonObject | null;
+  /** The key that dead letters with the same cause share. */
+  readonly failureGroup: string;
+}
+
+/**
+ * The command became a dead letter while its result was awaited. There is no result until someone replays it.
+ *
+ * Base what you tell your users on `errorType` and, if your handlers put only harmless facts there, on `details`. The message
+ * and `error` are meant for logs and operators.
+ */
+export class DeadLetterError extends InboxError implements DeadLetterFailure {
   override readonly name = 'DeadLetterError';
+  readonly error: string;
+  readonly errorType: string;
+  readonly details: JsonObject | null;
+  readonly failureGroup: string;
 
   constructor(
     readonly messageId: string,
-    /** The last failure, as `Type: message`. */
-    readonly error: string,
+    { error, errorType, details, failureGroup }: DeadLetterFailure,
   ) {
     super(`message ${JSON.stringify(messageId)} is a dead letter (${error}); replay it or discard it`);
+    this.error = error;
+    this.errorType = errorType;
+    this.details = details;
+    this.failureGroup = failureGroup;
   }
 }
 

@@ -30,7 +30,8 @@ import type { OutgoingMessage } from './accept-messages.ts';
 import { ResultWaiter } from './result-waiter.ts';
 import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
-import { findOwnEntry } from '../store/inserts.ts';
+import type { Queryable } from '../platform/queryable.ts';
+import { findOwnEntry, findSettledEntries } from '../store/inserts.ts';
 import type { SettledEntry, SqlClient } from '../store/inserts.ts';
 import type { ExecuteOptions, InboxOptions, SendOptions, TypedInbox } from './inbox-types.ts';
 import { WorkerNotifier } from './worker-notifier.ts';
@@ -136,7 +137,7 @@ export async function createInbox<Commands extends CommandContract = CommandCont
       const sent = await untilAborted(sending, waitEnd);
       accepted = true;
       resultWaiter.sent(sent.entry);
-      return resultOf(asSettled(sent.entry) ?? (await settled));
+      return resultOf((await readSettled(db, sent.entry)) ?? (await settled));
     } catch (error) {
       if (error === limit.reason) throw new ResultTimeoutError(entry.messageId, accepted);
       throw error === sendsInProgress.closed.reason ? new InboxClosedError(entry.messageId) : error;
@@ -205,12 +206,23 @@ async function parseResult(command: CommandContract, messageId: string, result: 
   throw new InvalidResultError(messageId, validated.problems);
 }
 
-function asSettled(entry: Entry): SettledEntry | null {
-  const { status } = entry;
-  return status === 'Completed' || status === 'DeadLetter' ? { ...entry, status } : null;
+/** Returns null if the entry is not settled yet. */
+async function readSettled(db: Queryable, entry: Entry): Promise<SettledEntry | null> {
+  const { messageId, status, result } = entry;
+  if (status === 'Completed')
+    return { messageId, status, result, error: null, errorType: null, failureGroup: null, details: null };
+  if (status !== 'DeadLetter') return null;
+  const [settled] = await findSettledEntries(db, [entry.id]);
+  return settled ?? null;
 }
 
-function resultOf(settled: SettledEntry): Json {
-  if (settled.status === 'DeadLetter') throw new DeadLetterError(settled.messageId, settled.error ?? '');
-  return settled.result;
+function resultOf({ messageId, status, result, ...failure }: SettledEntry): Json {
+  if (status === 'Completed') return result;
+  const { error, errorType, failureGroup, details } = failure;
+  throw new DeadLetterError(messageId, {
+    error: error ?? '',
+    errorType: errorType ?? '',
+    failureGroup: failureGroup ?? '',
+    details,
+  });
 }

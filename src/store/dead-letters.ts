@@ -20,6 +20,8 @@ export interface DeadLetter {
   errorType: string;
   error: string;
   failureGroup: string;
+  /** The details of an UnrecoverableError; null for other errors and for details over 4 KB. */
+  details: JsonObject | null;
   reason: 'unrecoverable' | 'exhausted';
   retryCount: number;
   buildId: string | null;
@@ -35,7 +37,7 @@ export interface DeadLetter {
 export const DEAD_LETTER_COLUMNS = `
   id, message_id as "messageId", generation, command_type as "commandType", payload,
   correlation_id as "correlationId", causation_id as "causationId", metadata, error_type as "errorType", error,
-  failure_group as "failureGroup", reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
+  failure_group as "failureGroup", details, reason, retry_count as "retryCount", build_id as "buildId", dead_at as "deadAt",
   resolution, resolved_at as "resolvedAt", resolved_by as "resolvedBy", resolved_reason as "resolvedReason",
   pruned_at as "prunedAt"`;
 

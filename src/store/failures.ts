@@ -5,6 +5,7 @@
  * @module
  */
 import type { Queryable } from '../platform/queryable.ts';
+import type { JsonObject } from '../core/json.ts';
 import type { Entry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
 import { NOTIFY_QUEUE_HAS_ROOM } from './notifications.ts';
@@ -80,6 +81,7 @@ export async function recordTransientFailure(
 export interface DeadLetterCause {
   reason: 'unrecoverable' | 'exhausted';
   failureGroup: string;
+  details: JsonObject | null;
 }
 
 /**
@@ -104,9 +106,9 @@ export async function recordDeadLetter(
      letter as (
        insert into inbox.dead_letters
          (message_id, generation, command_type, payload, correlation_id, causation_id, metadata, error_type, error,
-          failure_group, reason, retry_count, build_id)
+          failure_group, reason, retry_count, build_id, details)
        select message_id, generation, command_type, payload, correlation_id, causation_id, metadata, $3, $4,
-              $10, $9, retry_count, $8
+              $10, $9, retry_count, $8, $12::jsonb
        from dead
        returning *),
      event as (
@@ -119,7 +121,13 @@ export async function recordDeadLetter(
      told as materialized (
        select pg_notify(reply_to, message_id) from dead where reply_to is not null and ${NOTIFY_QUEUE_HAS_ROOM})
      select ${ENTRY_COLUMNS}, (select count(*) from told) as told from dead`,
-    [...parameters(failure), cause.reason, cause.failureGroup, handOver],
+    [
+      ...parameters(failure),
+      cause.reason,
+      cause.failureGroup,
+      handOver,
+      cause.details && JSON.stringify(cause.details),
+    ],
   );
   return rows[0] ?? null;
 }

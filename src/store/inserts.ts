@@ -168,7 +168,11 @@ export interface SettledEntry {
   messageId: string;
   status: 'Completed' | 'DeadLetter';
   result: Json;
+  /** The next four fields describe a dead letter. */
   error: string | null;
+  errorType: string | null;
+  failureGroup: string | null;
+  details: JsonObject | null;
 }
 
 /**
@@ -179,7 +183,9 @@ export async function findSettledEntries(
   entryIds: readonly string[],
 ): Promise<SettledEntry[]> {
   const { rows } = await db.query(
-    `select message_id as "messageId", status, result, error from inbox.settled_entries($1::uuid[])`,
+    `select message_id as "messageId", status, result, error, error_type as "errorType",
+            failure_group as "failureGroup", details
+     from inbox.settled_messages($1::uuid[])`,
     [entryIds],
   );
   return rows as SettledEntry[];

@@ -62,7 +62,7 @@ const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = 
   ['record a failure', (db) => recordTransientFailure(db, failed, 1, false)],
   [
     'record a dead letter',
-    (db) => recordDeadLetter(db, failed, { reason: 'exhausted', failureGroup: 'g' }, false),
+    (db) => recordDeadLetter(db, failed, { reason: 'exhausted', failureGroup: 'g', details: null }, false),
   ],
   [
     'replay a dead letter',
