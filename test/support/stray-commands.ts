@@ -100,6 +100,17 @@ export const stray = defineCommand({
 
 export const strayExpress = defineCommand({ ...stray, type: 'StrayExpress', express: true });
 
+/** The same behaviors, as far as they need no transaction, before the transaction. */
+export const strayPrepare = defineCommand({
+  ...stray,
+  type: 'StrayPrepare',
+  express: true,
+  prepare: async (context) => {
+    await behaviors[context.payload.behavior]!(context as Context);
+  },
+  handle: () => 'fine',
+});
+
 /** Errors that no handler caused must end the process, as they would without the inbox. */
 process.on('SIGUSR2', () => {
   if (process.env['FOREIGN_ERROR'] === 'rejection') void failsLater(0);

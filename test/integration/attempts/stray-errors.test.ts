@@ -97,6 +97,22 @@ describe('a handler that', () => {
     }
   }
 
+  for (const behavior of [
+    'rejects at once',
+    'rejects while it runs',
+    'throws in a callback while it runs',
+    'rejects with something final',
+    'rejects with undefined',
+  ]) {
+    it(`${behavior} in its prepare fails its own attempt and nothing else`, async () => {
+      const entry = await inbox.reaches(await send('StrayPrepare', behavior), 'DeadLetter');
+      const [error, attempts] = failing[behavior]!;
+      assert.match(entry.error!, error);
+      assert.equal(entry.attempt, attempts);
+      assert.equal(alive, true);
+    });
+  }
+
   it('works is not affected by the others', async () => {
     await inbox.reaches(await send('Stray', 'works'), 'Completed');
     await inbox.reaches(await send('StrayExpress', 'works'), 'Completed');
