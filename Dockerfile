@@ -17,11 +17,14 @@ COPY examples ./examples
 COPY scripts/bundle-workflows.mjs ./scripts/
 RUN npm run build
 
-# The dependencies without the development packages, such as the embedded Postgres and @temporalio/testing.
+# The dependencies of a worker, in the versions of the lock file, without the development packages, such as the embedded
+# Postgres. @temporalio/worker is an optional peer dependency, because senders do not need it, so it is made a dependency here.
 FROM ${NODE_IMAGE} AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --ignore-scripts --no-audit --no-fund --omit=dev
+RUN npm pkg set "dependencies.@temporalio/worker=$(npm pkg get peerDependencies.@temporalio/worker | tr -d '"')" && \
+    npm pkg delete devDependencies peerDependencies peerDependenciesMeta && \
+    npm install --ignore-scripts --no-audit --no-fund
 # The SDK ships its native module for five platforms (137 MB of 272 MB). Keep only the one for this platform.
 RUN find node_modules/@temporalio/core-bridge/releases -mindepth 1 -maxdepth 1 \
     ! -name "$(uname -m)-unknown-linux-gnu" -exec rm -r {} +

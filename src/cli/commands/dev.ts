@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { withWorkerPackage } from '../worker/worker-package.ts';
 
 export function addDev(program: Command): void {
   program
@@ -13,7 +14,7 @@ export function addDev(program: Command): void {
     )
     .description('Run Postgres, Temporal and its Web UI for local development, until Ctrl-C')
     .action(async (module: string | undefined, { dir }: { dir?: string }) => {
-      const { runDev } = await import('../worker/run-dev.ts');
+      const { runDev } = await withWorkerPackage(() => import('../worker/run-dev.ts'));
       await runDev(module, dir);
     });
 }

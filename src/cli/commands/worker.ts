@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { reportToSupervisor } from '../worker/heartbeat.ts';
 import type { WorkerFlags } from '../worker/run-worker.ts';
+import { withWorkerPackage } from '../worker/worker-package.ts';
 import { superviseWorker } from '../worker/supervise.ts';
 
 export function addWorker(program: Command): void {
@@ -32,7 +33,7 @@ export function addWorker(program: Command): void {
       const supervision = reportToSupervisor();
       try {
         // Temporal's native modules take a second to load. Other commands, such as `inbox show`, don't load them.
-        const { runWorker } = await import('../worker/run-worker.ts');
+        const { runWorker } = await withWorkerPackage(() => import('../worker/run-worker.ts'));
         await runWorker(module, flags, () => supervision.working());
       } catch (error) {
         await supervision.failed(error);

@@ -323,8 +323,9 @@ describe('Dockerfile', () => {
     assert.deepEqual(new Set(copied.map((path) => `!${path.replace('./', '')}`)), new Set(allowed));
   });
 
-  it('does not install the embedded servers', async () => {
-    assert.match(dockerfile, /npm ci .*--omit=dev/);
+  it('installs the native worker, and not the embedded servers', async () => {
+    assert.match(dockerfile, /npm pkg set "dependencies\.@temporalio\/worker=/);
+    assert.match(dockerfile, /npm pkg delete devDependencies /);
     const { packages } = JSON.parse(await text('package-lock.json')) as {
       packages: Record<string, { dev?: boolean }>;
     };
