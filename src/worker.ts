@@ -32,6 +32,8 @@ import { Relay } from './dispatch/relay.ts';
 import { TypeSlots } from './dispatch/type-slots.ts';
 import { identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
+import { checkSdkOptions, clientOptions, workerOptions } from './temporal/sdk-options.ts';
+import type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 import { TemporalWatch } from './temporal/periodic-checks.ts';
 import { workerIdentity } from './temporal/worker-identity.ts';
 import { loadWorkflowBundle } from './temporal/workflow-bundle.ts';
@@ -42,6 +44,7 @@ import type { WorkerPools } from './dispatch/worker-pools.ts';
 import { WorkerPresence } from './dispatch/worker-presence.ts';
 
 export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
+export type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 export type { WebhookSettings } from './alerts/webhook-settings.ts';
 export { settingsFromEnv } from './settings.ts';
 export type { InboxSettings } from './settings.ts';
@@ -58,6 +61,13 @@ export interface InboxWorkerOptions {
   connection: NativeConnection;
   /** Temporal's namespace. Default `default`. */
   namespace?: string;
+  /**
+   * Encodes what the worker sends to Temporal, for example to encrypt it. Every client that starts or signals commands needs
+   * the same codecs. Search attributes and the IDs and types of workflows are never encoded.
+   */
+  dataConverter?: WorkerDataConverter;
+  /** Interceptors of Temporal's SDK, for example for tracing. `client` also applies to the workflows that the worker starts. */
+  interceptors?: WorkerInterceptors;
   /**
    * Settings that differ from the defaults. `settingsFromEnv()` reads them from the environment; without it, the worker
    * ignores the variables that start with INBOX_, except INBOX_DIRECT_URL.
@@ -91,10 +101,11 @@ export interface InboxWorker {
  * Creates a worker for these commands. The caller owns the Temporal connection and closes it after `run` has ended.
  *
  * @throws SchemaError if the database was not migrated; InvalidCommandError for invalid commands;
- *   ConfigurationError for invalid settings
+ *   ConfigurationError for invalid settings, and for converters and interceptors that a worker cannot use
  */
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
   const settings = { ...DEFAULT_SETTINGS, ...checkSettings(options.settings) };
+  checkSdkOptions(options);
   const registry = createRegistry(options.commands);
   const pools = createWorkerPools(options.databaseUrl, settings);
   try {
@@ -170,7 +181,7 @@ async function readContext(
   await searchAttributes.look();
   return {
     namespace,
-    client: new Client({ connection, namespace }),
+    client: new Client({ connection, namespace, ...clientOptions(options) }),
     taskQueue: settings.taskQueue,
     inbox,
     database: await identifyDatabase(records),
@@ -287,6 +298,7 @@ async function createTemporalWorker({
   );
   return Worker.create({
     connection: options.connection,
+    ...workerOptions(options),
     namespace,
     identity,
     taskQueue,

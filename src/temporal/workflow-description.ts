@@ -5,6 +5,7 @@
  * @module
  */
 import type { Client } from '@temporalio/client';
+import type { Payload } from '@temporalio/common';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { INBOX_MEMO } from '../core/protocol.ts';
 
@@ -61,7 +62,7 @@ export async function describeWorkflow(
       type: info?.type?.name ?? '',
       taskQueue: executionConfig?.taskQueue?.name || info?.taskQueue || '',
       isRunning: Number(info?.status) === RUNNING,
-      inbox: readText(info?.memo?.fields?.[INBOX_MEMO]?.data),
+      inbox: await readText(client, info?.memo?.fields?.[INBOX_MEMO]),
       taskAttempt: pendingWorkflowTask?.attempt ?? 0,
       activities: (pendingActivities ?? []).map(({ activityType, attempt, lastFailure }) => ({
         type: activityType?.name ?? '',
@@ -92,10 +93,14 @@ export async function lastTaskFailure(
   return failed?.workflowTaskFailedEventAttributes?.failure?.message ?? null;
 }
 
-function readText(data: Uint8Array | null | undefined): string | null {
-  if (!data) return null;
+/** Returns null for something else than text, and for a payload that the client's codecs cannot decode. */
+async function readText(client: Client, payload: Payload | null | undefined): Promise<string | null> {
+  if (!payload) return null;
   try {
-    const value: unknown = JSON.parse(Buffer.from(data).toString('utf8'));
+    let decoded = payload;
+    for (const codec of client.options.loadedDataConverter.payloadCodecs.toReversed())
+      [decoded = {}] = await codec.decode([decoded]);
+    const value: unknown = JSON.parse(Buffer.from(decoded.data ?? []).toString('utf8'));
     return typeof value === 'string' ? value : null;
   } catch {
     return null;

@@ -6,14 +6,15 @@
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DeadLetterHook } from '../../core/alert.ts';
+import type { SdkOptions } from '../../temporal/sdk-options.ts';
 import type { CommandDefinition } from '../../commands/define-command.ts';
 import { ConfigurationError } from '../../core/errors.ts';
 import { isCommandDefinition } from '../../commands/registry.ts';
 
 export interface LoadedModule {
   commands: CommandDefinition[];
-  /** The module's export `onDeadLetter`, if it has one. Spread it into the worker's options. */
-  hooks: { onDeadLetter?: DeadLetterHook };
+  /** The module's exports of these names, if it has them. Spread them into the worker's options. */
+  hooks: { onDeadLetter?: DeadLetterHook } & SdkOptions;
 }
 
 /** @throws ConfigurationError when the module cannot be loaded, has no command, or its onDeadLetter is not a function */
@@ -31,11 +32,12 @@ export async function loadCommands(module: string): Promise<LoadedModule> {
       `the module ${module} exports no command; export what defineCommand returns`,
     );
   }
-  const { onDeadLetter } = exports;
-  if (onDeadLetter === undefined) return { commands, hooks: {} };
-  if (typeof onDeadLetter === 'function')
-    return { commands, hooks: { onDeadLetter: onDeadLetter as DeadLetterHook } };
-  throw new ConfigurationError(
-    `the module ${module} exports an onDeadLetter that is not a function; write export async function onDeadLetter(alert) { … }`,
-  );
+  const { onDeadLetter, dataConverter, interceptors } = exports;
+  if (onDeadLetter !== undefined && typeof onDeadLetter !== 'function') {
+    throw new ConfigurationError(
+      `the module ${module} exports an onDeadLetter that is not a function; write export async function onDeadLetter(alert) { … }`,
+    );
+  }
+  const given = Object.entries({ onDeadLetter, dataConverter, interceptors });
+  return { commands, hooks: Object.fromEntries(given.filter(([, value]) => value !== undefined)) };
 }
