@@ -10,7 +10,7 @@
  */
 import { hostname } from 'node:os';
 import { Client, Connection } from '@temporalio/client';
-import { readSettings } from '../dist/src/settings.js';
+import { settingsFromEnv } from '../dist/src/settings.js';
 import { readTemporal } from '../dist/src/temporal/connection-config.js';
 import { messageOf } from '../dist/src/platform/error-message.js';
 
@@ -26,7 +26,7 @@ async function pollersOnThisHost() {
     const { pollers } = await connection.withDeadline(Date.now() + 5_000, () =>
       client.workflowService.describeTaskQueue({
         namespace,
-        taskQueue: { name: readSettings().taskQueue },
+        taskQueue: { name: settingsFromEnv().taskQueue },
         taskQueueType: WORKFLOW_TASKS,
       }),
     );

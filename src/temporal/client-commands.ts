@@ -3,14 +3,18 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from 'node:util';
 import type { Client } from '@temporalio/client';
 import { checkMessage, toMessage } from '../sending/accept-messages.ts';
 import type { CommandContract, InferResult } from '../commands/contract.ts';
 import type { MessageFor } from '../commands/message.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
+import { IdempotencyConflictError } from '../core/errors.ts';
+import type { Json } from '../core/json.ts';
 import { DEFAULT_TASK_QUEUE, DISCARD_SIGNAL, REPLAY_SIGNAL, WORKFLOW_TYPE } from '../core/protocol.ts';
 import type { DiscardRequest, Envelope, ReplayRequest } from '../core/protocol.ts';
 import { summaryLine } from '../core/markdown.ts';
+import { decodePayload } from './decode-payload.ts';
 import { signalCommand } from './signal-workflow.ts';
 import { startUnlessExists } from './workflow-owner.ts';
 import { withinLimit } from './answer-limit.ts';
@@ -40,11 +44,13 @@ export interface CommandHandle<Result> {
  * Starts the workflow of a command. The worker stores the entry when it gets to the first attempt; the payload becomes part
  * of Temporal's history. Use `inbox.send` instead where you have a connection to Postgres.
  *
- * A repeat with the same message_id gets the result of the first message. One with another payload fails with
- * `IdempotencyConflict` once the first workflow has ended; while that runs, the repeat cannot be told apart from it.
+ * A repeat with the same message_id gets the result of the first message. One with another type or payload is refused: by
+ * this function while the first workflow runs, unless that was started for a message in Postgres, and otherwise by the
+ * workflow, which fails with `IdempotencyConflict`.
  *
- * @throws InvalidMessageError naming every field that the command's schema refuses; WorkflowIdTakenError if another
- *   application's workflow has this ID; the client's error if Temporal cannot be reached or refuses the start; an Error if
+ * @throws InvalidMessageError naming every field that the command's schema refuses; IdempotencyConflictError if a workflow
+ *   with this ID is running for another type or payload; WorkflowIdTakenError if it is another application's workflow; the
+ *   client's error if Temporal cannot be reached or refuses the start; an Error if
  *   Temporal doesn't answer within 10 s
  * @example
  * const handle = await startCommand(client, reserveStock, { messageId: 'order-1', payload: { sku: 'tea', quantity: 1 } });
@@ -70,12 +76,35 @@ export async function startCommand<Command extends CommandContract>(
       ),
     { client },
   );
+  if (started === null) await checkSameMessage(client, messageId, envelope);
   const handle = client.workflow.getHandle(messageId, started?.runId);
   return {
     messageId,
     started: started !== null,
     result: () => handle.result() as Promise<InferResult<Command>>,
   };
+}
+
+/** @throws IdempotencyConflictError if the existing workflow was started with another envelope */
+async function checkSameMessage(client: Client, messageId: string, envelope: Envelope): Promise<void> {
+  const first = await readArgument(client, messageId);
+  if (typeof first !== 'object' || first === null || !('commandType' in first)) return;
+  const { commandType, payload } = first as Envelope;
+  // As JSON, without properties that are undefined.
+  const sent = JSON.parse(JSON.stringify(envelope.payload)) as Json;
+  if (commandType === envelope.commandType && isDeepStrictEqual(payload, sent)) return;
+  throw new IdempotencyConflictError(messageId);
+}
+
+/** Reads the argument with which the latest run was started; undefined if there is none, or if it cannot be decoded. */
+async function readArgument(client: Client, workflowId: string): Promise<unknown> {
+  const { history } = await client.workflowService.getWorkflowExecutionHistory({
+    namespace: client.options.namespace,
+    execution: { workflowId },
+    maximumPageSize: 1,
+  });
+  const { input } = history?.events?.[0]?.workflowExecutionStartedEventAttributes ?? {};
+  return decodePayload(client, input?.payloads?.[0]);
 }
 
 /**

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Client } from '@temporalio/client';
-import type { Payload } from '@temporalio/common';
+import { decodePayload } from './decode-payload.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { INBOX_MEMO } from '../core/protocol.ts';
 
@@ -62,7 +62,7 @@ export async function describeWorkflow(
       type: info?.type?.name ?? '',
       taskQueue: executionConfig?.taskQueue?.name || info?.taskQueue || '',
       isRunning: Number(info?.status) === RUNNING,
-      inbox: await readText(client, info?.memo?.fields?.[INBOX_MEMO]),
+      inbox: textOrNull(await decodePayload(client, info?.memo?.fields?.[INBOX_MEMO])),
       taskAttempt: pendingWorkflowTask?.attempt ?? 0,
       activities: (pendingActivities ?? []).map(({ activityType, attempt, lastFailure }) => ({
         type: activityType?.name ?? '',
@@ -93,16 +93,6 @@ export async function lastTaskFailure(
   return failed?.workflowTaskFailedEventAttributes?.failure?.message ?? null;
 }
 
-/** Returns null for something else than text, and for a payload that the client's codecs cannot decode. */
-async function readText(client: Client, payload: Payload | null | undefined): Promise<string | null> {
-  if (!payload) return null;
-  try {
-    let decoded = payload;
-    for (const codec of client.options.loadedDataConverter.payloadCodecs.toReversed())
-      [decoded = {}] = await codec.decode([decoded]);
-    const value: unknown = JSON.parse(Buffer.from(decoded.data ?? []).toString('utf8'));
-    return typeof value === 'string' ? value : null;
-  } catch {
-    return null;
-  }
+function textOrNull(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
 }

@@ -244,7 +244,7 @@ export const SEEDED_BUGS: readonly SeededBug[] = [
           'from dead\n       returning *',
           `from dead union all
           select message_id || '?', generation, command_type, payload, correlation_id, causation_id, metadata, $3, $4,
-                 $10, $9, retry_count, $8 from dead
+                 $10, $9, retry_count, $8, $12::jsonb from dead
           returning *`,
         ],
       );

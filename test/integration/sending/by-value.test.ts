@@ -284,6 +284,31 @@ describe('sending by value', () => {
       options,
     );
     assert.deepEqual(await again.result(), { doubled: 8 });
+    // While it runs: another payload is refused, the same one is not.
+    const blocked = fixture.id('blocked');
+    const blocker = await fixture.pool.connect();
+    try {
+      await blocker.query('begin');
+      await blocker.query(`select inbox.send($1, 'Other', '{}')`, [blocked]);
+      const payload = { sku: 'a', count: 4 };
+      const first = await startCommand(fixture.client, reserve.zod, { messageId: blocked, payload }, options);
+      assert.equal(first.started, true);
+      const same = { messageId: blocked, payload: { count: 4, sku: 'a' } };
+      assert.equal((await startCommand(fixture.client, reserve.zod, same, options)).started, false);
+      await assert.rejects(
+        startCommand(fixture.client, reserve.zod, { messageId: blocked, payload: { sku: 'b' } }, options),
+        IdempotencyConflictError,
+      );
+      await assert.rejects(
+        startCommand(fixture.client, reserve.zod3, { messageId: blocked, payload }, options),
+        IdempotencyConflictError,
+      );
+      await blocker.query('rollback');
+      assert.deepEqual(await first.result(), { doubled: 8 });
+    } finally {
+      await blocker.query('rollback');
+      blocker.release();
+    }
     const other = await startCommand(
       fixture.client,
       reserve.zod,
