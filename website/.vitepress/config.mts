@@ -102,7 +102,11 @@ export default defineConfig({
       },
       {
         text: 'Reference',
-        items: [page('Glossary', '/glossary'), page('Architecture', '/architecture')],
+        items: [
+          page('Exports', '/exports'),
+          page('Glossary', '/glossary'),
+          page('Architecture', '/architecture'),
+        ],
       },
       {
         text: 'Lab notes',
