@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, pgTable, text } from 'drizzle-orm/pg-core';
-import type { PoolClient } from 'pg';
 import { defineCommand } from 'temporal-inbox';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
@@ -13,7 +12,7 @@ const openAccount = defineCommand({
   type: 'OpenAccount',
   schema: z.object({ id: z.string(), bonusCents: z.int() }),
   async handle({ payload: { id, bonusCents }, tx }) {
-    const db = drizzle(tx as PoolClient);
+    const db = drizzle(tx.client);
     await db.insert(accounts).values({ id, cents: 0 });
     // A bonus that breaks the table's check must not keep the account from being opened.
     await db

@@ -1,7 +1,6 @@
 /** Sends a command in a transaction of Kysely, and uses Kysely in the handler. */
 import { randomUUID } from 'node:crypto';
 import { CompiledQuery, Kysely, PostgresDialect } from 'kysely';
-import type { PoolClient } from 'pg';
 import { defineCommand } from 'temporal-inbox';
 import type { SqlClient } from 'temporal-inbox';
 import { z } from 'zod';
@@ -15,7 +14,7 @@ const payOrder = defineCommand({
   type: 'PayOrder',
   schema: z.object({ id: z.string() }),
   async handle({ payload: { id }, tx }) {
-    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const pool = { connect: async () => tx.client, end: async () => {} };
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     await db.updateTable('kysely_orders').set({ state: 'paid' }).where('id', '=', id).execute();
   },

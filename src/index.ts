@@ -91,7 +91,7 @@ export type {
 } from './temporal/search-attributes.ts';
 export type { Message, Sent } from './commands/message.ts';
 export type { Entry } from './store/entries.ts';
-export type { SqlClient } from './store/inserts.ts';
+export type { SqlClient } from './core/sql-client.ts';
 export { createOutboxRelay } from './outbox/relay.ts';
 export type { OutboxRelay, OutboxRelayOptions } from './outbox/relay.ts';
 export type { Publish, PublishedEvent, Publisher } from './core/published-event.ts';

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ClientBase } from 'pg';
+import type { ClientBase, PoolClient } from 'pg';
 import type { output, ZodType } from 'zod';
 import type { Json, JsonObject } from '../core/json.ts';
 import type { CommandLog } from '../core/command-log.ts';
@@ -21,7 +21,10 @@ import type { Message, Sent } from './message.ts';
  *
  * Drizzle, Kysely and Knex work on it: docs/handlers.md shows how.
  */
-export type Transaction = Pick<ClientBase, 'query'>;
+export type Transaction = Pick<ClientBase, 'query'> & {
+  /** The same transaction as a `pg` client, for libraries that expect one. Only its `query` does anything. */
+  readonly client: PoolClient;
+};
 
 /** A fact, in the past tense. It is published through `inbox.outbox` after the transaction has committed. */
 export interface OutboxEvent {

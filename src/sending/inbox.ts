@@ -24,7 +24,8 @@ import { ResultWaiter } from './result-waiter.ts';
 import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import { findOwnEntry } from '../store/inserts.ts';
-import type { SettledEntry, SqlClient } from '../store/inserts.ts';
+import type { SettledEntry } from '../store/inserts.ts';
+import type { SqlClient } from '../core/sql-client.ts';
 import { WorkerNotifier } from './worker-notifier.ts';
 
 export interface InboxOptions {

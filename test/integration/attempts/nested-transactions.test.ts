@@ -9,7 +9,6 @@ import { Kysely, PostgresDialect } from 'kysely';
 import knexFactory from 'knex';
 import type { Knex } from 'knex';
 import { Pool, Query } from 'pg';
-import type { PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
 import { z } from 'zod';
 import type { HandlerContext, Transaction } from '../../../src/commands/define-command.ts';
@@ -38,11 +37,11 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
       transaction: (work) => db.transaction((inner) => work(wrap(inner))),
       isolated: (work) => db.transaction(work, { isolationLevel: 'serializable' }),
     });
-    return wrap(drizzle(tx as PoolClient));
+    return wrap(drizzle(tx.client));
   },
   kysely(tx) {
     type Db = Kysely<{ effects: { what: string } }>;
-    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const pool = { connect: async () => tx.client, end: async () => {} };
     const wrap = (db: Db, nested = false): Orm => ({
       write: (what) => db.insertInto('effects').values({ what }).execute(),
       // Kysely itself cannot nest transactions, but a second instance can begin one.
@@ -57,12 +56,12 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
     const wrap = (db: Knex, options: object): Orm => ({
       write: async (what) => {
         const query = db('effects').insert({ what });
-        return db === knex ? query.connection(tx) : query;
+        return db === knex ? query.connection(tx.client) : query;
       },
       transaction: (work) => db.transaction((inner) => work(wrap(inner, {})), options),
       isolated: (work) => db.transaction(work, { ...options, isolationLevel: 'serializable' }),
     });
-    return wrap(knex, { connection: tx });
+    return wrap(knex, { connection: tx.client });
   },
   'tx itself'(tx) {
     const orm: Orm = {

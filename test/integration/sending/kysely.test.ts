@@ -6,7 +6,7 @@ import { createPool } from '../../../src/platform/postgres.ts';
 import { IdempotencyConflictError } from '../../../src/core/errors.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox.ts';
-import type { SqlClient } from '../../../src/store/inserts.ts';
+import type { SqlClient } from '../../../src/core/sql-client.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { createTestDatabase } from '../../support/database.ts';
 
