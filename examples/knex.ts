@@ -26,9 +26,7 @@ const bookSeats = defineCommand({
 
 await withWorker([bookSeats], async ({ pool, inbox }) => {
   await pool.query('create table if not exists knex_shows (show text primary key)');
-  await pool.query(
-    'create table if not exists knex_seats (show text, seat text, primary key (show, seat))',
-  );
+  await pool.query('create table if not exists knex_seats (show text, seat text, primary key (show, seat))');
   const show = randomUUID();
   const payload = { show, seats: ['A1', 'A1', 'A2'] };
   console.log(await inbox.execute({ messageId: show, type: 'BookSeats', payload })); // A1 A2

@@ -29,10 +29,7 @@ export async function findAccount(tx: Queryable, id: string): Promise<Account | 
  * Locks the accounts until the transaction ends. Returns a function that returns an account by its id.
  * Throws {@link AccountBusy} after waiting 250 ms for a lock, and {@link AccountNotFound} for the first missing account.
  */
-export async function lockAccounts(
-  tx: Queryable,
-  ids: readonly string[],
-): Promise<(id: string) => Account> {
+export async function lockAccounts(tx: Queryable, ids: readonly string[]): Promise<(id: string) => Account> {
   const found = new Map((await lock(tx, ids)).map((row) => [row.id, toAccount(row)]));
   const accountOf = (id: string): Account => {
     const account = found.get(id);

@@ -44,7 +44,9 @@ export async function sendMessages(
   const accepted = byId(await insertNewEntries(tx, entries, statements));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
   const duplicates =
-    entries.length > accepted.size ? await findDuplicates(tx, entries, others, statements) : new Map<string, Entry>();
+    entries.length > accepted.size
+      ? await findDuplicates(tx, entries, others, statements)
+      : new Map<string, Entry>();
   return entries.map(({ messageId }) => {
     const fresh = accepted.get(messageId);
     // If one call contains a message twice, the second is a duplicate of the first.

@@ -5,11 +5,15 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sql as drizzleSql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
+import { pgTable, text as textColumn } from 'drizzle-orm/pg-core';
+import { drizzle as drizzleOnPostgresJs } from 'drizzle-orm/postgres-js';
 import { Kysely, PostgresDialect } from 'kysely';
 import knexFactory from 'knex';
 import type { Knex } from 'knex';
-import { Pool, Query } from 'pg';
+import { Client, Pool, Query } from 'pg';
 import Cursor from 'pg-cursor';
+import postgres from 'postgres';
+import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import type { HandlerContext, Transaction } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
@@ -234,15 +238,30 @@ const refusedByPostgres: Record<string, string> = {
   'a procedure': 'call commits_inside()',
 };
 
+/** These open connections of their own, which would not be part of the attempt's transaction. */
+const openingConnections: Record<string, (context: Context) => Promise<unknown>> = {
+  'a pool of pg': ({ tx }) => new Pool(tx.client as never).query(INSERT),
+  'a client of pg': ({ tx }) => new Client(tx.client).connect(),
+  'postgres.js': ({ tx }) => postgres(tx.client as never).unsafe(INSERT),
+  'Drizzle on postgres.js': async ({ tx }) => drizzleOnPostgresJs(tx.client as never).execute(INSERT),
+  'Drizzle with a connection': async ({ tx }) => drizzle({ connection: tx.client as never }).execute(INSERT),
+  'a query runner of TypeORM': async ({ tx }) =>
+    new DataSource({ type: 'postgres' }).createEntityManager(tx.client as never).query(INSERT),
+};
+
 const other: Record<string, (context: Context) => Promise<unknown>> = {
   'a DO block': ({ tx }) => tx.query(refusedByPostgres['a DO block']!).then(() => 'done'),
   'a procedure': ({ tx }) => tx.query(refusedByPostgres['a procedure']!).then(() => 'done'),
   async 'a cursor'({ tx }) {
     await tx.query(new Cursor('select 1')).read(10);
   },
-  async 'a pool created from tx'({ tx }) {
-    await new Pool(tx as never).query(INSERT);
+  async 'a relational query of Drizzle'({ tx }) {
+    const effects = pgTable('effects', { what: textColumn().notNull() });
+    const db = drizzle(tx.client, { schema: { effects } });
+    await db.insert(effects).values({ what: 'kept' });
+    return db.query.effects.findMany();
   },
+  ...openingConnections,
   async callbacks({ tx }) {
     const query = (text: string, ...values: unknown[]) =>
       new Promise((resolve, reject) =>
@@ -379,13 +398,20 @@ describe('a transaction inside an attempt’s transaction', () => {
     assert.match(entry.error!, /cursors and streams do not work on it: read with LIMIT/);
   });
 
-  it('cannot include a library that opens its own connections, and the error says so', async () => {
-    const { entry } = await runUntilDead('Misc', { behavior: 'a pool created from tx' });
-    assert.match(
-      entry.error!,
-      /^InboxError: tx is the connection of one attempt and cannot be used as the config/,
-    );
-    assert.deepEqual(await effects(), []);
+  for (const behavior of Object.keys(openingConnections)) {
+    it(`cannot include what opens its own connections, and the error says so: ${behavior}`, async () => {
+      const { entry } = await runUntilDead('Misc', { behavior });
+      assert.match(
+        entry.error!,
+        /^InboxError: tx\.client is the connection of one attempt and cannot be used as the config/,
+      );
+      assert.deepEqual(await effects(), []);
+    });
+  }
+
+  it('reads with the relational queries of Drizzle, which need the schema in its settings', async () => {
+    const { handle } = await run('Misc', { behavior: 'a relational query of Drizzle' });
+    assert.deepEqual(await handle.result(), [{ what: 'kept' }]);
   });
 
   it('works with callbacks', async () => {

@@ -41,7 +41,7 @@ async function runHandler<Schema extends ZodType, Result>(
     receivedAt: new Date(),
     attempt: 1,
     generation: 0,
-    tx: { query: tx.query.bind(tx) as PoolClient['query'], client: tx },
+    tx: { query: tx.query.bind(tx), client: tx },
     emit: (event) => events.push(event),
     signal: new AbortController().signal,
     send: () => Promise.reject(new Error("the bank's commands do not send commands")),

@@ -1,0 +1,97 @@
+/**
+ * Prisma: sending in its transactions, and what happens if a handler tries to use it. Its packages are installed when this
+ * file runs for the first time.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { defineCommand } from '../../../src/commands/define-command.ts';
+import { packageFile } from '../../../src/platform/package-files.ts';
+import { createTestInbox, rows } from '../../support/inbox.ts';
+import type { TestInbox } from '../../support/inbox.ts';
+import { findPrisma } from '../../support/orm/prisma-package.ts';
+import { loadPrisma, prismaRow } from '../../support/orm/prisma.ts';
+import { describeSending } from '../../support/orm/sending-suite.ts';
+
+const { folder, missing } = await findPrisma();
+
+if (folder === null) it('Prisma is installed', { skip: missing }, () => {});
+else {
+  describeSending('Prisma', prismaRow(folder));
+
+  describe('Prisma', () => {
+    it('has types that the adapter fits', async () => {
+      const { ok, report } = await compileTypes(folder);
+      assert.ok(ok, report);
+    });
+  });
+
+  describe('Prisma in a handler', () => {
+    let inbox: TestInbox;
+    const { PrismaClient, PrismaPg } = loadPrisma(folder);
+    const usesPrisma = defineCommand({
+      type: 'UsesPrisma',
+      schema: z.object({}),
+      retry: { maximumAttempts: 1 },
+      async handle({ tx }) {
+        const prisma = new PrismaClient({ adapter: new PrismaPg(tx.client) });
+        await prisma.order.create({ data: { id: 'lost' } });
+      },
+    });
+    before(async () => {
+      inbox = await createTestInbox();
+      await inbox.pool.query('create table public.orders (id text primary key)');
+      await inbox.startWorker([usesPrisma]);
+    });
+    after(() => inbox.close());
+
+    it('fails with an error that says why, and opens no connection of its own', async () => {
+      const messageId = inbox.id('prisma');
+      await inbox.start(messageId, { commandType: 'UsesPrisma', payload: {} });
+      const { error } = await inbox.reaches(messageId, 'DeadLetter');
+      assert.match(error!, /Prisma, TypeORM and postgres\.js open their own connections/);
+      assert.deepEqual(await rows(inbox.pool, 'select from orders'), []);
+    });
+  });
+}
+
+const own = (path: string) => fileURLToPath(packageFile(path));
+
+/** Compiles `test/orm/prisma/types.ts` with the installed packages. */
+async function compileTypes(prisma: string): Promise<{ ok: boolean; report: string }> {
+  const project = await mkdtemp(join(tmpdir(), 'prisma-types-'));
+  const paths = {
+    '@prisma/client': [join(prisma, 'node_modules/@prisma/client/default.d.ts')],
+    '@prisma/adapter-pg': [join(prisma, 'node_modules/@prisma/adapter-pg/dist/index.d.ts')],
+  };
+  await writeFile(
+    join(project, 'tsconfig.json'),
+    JSON.stringify({
+      extends: own('tsconfig.json'),
+      compilerOptions: {
+        noEmit: true,
+        incremental: false,
+        rootDir: '/',
+        typeRoots: [own('node_modules/@types')],
+        paths,
+      },
+      include: [],
+      files: [own('test/orm/prisma/types.ts')],
+    }),
+  );
+  const tsc = own('node_modules/typescript/bin/tsc');
+  try {
+    return await new Promise((resolve) => {
+      execFile(process.execPath, [tsc, '-p', project], (error, report) =>
+        resolve({ ok: error === null, report }),
+      );
+    });
+  } finally {
+    await rm(project, { recursive: true });
+  }
+}
