@@ -10,7 +10,7 @@ export type { DrizzleTransaction } from './drizzle.ts';
 export { fromKnex } from './knex.ts';
 export type { KnexTransaction } from './knex.ts';
 export { fromKysely } from './kysely.ts';
-export type { KyselyTransaction } from './kysely.ts';
+export type { KyselyQuery, KyselyTransaction } from './kysely.ts';
 export { fromPostgresJs } from './postgres-js.ts';
 export type { PostgresJsTransaction } from './postgres-js.ts';
 export { fromPrisma } from './prisma.ts';

@@ -13,8 +13,8 @@ export interface KyselyTransaction {
   executeQuery(query: KyselyQuery): Promise<{ rows: unknown[] }>;
 }
 
-/** What `CompiledQuery.raw` returns. */
-interface KyselyQuery {
+/** What `CompiledQuery.raw` of Kysely returns. */
+export interface KyselyQuery {
   readonly sql: string;
   readonly parameters: readonly unknown[];
   readonly query: {

@@ -3,9 +3,6 @@
  * file runs for the first time.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +14,7 @@ import type { TestInbox } from '../../support/inbox.ts';
 import { findPrisma } from '../../support/orm/prisma-package.ts';
 import { loadPrisma, prismaRow } from '../../support/orm/prisma.ts';
 import { describeSending } from '../../support/orm/sending-suite.ts';
+import { typecheck } from '../../support/typecheck.ts';
 
 const { folder, missing } = await findPrisma();
 
@@ -26,8 +24,12 @@ else {
 
   describe('Prisma', () => {
     it('has types that the adapter fits', async () => {
-      const { ok, report } = await compileTypes(folder);
-      assert.ok(ok, report);
+      const installed = (path: string) => [join(folder, 'node_modules', path)];
+      const report = await typecheck([fileURLToPath(packageFile('test/orm/prisma/types.ts'))], {
+        '@prisma/client': installed('@prisma/client/default.d.ts'),
+        '@prisma/adapter-pg': installed('@prisma/adapter-pg/dist/index.d.ts'),
+      });
+      assert.equal(report, '');
     });
   });
 
@@ -58,40 +60,4 @@ else {
       assert.deepEqual(await rows(inbox.pool, 'select from orders'), []);
     });
   });
-}
-
-const own = (path: string) => fileURLToPath(packageFile(path));
-
-/** Compiles `test/orm/prisma/types.ts` with the installed packages. */
-async function compileTypes(prisma: string): Promise<{ ok: boolean; report: string }> {
-  const project = await mkdtemp(join(tmpdir(), 'prisma-types-'));
-  const paths = {
-    '@prisma/client': [join(prisma, 'node_modules/@prisma/client/default.d.ts')],
-    '@prisma/adapter-pg': [join(prisma, 'node_modules/@prisma/adapter-pg/dist/index.d.ts')],
-  };
-  await writeFile(
-    join(project, 'tsconfig.json'),
-    JSON.stringify({
-      extends: own('tsconfig.json'),
-      compilerOptions: {
-        noEmit: true,
-        incremental: false,
-        rootDir: '/',
-        typeRoots: [own('node_modules/@types')],
-        paths,
-      },
-      include: [],
-      files: [own('test/orm/prisma/types.ts')],
-    }),
-  );
-  const tsc = own('node_modules/typescript/bin/tsc');
-  try {
-    return await new Promise((resolve) => {
-      execFile(process.execPath, [tsc, '-p', project], (error, report) =>
-        resolve({ ok: error === null, report }),
-      );
-    });
-  } finally {
-    await rm(project, { recursive: true });
-  }
 }

@@ -263,7 +263,7 @@ const openTypeOrm = (which: 'manager' | 'queryRunner') => async (url: string, se
   return library;
 };
 
-const KYSELY_ENDED = { name: 'Error', message: /already committed/ };
+const KYSELY_ENDED = { name: 'Error', message: /already rolled back/ };
 
 export const LIBRARIES: Record<string, LibraryRow> = {
   'pg itself': { open: openPg, savepoints: true, afterEnd: null },

@@ -36,7 +36,7 @@ export type Settings = 'usual' | 'unusual';
 export interface LibraryRow {
   open: (url: string, settings: Settings) => Promise<Library>;
   savepoints: boolean;
-  /** How a send fails after the end of the transaction. Null if the library does not know that it has ended. */
+  /** How a send fails after the end of the transaction. Null if it does not, because the library does not know that it has ended. */
   afterEnd: { name: string; message: RegExp } | null;
 }
 

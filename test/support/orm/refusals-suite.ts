@@ -97,13 +97,18 @@ export function describeRefusals(fixture: SendingFixture): void {
     assert.equal(await fixture.isStored('raw'), false);
   });
 
-  it('fails after the end of the transaction', { skip: fixture.row.afterEnd === null }, async () => {
+  const { afterEnd } = fixture.row;
+  const what = afterEnd === null ? 'is stored, because the client does not know' : 'fails';
+  it(`${what} after the end of the transaction`, async () => {
     let ended: LibraryTransaction | undefined;
-    await fixture.library.transaction(async (tx) => {
+    const rolledBack = fixture.library.transaction(async (tx) => {
       ended = tx;
       await tx.writeOrder('ended');
+      throw CHANGED_MIND;
     });
-    await assert.rejects(fixture.send(ended!, 'too late'), fixture.row.afterEnd!);
-    assert.equal(await fixture.isStored('too late'), false);
+    await assert.rejects(rolledBack, CHANGED_MIND);
+    if (afterEnd === null) await fixture.send(ended!, 'too late');
+    else await assert.rejects(fixture.send(ended!, 'too late'), afterEnd);
+    assert.equal(await fixture.isStored('too late'), afterEnd === null);
   });
 }
