@@ -56,6 +56,17 @@ function describeSettings(fixture: SendingFixture, settings: Settings): void {
     });
   }
 
+  it('runs statements whose placeholders are in any order and repeated, and that contain question marks', async () => {
+    await library.transaction(async ({ client }) => {
+      const statement = `select $2::text || '? ' || $1::text || ' ?? ' || $2::text as answer`;
+      const { rows } = await client.query(statement, ['one $2', 'two ?']);
+      assert.deepEqual(
+        rows.map((row) => Object.values(row as object)),
+        [['two ?? one $2 ?? two ?']],
+      );
+    });
+  });
+
   it('returns the dates and results of duplicates', async () => {
     const messages = ['completed', 'failed', 'pruned'].map((what) => reserveStock(`${what}, ${settings}`));
     await fixture.inbox.send(messages);

@@ -54,7 +54,7 @@ export function describeRefusals(fixture: SendingFixture): void {
       });
       throw CHANGED_MIND;
     });
-    await assert.rejects(aborted);
+    await assert.rejects(aborted, CHANGED_MIND);
     assert.equal(await fixture.isStored('aborted'), false);
   });
 
