@@ -7,11 +7,6 @@ import type { PoolClient } from 'pg';
 import type { Transaction } from '../commands/define-command.ts';
 import { InboxError } from '../core/errors.ts';
 
-const CANNOT_TAKE_PART =
-  'tx.client is the connection of one attempt and cannot be used as the configuration of a pool or a client. Prisma, TypeORM ' +
-  'and postgres.js open their own connections, which cannot take part in its transaction: use tx.query, or Drizzle, Knex or ' +
-  'Kysely';
-
 export function clientFacade(query: (...args: unknown[]) => unknown): Transaction {
   return new ClientFacade(query) as unknown as Transaction;
 }
@@ -25,7 +20,8 @@ class ClientFacade {
   readonly query: (...args: unknown[]) => unknown;
 
   constructor(query: (...args: unknown[]) => unknown) {
-    this.query = query;
+    // TypeORM passes true to its query runners. It would take the answer of `pg` for an empty result.
+    this.query = (...args) => (args[2] === true ? Promise.reject(cannotTakePart()) : query(...args));
   }
 
   get client(): PoolClient {
@@ -59,23 +55,29 @@ class ClientFacade {
   removeListener(): this {
     return this;
   }
+}
 
-  /**
-   * The first property that `pg` and postgres.js read from a connection's configuration and that a client does not have.
-   * Prisma's adapter, for example, treats any object as a configuration unless it is a pool of the adapter's own copy of pg.
-   * It would then open another connection, outside of the transaction.
-   */
-  get password(): never {
-    throw new InboxError(CANNOT_TAKE_PART);
-  }
+/**
+ * What libraries that cannot use the facade read first:
+ *
+ * - `pg` and postgres.js read `password` of what they take for a connection's configuration. Prisma's adapter, for example,
+ *   treats any object as a configuration unless it is a pool of the adapter's own copy of pg. It would then open another
+ *   connection, outside of the transaction.
+ * - Drizzle reads `options` of what it takes for a client of postgres.js.
+ * - TypeORM reads the others of what it takes for a query runner.
+ */
+for (const property of ['password', 'options', 'broadcaster', 'data', 'isReleased']) {
+  Object.defineProperty(ClientFacade.prototype, property, {
+    get() {
+      throw cannotTakePart();
+    },
+  });
+}
 
-  /** Drizzle reads it if it is to use this client as one of postgres.js. */
-  get options(): never {
-    throw new InboxError(CANNOT_TAKE_PART);
-  }
-
-  /** TypeORM reads it if it is to use this client as a query runner. */
-  get isReleased(): never {
-    throw new InboxError(CANNOT_TAKE_PART);
-  }
+function cannotTakePart(): InboxError {
+  return new InboxError(
+    'tx.client is the connection of one attempt and cannot be used as the configuration of a pool or a client. Prisma, ' +
+      'TypeORM and postgres.js open their own connections, which cannot take part in its transaction: use tx.query, or ' +
+      'Drizzle, Knex or Kysely',
+  );
 }

@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { packageFile } from '../../src/platform/package-files.ts';
 
+const own = (path: string) => fileURLToPath(packageFile(path));
+
 /**
  * @param files - absolute paths
  * @param paths - where the compiler finds modules, as in a `tsconfig.json`
@@ -17,7 +19,6 @@ import { packageFile } from '../../src/platform/package-files.ts';
  */
 export async function typecheck(files: readonly string[], paths: Record<string, string[]>): Promise<string> {
   const project = await mkdtemp(join(tmpdir(), 'typecheck-'));
-  const own = (path: string) => fileURLToPath(packageFile(path));
   const config = {
     extends: own('tsconfig.json'),
     compilerOptions: {

@@ -27,10 +27,10 @@ if (folder === null) {
 
   describe('Prisma', () => {
     it('has types that the adapter fits', async () => {
-      const installed = (path: string) => [join(folder, 'node_modules', path)];
+      const modules = join(folder, 'node_modules');
       const report = await typecheck([fileURLToPath(packageFile('test/orm/prisma/types.ts'))], {
-        '@prisma/client': installed('@prisma/client/default.d.ts'),
-        '@prisma/adapter-pg': installed('@prisma/adapter-pg/dist/index.d.ts'),
+        '@prisma/client': [join(modules, '@prisma/client/default.d.ts')],
+        '@prisma/adapter-pg': [join(modules, '@prisma/adapter-pg/dist/index.d.ts')],
       });
       assert.equal(report, '');
     });

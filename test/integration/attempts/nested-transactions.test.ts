@@ -13,7 +13,8 @@ import type { Knex } from 'knex';
 import { Client, Pool, Query } from 'pg';
 import Cursor from 'pg-cursor';
 import postgres from 'postgres';
-import { DataSource } from 'typeorm';
+import { DataSource, EntitySchema } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { z } from 'zod';
 import type { HandlerContext, Transaction } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
@@ -238,6 +239,15 @@ const refusedByPostgres: Record<string, string> = {
   'a procedure': 'call commits_inside()',
 };
 
+/** TypeORM's types refuse it, but JavaScript can give a client instead of a query runner. */
+async function typeOrmManager({ client }: Transaction): Promise<EntityManager> {
+  const entity = new EntitySchema({ name: 'effects', columns: { what: { type: String, primary: true } } });
+  const dataSource = new DataSource({ type: 'postgres', entities: [entity] });
+  // Without a connection, which `initialize` would open.
+  await (dataSource as unknown as { buildMetadatas(): Promise<void> }).buildMetadatas();
+  return dataSource.createEntityManager(client as never);
+}
+
 /** These open connections of their own, which would not be part of the attempt's transaction. */
 const openingConnections: Record<string, (context: Context) => Promise<unknown>> = {
   'a pool of pg': ({ tx }) => new Pool(tx.client as never).query(INSERT),
@@ -245,8 +255,11 @@ const openingConnections: Record<string, (context: Context) => Promise<unknown>>
   'postgres.js': ({ tx }) => postgres(tx.client as never).unsafe(INSERT),
   'Drizzle on postgres.js': async ({ tx }) => drizzleOnPostgresJs(tx.client as never).execute(INSERT),
   'Drizzle with a connection': async ({ tx }) => drizzle({ connection: tx.client as never }).execute(INSERT),
-  'a query runner of TypeORM': async ({ tx }) =>
-    new DataSource({ type: 'postgres' }).createEntityManager(tx.client as never).query(INSERT),
+  'TypeORM: query': async ({ tx }) => (await typeOrmManager(tx)).query(INSERT),
+  'TypeORM: insert': async ({ tx }) => (await typeOrmManager(tx)).insert('effects', { what: 'lost' }),
+  'TypeORM: save': async ({ tx }) => (await typeOrmManager(tx)).save('effects', { what: 'lost' }),
+  'TypeORM: find': async ({ tx }) => (await typeOrmManager(tx)).find('effects'),
+  'TypeORM: count': async ({ tx }) => (await typeOrmManager(tx)).count('effects'),
 };
 
 const other: Record<string, (context: Context) => Promise<unknown>> = {

@@ -42,3 +42,7 @@ export interface LibraryRow {
 
 /** The error that the adapters themselves throw after the end of a transaction. */
 export const ENDED = { name: 'UnusableTransactionError', message: /ended/ };
+
+/** A row with other column names. */
+export const upperCased = (row: object) =>
+  Object.fromEntries(Object.entries(row).map(([name, value]) => [name.toUpperCase(), value as unknown]));

@@ -12,7 +12,6 @@ import { withFileLock } from '../../../src/dev/process/file-lock.ts';
 import { defaultCacheDir, makeOwnFolder, removeLeftovers } from '../../../src/dev/process/folders.ts';
 import { checkFolder } from '../../../src/dev/process/ownership.ts';
 import { withProgress } from '../../../src/dev/process/progress.ts';
-import type { Log } from '../../../src/dev/process/progress.ts';
 import { describeExit, runSupervised } from '../../../src/dev/process/supervise.ts';
 import { packageFile } from '../../../src/platform/package-files.ts';
 
@@ -23,10 +22,11 @@ const FILES = ['package.json', 'package-lock.json', 'schema.prisma'];
 /** The folder with Prisma, or why it could not be installed. */
 export type PrismaPackage = { folder: string; missing: null } | { folder: null; missing: string };
 
+const log = (line: string) => void process.stderr.write(`${line}\n`);
+
 export async function findPrisma(): Promise<PrismaPackage> {
-  const log = (line: string) => void process.stderr.write(`${line}\n`);
   try {
-    return { folder: await installPrisma(log), missing: null };
+    return { folder: await installPrisma(), missing: null };
   } catch (error) {
     const [cause] = (error instanceof Error ? error.message : String(error)).split('\n');
     const remedy = 'With a network, run `npm test -- adapters/prisma`, which installs it once.';
@@ -34,7 +34,7 @@ export async function findPrisma(): Promise<PrismaPackage> {
   }
 }
 
-async function installPrisma(log: Log): Promise<string> {
+async function installPrisma(): Promise<string> {
   const hash = createHash('sha256');
   for (const file of FILES) hash.update(await readFile(join(SOURCE, file)));
   const cache = defaultCacheDir();

@@ -7,7 +7,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fromPrisma } from '../../../src/adapters/index.ts';
 import type { PrismaTransaction } from '../../../src/adapters/index.ts';
-import { ENDED } from './library.ts';
+import { ENDED, upperCased } from './library.ts';
 import type { Library, LibraryRow, LibraryTransaction } from './library.ts';
 
 /** The parts of Prisma's own classes that the tests need. `test/orm/prisma/types.ts` compiles with the real types. */
@@ -66,11 +66,7 @@ export function prismaRow(folder: string): LibraryRow {
 const upperCasingRawResults = {
   query: {
     async $queryRawUnsafe({ args, query }: { args: unknown; query: (args: unknown) => Promise<object[]> }) {
-      return (await query(args)).map((row) =>
-        Object.fromEntries(
-          Object.entries(row).map(([name, value]) => [name.toUpperCase(), value as unknown]),
-        ),
-      );
+      return (await query(args)).map(upperCased);
     },
   },
 };
