@@ -55,7 +55,7 @@ export async function claim(
   const { claims, registry } = dependencies;
   if (envelope && !registry.has(envelope.commandType)) {
     // Stored, so that operators can see it waiting; a worker that knows its type will claim it.
-    await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], 'own', NEW_ENTRY_WAIT_MS));
+    await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], NEW_ENTRY_WAIT_MS));
     return explainNoClaim(dependencies, messageId, envelope);
   }
   const entry = await retryWhenDatabaseUnavailable(

@@ -24,7 +24,7 @@ await withWorker(
   [charge],
   async ({ inbox }) => {
     const paged = once(pager, 'page');
-    await inbox.send({ messageId: randomUUID(), type: 'Charge', payload: { card: 'c-1' } });
+    await inbox.send(charge, { messageId: randomUUID(), payload: { card: 'c-1' } });
     console.log(...(await paged)); // Charge: CardBlocked
   },
   { onDeadLetter },

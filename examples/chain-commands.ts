@@ -11,7 +11,7 @@ const payOrder = defineCommand({
   type: 'PayOrder',
   schema,
   async handle({ payload, send, messageId }) {
-    await send({ messageId: `${messageId}-ship`, type: 'ShipOrder', payload });
+    await send(shipOrder, { messageId: `${messageId}-ship`, payload });
   },
 });
 
@@ -24,10 +24,10 @@ const shipOrder = defineCommand({
 await withWorker([payOrder, shipOrder], async ({ pool, inbox }) => {
   const messageId = `pay-${randomUUID()}`;
   const payload = { orderId: 'order-1' };
-  await inbox.execute({ messageId, type: 'PayOrder', payload });
+  await inbox.execute(payOrder, { messageId, payload });
   // It was sent already, so this only waits for its result.
-  const ship = { messageId: `${messageId}-ship`, type: 'ShipOrder', payload };
-  console.log(await inbox.execute(ship)); // { shipped: 'order-1' }
+  const ship = { messageId: `${messageId}-ship`, payload };
+  console.log(await inbox.execute(shipOrder, ship)); // { shipped: 'order-1' }
   const { related } = await operations.show(pool, messageId);
   console.log(related.map(({ commandType, depth }) => `${commandType} ${depth}`)); // [ 'ShipOrder 1' ]
 });

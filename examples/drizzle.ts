@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { integer, pgTable, text } from 'drizzle-orm/pg-core';
-import type { PoolClient } from 'pg';
 import { defineCommand } from 'temporal-inbox';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
@@ -13,7 +12,7 @@ const openAccount = defineCommand({
   type: 'OpenAccount',
   schema: z.object({ id: z.string(), bonusCents: z.int() }),
   async handle({ payload: { id, bonusCents }, tx }) {
-    const db = drizzle(tx as PoolClient);
+    const db = drizzle(tx.client);
     await db.insert(accounts).values({ id, cents: 0 });
     // A bonus that breaks the table's check must not keep the account from being opened.
     await db
@@ -27,6 +26,6 @@ await withWorker([openAccount], async ({ pool, inbox }) => {
     'create table if not exists drizzle_accounts (id text primary key, cents integer not null check (cents >= 0))',
   );
   const id = randomUUID();
-  await inbox.execute({ messageId: id, type: 'OpenAccount', payload: { id, bonusCents: -5 } });
+  await inbox.execute(openAccount, { messageId: id, payload: { id, bonusCents: -5 } });
   console.log(await drizzle(pool).$count(accounts)); // 1
 });

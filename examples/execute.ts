@@ -20,10 +20,7 @@ const buy = defineCommand({
 
 await withWorker([buy], async ({ inbox }) => {
   const order = (sku: string, quantity: number) =>
-    inbox.execute(
-      { messageId: randomUUID(), type: 'Buy', payload: { sku, quantity } },
-      { timeoutMs: 60_000 },
-    );
+    inbox.execute(buy, { messageId: randomUUID(), payload: { sku, quantity } }, { timeoutMs: 60_000 });
   console.log(await order('tea', 1)); // { bought: true }
   console.log(await order('tea', 2)); // { bought: false, reason: 'sold-out' }
   await order('gold', 1).catch((error: unknown) => {

@@ -19,7 +19,7 @@ const capture = defineCommand({
 await withWorker([capture], async ({ inbox, client }) => {
   const execute = async (failures: number) => {
     const messageId = randomUUID();
-    console.log(await inbox.execute({ messageId, type: 'CapturePayment', payload: { failures } }));
+    console.log(await inbox.execute(capture, { messageId, payload: { failures } }));
     return client.workflow.getHandle(messageId);
   };
   const smooth = await execute(0); // { attempt: 1 }

@@ -1,9 +1,8 @@
 /** Sends a command in a transaction of Kysely, and uses Kysely in the handler. */
 import { randomUUID } from 'node:crypto';
-import { CompiledQuery, Kysely, PostgresDialect } from 'kysely';
-import type { PoolClient } from 'pg';
+import { Kysely, PostgresDialect } from 'kysely';
 import { defineCommand } from 'temporal-inbox';
-import type { SqlClient } from 'temporal-inbox';
+import { fromKysely } from 'temporal-inbox/adapters';
 import { z } from 'zod';
 import { withWorker } from './with-worker.ts';
 
@@ -15,7 +14,7 @@ const payOrder = defineCommand({
   type: 'PayOrder',
   schema: z.object({ id: z.string() }),
   async handle({ payload: { id }, tx }) {
-    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const pool = { connect: async () => tx.client, end: async () => {} };
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     await db.updateTable('kysely_orders').set({ state: 'paid' }).where('id', '=', id).execute();
   },
@@ -25,15 +24,12 @@ await withWorker([payOrder], async ({ pool, inbox }) => {
   await pool.query('create table if not exists kysely_orders (id text primary key, state text)');
   const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
   const id = randomUUID();
-  const message = { messageId: `pay-${id}`, type: 'PayOrder', payload: { id } };
+  const message = { messageId: `pay-${id}`, payload: { id } };
   await db.transaction().execute(async (trx) => {
-    const tx: SqlClient = {
-      query: (text, values) => trx.executeQuery(CompiledQuery.raw(text, [...values])),
-    };
-    await inbox.send(message, { tx });
+    await inbox.send(payOrder, message, { tx: fromKysely(trx) });
     await trx.insertInto('kysely_orders').values({ id, state: 'new' }).execute();
   });
-  await inbox.execute(message);
+  await inbox.execute(payOrder, message);
   const { state } = await db
     .selectFrom('kysely_orders')
     .select('state')

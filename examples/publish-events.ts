@@ -23,7 +23,7 @@ await withWorker([deposit], async ({ inbox }) => {
   });
   const running = relay.run();
   const published = once(broker, 'Deposited');
-  await inbox.execute({ messageId: randomUUID(), type: 'Deposit', payload: { account: 'a', cents: 100 } });
+  await inbox.execute(deposit, { messageId: randomUUID(), payload: { account: 'a', cents: 100 } });
   const [event] = await published;
   console.log(event.aggregateId, event.payload); // a { cents: 100 }
   relay.stop();

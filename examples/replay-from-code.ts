@@ -17,12 +17,12 @@ const pay = defineCommand({
 });
 
 await withWorker([pay], async ({ pool, inbox, client, taskQueue }) => {
-  const message = { messageId: randomUUID(), type: 'Pay', payload: { cents: 100 } };
-  await inbox.execute(message).catch((error: unknown) => {
+  const message = { messageId: randomUUID(), payload: { cents: 100 } };
+  await inbox.execute(pay, message).catch((error: unknown) => {
     if (error instanceof DeadLetterError) console.log(error.error); // AccountClosed
   });
   open = true;
   const note = { actor: 'ann', reason: 'the account is open again' };
   await operations.replay({ pool, client, taskQueue }, message.messageId, note);
-  console.log(await inbox.execute(message)); // { paid: 100, replays: 1 }
+  console.log(await inbox.execute(pay, message)); // { paid: 100, replays: 1 }
 });

@@ -89,7 +89,7 @@ export type {
   TypedInbox,
 } from './sending/inbox-types.ts';
 export type { Entry } from './store/entries.ts';
-export type { SqlClient } from './store/inserts.ts';
+export type { SqlClient } from './core/sql-client.ts';
 export { migrate } from './store/migrate.ts';
 export type { MigrateOptions, MigrationReport } from './store/migrate.ts';
 export type { Migration } from './store/migration-files.ts';

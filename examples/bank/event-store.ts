@@ -4,9 +4,9 @@
  * @module
  */
 import { DatabaseError } from 'pg';
-import type { Transaction } from 'temporal-inbox';
 import type { AccountEvent } from './account.ts';
 import { ConcurrencyError } from './errors.ts';
+import type { Queryable } from './postgres.ts';
 
 export interface Append {
   streamId: string;
@@ -16,7 +16,7 @@ export interface Append {
 }
 
 /** Returns all events of a stream, oldest first. */
-export async function loadStream(tx: Transaction, streamId: string): Promise<AccountEvent[]> {
+export async function loadStream(tx: Queryable, streamId: string): Promise<AccountEvent[]> {
   const { rows } = await tx.query<AccountEvent>(
     'select type, data from bank.events where stream_id = $1 order by version',
     [streamId],
@@ -28,7 +28,7 @@ export async function loadStream(tx: Transaction, streamId: string): Promise<Acc
  * Appends to several streams in one statement, because the accounts stay locked during each round trip.
  * Throws {@link ConcurrencyError} if a stream has changed since the expected version. The transaction is then aborted.
  */
-export async function append(tx: Transaction, messageId: string, appends: readonly Append[]): Promise<void> {
+export async function append(tx: Queryable, messageId: string, appends: readonly Append[]): Promise<void> {
   const rows = appends.flatMap(({ streamId, expectedVersion, events }) =>
     events.map((event, index) => ({ streamId, version: expectedVersion + index + 1, event })),
   );

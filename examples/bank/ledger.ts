@@ -3,13 +3,13 @@
  *
  * @module
  */
-import type { Transaction } from 'temporal-inbox';
 import { type Account, type AccountEvent, fold } from './account.ts';
 import { append } from './event-store.ts';
 import { insertAccount, updateAccounts } from './read-model.ts';
+import type { Queryable } from './postgres.ts';
 
 export async function recordOpening(
-  tx: Transaction,
+  tx: Queryable,
   messageId: string,
   id: string,
   events: readonly AccountEvent[],
@@ -24,7 +24,7 @@ export interface Decision {
 }
 
 export async function record(
-  tx: Transaction,
+  tx: Queryable,
   messageId: string,
   decisions: readonly Decision[],
 ): Promise<void> {

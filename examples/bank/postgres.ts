@@ -5,6 +5,10 @@
  */
 import { DatabaseError, Pool } from 'pg';
 import type { PoolClient } from 'pg';
+import type { Transaction } from 'temporal-inbox';
+
+/** Runs statements: the transaction of a handler, or a connection of the bank's own. */
+export type Queryable = Pick<Transaction, 'query'>;
 
 /** Ends a statement that waits for a lock or for a dead network connection, so that the client gets a 503. */
 const STATEMENT_TIMEOUT_MS = 5_000;

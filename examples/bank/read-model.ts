@@ -4,9 +4,9 @@
  * @module
  */
 import { DatabaseError } from 'pg';
-import type { Transaction } from 'temporal-inbox';
 import type { Account } from './account.ts';
 import { AccountBusy, AccountNotFound, ConcurrencyError } from './errors.ts';
+import type { Queryable } from './postgres.ts';
 
 interface AccountRow {
   id: string;
@@ -17,7 +17,7 @@ interface AccountRow {
 }
 
 /** Reads an account without locking it. Returns null if it does not exist. */
-export async function findAccount(tx: Transaction, id: string): Promise<Account | null> {
+export async function findAccount(tx: Queryable, id: string): Promise<Account | null> {
   const { rows } = await tx.query<AccountRow>(
     'select id, owner, balance_cents, version from bank.accounts where id = $1',
     [id],
@@ -29,10 +29,7 @@ export async function findAccount(tx: Transaction, id: string): Promise<Account 
  * Locks the accounts until the transaction ends. Returns a function that returns an account by its id.
  * Throws {@link AccountBusy} after waiting 250 ms for a lock, and {@link AccountNotFound} for the first missing account.
  */
-export async function lockAccounts(
-  tx: Transaction,
-  ids: readonly string[],
-): Promise<(id: string) => Account> {
+export async function lockAccounts(tx: Queryable, ids: readonly string[]): Promise<(id: string) => Account> {
   const found = new Map((await lock(tx, ids)).map((row) => [row.id, toAccount(row)]));
   const accountOf = (id: string): Account => {
     const account = found.get(id);
@@ -43,7 +40,7 @@ export async function lockAccounts(
   return accountOf;
 }
 
-async function lock(tx: Transaction, ids: readonly string[]): Promise<AccountRow[]> {
+async function lock(tx: Queryable, ids: readonly string[]): Promise<AccountRow[]> {
   try {
     const { rows } = await tx.query<AccountRow>(
       'select id, owner, balance_cents, version from bank.lock_accounts($1)',
@@ -61,7 +58,7 @@ function toAccount(row: AccountRow): Account {
 }
 
 /** Must run after the events were appended. Their primary key has then already rejected a second account with this id. */
-export async function insertAccount(tx: Transaction, account: Account): Promise<void> {
+export async function insertAccount(tx: Queryable, account: Account): Promise<void> {
   await tx.query('insert into bank.accounts (id, owner, balance_cents, version) values ($1, $2, $3, $4)', [
     account.id,
     account.owner,
@@ -76,7 +73,7 @@ export interface AccountChange {
 }
 
 /** Also compares the version, so a caller that did not lock the accounts gets an error and overwrites nothing. */
-export async function updateAccounts(tx: Transaction, changes: readonly AccountChange[]): Promise<void> {
+export async function updateAccounts(tx: Queryable, changes: readonly AccountChange[]): Promise<void> {
   const { rowCount } = await tx.query(
     `update bank.accounts as account
      set balance_cents = change.balance_cents, version = change.version

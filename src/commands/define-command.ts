@@ -4,7 +4,7 @@
  * @module
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import type { ClientBase } from 'pg';
+import type { ClientBase, PoolClient } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Duration } from '../core/duration.ts';
 import type { Json, JsonObject } from '../core/json.ts';
@@ -24,7 +24,10 @@ import type { Send } from './message.ts';
  *
  * Drizzle, Kysely and Knex work on it: docs/handlers.md shows how.
  */
-export type Transaction = Pick<ClientBase, 'query'>;
+export type Transaction = Pick<ClientBase, 'query'> & {
+  /** The same transaction as a `pg` client, for libraries that expect one. Only its `query` does anything. */
+  readonly client: PoolClient;
+};
 
 /** A fact, in the past tense. It is published through `inbox.outbox` after the transaction has committed. */
 export interface OutboxEvent {

@@ -74,6 +74,11 @@ export function sqlStateOf(error: object): string | null {
   return isSqlState(code) && readText(error, 'severity') !== '' ? code : null;
 }
 
+/** Returns true if the error, or one of its causes, comes from Postgres and has this SQLSTATE. */
+export function hasSqlState(thrown: unknown, state: string): boolean {
+  return errorChain(thrown).some((error) => sqlStateOf(error) === state);
+}
+
 function isSqlState(code: string): boolean {
   return /^[0-9A-Z]{5}$/.test(code);
 }

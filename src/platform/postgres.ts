@@ -304,8 +304,10 @@ export function sqlState(error: unknown): string | null {
 }
 
 /** `lock_timeout` expired, or NOWAIT found the row locked. */
+export const LOCK_NOT_AVAILABLE = '55P03';
+
 export function isLockNotAvailable(error: unknown): boolean {
-  return sqlState(error) === '55P03';
+  return sqlState(error) === LOCK_NOT_AVAILABLE;
 }
 
 /** Two transactions waited for each other, and Postgres ended this one. */
@@ -314,8 +316,10 @@ export function isDeadlock(error: unknown): boolean {
 }
 
 /** An earlier statement of this transaction failed, so Postgres refuses all further statements. */
+export const TRANSACTION_ABORTED = '25P02';
+
 export function isTransactionAborted(error: unknown): boolean {
-  return sqlState(error) === '25P02';
+  return sqlState(error) === TRANSACTION_ABORTED;
 }
 
 /** A table that a statement names does not exist, or its schema does not exist. */

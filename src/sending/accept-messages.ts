@@ -9,11 +9,24 @@ import { message as bind, MESSAGE_COMMAND } from '../commands/message.ts';
 import type { BoundMessage, Message, MessageFor, Sent } from '../commands/message.ts';
 import { parseEnvelope } from '../commands/message-validation.ts';
 import { validate } from '../commands/schema.ts';
-import { isLockNotAvailable } from '../platform/postgres.ts';
+import { hasSqlState } from '../platform/error-chain.ts';
+import { LOCK_NOT_AVAILABLE } from '../platform/postgres.ts';
 import { IdempotencyConflictError, InvalidMessageError, MessageLockedError } from '../core/errors.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
-import type { SqlClient } from '../store/inserts.ts';
+import type { SqlClient } from '../core/sql-client.ts';
+import { findKnownInCallersTransaction, insertInCallersTransaction } from '../store/callers-transaction.ts';
 import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from '../store/inserts.ts';
+import type { KnownMessage } from '../store/inserts.ts';
+
+/** The statements for a transaction: `own` ones run on a connection of the inbox. */
+interface Statements {
+  insert: (tx: SqlClient, entries: readonly NewEntry[]) => Promise<Entry[]>;
+  findKnown: (tx: SqlClient, entries: readonly NewEntry[]) => Promise<KnownMessage[]>;
+}
+const STATEMENTS: Record<'own' | 'caller', Statements> = {
+  own: { insert: (tx, entries) => insertPendingEntries(tx, entries), findKnown: findKnownMessages },
+  caller: { insert: insertInCallersTransaction, findKnown: findKnownInCallersTransaction },
+};
 
 /** A message by name, or with its command. */
 export type OutgoingMessage = Message<unknown> | BoundMessage;
@@ -36,7 +49,7 @@ export function toMessage(
 /**
  * Validates the messages and stores the new ones. In a caller's transaction, they are committed or rolled back with it.
  *
- * @param transaction - whose transaction it is: see {@link insertPendingEntries}
+ * @param transaction - whose transaction it is: `own` transactions run on a connection of the inbox
  * @returns an answer for each message, in the same order
  * @throws InvalidMessageError before anything is stored; IdempotencyConflictError or MessageLockedError, after which the
  *   caller should roll the transaction back, because other messages of the call may have been stored in it
@@ -51,10 +64,13 @@ export async function sendMessages(
   for (const [at, message] of messages.entries())
     if (commandOf(message)) await validatePayload(message, entries[at]!);
   if (entries.length === 0) return [];
-  const accepted = byId(await insertNewEntries(tx, entries, transaction));
+  const statements = STATEMENTS[transaction];
+  const accepted = byId(await insertNewEntries(tx, entries, statements));
   const others = entries.filter(({ messageId }) => !accepted.has(messageId));
   const duplicates =
-    entries.length > accepted.size ? await findDuplicates(tx, entries, others) : new Map<string, Entry>();
+    entries.length > accepted.size
+      ? await findDuplicates(tx, entries, others, statements)
+      : new Map<string, Entry>();
   return entries.map(({ messageId }) => {
     const fresh = accepted.get(messageId);
     // If one call contains a message twice, the second is a duplicate of the first.
@@ -68,12 +84,12 @@ export async function sendMessages(
 async function insertNewEntries(
   tx: SqlClient,
   entries: readonly NewEntry[],
-  transaction: 'own' | 'caller',
+  { insert }: Statements,
 ): Promise<Entry[]> {
   try {
-    return await insertPendingEntries(tx, entries, transaction);
+    return await insert(tx, entries);
   } catch (error) {
-    if (!isLockNotAvailable(error)) throw error;
+    if (!hasSqlState(error, LOCK_NOT_AVAILABLE)) throw error;
     const messageIds = entries.map(({ messageId }) => messageId);
     throw new MessageLockedError(messageIds, SEND_WAIT_MS, { cause: error });
   }
@@ -84,11 +100,12 @@ async function findDuplicates(
   tx: SqlClient,
   entries: readonly NewEntry[],
   others: readonly NewEntry[],
+  { findKnown }: Statements,
 ): Promise<Map<string, Entry>> {
   // Compare all of them if the call contains a message twice: the second must be compared with the first.
   const compared = others.length === 0 || hasRepeats(entries) ? entries : others;
   const found = new Map<string, Entry>();
-  for (const { messageId, entry } of await findKnownMessages(tx, compared)) {
+  for (const { messageId, entry } of await findKnown(tx, compared)) {
     if (!entry) throw new IdempotencyConflictError(messageId);
     found.set(messageId, entry);
   }

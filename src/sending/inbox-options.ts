@@ -5,10 +5,11 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { isTransactionAborted } from '../platform/postgres.ts';
+import { hasSqlState } from '../platform/error-chain.ts';
+import { TRANSACTION_ABORTED } from '../platform/postgres.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { ConfigurationError, UnusableTransactionError } from '../core/errors.ts';
-import type { SqlClient } from '../store/inserts.ts';
+import type { SqlClient } from '../core/sql-client.ts';
 
 const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log'];
 
@@ -78,20 +79,39 @@ export async function inCallersTransaction<T>(
   tx: SqlClient,
   send: (tx: SqlClient) => Promise<T>,
 ): Promise<T> {
-  if (typeof (tx as Partial<SqlClient>).query !== 'function')
-    throw new UnusableTransactionError('tx must be a client with query(text, values)');
-  if (isPool(tx)) {
-    throw new UnusableTransactionError(
-      'tx is a pool, which may run each statement on another connection; pass the client that began the transaction',
-    );
-  }
+  checkClient(tx);
   try {
     return await send(tx);
   } catch (error) {
-    if (!isTransactionAborted(error)) throw error;
+    if (!hasSqlState(error, TRANSACTION_ABORTED)) throw error;
     throw new UnusableTransactionError(
       'the transaction of tx was aborted by an earlier error; roll it back and send in a new transaction',
       { cause: error },
     );
   }
+}
+
+function checkClient(tx: SqlClient): void {
+  if (typeof (tx as Partial<SqlClient> | null)?.query !== 'function') {
+    throw new UnusableTransactionError(
+      'tx must be a client with query(text, values); temporal-inbox/adapters makes one of a transaction of Drizzle, Knex, ' +
+        'Kysely, postgres.js, Prisma or TypeORM',
+    );
+  }
+  if (isPool(tx)) {
+    throw new UnusableTransactionError(
+      'tx is a pool, which may run each statement on another connection; pass the client that began the transaction',
+    );
+  }
+  if (isTypeOrmObject(tx)) {
+    throw new UnusableTransactionError(
+      'tx is an object of TypeORM, whose query does not answer like that of pg; pass fromTypeOrm(manager), with the manager ' +
+        'that dataSource.transaction((manager) => …) gives',
+    );
+  }
+}
+
+/** True for a DataSource, an EntityManager and a QueryRunner. They all have a `query(text, values)`. */
+function isTypeOrmObject(tx: object): boolean {
+  return '@instanceof' in tx || 'isTransactionActive' in tx;
 }

@@ -9,7 +9,7 @@ import type { BoundMessage, Message, MessageFor, NamedMessage, Sent } from '../c
 import type { CommandLog } from '../core/command-log.ts';
 import type { Json } from '../core/json.ts';
 import type { Entry } from '../store/entries.ts';
-import type { SqlClient } from '../store/inserts.ts';
+import type { SqlClient } from '../core/sql-client.ts';
 
 export interface InboxOptions<Commands extends CommandContract = CommandContract> {
   /** A pool for the database that contains the inbox's schema. The caller ends it, after {@link Inbox.close}. */

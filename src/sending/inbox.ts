@@ -32,7 +32,8 @@ import { identifyDatabase } from '../store/sessions.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import type { Queryable } from '../platform/queryable.ts';
 import { findOwnEntry, findSettledEntries } from '../store/inserts.ts';
-import type { SettledEntry, SqlClient } from '../store/inserts.ts';
+import type { SettledEntry } from '../store/inserts.ts';
+import type { SqlClient } from '../core/sql-client.ts';
 import type { ExecuteOptions, InboxOptions, SendOptions, TypedInbox } from './inbox-types.ts';
 import { WorkerNotifier } from './worker-notifier.ts';
 

@@ -1,30 +1,27 @@
 /**
- * Inserts the entries of sent messages, in the sender's transaction or in one of the inbox's own.
+ * Inserts the entries of sent messages, in a transaction of the inbox's own. The statements for a sender's transaction are in
+ * `callers-transaction.ts`.
  *
  * @module
  */
 import { run, statement } from '../platform/prepared-statements.ts';
 import type { Queryable } from '../platform/queryable.ts';
 import type { Json, JsonObject } from '../core/json.ts';
+import type { SqlClient } from '../core/sql-client.ts';
 import type { Entry, NewEntry } from './entries.ts';
 import { ENTRY_COLUMNS } from './entries.ts';
-
-/** Any client with a `query` method like that of `pg`, including the raw clients behind Kysely, Drizzle and Knex. */
-export interface SqlClient {
-  query(text: string, values: unknown[]): Promise<{ rows: unknown[] }>;
-}
 
 /** Relays listen on this channel and look for Pending entries when they are notified. The notifications have no payload. */
 export const PENDING_CHANNEL = 'inbox_pending';
 
 /**
- * How long an insert in the caller's transaction waits for another transaction that holds a message_id, in ms. The SQL
- * function inbox.send waits equally long.
+ * How long an insert waits for another transaction that holds a message_id, in ms. The SQL function inbox.send waits equally
+ * long.
  */
 export const SEND_WAIT_MS = 2_000;
 
 /** The columns of a stored message that its sender does not know. */
-interface Stored {
+export interface Stored {
   id: string;
   messageId: string;
   receivedAt: Date;
@@ -44,9 +41,6 @@ const SEND = statement(`select ${STORED} from inbox.send_messages($1::jsonb, $2:
 /**
  * Inserts the messages that are not stored yet as Pending, and wakes the relays when the transaction commits.
  *
- * @param transaction - who owns the transaction. A caller may prepare its transaction (PREPARE TRANSACTION), which fails
- *   after a NOTIFY. So if the server allows prepared transactions, relays are not woken unless `inbox.wake` is on.
- *   inbox.send follows the same rule
  * @param waitMs - how long to wait for another transaction that holds one of the ids
  * @returns the inserted entries
  * @throws DatabaseError 55P03 when the wait times out
@@ -54,12 +48,11 @@ const SEND = statement(`select ${STORED} from inbox.send_messages($1::jsonb, $2:
 export async function insertPendingEntries(
   db: SqlClient,
   entries: readonly NewEntry[],
-  transaction: 'own' | 'caller' = 'own',
   waitMs = SEND_WAIT_MS,
 ): Promise<Entry[]> {
   const sent = JSON.stringify(entries);
-  const { rows } = await db.query(SEND.text, [sent, transaction, waitMs]);
-  return stored(sent, rows as Stored[]);
+  const { rows } = await db.query(SEND.text, [sent, 'own', waitMs]);
+  return storedEntries(sent, rows as Stored[]);
 }
 
 /**
@@ -67,7 +60,7 @@ export async function insertPendingEntries(
  *
  * @param sent - the text that Postgres received; the caller may have changed its objects since
  */
-function stored(sent: string, rows: readonly Stored[]): Entry[] {
+export function storedEntries(sent: string, rows: readonly Stored[]): Entry[] {
   if (rows.length === 0) return [];
   const messages = JSON.parse(sent) as (NewEntry & Partial<Pick<EntryToSend, 'taken'>>)[];
   // If a message was sent twice in one call, the first one was stored.
@@ -119,7 +112,7 @@ const GROUP_WAIT_MS = 20;
 export async function insertQuietly(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
   const sent = JSON.stringify(entries);
   const { rows } = await run<Stored>(db, SEND, [sent, 'nobody', GROUP_WAIT_MS]);
-  return stored(sent, rows);
+  return storedEntries(sent, rows);
 }
 
 const SEND_UNBLOCKED = statement(`select ${STORED} from inbox.send_unblocked($1::jsonb, $2::integer)`);
@@ -130,7 +123,7 @@ const EACH_WAIT_MS = 2;
 export async function insertUnblocked(db: Queryable, entries: readonly EntryToSend[]): Promise<Entry[]> {
   const sent = JSON.stringify(entries);
   const { rows } = await run<Stored>(db, SEND_UNBLOCKED, [sent, EACH_WAIT_MS]);
-  return stored(sent, rows);
+  return storedEntries(sent, rows);
 }
 
 /**
@@ -150,17 +143,23 @@ export interface KnownMessage {
   entry: Entry | null;
 }
 
+/** A row of inbox.known_messages. */
+export type KnownRow = Entry & { sentId: string; same: boolean };
+export const KNOWN_COLUMNS = `sent_id as "sentId", same, ${ENTRY_COLUMNS}`;
+
 /** Returns those of these messages that are already stored, each compared with what is being sent now. */
 export async function findKnownMessages(
   db: SqlClient,
   entries: readonly NewEntry[],
 ): Promise<KnownMessage[]> {
-  const { rows } = await db.query(
-    `select sent_id as "sentId", same, ${ENTRY_COLUMNS} from inbox.known_messages($1::jsonb)`,
-    [JSON.stringify(entries)],
-  );
-  const known = rows as (Entry & { sentId: string; same: boolean })[];
-  return known.map(({ sentId, same, ...entry }) => ({ messageId: sentId, entry: same ? entry : null }));
+  const { rows } = await db.query(`select ${KNOWN_COLUMNS} from inbox.known_messages($1::jsonb)`, [
+    JSON.stringify(entries),
+  ]);
+  return (rows as KnownRow[]).map(asKnown);
+}
+
+export function asKnown({ sentId, same, ...entry }: KnownRow): KnownMessage {
+  return { messageId: sentId, entry: same ? entry : null };
 }
 
 /** The outcome of an entry whose result a sender waits for. */

@@ -8,7 +8,6 @@ import { sql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { Kysely, PostgresDialect } from 'kysely';
 import knexFactory from 'knex';
-import type { PoolClient } from 'pg';
 import { z } from 'zod';
 import type { Transaction } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
@@ -21,10 +20,10 @@ const knex = knexFactory({ client: 'pg' });
 
 const insert: Record<string, (tx: Transaction, id: string, code: string) => Promise<unknown>> = {
   drizzle: (tx, id, code) =>
-    drizzle(tx as PoolClient).execute(sql`insert into items (id, code) values (${id}, ${code})`),
-  knex: (tx, id, code) => knex('items').insert({ id, code }).connection(tx),
+    drizzle(tx.client).execute(sql`insert into items (id, code) values (${id}, ${code})`),
+  knex: (tx, id, code) => knex('items').insert({ id, code }).connection(tx.client),
   kysely(tx, id, code) {
-    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const pool = { connect: async () => tx.client, end: async () => {} };
     const db = new Kysely<{ items: { id: string; code: string } }>({
       dialect: new PostgresDialect({ pool }),
     });
@@ -47,7 +46,7 @@ const failInOrmTransaction = defineCommand({
   type: 'BreakOff',
   schema: z.object({ id: z.string() }),
   handle: ({ payload: { id }, tx }) =>
-    drizzle(tx as PoolClient)
+    drizzle(tx.client)
       .transaction(async (inner) => {
         await inner.execute(sql`insert into items (id, code) values (${id}, ${id})`);
         throw new UnrecoverableError('SoldOut', { id });

@@ -5,12 +5,16 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { sql as drizzleSql } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
+import { pgTable, text as textColumn } from 'drizzle-orm/pg-core';
+import { drizzle as drizzleOnPostgresJs } from 'drizzle-orm/postgres-js';
 import { Kysely, PostgresDialect } from 'kysely';
 import knexFactory from 'knex';
 import type { Knex } from 'knex';
-import { Pool, Query } from 'pg';
-import type { PoolClient } from 'pg';
+import { Client, Pool, Query } from 'pg';
 import Cursor from 'pg-cursor';
+import postgres from 'postgres';
+import { DataSource, EntitySchema } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { z } from 'zod';
 import type { HandlerContext, Transaction } from '../../../src/commands/define-command.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
@@ -38,11 +42,11 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
       transaction: (work) => db.transaction((inner) => work(wrap(inner))),
       isolated: (work) => db.transaction(work, { isolationLevel: 'serializable' }),
     });
-    return wrap(drizzle(tx as PoolClient));
+    return wrap(drizzle(tx.client));
   },
   kysely(tx) {
     type Db = Kysely<{ effects: { what: string } }>;
-    const pool = { connect: async () => tx as PoolClient, end: async () => {} };
+    const pool = { connect: async () => tx.client, end: async () => {} };
     const wrap = (db: Db, nested = false): Orm => ({
       write: (what) => db.insertInto('effects').values({ what }).execute(),
       // Kysely itself cannot nest transactions, but a second instance can begin one.
@@ -57,12 +61,12 @@ const orms: Record<string, (tx: Transaction) => Orm> = {
     const wrap = (db: Knex, options: object): Orm => ({
       write: async (what) => {
         const query = db('effects').insert({ what });
-        return db === knex ? query.connection(tx) : query;
+        return db === knex ? query.connection(tx.client) : query;
       },
       transaction: (work) => db.transaction((inner) => work(wrap(inner, {})), options),
       isolated: (work) => db.transaction(work, { ...options, isolationLevel: 'serializable' }),
     });
-    return wrap(knex, { connection: tx });
+    return wrap(knex, { connection: tx.client });
   },
   'tx itself'(tx) {
     const orm: Orm = {
@@ -235,15 +239,42 @@ const refusedByPostgres: Record<string, string> = {
   'a procedure': 'call commits_inside()',
 };
 
+/** TypeORM's types refuse it, but JavaScript can give a client instead of a query runner. */
+async function typeOrmManager({ client }: Transaction): Promise<EntityManager> {
+  const entity = new EntitySchema({ name: 'effects', columns: { what: { type: String, primary: true } } });
+  const dataSource = new DataSource({ type: 'postgres', entities: [entity] });
+  // Without a connection, which `initialize` would open.
+  await (dataSource as unknown as { buildMetadatas(): Promise<void> }).buildMetadatas();
+  return dataSource.createEntityManager(client as never);
+}
+
+/** These open connections of their own, which would not be part of the attempt's transaction. */
+const openingConnections: Record<string, (context: Context) => Promise<unknown>> = {
+  'a pool of pg': ({ tx }) => new Pool(tx.client as never).query(INSERT),
+  'a client of pg': ({ tx }) => new Client(tx.client).connect(),
+  'postgres.js': ({ tx }) => postgres(tx.client as never).unsafe(INSERT),
+  'Drizzle on postgres.js': async ({ tx }) => drizzleOnPostgresJs(tx.client as never).execute(INSERT),
+  'Drizzle with a connection': async ({ tx }) => drizzle({ connection: tx.client as never }).execute(INSERT),
+  'TypeORM: query': async ({ tx }) => (await typeOrmManager(tx)).query(INSERT),
+  'TypeORM: insert': async ({ tx }) => (await typeOrmManager(tx)).insert('effects', { what: 'lost' }),
+  'TypeORM: save': async ({ tx }) => (await typeOrmManager(tx)).save('effects', { what: 'lost' }),
+  'TypeORM: find': async ({ tx }) => (await typeOrmManager(tx)).find('effects'),
+  'TypeORM: count': async ({ tx }) => (await typeOrmManager(tx)).count('effects'),
+};
+
 const other: Record<string, (context: Context) => Promise<unknown>> = {
   'a DO block': ({ tx }) => tx.query(refusedByPostgres['a DO block']!).then(() => 'done'),
   'a procedure': ({ tx }) => tx.query(refusedByPostgres['a procedure']!).then(() => 'done'),
   async 'a cursor'({ tx }) {
     await tx.query(new Cursor('select 1')).read(10);
   },
-  async 'a pool created from tx'({ tx }) {
-    await new Pool(tx as never).query(INSERT);
+  async 'a relational query of Drizzle'({ tx }) {
+    const effects = pgTable('effects', { what: textColumn().notNull() });
+    const db = drizzle(tx.client, { schema: { effects } });
+    await db.insert(effects).values({ what: 'kept' });
+    return db.query.effects.findMany();
   },
+  ...openingConnections,
   async callbacks({ tx }) {
     const query = (text: string, ...values: unknown[]) =>
       new Promise((resolve, reject) =>
@@ -380,13 +411,20 @@ describe('a transaction inside an attempt’s transaction', () => {
     assert.match(entry.error!, /cursors and streams do not work on it: read with LIMIT/);
   });
 
-  it('cannot include a library that opens its own connections, and the error says so', async () => {
-    const { entry } = await runUntilDead('Misc', { behavior: 'a pool created from tx' });
-    assert.match(
-      entry.error!,
-      /^InboxError: tx is the connection of one attempt and cannot be used as the config/,
-    );
-    assert.deepEqual(await effects(), []);
+  for (const behavior of Object.keys(openingConnections)) {
+    it(`cannot include what opens its own connections, and the error says so: ${behavior}`, async () => {
+      const { entry } = await runUntilDead('Misc', { behavior });
+      assert.match(
+        entry.error!,
+        /^InboxError: tx\.client is the connection of one attempt and cannot be used as the config/,
+      );
+      assert.deepEqual(await effects(), []);
+    });
+  }
+
+  it('reads with the relational queries of Drizzle, which need the schema in its settings', async () => {
+    const { handle } = await run('Misc', { behavior: 'a relational query of Drizzle' });
+    assert.deepEqual(await handle.result(), [{ what: 'kept' }]);
   });
 
   it('works with callbacks', async () => {

@@ -41,7 +41,7 @@ async function runHandler<Schema extends ZodType, Result>(
     receivedAt: new Date(),
     attempt: 1,
     generation: 0,
-    tx,
+    tx: { query: tx.query.bind(tx), client: tx },
     emit: (event) => events.push(event),
     signal: new AbortController().signal,
     prepared: undefined,

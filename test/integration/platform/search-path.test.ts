@@ -75,6 +75,8 @@ const HOSTILE_FUNCTIONS = [
   'concat',
   'coalesce_',
   'jsonb_build_object',
+  'json_build_object',
+  'row_to_json',
   'date_part',
   'count',
 ]
@@ -159,6 +161,7 @@ describe('with hostile operators and functions on the search_path', () => {
       const client = await sender.pool.connect();
       await client.query('begin');
       await inbox.send(send('in-transaction'), { tx: client });
+      assert.equal((await inbox.send(send('plain'), { tx: client })).answer, 'duplicate');
       await client.query('commit');
       client.release();
       for (const mode of ['in-transaction', 'more']) await fixture.reaches(send(mode).messageId, 'Completed');

@@ -13,6 +13,10 @@ import * as entries from '../../../src/store/entries.ts';
 import { recordDeadLetter, recordTransientFailure } from '../../../src/store/failures.ts';
 import { pruneDiscarded } from '../../../src/store/retention-others.ts';
 import {
+  findKnownInCallersTransaction,
+  insertInCallersTransaction,
+} from '../../../src/store/callers-transaction.ts';
+import {
   findKnownMessages,
   findOwnEntry,
   findSettledEntries,
@@ -73,6 +77,8 @@ const STATEMENTS: [what: string, send: (db: Queryable) => Promise<unknown>][] = 
   ['prune a discarded dead letter', (db) => pruneDiscarded(db, [ID])],
   ['send a message', (db) => insertQuietly(db, [{ ...message, replyTo: null, taken: null }])],
   ['find known messages', (db) => findKnownMessages(db, [message])],
+  ["send a message in a caller's transaction", (db) => insertInCallersTransaction(db, [message])],
+  ["find known messages in a caller's transaction", (db) => findKnownInCallersTransaction(db, [message])],
   ['find an entry of the same login', (db) => findOwnEntry(db, 'm')],
   ['find settled entries', (db) => findSettledEntries(db, [ID])],
   [

@@ -26,7 +26,7 @@ const CLIENT = ['@temporalio/client', '@temporalio/common'];
 /** The packages that importing an entry point loads, directly or indirectly. */
 const LOADS: Record<string, readonly string[]> = {
   '.': ['pg'],
-  './adapters': ['pg'],
+  './adapters': [],
   './http': ['pg', 'standardwebhooks'],
   './nats': [],
   './outbox': ['pg', '@temporalio/common'],
