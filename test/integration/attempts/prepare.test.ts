@@ -84,10 +84,13 @@ const modes = {
   longRunning: define('CheckLong', { longRunning: true }),
 };
 
+const startWorker = () => fixture.startWorker(Object.values(modes), { shutdownGraceMs: 200 });
+const effects = async (messageId: string) =>
+  (await fixture.pool.query('select from effects where message_id = $1', [messageId])).rowCount;
+
 describe('prepare', () => {
   let inbox: Inbox;
   let worker: Awaited<ReturnType<TestInbox['startWorker']>>;
-  const startWorker = () => fixture.startWorker(Object.values(modes), { shutdownGraceMs: 200 });
 
   before(async () => {
     fixture = await createTestInbox();
@@ -99,9 +102,6 @@ describe('prepare', () => {
     await inbox?.close();
     await fixture.close();
   });
-
-  const effects = async (messageId: string) =>
-    (await fixture.pool.query('select from effects where message_id = $1', [messageId])).rowCount;
 
   for (const [mode, command] of Object.entries(modes)) {
     const idOf = (behavior: string) => fixture.id(`${mode}-${behavior}`);

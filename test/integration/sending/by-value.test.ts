@@ -331,8 +331,10 @@ describe('a schema', () => {
     ['without validate', { '~standard': { version: 1, vendor: 'x' } }],
   ] as const) {
     it(`${what} is refused with the libraries that work`, () => {
-      const declare = () => defineCommand({ type: 'Wrong', schema: wrong as never, handle() {} });
-      for (const call of [declare, () => defineContract({ type: 'Wrong', schema: wrong as never })]) {
+      for (const call of [
+        () => defineCommand({ type: 'Wrong', schema: wrong as never, handle() {} }),
+        () => defineContract({ type: 'Wrong', schema: wrong as never }),
+      ]) {
         assert.throws(call, (error) => {
           assert.ok(error instanceof InvalidCommandError);
           assert.match(

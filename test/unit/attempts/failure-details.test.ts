@@ -44,9 +44,9 @@ describe('the details of a failure', () => {
   }
 });
 
-describe('an UnrecoverableError', () => {
-  const groupOf = (error: Error) => failureGroup('Pay', reportFailure(error));
+const groupOf = (error: Error) => failureGroup('Pay', reportFailure(error));
 
+describe('an UnrecoverableError', () => {
   it('reports its details', () => {
     assert.deepEqual(reportFailure(new UnrecoverableError('Closed', { account: 'a' })).details, {
       account: 'a',
