@@ -15,6 +15,7 @@ import { promisify } from 'node:util';
 import { packageFile } from '../../../src/platform/package-files.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
+import { choosePort } from '../../../src/dev/process/ports.ts';
 import { eventually } from '../../support/wait.ts';
 
 const run = promisify(execFile);
@@ -45,6 +46,7 @@ describe('docs/getting-started.md', () => {
   let folder: string;
   let dev: ChildProcess | undefined;
   let devOutput = '';
+  let server: ChildProcess | undefined;
   let env: NodeJS.ProcessEnv;
 
   before(async () => {
@@ -52,12 +54,18 @@ describe('docs/getting-started.md', () => {
     folder = root = await mkdtemp(join(tmpdir(), 'getting-started-'));
     // The test runner sets this variable. The reader's `node --test` must not take itself for a part of this run.
     const { NODE_TEST_CONTEXT: _own, ...others } = process.env;
-    env = { ...others, DATABASE_URL: inbox.database.url, INBOX_TASK_QUEUE: inbox.taskQueue };
+    env = {
+      ...others,
+      DATABASE_URL: inbox.database.url,
+      INBOX_TASK_QUEUE: inbox.taskQueue,
+      PORT: String(await choosePort()),
+    };
   });
   after(async () => {
-    if (dev && dev.exitCode === null) {
-      const ended = once(dev, 'exit');
-      dev.kill('SIGTERM');
+    for (const child of [server, dev]) {
+      if (!child || child.exitCode !== null) continue;
+      const ended = once(child, 'exit');
+      child.kill('SIGTERM');
       await ended;
     }
     await inbox.close();
@@ -107,24 +115,44 @@ describe('docs/getting-started.md', () => {
       assert.equal(dev.exitCode, null, devOutput);
       return devOutput;
     }
+    if (line === 'node dist/server.js') {
+      server = spawn(process.execPath, ['dist/server.js'], {
+        cwd: folder,
+        env,
+        stdio: ['ignore', 'inherit', 'inherit'],
+      });
+      await eventually('the server answers', () =>
+        fetch(`http://localhost:${env['PORT']}/`).then(
+          () => true,
+          () => server!.exitCode !== null,
+        ),
+      );
+      assert.equal(server.exitCode, null);
+      return '';
+    }
     const psql = /^psql "\$DATABASE_URL" -c (['"])(.+)\1$/.exec(line);
     if (psql) {
       await inbox.pool.query(psql[2]!);
       return '';
     }
     // npx itself asks a registry when a package is missing; that the command is there was checked above.
-    const { stdout } = await run('sh', ['-c', line.replace(/^npx /, './node_modules/.bin/')], {
+    const command = line
+      .replace(/^npx /, './node_modules/.bin/')
+      .replace('localhost:3000', `localhost:${env['PORT']}`);
+    const { stdout } = await run('sh', ['-c', command], {
       cwd: folder,
       env,
     });
     return stdout;
   }
 
-  /** Repeats `inbox show` until its command is settled. Returns what it printed then. */
-  const showSettled = (line: string) =>
+  /** Repeats what shows a command until the command is settled. Returns what it printed then. */
+  const typeUntilSettled = (line: string) =>
     eventually(`${line} shows a settled command`, async () => {
       const printed = await type(line);
-      return /status +(DeadLetter|Completed)/.test(printed) && printed;
+      if (line.startsWith('npx inbox show')) return /status +(DeadLetter|Completed)/.test(printed) && printed;
+      if (line.startsWith('curl localhost')) return printed.includes('Completed') && printed;
+      return `${printed} `;
     });
 
   it('can be followed from the first block to the last', async () => {
@@ -132,7 +160,7 @@ describe('docs/getting-started.md', () => {
     for (const { language, file, text } of await readBlocks()) {
       if (language === 'sh') {
         for (const line of text.trim().split('\n')) {
-          const printed = line.startsWith('npx inbox show') ? await showSettled(line) : await type(line);
+          const printed = await typeUntilSettled(line);
           output.push(`$ ${line}\n${printed}`);
         }
       } else {
@@ -144,7 +172,10 @@ describe('docs/getting-started.md', () => {
     const all = output.join('\n');
     assert.match(all, /status +DeadLetter[\s\S]*UnknownProduct[\s\S]*status +Completed/);
     assert.match(all, /order-1 duplicate/);
-    assert.match(all, /order-2: accepted\n\{ free: 5 \}/);
+    assert.match(
+      all,
+      /"answer":"accepted"[\s\S]*"answer":"duplicate"[\s\S]*"status":"Completed","result":\{"free":5\}/,
+    );
     assert.match(all, /pass 2\b/);
     assert.ok(all.includes('npx tsc'), 'the blocks were read');
   });
