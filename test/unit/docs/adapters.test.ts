@@ -46,6 +46,8 @@ function moduleOf(section: string, blocks: readonly string[]): string {
     `declare const inbox: import('temporal-inbox').Inbox;`,
     `declare const tx: import('temporal-inbox').Transaction;`,
     'declare const id: string, sku: string;',
+    `declare const reserveStock: import('temporal-inbox').CommandContract<
+       'ReserveStock', import('@standard-schema/spec').StandardSchemaV1<{ sku: string; quantity?: number }>>;`,
     ...functions,
   ].join('\n');
 }
