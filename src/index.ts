@@ -31,6 +31,7 @@ export type {
 } from './commands/define-command.ts';
 export { message } from './commands/message.ts';
 export type {
+  AnyMessage,
   BoundMessage,
   Message,
   MessageFor,
@@ -38,6 +39,7 @@ export type {
   NamedMessage,
   OneOf,
   Send,
+  Sendable,
   Sent,
 } from './commands/message.ts';
 export type { CommandLog } from './core/command-log.ts';
@@ -77,14 +79,12 @@ export type { EntryStatus } from './core/protocol.ts';
 export type { RetryOptions } from './core/retry-policy.ts';
 export { createInbox } from './sending/inbox.ts';
 export type {
-  AnyMessage,
   ExecuteOptions,
   Inbox,
   InboxOptions,
   NotAPool,
   RestOf,
   ResultFor,
-  Sendable,
   SendOptions,
   TypedInbox,
 } from './sending/inbox-types.ts';

@@ -118,7 +118,7 @@ export async function runHandler(
     limits.onSend?.(caused as Message);
     return sent!;
   };
-  const send: Send = (...args: Parameters<typeof sendNext>) => {
+  const sendTracked = (...args: Parameters<typeof sendNext>) => {
     const sending = sendNext(...args);
     scope.track('send', sending);
     sending.catch((error: unknown) => scope.note(error));
@@ -136,7 +136,7 @@ export async function runHandler(
         throw error;
       }
     },
-    send,
+    send: sendTracked as Send,
   };
   const result: unknown = await scope.run(async () => {
     const payload = prepared ? prepared.payload : await parsePayload(command, entry.payload);

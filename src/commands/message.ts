@@ -81,8 +81,30 @@ export interface Sent {
   entry: Entry;
 }
 
-/** Sends a command by value or by name. */
-export interface Send {
-  <Command extends CommandContract>(command: Command, message: MessageFor<Command>): Promise<Sent>;
-  <Payload>(message: Message<Payload & JsonCompatible<Payload>>): Promise<Sent>;
-}
+/** What the first argument of `send` must be. The compiler checks it against the command or the known commands. */
+export type Sendable<
+  Commands extends CommandContract,
+  First,
+  Type extends string,
+> = First extends CommandContract
+  ? unknown
+  : First extends BoundMessage
+    ? unknown
+    : First extends readonly unknown[]
+      ? readonly AnyMessage<Commands>[]
+      : NamedMessage<Commands, Type, First extends { payload: infer Payload } ? Payload : never>;
+
+/** A message of a list: what `message` returned, or one by name. */
+export type AnyMessage<Commands extends CommandContract> =
+  | BoundMessage
+  | (string extends Commands['type'] ? Message<unknown> : MessageByName<Commands>);
+
+type MessageByName<Command> = Command extends CommandContract
+  ? Message<InferPayload<Command>, Command['type']>
+  : never;
+
+/** Sends a command by value (the command and its message) or by name (a message with its type). */
+export type Send = <First, Type extends string>(
+  first: First & { type?: Type } & Sendable<CommandContract, First, Type>,
+  ...rest: First extends CommandContract ? [message: MessageFor<First>] : []
+) => Promise<Sent>;

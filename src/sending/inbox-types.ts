@@ -4,8 +4,8 @@
  * @module
  */
 import type { Pool } from 'pg';
-import type { CommandContract, InferPayload, InferResult } from '../commands/contract.ts';
-import type { BoundMessage, Message, MessageFor, NamedMessage, Sent } from '../commands/message.ts';
+import type { CommandContract, InferResult } from '../commands/contract.ts';
+import type { AnyMessage, BoundMessage, MessageFor, Sendable, Sent } from '../commands/message.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Json } from '../core/json.ts';
 import type { Entry } from '../store/entries.ts';
@@ -109,28 +109,6 @@ export interface TypedInbox<Commands extends CommandContract> {
    */
   close(): Promise<void>;
 }
-
-/** What the first argument of `send` must be. The compiler checks it against the command or the known commands. */
-export type Sendable<
-  Commands extends CommandContract,
-  First,
-  Type extends string,
-> = First extends CommandContract
-  ? unknown
-  : First extends BoundMessage
-    ? unknown
-    : First extends readonly unknown[]
-      ? readonly AnyMessage<Commands>[]
-      : NamedMessage<Commands, Type, First extends { payload: infer Payload } ? Payload : never>;
-
-/** A message of a list: what `message` returned, or one by name. */
-export type AnyMessage<Commands extends CommandContract> =
-  | BoundMessage
-  | (string extends Commands['type'] ? Message<unknown> : MessageByName<Commands>);
-
-type MessageByName<Command> = Command extends CommandContract
-  ? Message<InferPayload<Command>, Command['type']>
-  : never;
 
 /** The other arguments of `send`: after a command, its message comes first. */
 export type RestOf<First, Options> = First extends CommandContract

@@ -318,6 +318,28 @@ expectTypeOf<InferPayload<typeof withZod3>>().toEqualTypeOf<{ sku: string; count
 defineCommand({ type: 'NoSchema', schema: { parse: () => 1 }, handle() {} });
 
 // The compiler points at the mistake, even in a call over several lines.
+defineCommand({
+  type: 'Next',
+  schema,
+  async handle({ send }) {
+    await send(reserveStock, {
+      messageId: 'm',
+      payload: {
+        sku: 'a',
+        // @ts-expect-error: must be a number
+        quantity: '1',
+      },
+    });
+    await send({
+      type: 'Anything',
+      messageId: 'm',
+      payload: {
+        // @ts-expect-error: JSON cannot hold a Date
+        at: new Date(),
+      },
+    });
+  },
+});
 export async function locations(): Promise<void> {
   await anyInbox.send(
     reserveStock,
