@@ -1,0 +1,15 @@
+/**
+ * The testing kit: runs a handler once in a transaction that is rolled back, or a whole inbox on real servers.
+ *
+ * @module temporal-inbox/testing
+ */
+export { AttemptFailedError, WaitTimeoutError } from '../core/errors.ts';
+export { runCommand } from './run-command.ts';
+export type {
+  CommandRun,
+  RunCommandContext,
+  RunCommandOptions,
+  RunInPool,
+  RunInTransaction,
+} from './run-command.ts';
+export type { SentCommand } from './test-sends.ts';
