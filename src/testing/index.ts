@@ -13,3 +13,6 @@ export type {
   RunInTransaction,
 } from './run-command.ts';
 export type { SentCommand } from './test-sends.ts';
+export { createTestInbox } from './test-inbox.ts';
+export type { TestInbox, TestInboxOptions } from './test-inbox.ts';
+export type { WaitOptions } from './waits.ts';

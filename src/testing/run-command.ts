@@ -35,7 +35,7 @@ export interface RunCommandContext<Command extends CommandDefinition> extends Pa
   generation?: number;
   /** Default: now. */
   receivedAt?: Date;
-  /** Receives what the handler logs. By default, warnings and errors go to stderr. */
+  /** Receives what the handler logs. By default, errors go to stderr. */
   log?: CommandLog;
   /** Ends the attempt early, like the shutdown of its worker, and aborts the signal of the handler. */
   signal?: AbortSignal;
@@ -97,7 +97,7 @@ export async function runCommand<Command extends CommandDefinition>(
 ): Promise<CommandRun<InferResult<Command>>> {
   const [registered] = createRegistry([command]).values();
   checkRunOptions(options);
-  const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog('warn'), signal } = options;
+  const { maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog('error'), signal } = options;
   const entry = entryOf(command, options, maxPayloadBytes);
   const { messageId, commandType, attempt } = entry;
   const { result, events, sent } = await runTestAttempt({
