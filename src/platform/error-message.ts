@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isError } from './error-chain.ts';
 import { maskSecrets } from './secrets.ts';
 
 /**
@@ -11,5 +12,5 @@ import { maskSecrets } from './secrets.ts';
  */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map((inner) => messageOf(inner)).join('; ');
-  return maskSecrets(error instanceof Error ? error.message : String(error));
+  return maskSecrets(isError(error) ? error.message : String(error));
 }

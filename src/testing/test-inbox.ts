@@ -10,6 +10,7 @@ import type { CommandDefinition } from '../commands/define-command.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import type { EntryStatus } from '../core/protocol.ts';
+import { withTimeout } from '../platform/deadline.ts';
 import { createPool } from '../platform/postgres.ts';
 import { createInbox } from '../sending/inbox.ts';
 import type { TypedInbox } from '../sending/inbox-types.ts';
@@ -72,8 +73,11 @@ export interface TestInbox<Commands extends CommandDefinition> {
   close(): Promise<void>;
 }
 
+const POOL_END_MS = 1_000;
+const noop = () => {};
+
 /** Tests make commands fail on purpose. What they must know is in the entries and in the errors of the waits. */
-const SILENT: CommandLog = { debug() {}, info() {}, warn() {}, error() {} };
+const SILENT: CommandLog = { debug: noop, info: noop, warn: noop, error: noop };
 
 const OPTIONS = ['commands', 'settings', 'log', 'onDeadLetter'];
 /** A handler that is still running when a test ends is of no interest to it. */
@@ -113,7 +117,8 @@ async function open<Commands extends CommandDefinition>(
   const taskQueue = dashed(name);
   const { databaseUrl, connectionOptions, namespace, client } = await openServers(name, closers);
   const pool = createPool({ connectionString: databaseUrl, max: 10, applicationName: 'inbox testing' });
-  closers.add('the pool', () => pool.end());
+  // If the test has not released a connection, dropping the database ends it.
+  closers.add('the pool', () => withTimeout(POOL_END_MS, () => pool.end(), noop));
   const { workerError } = await startTestWorker(
     {
       commands,

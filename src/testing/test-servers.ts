@@ -86,7 +86,8 @@ async function openTemporal(
   const isChosen = !isEmbedded && (namespace !== 'default' || !!process.env['TEMPORAL_NAMESPACE']?.trim());
   if (!isChosen && (await createNamespace(connection, name))) {
     closers.add('the namespace', () => deleteNamespace(connection, name));
-    if (!isEmbedded) await deleteLeftovers(connection).catch(() => {});
+    // In the background, because it takes seconds.
+    if (!isEmbedded) void deleteLeftovers(connection).catch(() => {});
     return { connectionOptions, namespace: name, client: new TemporalClient({ connection, namespace: name }) };
   }
   const client = new TemporalClient({ connection, namespace });

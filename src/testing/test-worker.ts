@@ -8,6 +8,8 @@ import { ConfigurationError } from '../core/errors.ts';
 import type { InboxWorkerOptions } from '../worker.ts';
 import type { Closers } from './closers.ts';
 
+type Temporal = typeof import('@temporalio/worker');
+
 export interface TestWorker {
   /** The error that ended the worker; undefined while it runs. */
   workerError(): unknown;
@@ -40,12 +42,10 @@ export async function startTestWorker(
 
 async function loadWorker() {
   try {
-    const { NativeConnection } = await import('@temporalio/worker');
+    const temporal = await import('@temporalio/worker');
     const { createInboxWorker } = await import('../worker.ts');
-    const { installRuntime } = await import('../temporal/runtime.ts');
-    // The test runner reacts to signals.
-    installOnce(() => installRuntime({ shutdownSignals: [] }));
-    return { createInboxWorker, NativeConnection };
+    installRuntime(temporal);
+    return { createInboxWorker, NativeConnection: temporal.NativeConnection };
   } catch (error) {
     if (!isMissing(error, '@temporalio/worker')) throw error;
     throw new ConfigurationError(
@@ -55,10 +55,17 @@ async function loadWorker() {
   }
 }
 
-/** Temporal's Runtime exists once per process, and the test may have installed its own. */
-function installOnce(install: () => void): void {
+/**
+ * Temporal's Runtime exists once per process. If the test has not installed its own, this one logs nothing, because tests
+ * make workflows fail on purpose, and leaves signals to the test runner.
+ */
+function installRuntime({ DefaultLogger, makeTelemetryFilterString, Runtime }: Temporal): void {
   try {
-    install();
+    Runtime.install({
+      logger: new DefaultLogger('ERROR', () => {}),
+      telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+      shutdownSignals: [],
+    });
   } catch (error) {
     if ((error as Error).name !== 'IllegalStateError') throw error;
   }
