@@ -21,7 +21,7 @@ import type { Entry } from '../store/entries.ts';
 import { Closers } from './closers.ts';
 import { dashed, newTestName } from './test-name.ts';
 import { openServers } from './test-servers.ts';
-import { startTestWorker } from './test-worker.ts';
+import { loadWorker, startTestWorker } from './test-worker.ts';
 import { reaches, settled } from './waits.ts';
 import type { Watched, WaitOptions } from './waits.ts';
 
@@ -113,6 +113,8 @@ async function open<Commands extends CommandDefinition>(
   { commands, settings, log = SILENT, onDeadLetter }: TestInboxOptions<Commands>,
   closers: Closers,
 ): Promise<TestInbox<Commands>> {
+  // First, because this needs no server.
+  const loaded = await loadWorker();
   const name = newTestName();
   const taskQueue = dashed(name);
   const { databaseUrl, connectionOptions, namespace, client } = await openServers(name, closers);
@@ -120,6 +122,7 @@ async function open<Commands extends CommandDefinition>(
   // If the test has not released a connection, dropping the database ends it.
   closers.add('the pool', () => withTimeout(POOL_END_MS, () => pool.end(), noop));
   const { workerError } = await startTestWorker(
+    loaded,
     {
       commands,
       databaseUrl,

@@ -5,10 +5,16 @@
  */
 import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { ConfigurationError } from '../core/errors.ts';
-import type { InboxWorkerOptions } from '../worker.ts';
+import type { createInboxWorker as CreateInboxWorker, InboxWorkerOptions } from '../worker.ts';
 import type { Closers } from './closers.ts';
 
 type Temporal = typeof import('@temporalio/worker');
+
+/** The packages that only a worker needs. */
+export interface LoadedWorker {
+  createInboxWorker: typeof CreateInboxWorker;
+  temporal: Temporal;
+}
 
 export interface TestWorker {
   /** The error that ended the worker; undefined while it runs. */
@@ -16,18 +22,18 @@ export interface TestWorker {
 }
 
 /**
- * Starts a worker that runs until `closers` closes it. This is the only place that loads `@temporalio/worker`, which is large
- * and native.
+ * Starts a worker that runs until `closers` closes it.
  *
- * @throws ConfigurationError if that package is not installed; everything that `createInboxWorker` throws
+ * @throws everything that `createInboxWorker` throws
  */
 export async function startTestWorker(
+  { createInboxWorker, temporal }: LoadedWorker,
   options: Omit<InboxWorkerOptions, 'connection'>,
   connectionOptions: ClientConnectConfig['connectionOptions'],
   closers: Closers,
 ): Promise<TestWorker> {
-  const { createInboxWorker, NativeConnection } = await loadWorker();
-  const connection = await NativeConnection.connect(connectionOptions);
+  installRuntime(temporal);
+  const connection = await temporal.NativeConnection.connect(connectionOptions);
   closers.add('the connection of the worker', () => connection.close());
   const worker = await createInboxWorker({ ...options, connection, directUrl: null });
   let failure: { error: unknown } | undefined;
@@ -40,12 +46,16 @@ export async function startTestWorker(
   return { workerError: () => failure?.error };
 }
 
-async function loadWorker() {
+/**
+ * Loads `@temporalio/worker`, which is large and native. Nothing else in the testing kit does.
+ *
+ * @throws ConfigurationError if the package is not installed
+ */
+export async function loadWorker(): Promise<LoadedWorker> {
   try {
     const temporal = await import('@temporalio/worker');
     const { createInboxWorker } = await import('../worker.ts');
-    installRuntime(temporal);
-    return { createInboxWorker, NativeConnection: temporal.NativeConnection };
+    return { createInboxWorker, temporal };
   } catch (error) {
     if (!isMissing(error, '@temporalio/worker')) throw error;
     throw new ConfigurationError(
@@ -57,7 +67,8 @@ async function loadWorker() {
 
 /**
  * Temporal's Runtime exists once per process. If the test has not installed its own, this one logs nothing, because tests
- * make workflows fail on purpose, and leaves signals to the test runner.
+ * make workflows fail on purpose, and leaves signals to the test runner. It keeps the process alive until its last connection
+ * is closed.
  */
 function installRuntime({ DefaultLogger, makeTelemetryFilterString, Runtime }: Temporal): void {
   try {
