@@ -35,10 +35,7 @@ export async function renewIdentity(db: Queryable): Promise<void> {
   await db.query('update inbox.identity set id = gen_random_uuid()');
 }
 
-/**
- * Makes `public` the schema of tables that are created without naming one. The embedded Postgres has a login named `inbox`,
- * whose tables would otherwise be created in the schema of that name.
- */
+/** Makes `public` the schema of tables that are created in this database without naming a schema. */
 export async function preferPublic(db: Queryable, name: string): Promise<void> {
   await db.query(`alter database ${escapeIdentifier(name)} set search_path = public`);
 }

@@ -34,7 +34,7 @@ export async function copyTestDatabase(templateUrl: string, name: string): Promi
   const serverUrl = inDatabase(templateUrl, 'postgres');
   await onServer(serverUrl, async (server) => {
     await createDatabase(server, name, template);
-    await preferPublic(server, name);
+    await prepareDatabase(server, serverUrl, name);
   });
   const url = inDatabase(templateUrl, name);
   await onServer(url, renewIdentity);
@@ -57,12 +57,21 @@ export async function createTestDatabase(serverUrl: string, name: string): Promi
         { cause: error },
       );
     });
+    await prepareDatabase(server, serverUrl, name);
     const left = await findDatabases(server, TEST_PREFIX);
     for (const each of left.filter(isLeftover)) await dropDatabase(server, each).catch(() => {});
   });
   const url = inDatabase(serverUrl, name);
   await onServer(url, (pool) => migrate(pool));
   return { url, drop: () => onServer(serverUrl, (server) => dropDatabase(server, name)) };
+}
+
+/**
+ * The login of an embedded Postgres is named like the inbox's schema, so that tables that are created without a schema would
+ * be in that one.
+ */
+async function prepareDatabase(server: Pool, serverUrl: string, name: string): Promise<void> {
+  if (new URL(serverUrl).username === 'inbox') await preferPublic(server, name);
 }
 
 function inDatabase(url: string, name: string): string {
