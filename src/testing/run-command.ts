@@ -108,7 +108,11 @@ export async function runCommand<Command extends CommandDefinition>(
     log: withFields(log, { messageId, commandType, attempt }),
     signal,
   });
-  return { result: (await readResult(command, messageId, result)) as InferResult<Command>, events: events.map(publicEvent), sent };
+  return {
+    result: (await readResult(command, messageId, result)) as InferResult<Command>,
+    events: events.map(publicEvent),
+    sent,
+  };
 }
 
 function placeOf({ pool, tx, keep = false }: CheckedPlace) {
@@ -126,7 +130,7 @@ function entryOf<Command extends CommandDefinition>(
   const parsed = parseMessage(message as Parameters<typeof parseMessage>[0], maxPayloadBytes);
   const { attempt = 1, generation = 0, receivedAt = new Date() } = options;
   return {
-    ...asStored(parsed as unknown as Json) as unknown as NewEntry,
+    ...(asStored(parsed as unknown as Json) as unknown as NewEntry),
     id: randomUUID(),
     status: 'Processing',
     receivedAt: new Date(receivedAt),
@@ -150,7 +154,13 @@ async function readResult(command: CommandDefinition, messageId: string, result:
   throw new InvalidResultError(messageId, validated.problems);
 }
 
-function publicEvent({ aggregatetype, aggregateid, type, payload, metadata }: StoredEvent): Required<OutboxEvent> {
+function publicEvent({
+  aggregatetype,
+  aggregateid,
+  type,
+  payload,
+  metadata,
+}: StoredEvent): Required<OutboxEvent> {
   const stored = { payload: asStored(payload), metadata: asStored(metadata) as JsonObject };
   return { aggregateType: aggregatetype, aggregateId: aggregateid, type, ...stored };
 }

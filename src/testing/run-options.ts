@@ -14,7 +14,17 @@ import { hasEnded, isPool } from '../sending/inbox-options.ts';
 export type GivenOptions = Record<string, unknown>;
 
 const MESSAGE_FIELDS = ['payload', 'messageId', 'correlationId', 'causationId', 'metadata'];
-const OTHER_FIELDS = ['pool', 'tx', 'keep', 'attempt', 'generation', 'receivedAt', 'log', 'maxPayloadBytes', 'signal'];
+const OTHER_FIELDS = [
+  'pool',
+  'tx',
+  'keep',
+  'attempt',
+  'generation',
+  'receivedAt',
+  'log',
+  'maxPayloadBytes',
+  'signal',
+];
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const;
 
 /**
@@ -45,8 +55,11 @@ export function checkRunOptions(options: unknown): asserts options is GivenOptio
 function placeProblems({ pool, tx, keep }: GivenOptions): string[] {
   if (keep !== undefined && typeof keep !== 'boolean') return ['keep must be true or false'];
   if (pool !== undefined && tx !== undefined)
-    return ['pool and tx are both set: pass the pool for a transaction of its own, or tx for a savepoint in yours'];
-  if (pool === undefined && tx === undefined) return ['pool or tx is required: pass a pg.Pool or a pg client'];
+    return [
+      'pool and tx are both set: pass the pool for a transaction of its own, or tx for a savepoint in yours',
+    ];
+  if (pool === undefined && tx === undefined)
+    return ['pool or tx is required: pass a pg.Pool or a pg client'];
   if (tx !== undefined) return isClient(tx) ? [] : ['tx must be a pg client in a transaction'];
   if (!isPool(pool)) return ['pool must be a pg.Pool'];
   if (hasEnded(pool)) return ['pool was ended'];
@@ -57,7 +70,14 @@ function isClient(value: unknown): value is Transaction {
   return typeof (value as Partial<Transaction> | null)?.query === 'function';
 }
 
-function attemptProblems({ attempt, generation, receivedAt, log, signal, ...others }: GivenOptions): string[] {
+function attemptProblems({
+  attempt,
+  generation,
+  receivedAt,
+  log,
+  signal,
+  ...others
+}: GivenOptions): string[] {
   const problems: string[] = [];
   if (attempt !== undefined && !isWhole(attempt, 1, 10_000))
     problems.push('attempt must be a whole number from 1 to 10000');

@@ -18,7 +18,10 @@ function storedText(value: Json): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   const properties = Object.entries(value)
     .filter(([, property]) => property !== undefined)
-    .map(([key, property]) => ({ key: Buffer.from(key), text: `${JSON.stringify(key)}:${storedText(property)}` }))
+    .map(([key, property]) => ({
+      key: Buffer.from(key),
+      text: `${JSON.stringify(key)}:${storedText(property)}`,
+    }))
     .sort((one, other) => byKey(one.key, other.key));
   return `{${properties.map(({ text }) => text).join(',')}}`;
 }

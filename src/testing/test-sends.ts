@@ -74,7 +74,9 @@ export class TestSends {
     }
     await checkMessage(message, maxPayloadBytes);
     const before = await recordSend(db, place);
-    const first = before.map((each) => this.#messages[each]!).find(({ messageId }) => messageId === entry.messageId);
+    const first = before
+      .map((each) => this.#messages[each]!)
+      .find(({ messageId }) => messageId === entry.messageId);
     return first ? duplicateOf(pending(first), entry) : { answer: 'accepted', entry: pending(entry) };
   }
 }

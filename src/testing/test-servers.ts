@@ -14,12 +14,7 @@ import type { Closers } from './closers.ts';
 import { SlowProgress } from './slow-progress.ts';
 import { copyTestDatabase, createTestDatabase } from './test-database.ts';
 import { dashed } from './test-name.ts';
-import {
-  createNamespace,
-  deleteLeftovers,
-  deleteNamespace,
-  terminateWorkflows,
-} from './test-namespace.ts';
+import { createNamespace, deleteLeftovers, deleteNamespace, terminateWorkflows } from './test-namespace.ts';
 
 export interface TestServers {
   databaseUrl: string;
@@ -46,7 +41,10 @@ export async function openServers(name: string, closers: Closers): Promise<TestS
     connectionOptions: { address: embedded!.temporalAddress! },
     namespace: 'default',
   };
-  return { databaseUrl: database.url, ...(await openTemporal(temporal, ownTemporal === null, dashed(name), closers)) };
+  return {
+    databaseUrl: database.url,
+    ...(await openTemporal(temporal, ownTemporal === null, dashed(name), closers)),
+  };
 }
 
 async function lease(closers: Closers) {
@@ -56,7 +54,9 @@ async function lease(closers: Closers) {
     closers.add('the lease of the servers', () => leased.release());
     return leased;
   } catch (error) {
-    throw new UnreachableError(`the servers of the test did not start: ${messageOf(error)}`, { cause: error });
+    throw new UnreachableError(`the servers of the test did not start: ${messageOf(error)}`, {
+      cause: error,
+    });
   } finally {
     progress.end();
   }
@@ -88,7 +88,11 @@ async function openTemporal(
     closers.add('the namespace', () => deleteNamespace(connection, name));
     // In the background, because it takes seconds.
     if (!isEmbedded) void deleteLeftovers(connection).catch(() => {});
-    return { connectionOptions, namespace: name, client: new TemporalClient({ connection, namespace: name }) };
+    return {
+      connectionOptions,
+      namespace: name,
+      client: new TemporalClient({ connection, namespace: name }),
+    };
   }
   const client = new TemporalClient({ connection, namespace });
   closers.add('the workflows', () => terminateWorkflows(client, name));

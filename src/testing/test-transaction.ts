@@ -144,10 +144,14 @@ async function undo(client: Queryable, { timeoutMs, signal }: AttemptLimits): Pr
   // If this fails, the handler ended the transaction, or the connection is lost: the attempt's error says more.
   const rollingBack = rollBackToSavepoint(client).catch(() => {});
   if (!signal.aborted) return rollingBack;
-  await withTimeout(timeoutMs + TERMINATE_LIMIT_MS, () => rollingBack, () => {
-    throw new UnusableTransactionError(
-      'tx still runs a statement of a handler that has exceeded its timeout: close its connection',
-      { cause: signal.reason },
-    );
-  });
+  await withTimeout(
+    timeoutMs + TERMINATE_LIMIT_MS,
+    () => rollingBack,
+    () => {
+      throw new UnusableTransactionError(
+        'tx still runs a statement of a handler that has exceeded its timeout: close its connection',
+        { cause: signal.reason },
+      );
+    },
+  );
 }

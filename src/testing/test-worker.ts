@@ -4,11 +4,12 @@
  * @module
  */
 import type { ClientConnectConfig } from '@temporalio/envconfig';
+import type * as TemporalWorker from '@temporalio/worker';
 import { ConfigurationError } from '../core/errors.ts';
 import type { createInboxWorker as CreateInboxWorker, InboxWorkerOptions } from '../worker.ts';
 import type { Closers } from './closers.ts';
 
-type Temporal = typeof import('@temporalio/worker');
+type Temporal = typeof TemporalWorker;
 
 /** The packages that only a worker needs. */
 export interface LoadedWorker {
@@ -18,7 +19,7 @@ export interface LoadedWorker {
 
 export interface TestWorker {
   /** The error that ended the worker; undefined while it runs. */
-  workerError(): unknown;
+  workerError: () => unknown;
 }
 
 /**

@@ -25,7 +25,7 @@ export interface Watched {
   /** The command types of the worker. */
   types: readonly string[];
   /** The error that ended the worker, if it has ended: then waiting is pointless. */
-  workerError(): unknown;
+  workerError: () => unknown;
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
@@ -46,7 +46,9 @@ export async function reaches(
 ): Promise<Entry> {
   checkMessageId(messageId);
   if (!STATUSES.includes(status))
-    throw new ConfigurationError(`status must be one of ${STATUSES.join(', ')}, not ${JSON.stringify(status)}`);
+    throw new ConfigurationError(
+      `status must be one of ${STATUSES.join(', ')}, not ${JSON.stringify(status)}`,
+    );
   return poll(watched, options, `message ${JSON.stringify(messageId)} did not become ${status}`, async () => {
     const entry = await findEntry(watched.pool, messageId);
     if (entry?.status === status) return { value: entry };
@@ -72,7 +74,9 @@ export async function settled(
     const open = entries.filter(({ status }) => status !== 'Completed' && status !== 'DeadLetter');
     if (entries.length > 0 && open.length === 0) return { value: entries.toReversed() };
     if (entries.length === 0) return { found: 'no message with this id or correlation_id was accepted' };
-    const shown = open.slice(0, 5).map((entry) => `${JSON.stringify(entry.messageId)}: ${describe(entry, watched)}`);
+    const shown = open
+      .slice(0, 5)
+      .map((entry) => `${JSON.stringify(entry.messageId)}: ${describe(entry, watched)}`);
     const more = open.length > shown.length ? [`and ${open.length - shown.length} more`] : [];
     return { found: [...shown, ...more].join('; ') };
   });

@@ -28,9 +28,13 @@ export async function findTestRunners(): Promise<string> {
   const name = `test-runners-${createHash('sha256').update(lock).digest('hex').slice(0, 12)}`;
   const folder = join(cache, name);
   await makeOwnFolder(cache);
-  await withFileLock(`${folder}.lock`, () => {}, async () => {
-    if ((await lstat(folder).catch(() => null)) === null) await install(cache, folder);
-  });
+  await withFileLock(
+    `${folder}.lock`,
+    () => {},
+    async () => {
+      if ((await lstat(folder).catch(() => null)) === null) await install(cache, folder);
+    },
+  );
   return join(folder, 'node_modules');
 }
 
@@ -49,7 +53,9 @@ async function install(cache: string, target: string): Promise<void> {
 }
 
 /** The folder of {@link findTestRunners}, or the reason to skip tests that need it. In CI, they must not be skipped. */
-export async function runnersOrReason(): Promise<{ folder: string; skip: false } | { folder: ''; skip: string }> {
+export async function runnersOrReason(): Promise<
+  { folder: string; skip: false } | { folder: ''; skip: string }
+> {
   try {
     return { folder: await findTestRunners(), skip: false };
   } catch (error) {

@@ -76,6 +76,7 @@ export default defineConfig({
         items: [
           page('Sending', '/sending'),
           page('Commands and handlers', '/handlers'),
+          page('Testing', '/testing'),
           page('Modes', '/modes'),
           page('The outbox', '/outbox'),
         ],

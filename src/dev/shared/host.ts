@@ -51,7 +51,11 @@ const started = starting.then(prepareDatabase).then(
 async function prepareDatabase({ postgres, temporal }: Servers): Promise<SharedServers> {
   if (postgres) {
     const pool = createPool({ connectionString: postgres.url, max: 1, applicationName: 'inbox testing' });
-    await migrate(pool).finally(() => pool.end());
+    try {
+      await migrate(pool);
+    } finally {
+      await pool.end();
+    }
   }
   return { databaseUrl: postgres?.url ?? null, temporalAddress: temporal?.address ?? null };
 }

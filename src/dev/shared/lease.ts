@@ -43,7 +43,8 @@ export async function leaseServers(log: Log): Promise<ServerLease> {
     const socket = (await tryConnect(place.socket)) ?? (await startHost(place, log));
     const servers = await untilReady(socket, log);
     if (servers) return { ...servers, release: () => release(socket) };
-    if (tries === TRIES) throw new Error(`the process that runs the test servers ended: ${await readLog(place)}`);
+    if (tries === TRIES)
+      throw new Error(`the process that runs the test servers ended: ${await readLog(place)}`);
   }
 }
 

@@ -58,7 +58,8 @@ describe('docs/getting-started.md', () => {
   async function link(names: string[]): Promise<void> {
     const modules = join(folder, 'node_modules');
     for (const name of names) {
-      const target = name === 'temporal-inbox' ? ROOT : join(name === 'vitest' ? runners.folder : MODULES, name);
+      const target =
+        name === 'temporal-inbox' ? ROOT : join(name === 'vitest' ? runners.folder : MODULES, name);
       assert.ok(
         (await readFile(join(target, 'package.json'), 'utf8')).includes(`"${name}"`),
         `there is a package ${name}`,

@@ -27,9 +27,11 @@ import type { Behavior } from '../../support/test-commands.ts';
 import { eventually } from '../../support/wait.ts';
 
 const DIVIDE = 'select 1 / 0';
-const throwing = (error: unknown): Behavior => () => {
-  throw error;
-};
+const throwing =
+  (error: unknown): Behavior =>
+  () => {
+    throw error;
+  };
 
 /** Handlers, and the failures that the inbox finds in them. */
 const found: Record<string, [Behavior, string, boolean, RegExp]> = {
@@ -103,6 +105,22 @@ const found: Record<string, [Behavior, string, boolean, RegExp]> = {
   ],
 };
 
+const isTimeout = (error: unknown) =>
+  error instanceof AttemptFailedError && error.errorType === 'Timeout' && error.retryable;
+
+const breaksCheck: Behavior = async ({ tx }) => {
+  await tx.query(TAKE_TEA);
+  await tx.query(`update shop.stock set free = -1`);
+};
+
+const addsLine: Behavior = async ({ tx }) =>
+  void (await tx.query(`insert into shop.lines values ('coffee')`));
+
+const sleepsForever: Behavior = async ({ tx }) => {
+  await tx.query(TAKE_TEA);
+  await tx.query(`set local statement_timeout = 0; select pg_sleep(3600)`);
+};
+
 describe('runCommand', () => {
   let database: TestDatabase;
   let pool: Pool;
@@ -163,19 +181,14 @@ describe('runCommand', () => {
   });
 
   it('passes on the error of a query, and rolls back', async () => {
-    const handle: Behavior = async ({ tx }) => {
-      await tx.query(TAKE_TEA);
-      await tx.query(`update shop.stock set free = -1`);
-    };
-    await assert.rejects(run(handle), { code: '23514', constraint: 'stock_free_check' });
+    await assert.rejects(run(breaksCheck), { code: '23514', constraint: 'stock_free_check' });
     assert.equal(await freeTea(pool), 10);
   });
 
   it('rejects what COMMIT would refuse: a deferred constraint', async () => {
     await pool.query(`create table shop.lines (
       sku text references shop.stock (sku) deferrable initially deferred)`);
-    const handle: Behavior = async ({ tx }) => void (await tx.query(`insert into shop.lines values ('coffee')`));
-    await assert.rejects(run(handle), { code: '23503', constraint: 'lines_sku_fkey' });
+    await assert.rejects(run(addsLine), { code: '23503', constraint: 'lines_sku_fkey' });
   });
 
   it('rejects with the error of a promise that the handler forgot', async () => {
@@ -190,7 +203,10 @@ describe('runCommand', () => {
         void Promise.reject(stray);
         await sleep(1);
       };
-      await assert.rejects(run(handle), { cause: stray, message: /a promise that the handler did not await/ });
+      await assert.rejects(run(handle), {
+        cause: stray,
+        message: /a promise that the handler did not await/,
+      });
     } finally {
       process.removeAllListeners('unhandledRejection');
       for (const listener of listeners) process.on('unhandledRejection', listener);
@@ -198,29 +214,22 @@ describe('runCommand', () => {
   });
 
   describe('for a handler that hangs', () => {
-    const isTimeout = (error: unknown) =>
-      error instanceof AttemptFailedError && error.errorType === 'Timeout' && error.retryable;
-
     it('rejects with Timeout, aborts its signal, and its later queries fail', async () => {
-      let after: Promise<unknown> | undefined;
+      let late: Promise<unknown> | undefined;
       const handle: Behavior = ({ tx, signal }) =>
         new Promise(() => {
           signal.addEventListener('abort', () => {
-            after = tx.query(TAKE_TEA);
-            after.catch(() => {});
+            late = tx.query(TAKE_TEA);
+            late.catch(() => {});
           });
         });
       await assert.rejects(run(handle, 100), isTimeout);
-      await assert.rejects(after!, /tx was used after its handler returned|Connection|connection/);
+      await assert.rejects(late!, /tx was used after its handler returned|Connection|connection/);
       assert.equal(await freeTea(pool), 10);
     });
 
     it('ends its statement, so that no lock remains', async () => {
-      const handle: Behavior = async ({ tx }) => {
-        await tx.query(TAKE_TEA);
-        await tx.query(`set local statement_timeout = 0; select pg_sleep(3600)`);
-      };
-      await assert.rejects(run(handle, 300), isTimeout);
+      await assert.rejects(run(sleepsForever, 300), isTimeout);
       await eventually('no statement is left', async () => {
         const sql = `select from pg_stat_activity where query like '%pg_sleep(3600)%' and pid <> pg_backend_pid()`;
         return (await rows(pool, sql)).length === 0;
@@ -278,7 +287,10 @@ describe('runCommand', () => {
         ['metadata', { payload: {}, metadata: 'text' }],
       ];
       for (const [field, options] of wrong) {
-        const running = runCommand(behaving(() => assert.fail('the handler ran')), { pool, ...options } as never);
+        const running = runCommand(
+          behaving(() => assert.fail('the handler ran')),
+          { pool, ...options } as never,
+        );
         await assert.rejects(running, (error) => {
           assert.ok(error instanceof InvalidMessageError, String(error));
           assert.equal(error.field, field);
@@ -288,7 +300,11 @@ describe('runCommand', () => {
     });
 
     it('rejects a result that the contract does not declare', async () => {
-      const contract = defineContract({ type: 'Quote', schema: z.object({}), result: z.object({ cents: z.int() }) });
+      const contract = defineContract({
+        type: 'Quote',
+        schema: z.object({}),
+        result: z.object({ cents: z.int() }),
+      });
       const quote = implement(contract, { handle: () => ({ cents: 1.5 }) });
       await assert.rejects(runCommand(quote, { pool, payload: {} }), {
         name: 'AttemptFailedError',
@@ -348,16 +364,27 @@ describe('runCommand', () => {
     });
 
     it('says so if the test itself holds all connections of the pool', async () => {
-      const small = createPool({ connectionString: database.url, max: 1, applicationName: 'small', connectTimeoutMs: 0 });
+      const small = createPool({
+        connectionString: database.url,
+        max: 1,
+        applicationName: 'small',
+        connectTimeoutMs: 0,
+      });
       const held = await small.connect();
-      const running = runCommand(behaving(() => {}), { pool: small, payload });
+      const running = runCommand(
+        behaving(() => {}),
+        { pool: small, payload },
+      );
       await assert.rejects(running, (error) => {
         assert.ok(error instanceof UnreachableError, String(error));
         return /pool gave no connection within 10 s; 1 of at most 1 are open/.test(error.message);
       });
       held.release();
       // The connection that came too late was returned.
-      await runCommand(behaving(() => {}), { pool: small, payload });
+      await runCommand(
+        behaving(() => {}),
+        { pool: small, payload },
+      );
       await small.end();
     });
   });

@@ -10,6 +10,13 @@ import type { TestDatabase } from '../../support/database.ts';
 import { behaving, createStock, freeTea, reserveStock, TAKE_TEA } from '../../support/test-commands.ts';
 import { gate } from '../../support/wait.ts';
 
+async function readLimits(on: Pick<PoolClient, 'query'>): Promise<unknown[]> {
+  const { rows } = await on.query(
+    `select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as statement`,
+  );
+  return rows;
+}
+
 describe('runCommand in the transaction of a test', () => {
   let database: TestDatabase;
   let pool: Pool;
@@ -78,12 +85,6 @@ describe('runCommand in the transaction of a test', () => {
 
   it('restores the limits of the transaction', async () => {
     await tx.query(`set local lock_timeout = '7s'; set local statement_timeout = '8s'`);
-    const readLimits = async (on: Pick<PoolClient, 'query'>) => {
-      const { rows } = await on.query(
-        `select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as statement`,
-      );
-      return rows;
-    };
     const reading = behaving(({ tx: own }) => readLimits(own));
     for (const keep of [true, false]) {
       const { result } = await runCommand(reading, { tx, payload: {}, keep });
@@ -94,7 +95,9 @@ describe('runCommand in the transaction of a test', () => {
 
   it('checks deferred constraints, and leaves them deferred', async () => {
     await tx.query(`create table shop.lines (sku text references shop.stock deferrable initially deferred)`);
-    const adding = behaving(async ({ tx: own }) => void (await own.query(`insert into shop.lines values ('none')`)));
+    const adding = behaving(
+      async ({ tx: own }) => void (await own.query(`insert into shop.lines values ('none')`)),
+    );
     await assert.rejects(runCommand(adding, { tx, payload: {} }), { code: '23503' });
     const harmless = behaving(async ({ tx: own }) => void (await own.query(TAKE_TEA)));
     await runCommand(harmless, { tx, payload: {}, keep: true });
@@ -140,7 +143,10 @@ describe('runCommand in the transaction of a test', () => {
   it('refuses cursors, like a worker', async () => {
     const reading = behaving(({ tx: own }) => own.query(new Cursor('select 1')).read(1));
     for (const place of [{ tx }, { pool }])
-      await assert.rejects(runCommand(reading, { ...place, payload: {} }), /cursors and streams do not work on it/);
+      await assert.rejects(
+        runCommand(reading, { ...place, payload: {} }),
+        /cursors and streams do not work on it/,
+      );
   });
 
   it('refuses two at once on one connection, and lets the first one finish', async () => {

@@ -15,6 +15,57 @@ import type { Behavior } from '../../support/test-commands.ts';
 
 const order = (orderId: string) => ({ messageId: `ship-${orderId}`, payload: { orderId } });
 
+const sendsBothWays: Behavior = async ({ send }) => {
+  const payload = { orderId: '1', parcels: 2 };
+  const first = await send(shipOrder, { messageId: 'a', payload, metadata: { tenant: 'x' } });
+  payload.orderId = 'changed later';
+  const second = await send({
+    type: 'Other',
+    messageId: 'b',
+    payload: [1],
+    correlationId: null,
+    causationId: 'z',
+  });
+  return [first, second].map(({ answer, entry }) => [
+    answer,
+    entry.messageId,
+    entry.status,
+    entry.commandType,
+  ]);
+};
+
+const sendsAtOnce: Behavior = ({ send }) =>
+  Promise.all(['1', '2', '3'].map((id) => send(shipOrder, order(id)))).then(() => null);
+
+const sendsTwice: Behavior = async ({ send }) => {
+  await send(shipOrder, order('1'));
+  return (await send(shipOrder, order('1'))).answer;
+};
+
+const conflicts: Behavior = async ({ send }) => {
+  await send(shipOrder, order('1'));
+  await send(shipOrder, { ...order('1'), payload: { orderId: '2' } });
+};
+
+const sendsOwnId: Behavior = async ({ send, messageId }) =>
+  void (await send(shipOrder, { ...order('1'), messageId }));
+
+const rollsBack: Behavior = async ({ send, tx }) => {
+  await send(shipOrder, order('1'));
+  await tx.query('begin');
+  await send(shipOrder, order('2'));
+  await tx.query('rollback');
+  await tx.query('begin');
+  // Nothing with this id is left, so another payload is no conflict.
+  await send(shipOrder, { ...order('2'), payload: { orderId: '3' } });
+  await tx.query('commit');
+};
+
+const sendsAfterError: Behavior = async ({ send, tx }) => {
+  await tx.query('select 1 / 0').catch(() => {});
+  await send(shipOrder, order('1'));
+};
+
 for (const kind of ['migrated', 'empty'] as const) {
   describe(`a handler that sends, in a database that is ${kind}`, () => {
     let database: TestDatabase;
@@ -31,14 +82,7 @@ for (const kind of ['migrated', 'empty'] as const) {
     const idsOf = async (handle: Behavior) => (await run(handle)).sent.map(({ messageId }) => messageId);
 
     it('sends by value and by name, with the ids of the flow', async () => {
-      const handle: Behavior = async ({ send }) => {
-        const payload = { orderId: '1', parcels: 2 };
-        const first = await send(shipOrder, { messageId: 'a', payload, metadata: { tenant: 'x' } });
-        payload.orderId = 'changed later';
-        const second = await send({ type: 'Other', messageId: 'b', payload: [1], correlationId: null, causationId: 'z' });
-        return [first, second].map(({ answer, entry }) => [answer, entry.messageId, entry.status, entry.commandType]);
-      };
-      const { result, sent } = await run(handle, { messageId: 'own', correlationId: 'flow' });
+      const { result, sent } = await run(sendsBothWays, { messageId: 'own', correlationId: 'flow' });
       assert.deepEqual(result, [
         ['accepted', 'a', 'Pending', 'ShipOrder'],
         ['accepted', 'b', 'Pending', 'Other'],
@@ -57,22 +101,12 @@ for (const kind of ['migrated', 'empty'] as const) {
     });
 
     it('lists sends in the order of the calls, also if they run at once', async () => {
-      const handle: Behavior = ({ send }) =>
-        Promise.all(['1', '2', '3'].map((id) => send(shipOrder, order(id)))).then(() => null);
-      assert.deepEqual(await idsOf(handle), ['ship-1', 'ship-2', 'ship-3']);
+      assert.deepEqual(await idsOf(sendsAtOnce), ['ship-1', 'ship-2', 'ship-3']);
     });
 
     it('answers a second send of the same message as a duplicate, and refuses another one with its id', async () => {
-      const twice: Behavior = async ({ send }) => {
-        await send(shipOrder, order('1'));
-        return (await send(shipOrder, order('1'))).answer;
-      };
-      assert.equal((await run(twice)).result, 'duplicate');
-      const conflicting: Behavior = async ({ send }) => {
-        await send(shipOrder, order('1'));
-        await send(shipOrder, { ...order('1'), payload: { orderId: '2' } });
-      };
-      await assert.rejects(run(conflicting), (error) => {
+      assert.equal((await run(sendsTwice)).result, 'duplicate');
+      await assert.rejects(run(conflicts), (error) => {
         assert.ok(error instanceof IdempotencyConflictError);
         return error.messageId === 'ship-1';
       });
@@ -83,22 +117,11 @@ for (const kind of ['migrated', 'empty'] as const) {
         return (await send({ type: 'Behave', messageId, payload: { ...payload } })).answer;
       });
       assert.equal((await runCommand(itself, { pool, payload: { n: 1 } })).result, 'duplicate');
-      const other: Behavior = async ({ send, messageId }) => void (await send(shipOrder, { ...order('1'), messageId }));
-      await assert.rejects(run(other), IdempotencyConflictError);
+      await assert.rejects(run(sendsOwnId), IdempotencyConflictError);
     });
 
     it('forgets what was sent in a nested transaction that the handler rolled back', async () => {
-      const handle: Behavior = async ({ send, tx }) => {
-        await send(shipOrder, order('1'));
-        await tx.query('begin');
-        await send(shipOrder, order('2'));
-        await tx.query('rollback');
-        await tx.query('begin');
-        // Nothing with this id is left, so another payload is no conflict.
-        await send(shipOrder, { ...order('2'), payload: { orderId: '3' } });
-        await tx.query('commit');
-      };
-      assert.deepEqual(await idsOf(handle), ['ship-1', 'ship-2']);
+      assert.deepEqual(await idsOf(rollsBack), ['ship-1', 'ship-2']);
     });
 
     it('fails with an invalid message, whether the handler awaits and catches the error or not', async () => {
@@ -119,21 +142,26 @@ for (const kind of ['migrated', 'empty'] as const) {
     });
 
     it('fails with ForgottenAwait if the handler does not await a send', async () => {
-      const handle: Behavior = ({ send }) => void send(shipOrder, order('1'));
-      await assert.rejects(run(handle), { errorType: 'ForgottenAwait', problem: /returned before send/ });
+      await assert.rejects(
+        run(({ send }) => void send(shipOrder, order('1'))),
+        { errorType: 'ForgottenAwait', problem: /returned before send/ },
+      );
     });
 
     it('fails if an earlier statement has aborted the transaction', async () => {
-      const handle: Behavior = async ({ send, tx }) => {
-        await tx.query('select 1 / 0').catch(() => {});
-        await send(shipOrder, order('1'));
-      };
-      await assert.rejects(run(handle), { errorType: 'TransactionAborted', problem: /division by zero/ });
+      await assert.rejects(run(sendsAfterError), {
+        errorType: 'TransactionAborted',
+        problem: /division by zero/,
+      });
     });
 
     it('sends a contract whose handler is elsewhere', async () => {
-      const contract = defineContract({ type: 'Elsewhere', schema: z.object({ at: z.string().transform(Number) }) });
-      const handle: Behavior = async ({ send }) => void (await send(contract, { messageId: 'a', payload: { at: '1' } }));
+      const contract = defineContract({
+        type: 'Elsewhere',
+        schema: z.object({ at: z.string().transform(Number) }),
+      });
+      const handle: Behavior = async ({ send }) =>
+        void (await send(contract, { messageId: 'a', payload: { at: '1' } }));
       const { sent } = await run(handle);
       assert.deepEqual(sent[0]?.payload, { at: '1' });
     });

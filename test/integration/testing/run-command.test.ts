@@ -12,6 +12,7 @@ import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { rows } from '../../support/rows.ts';
 import { behaving, createStock, freeTea, reserveStock, TAKE_TEA } from '../../support/test-commands.ts';
+import { gate } from '../../support/wait.ts';
 
 /** The number of rows of each table that is not Postgres's own. */
 async function countRows(pool: Pool): Promise<Record<string, number>> {
@@ -40,8 +41,8 @@ describe('runCommand', () => {
   after(() => database.drop());
 
   it('returns the result, the events and the sent commands, and leaves no row in any table', async () => {
-    const before = await countRows(pool);
-    assert.ok(before['shop.stock'] === 1 && before['inbox.entries'] === 0, JSON.stringify(before));
+    const counts = await countRows(pool);
+    assert.ok(counts['shop.stock'] === 1 && counts['inbox.entries'] === 0, JSON.stringify(counts));
     const run = await runCommand(reserveStock, {
       pool,
       messageId: 'order-1',
@@ -69,7 +70,7 @@ describe('runCommand', () => {
         },
       ],
     });
-    assert.deepEqual(await countRows(pool), before);
+    assert.deepEqual(await countRows(pool), counts);
     assert.equal(await freeTea(pool), 10);
   });
 
@@ -81,7 +82,8 @@ describe('runCommand', () => {
       await tx.query('prepare left_behind as select 1');
     });
     // Twice, because a second run on the same session would find the prepared statement.
-    for (let run = 0; run < 2; run += 1) assert.equal((await runCommand(leaving, { pool, payload: {} })).result, null);
+    for (let run = 0; run < 2; run += 1)
+      assert.equal((await runCommand(leaving, { pool, payload: {} })).result, null);
     const held = `select from pg_locks l join pg_database d on d.oid = l.database
       where d.datname = current_database() and l.locktype = 'advisory'`;
     assert.deepEqual(await rows(pool, held), []);
@@ -120,7 +122,7 @@ describe('runCommand', () => {
 
     await runCommand(look, { pool, payload: { at: '2026-01-01' }, log });
     const { messageId, attempt, generation, correlationId, causationId, metadata } = seen[1]!;
-    assert.match(String(messageId), /^[0-9a-f-]{36}$/);
+    assert.match(messageId, /^[0-9a-f-]{36}$/);
     assert.deepEqual([attempt, generation, correlationId, causationId, metadata], [1, 0, null, null, {}]);
   });
 
@@ -131,7 +133,9 @@ describe('runCommand', () => {
       handle: ({ payload }) => Object.keys(payload),
     });
     const payload = { bb: 1, a: 2, é: 3, B: 4, '10': 5, '9': 6 };
-    const [row] = await rows<{ stored: object }>(pool, 'select $1::jsonb as stored', [JSON.stringify(payload)]);
+    const [row] = await rows<{ stored: object }>(pool, 'select $1::jsonb as stored', [
+      JSON.stringify(payload),
+    ]);
     const { result } = await runCommand(keys, { pool, payload });
     assert.deepEqual(result, Object.keys(row!.stored));
     const changes = behaving(({ payload: own }) => void (own.n = 2));
@@ -186,13 +190,12 @@ describe('runCommand', () => {
   it('runs commands at the same time, each in a transaction of its own', async () => {
     // The handlers wait for each other, so neither can have ended before the other began.
     let arrived = 0;
-    let open = () => {};
-    const both = new Promise<void>((resolve) => (open = resolve));
+    const both = gate();
     const meet = behaving(async ({ tx, payload }) => {
       await tx.query('insert into shop.stock values ($1, 1)', [`sku-${payload.n}`]);
       arrived += 1;
-      if (arrived === 2) open();
-      await both;
+      if (arrived === 2) both.open();
+      await both.opened;
       const { rows: found } = await tx.query(`select sku from shop.stock where sku like 'sku-%'`);
       return found;
     });

@@ -38,7 +38,8 @@ describe('the files of docs/testing.md', { skip: runners.skip }, () => {
     for (const name of ['vitest', 'vite', 'jest', '@jest/globals'])
       await project.link(name, join(runners.folder, name));
     await project.write('tsconfig.json', JSON.stringify(TSCONFIG));
-    for (const { file, text } of await readBlocks('docs/testing.md')) if (file) await project.write(file, text);
+    for (const { file, text } of await readBlocks('docs/testing.md'))
+      if (file) await project.write(file, text);
     await run([TSC]);
   });
   after(async () => {

@@ -54,6 +54,14 @@ interface TestProcess {
   close(): Promise<void>;
 }
 
+const areRunning = async ({ postgres, temporal }: Servers) =>
+  (await isListening(postgres)) && (await isListening(temporal));
+
+const untilStopped = ({ postgres, temporal }: Servers) =>
+  eventually('the servers have stopped', async () => {
+    return !(await isListening(postgres)) && !(await isListening(temporal));
+  });
+
 describe('the embedded servers of test inboxes', () => {
   /** Contains the socket of these tests' host, so that other test runs have another host. */
   let folder: string;
@@ -77,14 +85,14 @@ describe('the embedded servers of test inboxes', () => {
       env,
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    const lines = createInterface(child.stdout!)[Symbol.asyncIterator]();
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
     const read = async () => {
       const { value, done } = await lines.next();
       assert.ok(!done, 'the process has ended');
       return value;
     };
     const ask = (line: string) => {
-      child.stdin!.write(`${line}\n`);
+      child.stdin.write(`${line}\n`);
       return read();
     };
     assert.equal(await read(), 'loaded');
@@ -96,20 +104,13 @@ describe('the embedded servers of test inboxes', () => {
       ask,
       async close() {
         const ended = once(child, 'exit');
-        child.stdin!.write('close\n');
+        child.stdin.write('close\n');
         assert.deepEqual(await ended, [0, null]);
       },
     };
     processes.push(started);
     return started;
   }
-
-  const areRunning = async ({ postgres, temporal }: Servers) =>
-    (await isListening(postgres)) && (await isListening(temporal));
-  const untilStopped = ({ postgres, temporal }: Servers) =>
-    eventually('the servers have stopped', async () => {
-      return !(await isListening(postgres)) && !(await isListening(temporal));
-    });
 
   it('are shared by processes that start at once, and stop when the last one is killed', async () => {
     const [first, second, third] = await Promise.all([startProcess(), startProcess(), startProcess()]);
@@ -162,7 +163,10 @@ describe('the embedded servers of test inboxes', () => {
         const command = defineCommand({ type: 'A', schema: z.object({}), handle() {} });
         await createTestInbox({ commands: [command] }).catch(({ name, message }) => console.log(name, message));`,
       );
-      const { stdout } = await promisify(execFile)(process.execPath, ['test.js'], { cwd: project.folder, env });
+      const { stdout } = await promisify(execFile)(process.execPath, ['test.js'], {
+        cwd: project.folder,
+        env,
+      });
       return stdout;
     }
 

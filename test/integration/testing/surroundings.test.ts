@@ -18,16 +18,21 @@ const commands = [reserveStock, shipOrder];
 
 /** Runs work with these variables in the environment. */
 async function withEnvironment<T>(variables: Record<string, string>, work: () => Promise<T>): Promise<T> {
-  const before = Object.keys(variables).map((name) => [name, process.env[name]] as const);
+  const earlier = Object.keys(variables).map((name) => [name, process.env[name]] as const);
   Object.assign(process.env, variables);
   try {
     return await work();
   } finally {
-    for (const [name, value] of before) {
+    for (const [name, value] of earlier) {
       if (value === undefined) delete process.env[name];
       else process.env[name] = value;
     }
   }
+}
+
+function nameOfHoursAgo(hours: number): string {
+  const created = (Date.now() - hours * 3_600_000).toString(36);
+  return `inbox_testing_${created}_${randomBytes(6).toString('hex')}`;
 }
 
 describe('createTestInbox on servers that exist', () => {
@@ -68,14 +73,17 @@ describe('createTestInbox on servers that exist', () => {
 
   it('uses the namespace that TEMPORAL_NAMESPACE names, and leaves no open workflow in it', async () => {
     const messageId = `lost-${randomBytes(4).toString('hex')}`;
-    const test = await withEnvironment({ TEMPORAL_NAMESPACE: 'default' }, () => createTestInbox({ commands }));
+    const test = await withEnvironment({ TEMPORAL_NAMESPACE: 'default' }, () =>
+      createTestInbox({ commands }),
+    );
     assert.equal(test.client.options.namespace, 'default');
     await test.send(shipOrder, { messageId, payload: { orderId: 'lost' } });
     await test.reaches(messageId, 'DeadLetter');
     const handle = other.client.workflow.getHandle(messageId);
     await eventually('the workflow is listed', async () => {
       const query = `TaskQueue = '${test.taskQueue}' and ExecutionStatus = 'Running'`;
-      for await (const { workflowId } of other.client.workflow.list({ query })) return workflowId === messageId;
+      for await (const { workflowId } of other.client.workflow.list({ query }))
+        return workflowId === messageId;
       return false;
     });
     await test.close();
@@ -83,8 +91,7 @@ describe('createTestInbox on servers that exist', () => {
   });
 
   it('drops the databases and the namespaces that killed tests have left more than a day ago', async () => {
-    const nameAt = (time: number) => `inbox_testing_${time.toString(36)}_${randomBytes(6).toString('hex')}`;
-    const [old, young] = [nameAt(Date.now() - 25 * 3_600_000), nameAt(Date.now() - 23 * 3_600_000)];
+    const [old, young] = [nameOfHoursAgo(25), nameOfHoursAgo(23)];
     for (const name of [old, young]) await database.pool.query(`create database ${name} template template0`);
     const connection = await Connection.connect({ address: process.env['TEMPORAL_ADDRESS']! });
     const namespaces = [old, young].map((name) => name.replaceAll('_', '-'));

@@ -39,6 +39,18 @@ const failing = defineCommand({
   },
 });
 
+/** The message of a wait of 200 ms that ends too early. */
+async function problemOf(waiting: Promise<unknown>): Promise<string> {
+  let message = '';
+  await assert.rejects(waiting, (error) => {
+    assert.ok(error instanceof WaitTimeoutError, String(error));
+    assert.equal(error.timeoutMs, 200);
+    ({ message } = error);
+    return true;
+  });
+  return message;
+}
+
 describe('createTestInbox', () => {
   const commands = [reserveStock, shipOrder, countDown, failing];
   let test: TestInbox<(typeof commands)[number]>;
@@ -72,7 +84,10 @@ describe('createTestInbox', () => {
     assert.equal(entries.length, 15);
     assert.equal(entries[0]?.messageId, 'count-');
     assert.ok(entries.every(({ status }) => status === 'Completed'));
-    assert.deepEqual(new Set(entries.slice(1).map(({ correlationId }) => correlationId)), new Set(['count-']));
+    assert.deepEqual(
+      new Set(entries.slice(1).map(({ correlationId }) => correlationId)),
+      new Set(['count-']),
+    );
   });
 
   it('settles a flow that has a dead letter, by its correlation_id', async () => {
@@ -93,8 +108,20 @@ describe('createTestInbox', () => {
     );
     const letters = await test.deadLetters();
     assert.deepEqual(
-      letters.map(({ messageId, errorType, error, payload: sent }) => ({ messageId, errorType, error, sent })),
-      [{ messageId: 'ship-lost', errorType: 'OrderLost', error: 'OrderLost: orderId=lost', sent: { orderId: 'lost' } }],
+      letters.map(({ messageId, errorType, error, payload: sent }) => ({
+        messageId,
+        errorType,
+        error,
+        sent,
+      })),
+      [
+        {
+          messageId: 'ship-lost',
+          errorType: 'OrderLost',
+          error: 'OrderLost: orderId=lost',
+          sent: { orderId: 'lost' },
+        },
+      ],
     );
     assert.match(letters[0]!.failureGroup, /^ShipOrder\/OrderLost\//);
     await discard(test, 'ship-lost', { reason: 'test' });
@@ -114,23 +141,15 @@ describe('createTestInbox', () => {
 
   describe('reports what it has found when a wait takes too long', () => {
     const options = { timeoutMs: 200 };
-    async function message(waiting: Promise<unknown>): Promise<string> {
-      let message = '';
-      await assert.rejects(waiting, (error) => {
-        assert.ok(error instanceof WaitTimeoutError, String(error));
-        assert.equal(error.timeoutMs, 200);
-        ({ message } = error);
-        return true;
-      });
-      return message;
-    }
-
     it('no message', async () => {
       assert.equal(
-        await message(test.reaches('nobody', 'Completed', options)),
+        await problemOf(test.reaches('nobody', 'Completed', options)),
         'message "nobody" did not become Completed within 200 ms: no message with this id was accepted',
       );
-      assert.match(await message(test.settled('nobody', options)), /flow "nobody" did not all end.*: no message/);
+      assert.match(
+        await problemOf(test.settled('nobody', options)),
+        /flow "nobody" did not all end.*: no message/,
+      );
     });
 
     it('a failure that is retried later', async () => {
@@ -138,21 +157,23 @@ describe('createTestInbox', () => {
       await test.reaches('fails', 'Failed');
       const problem =
         /its status is Failed after 1 failed attempt, the next attempt is at 2\d{3}-.*Z, the last error is TypeError: out of order$/;
-      assert.match(await message(test.reaches('fails', 'Completed', options)), problem);
-      assert.match(await message(test.settled('fails', options)), /"fails": its status is Failed/);
+      assert.match(await problemOf(test.reaches('fails', 'Completed', options)), problem);
+      assert.match(await problemOf(test.settled('fails', options)), /"fails": its status is Failed/);
     });
 
     it('a command that the worker does not have', async () => {
       await test.inbox.send({ type: 'Unknown', messageId: 'unknown', payload: {} } as never);
-      const problem = /its status is Pending, the worker has no command Unknown, only ReserveStock, ShipOrder/;
-      assert.match(await message(test.reaches('unknown', 'Completed', options)), problem);
+      const problem =
+        /its status is Pending, the worker has no command Unknown, only ReserveStock, ShipOrder/;
+      assert.match(await problemOf(test.reaches('unknown', 'Completed', options)), problem);
     });
 
     it('a dead letter', async () => {
       await test.send(shipOrder, { messageId: 'lost-2', payload: { orderId: 'lost' } });
       await test.reaches('lost-2', 'DeadLetter');
-      const problem = /its status is DeadLetter after 1 failed attempt, the last error is OrderLost: orderId=lost$/;
-      assert.match(await message(test.reaches('lost-2', 'Completed', options)), problem);
+      const problem =
+        /its status is DeadLetter after 1 failed attempt, the last error is OrderLost: orderId=lost$/;
+      assert.match(await problemOf(test.reaches('lost-2', 'Completed', options)), problem);
     });
   });
 
@@ -177,7 +198,10 @@ describe('createTestInbox', () => {
     }
     assert.equal((await test.inbox.status('order-1'))?.status, 'Completed');
     const { pathname } = new URL(other.databaseUrl);
-    assert.deepEqual(await rows(test.pool, 'select from pg_database where datname = $1', [pathname.slice(1)]), []);
+    assert.deepEqual(
+      await rows(test.pool, 'select from pg_database where datname = $1', [pathname.slice(1)]),
+      [],
+    );
     const { workflowService } = test.client.connection;
     await assert.rejects(workflowService.describeNamespace({ namespace: other.client.options.namespace }), {
       code: 5,
@@ -219,7 +243,10 @@ describe('createTestInbox', () => {
     await own.close();
     await assert.rejects(kept.query('select 1'));
     const { pathname } = new URL(own.databaseUrl);
-    assert.deepEqual(await rows(test.pool, 'select from pg_database where datname = $1', [pathname.slice(1)]), []);
+    assert.deepEqual(
+      await rows(test.pool, 'select from pg_database where datname = $1', [pathname.slice(1)]),
+      [],
+    );
   });
 
   it('does not wait for a worker that has failed', async () => {

@@ -14,7 +14,9 @@ async function packagesLoadedBy(program: string): Promise<string[]> {
     const names = paths.map((path) => /node_modules\\/((?:@[^/]+\\/)?[^/]+)/.exec(path)?.[1]);
     console.log(JSON.stringify([...new Set(names)]));`;
   const args = ['--input-type=module', '-e', `${program};${report}`];
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: fileURLToPath(packageFile('')) });
+  const { stdout } = await promisify(execFile)(process.execPath, args, {
+    cwd: fileURLToPath(packageFile('')),
+  });
   return JSON.parse(stdout) as string[];
 }
 

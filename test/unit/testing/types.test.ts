@@ -60,8 +60,12 @@ export async function calls(): Promise<void> {
 
   const test = await createTestInbox({ commands: [reserve, ship, quote] });
   expectTypeOf(await test.execute(reserve, { messageId: 'a', payload })).toEqualTypeOf<{ free: number }>();
-  expectTypeOf(await test.execute({ type: 'Reserve', messageId: 'a', payload })).toEqualTypeOf<{ free: number }>();
-  expectTypeOf(await test.execute(contract, { messageId: 'a', payload: { cents: '1' } })).toEqualTypeOf<{ at: Date }>();
+  expectTypeOf(await test.execute({ type: 'Reserve', messageId: 'a', payload })).toEqualTypeOf<{
+    free: number;
+  }>();
+  expectTypeOf(await test.execute(contract, { messageId: 'a', payload: { cents: '1' } })).toEqualTypeOf<{
+    at: Date;
+  }>();
   await inbox.send({ type: 'Ship', messageId: 'a', payload: {} });
   // @ts-expect-error no such type
   await test.send({ type: 'Shop', messageId: 'a', payload: {} });
