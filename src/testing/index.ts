@@ -16,3 +16,8 @@ export type { SentCommand } from './test-sends.ts';
 export { createTestInbox } from './test-inbox.ts';
 export type { TestInbox, TestInboxOptions } from './test-inbox.ts';
 export type { WaitOptions } from './waits.ts';
+// The types that the ones above consist of, if `temporal-inbox` itself does not export them.
+export type { DeadLetterAlert, DeadLetterHook } from '../core/alert.ts';
+export type { WebhookSettings } from '../alerts/webhook-settings.ts';
+export type { InboxSettings } from '../settings.ts';
+export type { DeadLetter } from '../store/dead-letters.ts';

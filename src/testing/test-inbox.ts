@@ -37,7 +37,7 @@ export interface TestInboxOptions<Commands extends CommandDefinition> {
 }
 
 /** What {@link createTestInbox} returns. It can also be passed to `replay` and `discard` of `temporal-inbox/operations`. */
-export interface TestInbox<Commands extends CommandDefinition> {
+export interface TestInbox<Commands extends CommandDefinition = CommandDefinition> {
   /** For the test's own queries and tables. `close` ends it. */
   pool: Pool;
   /** A database of its own. It contains the inbox's schema, and is dropped by `close`. */

@@ -6,6 +6,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Connection } from '@temporalio/client';
+import { msToTs } from '@temporalio/common/lib/time.js';
 import { GRPC, grpcCodeOf } from '../temporal/grpc-error.ts';
 import { withinLimit } from '../temporal/answer-limit.ts';
 import { registerSearchAttributes } from '../temporal/search-attributes.ts';
@@ -13,7 +14,8 @@ import { dashed, isLeftover, TEST_PREFIX } from './test-name.ts';
 
 /** How long a new namespace may take until the whole server knows it, in ms. */
 const READY_LIMIT_MS = 30_000;
-const DAY_SECONDS = 86_400;
+/** The shortest time that Temporal accepts for keeping closed workflows. */
+const RETENTION = '1 day';
 
 /** The server does not let this client create namespaces, as for example Temporal Cloud. */
 const REFUSALS: readonly unknown[] = [GRPC.permissionDenied, GRPC.unauthenticated, GRPC.unimplemented];
@@ -31,7 +33,7 @@ export async function createNamespace(connection: Connection, namespace: string)
         connection.workflowService.registerNamespace({
           namespace,
           description: 'created by a test',
-          workflowExecutionRetentionPeriod: { seconds: DAY_SECONDS as unknown as Long },
+          workflowExecutionRetentionPeriod: msToTs(RETENTION),
         }),
       { client: connection },
     );

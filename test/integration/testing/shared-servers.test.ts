@@ -79,10 +79,16 @@ describe('the embedded servers of test inboxes', () => {
   });
   after(() => rm(folder, { recursive: true }));
 
-  /** @param mayOpen - when to open the test inbox */
-  async function startProcess(mayOpen?: Promise<void>): Promise<TestProcess> {
+  /**
+   * @param mayOpen - when to open the test inbox
+   * @param variables - of the environment
+   */
+  async function startProcess(
+    mayOpen?: Promise<void>,
+    variables: NodeJS.ProcessEnv = {},
+  ): Promise<TestProcess> {
     const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM], {
-      env,
+      env: { ...env, ...variables },
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
@@ -147,6 +153,17 @@ describe('the embedded servers of test inboxes', () => {
     assert.equal(await second.ask('execute'), '{"free":9}');
     second.child.kill('SIGTERM');
     await untilStopped(second.servers);
+  });
+
+  it('are only those that the environment does not name', async () => {
+    const { DATABASE_URL } = process.env;
+    const test = await startProcess(undefined, { DATABASE_URL });
+    assert.equal(test.servers.postgres, Number(new URL(DATABASE_URL!).port));
+    assert.equal(await test.ask('execute'), '{"free":9}');
+    await test.close();
+    await eventually('the server has stopped', async () => !(await isListening(test.servers.temporal)));
+    assert.ok(await isListening(test.servers.postgres));
+    processes.splice(0);
   });
 
   describe('if a package is missing', () => {
