@@ -1,29 +1,37 @@
-/** Tests a handler on a real worker, as your own test file would: with node:test, and message ids of its own. */
+/** Tests a handler without a worker, as your own test file would. It needs only Postgres, and leaves nothing there. */
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
-import { DeadLetterError, defineCommand } from 'temporal-inbox';
+import { Pool } from 'pg';
+import { defineCommand, UnrecoverableError } from 'temporal-inbox';
+import { runCommand } from 'temporal-inbox/testing';
 import { z } from 'zod';
-import { withWorker } from './with-worker.ts';
 
 const rename = defineCommand({
   type: 'Rename',
   schema: z.object({ id: z.string(), name: z.string().min(1) }),
-  async handle({ payload: { id, name }, tx }) {
+  async handle({ payload: { id, name }, tx, emit }) {
     const { rowCount } = await tx.query('update users set name = $2 where id = $1', [id, name]);
-    return { renamed: rowCount === 1 };
+    if (rowCount === 0) throw new UnrecoverableError('UnknownUser', { id });
+    emit({ aggregateType: 'user', aggregateId: id, type: 'UserRenamed', payload: { name } });
+    return { renamed: true };
   },
 });
 
-await withWorker([rename], async ({ pool, inbox }) => {
-  await pool.query('create table if not exists users (id text primary key, name text)');
-  const id = randomUUID();
-  await pool.query('insert into users values ($1, $2)', [id, 'Ada']);
-  const execute = (payload: { id: string; name: string }) =>
-    inbox.execute({ messageId: randomUUID(), type: 'Rename', payload });
+const pool = new Pool({ connectionString: process.env['DATABASE_URL'] });
+const tx = await pool.connect();
+// Given: the test's own transaction. Each command runs in a savepoint of it.
+await tx.query('begin; create table users (id text primary key, name text)');
+await tx.query(`insert into users values ('1', 'Ada')`);
 
-  assert.deepEqual(await execute({ id, name: 'Grace' }), { renamed: true });
-  assert.deepEqual(await execute({ id: 'nobody', name: 'Grace' }), { renamed: false });
-  await assert.rejects(execute({ id, name: '' }), DeadLetterError);
-  const { rows } = await pool.query('select name from users where id = $1', [id]);
-  console.log(rows[0].name); // Grace
+const { result, events } = await runCommand(rename, { tx, payload: { id: '1', name: 'Grace' } });
+assert.deepEqual(result, { renamed: true });
+console.log(events[0]?.type); // UserRenamed
+const { rows } = await tx.query('select name from users');
+console.log(rows[0].name); // Ada
+
+await assert.rejects(runCommand(rename, { tx, payload: { id: '2', name: 'Grace' } }), UnrecoverableError);
+await assert.rejects(runCommand(rename, { tx, payload: { id: '1', name: '' } }), {
+  errorType: 'InvalidPayload',
 });
+await tx.query('rollback');
+tx.release();
+await pool.end();

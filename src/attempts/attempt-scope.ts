@@ -114,7 +114,9 @@ function forgottenAwaitFailure(
   if (failed) {
     const { message } = reportFailure(failed.reason);
     const problem = `${labels} failed after the handler returned without awaiting it: ${message}. ${remedy}`;
-    return new ReportedFailure(inboxFailure(FAILURE.transactionAborted, problem, true));
+    return new ReportedFailure(inboxFailure(FAILURE.transactionAborted, problem, true), {
+      cause: failed.reason,
+    });
   }
   const problem = `the handler returned before ${labels} finished; everything was rolled back. ${remedy}`;
   return new ReportedFailure(inboxFailure(FAILURE.forgottenAwait, problem, true));

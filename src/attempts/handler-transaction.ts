@@ -24,8 +24,11 @@ import type { QueryCall } from './query-call.ts';
 export class ReportedFailure extends Error {
   override readonly name = 'ReportedFailure';
 
-  constructor(readonly report: FailureReport) {
-    super(report.message);
+  constructor(
+    readonly report: FailureReport,
+    options: { cause?: unknown } = {},
+  ) {
+    super(report.message, options);
   }
 }
 
@@ -145,6 +148,7 @@ export class HandlerTransaction {
         `an earlier statement of the handler failed, so everything was rolled back: ${messageOfError(this.#firstError)}`,
         true,
       ),
+      { cause: this.#firstError },
     );
   }
 }

@@ -15,6 +15,9 @@ export interface Replacement {
   failed: () => void;
 }
 
+/** The inbox refused a statement that begins or ends a transaction. */
+export class RefusedStatementError extends UnrecoverableError {}
+
 export class NestedTransactions {
   /** Names of the open savepoints, outermost first. */
   readonly #open: string[] = [];
@@ -24,7 +27,7 @@ export class NestedTransactions {
     return this.#open.length;
   }
 
-  /** @throws UnrecoverableError if the statement would end the attempt's transaction or needs what a savepoint cannot do */
+  /** @throws RefusedStatementError if the statement would end the attempt's transaction or needs what a savepoint cannot do */
   replace(statement: TransactionStatement): Replacement {
     switch (statement.kind) {
       case 'begin':
@@ -59,17 +62,17 @@ export class NestedTransactions {
   }
 }
 
-export function endsTransactionError(what: string): UnrecoverableError {
+export function endsTransactionError(what: string): RefusedStatementError {
   const message =
     `the handler sent ${what}, which would end the attempt's transaction; everything was rolled back. The inbox commits ` +
     'when the handler returns and rolls back when it throws: remove the statement, or send BEGIN before it, so that the ' +
     'two become a savepoint. Send each of them as a separate query';
-  return new UnrecoverableError(FAILURE.transactionEnded, {}, { message });
+  return new RefusedStatementError(FAILURE.transactionEnded, {}, { message });
 }
 
-function unsupported(clause: string): UnrecoverableError {
+function unsupported(clause: string): RefusedStatementError {
   const message =
     `a transaction inside the attempt's transaction is a savepoint, and a savepoint cannot be ${clause}: begin it without ` +
     'that clause';
-  return new UnrecoverableError(FAILURE.unsupportedTransaction, {}, { message });
+  return new RefusedStatementError(FAILURE.unsupportedTransaction, {}, { message });
 }

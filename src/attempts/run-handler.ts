@@ -27,6 +27,8 @@ export interface HandlerLimits {
   maxPayloadBytes: number;
   /** Called with each command that the handler sends. */
   onSend?: (message: Message) => void;
+  /** Stores what the handler sends. By default, in the inbox's tables, in the attempt's transaction. */
+  send?: typeof sendMessages;
 }
 
 /** The outcome of a command's `prepare`. */
@@ -114,7 +116,7 @@ export async function runHandler(
       causationId: entry.messageId,
       ...toMessage(first, second),
     };
-    const [sent] = await sendMessages(tx, [caused], limits.maxPayloadBytes);
+    const [sent] = await (limits.send ?? sendMessages)(tx, [caused], limits.maxPayloadBytes);
     limits.onSend?.(caused as Message);
     return sent!;
   };

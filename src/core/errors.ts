@@ -397,6 +397,42 @@ export class UnreachableError extends InboxError {
   override readonly name = 'UnreachableError';
 }
 
+/**
+ * `runCommand` of the testing kit: the inbox itself made the attempt fail. Errors that the handler or its `prepare` throws
+ * are passed on as they are.
+ */
+export class AttemptFailedError extends InboxError {
+  override readonly name = 'AttemptFailedError';
+
+  constructor(
+    readonly messageId: string,
+    readonly commandType: string,
+    /** The type of the failure that a worker would store: `InvalidPayload`, `InvalidResult`, `Timeout` and so on. */
+    readonly errorType: string,
+    readonly problem: string,
+    /** False if a worker would not retry the command: it becomes a dead letter at once. */
+    readonly retryable: boolean,
+    options: { cause?: unknown } = {},
+  ) {
+    super(`${commandType} failed with ${errorType}: ${problem}`, options);
+  }
+}
+
+/** A test waited too long for messages to reach a status. The message says which status they have. */
+export class WaitTimeoutError extends InboxError {
+  override readonly name = 'WaitTimeoutError';
+
+  constructor(
+    /** What the test waited for. */
+    readonly expected: string,
+    /** What is the case instead. */
+    readonly found: string,
+    readonly timeoutMs: number,
+  ) {
+    super(`${expected} within ${timeoutMs} ms: ${found}`);
+  }
+}
+
 function describeDetails(details: Record<string, Json>): string {
   return Object.entries(details)
     .map(([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { types } from 'node:util';
 import { maskSecrets } from './secrets.ts';
 
 /**
@@ -11,5 +12,10 @@ import { maskSecrets } from './secrets.ts';
  */
 export function messageOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map((inner) => messageOf(inner)).join('; ');
-  return maskSecrets(error instanceof Error ? error.message : String(error));
+  return maskSecrets(isError(error) ? error.message : String(error));
+}
+
+/** Also for an error of another realm, such as that of Node's modules in Jest. */
+function isError(error: unknown): error is Error {
+  return types.isNativeError(error) || error instanceof Error;
 }

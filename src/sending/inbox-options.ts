@@ -45,12 +45,12 @@ function isWhole(value: unknown, min: number, max: number): boolean {
 const POOL_ENDED = 'was ended; close the inbox before you end its pool';
 
 /** True for a pool, which runs each statement on any of its connections. Only a pool has connection counts. */
-function isPool(value: unknown): value is Pool {
+export function isPool(value: unknown): value is Pool {
   const { connect, query, totalCount } = (value ?? {}) as Partial<Pool>;
   return typeof connect === 'function' && typeof query === 'function' && typeof totalCount === 'number';
 }
 
-function hasEnded({ ending, ended }: Pool): boolean {
+export function hasEnded({ ending, ended }: Pool): boolean {
   return ending || ended;
 }
 

@@ -6,6 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { Client, Connection } from '@temporalio/client';
 import type { WorkflowHandle, WorkflowStartOptions } from '@temporalio/client';
+import { IllegalStateError } from '@temporalio/common';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Pool } from 'pg';
 import type { DeadLetterHook } from '../../src/core/alert.ts';
@@ -58,10 +59,20 @@ export interface TestWorker {
   stop(): Promise<void>;
 }
 
+/** The testing kit, which other tests of this process use, may have installed a Runtime already. */
+function makeQuiet(): void {
+  if (quiet) return;
+  quiet = true;
+  try {
+    Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
+  } catch (error) {
+    if (!(error instanceof IllegalStateError)) throw error;
+  }
+}
+
 /** `address` is that of the test's own Temporal server, which the test may stop. */
 export async function createTestInbox({ address }: { address?: string } = {}): Promise<TestInbox> {
-  if (!quiet) Runtime.install({ logger: new DefaultLogger('ERROR', () => {}), shutdownSignals: [] });
-  quiet = true;
+  makeQuiet();
   const { connectionOptions, namespace } = readTemporal(
     address === undefined ? process.env : { ...process.env, TEMPORAL_ADDRESS: address },
   );

@@ -77,6 +77,7 @@ export default defineConfig({
           page('Sending', '/sending'),
           page('Commands and handlers', '/handlers'),
           page('Adapters', '/adapters'),
+          page('Testing', '/testing'),
           page('Modes', '/modes'),
           page('The outbox', '/outbox'),
         ],

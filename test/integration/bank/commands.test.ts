@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { Pool, PoolClient } from 'pg';
-import type { z, ZodType } from 'zod';
+import type { z } from 'zod';
 import { deposit, fold } from '../../../examples/bank/account.ts';
 import { createAccount, depositFunds, transferFunds } from '../../../examples/bank/commands.ts';
 import {
@@ -16,38 +16,21 @@ import { append, loadStream } from '../../../examples/bank/event-store.ts';
 import { isRejectedFirst, startFraudService } from '../../../examples/bank/fraud-service.ts';
 import { findAccount, lockAccounts, updateAccounts } from '../../../examples/bank/read-model.ts';
 import { createBankSchema } from '../../../examples/bank/schema.ts';
+import type { InferPayload } from '../../../src/commands/contract.ts';
 import type { CommandDefinition, OutboxEvent } from '../../../src/commands/define-command.ts';
 import { RetryAfterError, UnrecoverableError } from '../../../src/core/errors.ts';
 import { createPool } from '../../../src/platform/postgres.ts';
+import { runCommand } from '../../../src/testing/index.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts';
 
-function silent(): void {}
-
-/** Calls a handler with the context that an attempt would give it, and returns the emitted events. */
-async function runHandler<Schema extends ZodType, Result>(
+/** Runs a handler in the transaction, keeps what it changed there, and returns the emitted events. */
+async function handle<Command extends CommandDefinition>(
   tx: PoolClient,
-  command: CommandDefinition<string, Schema, Result>,
-  payload: z.input<Schema>,
+  command: Command,
+  payload: InferPayload<Command>,
   messageId: string = randomUUID(),
 ): Promise<OutboxEvent[]> {
-  const events: OutboxEvent[] = [];
-  await command.handle({
-    messageId,
-    type: command.type,
-    payload: command.schema.parse(payload),
-    metadata: {},
-    correlationId: null,
-    causationId: null,
-    receivedAt: new Date(),
-    attempt: 1,
-    generation: 0,
-    tx: { query: tx.query.bind(tx), client: tx },
-    emit: (event) => events.push(event),
-    signal: new AbortController().signal,
-    prepared: undefined,
-    send: () => Promise.reject(new Error("the bank's commands do not send commands")),
-    log: { debug: silent, info: silent, warn: silent, error: silent },
-  });
+  const { events } = await runCommand(command, { tx, payload, messageId, keep: true });
   return events;
 }
 
@@ -86,12 +69,12 @@ describe('the bank’s commands', () => {
     }
   }
 
-  function handleInTransaction<Schema extends ZodType, Result>(
-    command: CommandDefinition<string, Schema, Result>,
-    payload: z.input<Schema>,
+  function handleInTransaction<Command extends CommandDefinition>(
+    command: Command,
+    payload: InferPayload<Command>,
     messageId?: string,
   ): Promise<OutboxEvent[]> {
-    return inTransaction((tx) => runHandler(tx, command, payload, messageId));
+    return inTransaction((tx) => handle(tx, command, payload, messageId));
   }
 
   async function openAccounts(openingBalances: Record<string, number>): Promise<void> {
@@ -159,7 +142,7 @@ describe('the bank’s commands', () => {
 
     void it('fails with a transient error when another transaction opens the same account', async () => {
       await inTransaction(async (first) => {
-        await runHandler(first, createAccount, { accountId: 'a', owner: 'Ann', openingBalanceCents: 1 });
+        await handle(first, createAccount, { accountId: 'a', owner: 'Ann', openingBalanceCents: 1 });
         const second = handleInTransaction(createAccount, {
           accountId: 'a',
           owner: 'Bob',
@@ -200,6 +183,7 @@ describe('the bank’s commands', () => {
           aggregateId: 'a',
           type: 'FundsTransferred',
           payload: { from: 'a', to: 'b', amountCents: 60 },
+          metadata: {},
         },
       ]);
       await inTransaction(async (tx) => {
@@ -259,12 +243,22 @@ describe('the bank’s commands', () => {
 
     void it('does not change the lock_timeout of the transaction', async () => {
       await openAccounts({ a: 100, b: 0 });
-      await inTransaction(async (tx) => {
-        await tx.query(`set local lock_timeout = '7s'`);
-        await runHandler(tx, transferFunds, { from: 'a', to: 'b', amountCents: 1 });
-        const { rows } = await tx.query<{ lock_timeout: string }>('show lock_timeout');
-        assert.equal(rows[0]?.lock_timeout, '7s');
-      });
+      const limits: string[] = [];
+      const observed: typeof transferFunds = {
+        ...transferFunds,
+        async handle(context) {
+          const read = async () => {
+            const { rows } = await context.tx.query<{ lock_timeout: string }>('show lock_timeout');
+            limits.push(rows[0]!.lock_timeout);
+          };
+          await read();
+          const result = await transferFunds.handle(context);
+          await read();
+          return result;
+        },
+      };
+      await handleInTransaction(observed, { from: 'a', to: 'b', amountCents: 1 });
+      assert.deepEqual(limits, ['10s', '10s']);
     });
 
     void it('does not deadlock or lose money when transfers run in opposite directions', async () => {

@@ -16,26 +16,16 @@ import { packageFile } from '../../../src/platform/package-files.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { choosePort } from '../../../src/dev/process/ports.ts';
+import { readBlocks } from '../../support/page-blocks.ts';
+import { runnersOrReason } from '../../support/test-runners.ts';
 import { eventually } from '../../support/wait.ts';
 
 const run = promisify(execFile);
 const ROOT = fileURLToPath(packageFile(''));
+const MODULES = join(ROOT, 'node_modules');
 
-interface Block {
-  language: string;
-  /** The file that the block is the content of. */
-  file: string | undefined;
-  text: string;
-}
-
-async function readBlocks(): Promise<Block[]> {
-  const page = await readFile(packageFile('docs/getting-started.md'), 'utf8');
-  return [...page.matchAll(/^```(\w+)(?: \[(.+)\])?\n([\s\S]*?)^```$/gm)].map(([, language, file, text]) => ({
-    language: language!,
-    file,
-    text: text!,
-  }));
-}
+/** Without Vitest, its two blocks are left out. */
+const runners = await runnersOrReason();
 
 const INSTALL = /^npm install (?:--save-dev )?/;
 
@@ -76,7 +66,8 @@ describe('docs/getting-started.md', () => {
   async function link(names: string[]): Promise<void> {
     const modules = join(folder, 'node_modules');
     for (const name of names) {
-      const target = name === 'temporal-inbox' ? ROOT : join(ROOT, 'node_modules', name);
+      const target =
+        name === 'temporal-inbox' ? ROOT : join(name === 'vitest' ? runners.folder : MODULES, name);
       assert.ok(
         (await readFile(join(target, 'package.json'), 'utf8')).includes(`"${name}"`),
         `there is a package ${name}`,
@@ -90,8 +81,9 @@ describe('docs/getting-started.md', () => {
       const script = `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'dist/src/cli/main.js')}" "$@"\n`;
       await writeFile(join(modules, '.bin/inbox'), script, { mode: 0o755 });
     }
-    if (names.includes('typescript'))
-      await symlink(join(ROOT, 'node_modules/.bin/tsc'), join(modules, '.bin/tsc'));
+    if (names.includes('typescript')) await symlink(join(MODULES, '.bin/tsc'), join(modules, '.bin/tsc'));
+    if (names.includes('vitest'))
+      await symlink(join(runners.folder, '.bin/vitest'), join(modules, '.bin/vitest'));
   }
 
   /** One line of a shell block. Returns what it printed. */
@@ -157,7 +149,8 @@ describe('docs/getting-started.md', () => {
 
   it('can be followed from the first block to the last', async () => {
     const output: string[] = [];
-    for (const { language, file, text } of await readBlocks()) {
+    for (const { language, file, text } of await readBlocks('docs/getting-started.md')) {
+      if (runners.skip && text.includes('vitest')) continue;
       if (language === 'sh') {
         for (const line of text.trim().split('\n')) {
           const printed = await typeUntilSettled(line);
@@ -176,7 +169,8 @@ describe('docs/getting-started.md', () => {
       all,
       /"answer":"accepted"[\s\S]*"answer":"duplicate"[\s\S]*"status":"Completed","result":\{"free":5\}/,
     );
-    assert.match(all, /pass 2\b/);
+    assert.match(all, /pass 2\b[\s\S]*pass 4\b/);
+    if (!runners.skip) assert.match(all, /Tests +1 passed/);
     assert.ok(all.includes('npx tsc'), 'the blocks were read');
   });
 });
