@@ -31,6 +31,7 @@ const LOADS: Record<string, readonly string[]> = {
   './nats': [],
   './outbox': ['pg', '@temporalio/common'],
   './temporal': ['pg', ...CLIENT],
+  './testing': ['pg', 'zod', '@temporalio/common'],
   './operations': [
     'pg',
     'zod',
