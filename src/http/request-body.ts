@@ -16,7 +16,7 @@ export function requireJson({ headers }: Request): void {
 }
 
 /**
- * Reads the body. Of a longer one, it reads no more than the limit and one chunk.
+ * Reads the body. It never keeps more than the limit.
  *
  * @throws HttpProblem 413 for a longer body; 400 if the client disconnects before the end; 415 if the body is compressed
  */
@@ -42,11 +42,24 @@ async function readStream(body: ReadableStream<Uint8Array>, maxBytes: number): P
     if (done) return Buffer.concat(chunks);
     size += value.byteLength;
     if (size > maxBytes) {
-      reader.cancel().catch(() => {});
+      discard(reader).catch(() => {});
       throw tooLarge(maxBytes);
     }
     chunks.push(value);
   }
+}
+
+/** How much of a body that is too long is read, in bytes, before the stream is canceled. */
+const DISCARD_LIMIT = 67_108_864;
+
+/** A client that is still sending would get a connection reset instead of the answer, or with its next request. */
+async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+  for (let size = 0; size < DISCARD_LIMIT;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    size += value.byteLength;
+  }
+  await reader.cancel();
 }
 
 function incomplete(error: unknown): never {
