@@ -46,7 +46,7 @@ async function answer(
   outgoing: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
-  const request = toRequest(incoming, signal);
+  const request = toRequest(incoming, outgoing, signal);
   if (!request) {
     outgoing.writeHead(400).end();
     return;
@@ -61,7 +61,7 @@ async function answer(
 }
 
 /** Returns null for a request that the web's `Request` cannot represent: an invalid address or header, or TRACE. */
-function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | null {
+function toRequest(incoming: IncomingMessage, outgoing: ServerResponse, signal: AbortSignal): Request | null {
   const method = incoming.method ?? 'GET';
   const hasBody = method !== 'GET' && method !== 'HEAD';
   try {
@@ -72,7 +72,7 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request | nu
       method,
       headers,
       signal,
-      ...(hasBody && { body: bodyOf(incoming), duplex: 'half' as const }),
+      ...(hasBody && { body: bodyOf(incoming, outgoing), duplex: 'half' as const }),
     });
   } catch (error) {
     if (error instanceof TypeError) return null;
@@ -94,46 +94,45 @@ function urlOf(incoming: IncomingMessage & { originalUrl?: unknown }): URL {
 }
 
 /**
- * Streams the body. When nobody wants the rest of it, it is read and discarded: a client that is still sending would
- * otherwise get a connection reset instead of the answer. The server's `requestTimeout` limits how long that takes.
+ * Streams the body. The part that nobody wants is read and discarded: a client that is still sending would otherwise get a
+ * connection reset instead of the answer. The server's `requestTimeout` limits how long that takes.
  */
-function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
-  let unwanted = false;
+function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
+  let state: 'unread' | 'wanted' | 'unwanted' = 'unread';
+  const discard = () => {
+    state = 'unwanted';
+    incoming.resume();
+  };
+  outgoing.once('finish', discard);
+
   function begin(controller: ReadableStreamDefaultController<Uint8Array>): void {
-    if (incoming.readableDidRead || incoming.destroyed) {
-      controller.error(
-        incoming.readableDidRead
-          ? new ConfigurationError(
-              'the body was read before it came to toNodeListener, for example by a body parser',
-            )
-          : new Error('the connection was closed'),
+    if (incoming.readableDidRead) {
+      throw new ConfigurationError(
+        'the body was read before it came to toNodeListener, for example by a body parser',
       );
-      return;
     }
+    if (incoming.destroyed) throw new Error('the connection was closed');
+    state = 'wanted';
     incoming.on('data', (chunk: Buffer) => {
-      if (unwanted) return;
+      if (state !== 'wanted') return;
       controller.enqueue(chunk);
       incoming.pause();
     });
     incoming.on('end', () => {
-      if (!unwanted) controller.close();
+      if (state === 'wanted') controller.close();
     });
     incoming.on('error', (error) => {
-      if (!unwanted) controller.error(error);
+      if (state === 'wanted') controller.error(error);
     });
   }
-  let begun = false;
+
   return new ReadableStream<Uint8Array>(
     {
       pull(controller) {
-        if (!begun) begin(controller);
-        begun = true;
+        if (state === 'unread') begin(controller);
         incoming.resume();
       },
-      cancel() {
-        unwanted = true;
-        incoming.resume();
-      },
+      cancel: discard,
     },
     { highWaterMark: 0 },
   );

@@ -23,17 +23,24 @@ const gates = new Map<string, Gate>();
 
 const placeOrder = defineCommand({
   type: 'PlaceOrder',
-  schema: z.object({ sku: z.string(), quantity: z.int().positive(), then: z.string().optional() }),
+  schema: z.object({ sku: z.string(), quantity: z.int().positive(), fate: z.string().optional() }),
   retry: { maximumAttempts: 5, initialInterval: '1 hour', maximumInterval: '1 hour' },
-  async handle({ payload: { sku, quantity, then = '' } }) {
-    if (then === 'fail') throw new Error('the stock of the secret warehouse is not reachable');
-    if (then === 'die') throw new UnrecoverableError('SoldOut', { warehouse: 'secret' });
-    await gates.get(then)?.opened;
+  async handle({ payload: { sku, quantity, fate = '' } }) {
+    if (fate === 'fail') throw new Error('the stock of the secret warehouse is not reachable');
+    if (fate === 'die') throw new UnrecoverableError('SoldOut', { warehouse: 'secret' });
+    await gates.get(fate)?.opened;
     return { reserved: `${quantity} ${sku}` };
   },
 });
 const order = { sku: 'tea', quantity: 2 };
 const result = { reserved: '2 tea' };
+
+const isReplay = ({ headers }: Answer) => headers.get('idempotency-replayed') === 'true';
+function holdHandler(name: string): Gate {
+  const created = gate();
+  gates.set(name, created);
+  return created;
+}
 
 for (const [framework, serve] of Object.entries(SERVERS)) {
   describe(`a command endpoint, served from ${framework}`, () => {
@@ -95,13 +102,6 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
         'select payload, attempt, status from inbox.entries where message_id = $1',
         [`orders/${used}`],
       );
-    const isReplay = ({ headers }: Answer) => headers.get('idempotency-replayed') === 'true';
-    function holdHandler(name: string): Gate {
-      const created = gate();
-      gates.set(name, created);
-      return created;
-    }
-
     it('accepts a command, with 202 and the Location of its status', async () => {
       const answer = await post('/orders', key('new'));
       assert.deepEqual([answer.status, isReplay(answer)], [202, false]);
@@ -163,7 +163,7 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
 
     it('answers 202 if the wait is too short, and a repeat gets the result', async () => {
       const held = holdHandler(key('slow'));
-      const slow = { ...order, then: key('slow') };
+      const slow = { ...order, fate: key('slow') };
       const first = await post('/hasty', key('slow'), slow);
       assert.deepEqual([first.status, isReplay(first)], [202, false]);
       assert.ok(
@@ -181,7 +181,7 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
       const held = holdHandler(key('gone'));
       const client = new AbortController();
       const { signal } = client;
-      const lost = post('/patient', key('gone'), { ...order, then: key('gone') }, { signal });
+      const lost = post('/patient', key('gone'), { ...order, fate: key('gone') }, { signal });
       await eventually(
         'the handler runs',
         async () => (await stored(key('gone')))[0]?.status === 'Processing',
@@ -198,18 +198,18 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
     });
 
     it('shows a dead letter by the type of its error only, also if it is reached during the wait', async () => {
-      const answer = await post('/patient', key('dead'), { ...order, then: 'die' });
+      const answer = await post('/patient', key('dead'), { ...order, fate: 'die' });
       assert.equal(answer.status, 202);
       const { receivedAt: _, ...body } = answer.body;
       assert.deepEqual(body, { key: key('dead'), status: 'DeadLetter', errorType: 'SoldOut' });
       assert.deepEqual((await show('/orders', key('dead'))).body, answer.body);
-      assert.equal((await post('/patient', key('dead'), { ...order, then: 'die' })).status, 202);
+      assert.equal((await post('/patient', key('dead'), { ...order, fate: 'die' })).status, 202);
       // The stored error has the detail, so the endpoint must leave it out.
       assert.match((await inbox.entry(`orders/${key('dead')}`))!.error!, /secret/);
     });
 
     it('shows the next retry of a failed command', async () => {
-      await post('/orders', key('failed'), { ...order, then: 'fail' });
+      await post('/orders', key('failed'), { ...order, fate: 'fail' });
       const { body } = await shows(key('failed'), 'Failed');
       assert.deepEqual(Object.keys(body), ['key', 'status', 'receivedAt', 'errorType', 'nextRetryAt']);
       assert.equal(body['errorType'], 'Error');

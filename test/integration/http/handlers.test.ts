@@ -22,7 +22,20 @@ const placeOrder = defineCommand({
   schema,
   handle: ({ payload }) => ({ sold: payload.sku }),
 });
+/** Client's data, which must not appear in logs. */
+const SECRET = 'card-4711';
+const fail = (): never => {
+  throw new TypeError(`cannot handle ${SECRET}`);
+};
 type Options = CommandEndpointOptions<typeof placeOrder>;
+
+const post = async (handler: HttpHandler, used: string, body: unknown = { sku: 'tea' }): Promise<Answer> => {
+  const headers = { 'content-type': 'application/json', 'idempotency-key': used };
+  const init = { method: 'POST', headers, body: JSON.stringify(body) };
+  return read(await handler(new Request('http://localhost/orders?a=b', init)));
+};
+const get = async (handler: HttpHandler, used: string): Promise<Answer> =>
+  read(await handler(new Request(`http://localhost/orders/${used}`)));
 
 describe('a command endpoint', () => {
   let fixture: TestInbox;
@@ -54,17 +67,6 @@ describe('a command endpoint', () => {
       log: createLog('debug', (line) => lines.push(line)),
       ...more,
     });
-  const post = async (
-    handler: HttpHandler,
-    used: string,
-    body: unknown = { sku: 'tea' },
-  ): Promise<Answer> => {
-    const headers = { 'content-type': 'application/json', 'idempotency-key': used };
-    const init = { method: 'POST', headers, body: JSON.stringify(body) };
-    return read(await handler(new Request('http://localhost/orders?a=b', init)));
-  };
-  const get = async (handler: HttpHandler, used: string): Promise<Answer> =>
-    read(await handler(new Request(`http://localhost/orders/${used}`)));
   const effects = async (used: string) => {
     const [found] = await rows<{ entries: number; requests: number }>(
       pool,
@@ -75,17 +77,17 @@ describe('a command endpoint', () => {
     return found;
   };
 
-  describe('with a transaction of the application', () => {
-    const send: Options['send'] = (message, used) =>
-      withTransaction(pool, async (tx: PoolClient) => {
-        const sent = await inbox.send(placeOrder, message, { tx });
-        await tx.query('insert into order_requests (key) values ($1) on conflict do nothing', [used]);
-        if (used.includes('refused')) throw new HttpProblem(409, 'closed', 'the shop is closed');
-        return sent;
-      });
+  const sendWithOwnRow: Options['send'] = (message, used) =>
+    withTransaction(pool, async (tx: PoolClient) => {
+      const sent = await inbox.send(placeOrder, message, { tx });
+      await tx.query('insert into order_requests (key) values ($1) on conflict do nothing', [used]);
+      if (used.includes('refused')) throw new HttpProblem(409, 'closed', 'the shop is closed');
+      return sent;
+    });
 
+  describe('with a transaction of the application', () => {
     it('stores both or, if it fails or refuses, neither', async () => {
-      const handler = endpoint({ send });
+      const handler = endpoint({ send: sendWithOwnRow });
       const accepted = await post(handler, key('both'));
       assert.equal(accepted.status, 202);
       assert.deepEqual(await effects(key('both')), { entries: 1, requests: 1 });
@@ -101,7 +103,7 @@ describe('a command endpoint', () => {
     });
 
     it('waits for the result after the COMMIT', async () => {
-      const handler = endpoint({ send, wait: 300_000 });
+      const handler = endpoint({ send: sendWithOwnRow, wait: 300_000 });
       const first = await post(handler, key('waited'));
       assert.deepEqual([first.status, first.body['result']], [200, { sold: 'tea' }]);
       assert.equal(first.headers.get('idempotency-replayed'), null);
@@ -207,14 +209,9 @@ describe('a command endpoint', () => {
   });
 
   it('answers 500 to an unexpected error, and logs where it came from but not what the client sent', async () => {
-    const secret = 'card-4711';
-    const failing = (more: Partial<Options>) => post(endpoint(more), key(secret), { sku: secret });
-    const fail = (): never => {
-      throw new TypeError(`cannot handle ${secret}`);
-    };
     for (const more of [{ messageId: fail }, { toMessage: fail }, { describe: fail }, { send: fail }]) {
       lines.length = 0;
-      const answer = await failing(more as Partial<Options>);
+      const answer = await post(endpoint(more), key(SECRET), { sku: SECRET });
       assertProblem(answer, 500, 'internal');
       assert.doesNotMatch(JSON.stringify(answer.body), /card|TypeError/);
       assert.equal(lines.length, 1);
@@ -240,12 +237,13 @@ describe('a command endpoint', () => {
       );
       assert.match(lines.at(-1)!, new RegExp(`messageId returned ${problem}`));
     }
-    const problemType = (): never => {
-      throw new Error('expected');
-    };
-    assertProblem(await post(endpoint({ problemType }), key('wrong'), {}), 500, 'internal');
-    const send = () => Promise.reject(new HttpProblem(418, 'teapot', 'short', { headers: { 'a b': 'c' } }));
-    assertProblem(await post(endpoint({ send }), key('wrong')), 500, 'internal');
+    assertProblem(await post(endpoint({ problemType: fail }), key('wrong'), {}), 500, 'internal');
+    const invalid = new HttpProblem(418, 'teapot', 'short', { headers: { 'a b': 'c' } });
+    assertProblem(
+      await post(endpoint({ send: () => Promise.reject(invalid) }), key('wrong')),
+      500,
+      'internal',
+    );
   });
 
   it('says that the body was read before', async () => {

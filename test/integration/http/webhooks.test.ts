@@ -48,6 +48,8 @@ async function toMessage({ id, body }: { id: string; body: unknown }): Promise<W
   return type === 'payment.settled' ? message(deposit, { messageId, payload: data as never }) : null;
 }
 
+const textOf = (event: unknown) => (typeof event === 'string' ? event : JSON.stringify(event));
+
 for (const [framework, serve] of Object.entries(SERVERS)) {
   describe(`webhooks, served from ${framework},`, () => {
     let database: TestDatabase;
@@ -74,9 +76,9 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
           return response;
         };
       };
-      const routes = Object.values(SCHEMES).flatMap(({ verify, secrets }, place) => [
-        [`/hooks-${place}`, endpoint(verify(secrets[0]))] as const,
-        [`/rotation-${place}`, endpoint(verify(secrets.toReversed()))] as const,
+      const routes = Object.values(SCHEMES).flatMap((scheme, place) => [
+        [`/hooks-${place}`, endpoint(scheme.verify(scheme.secrets[0]))] as const,
+        [`/rotation-${place}`, endpoint(scheme.verify(scheme.secrets.toReversed()))] as const,
       ]);
       server = await serve(Object.fromEntries(routes));
     });
@@ -99,11 +101,16 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
     const one = [
       { id: 'payments/evt_1', type: 'DepositFunds', payload: { accountId: 'ann', amountCents: 500 } },
     ];
+    async function isRefused(answer: Answer): Promise<void> {
+      assertProblem(answer, 401, 'invalid-signature');
+      assert.ok(answer.headers.get('www-authenticate'));
+      assert.deepEqual(await stored(), []);
+    }
+
     for (const [place, [name, scheme]] of Object.entries(SCHEMES).entries()) {
       describe(`of ${name}`, () => {
         const [secret, newSecret] = scheme.secrets;
-        const url = () => `${server.url}/hooks-${place}`;
-        const textOf = (event: unknown) => (typeof event === 'string' ? event : JSON.stringify(event));
+        const path = `/hooks-${place}`;
         function headersOf(event: unknown, more: Partial<Delivery> = {}): Record<string, string> {
           const body = textOf(event);
           const { id = 'evt_1' } = (typeof event === 'object' ? event : {}) as { id?: string };
@@ -112,18 +119,12 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
             ...scheme.sign({ id, body, secret, at: new Date(), ...more }),
           };
         }
-        const deliver = (event: unknown, more: Partial<Delivery> = {}, path = '/hooks') =>
-          ask(`${server.url}${path}-${place}`, {
+        const deliver = (event: unknown, more: Partial<Delivery> = {}, to = path) =>
+          ask(`${server.url}${to}`, {
             method: 'POST',
             headers: headersOf(event, more),
             body: textOf(event),
           });
-
-        async function isRefused(answer: Answer): Promise<void> {
-          assertProblem(answer, 401, 'invalid-signature');
-          assert.ok(answer.headers.get('www-authenticate'));
-          assert.deepEqual(await stored(), []);
-        }
 
         it('become commands, once however often they are delivered', async () => {
           const first = await deliver(settled('evt_1'));
@@ -166,15 +167,15 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
           await isRefused(await deliver(settled('evt_1'), { secret: newSecret }));
           const headers = headersOf(settled('evt_1'));
           const changed = textOf(settled('evt_1', { accountId: 'eve', amountCents: 500 }));
-          await isRefused(await ask(url(), { method: 'POST', headers, body: changed }));
+          await isRefused(await ask(`${server.url}${path}`, { method: 'POST', headers, body: changed }));
           const { [scheme.signatureHeader]: signature, ...unsigned } = headers;
           const body = textOf(settled('evt_1'));
-          await isRefused(await ask(url(), { method: 'POST', headers: unsigned, body }));
+          await isRefused(await ask(`${server.url}${path}`, { method: 'POST', headers: unsigned, body }));
           for (const damaged of scheme.damage(signature!)) {
             const given = { ...unsigned, [scheme.signatureHeader]: damaged };
-            await isRefused(await ask(url(), { method: 'POST', headers: given, body }));
+            await isRefused(await ask(`${server.url}${path}`, { method: 'POST', headers: given, body }));
           }
-          assert.equal((await ask(url(), { method: 'POST', headers, body })).status, 200);
+          assert.equal((await ask(`${server.url}${path}`, { method: 'POST', headers, body })).status, 200);
         });
 
         const { withoutTime } = scheme;
@@ -185,7 +186,7 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
             await isRefused(await deliver(settled('evt_1'), { at: new Date(Date.now() + ageMs) }));
             const headers = withoutTime(headersOf(settled('evt_1')));
             const body = textOf(settled('evt_1'));
-            await isRefused(await ask(url(), { method: 'POST', headers, body }));
+            await isRefused(await ask(`${server.url}${path}`, { method: 'POST', headers, body }));
             // Within the tolerance, in both directions.
             for (const at of [-4, 4]) {
               const answer = await deliver(settled('evt_1'), { at: new Date(Date.now() + at * MINUTE_MS) });
@@ -197,13 +198,13 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
 
         it('may be signed with the old or the new secret while it is replaced', async () => {
           for (const used of [secret, newSecret]) {
-            const answer = await deliver(settled('evt_1'), { secret: used }, '/rotation');
+            const answer = await deliver(settled('evt_1'), { secret: used }, `/rotation-${place}`);
             assert.equal(answer.status, 200);
           }
           assert.deepEqual(await stored(), one);
           const stranger = scheme.secrets[0].replace(/.{4}$/, 'AAAA');
           assertProblem(
-            await deliver(settled('evt_2'), { secret: stranger }, '/rotation'),
+            await deliver(settled('evt_2'), { secret: stranger }, `/rotation-${place}`),
             401,
             'invalid-signature',
           );
@@ -240,7 +241,7 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
         it('are not stored if the provider disconnects before the end', async () => {
           const socket = await sendTruncated(
             server.port,
-            `/hooks-${place}`,
+            path,
             headersOf(settled('evt_1')),
             textOf(settled('evt_1')),
           );
@@ -250,7 +251,7 @@ for (const [framework, serve] of Object.entries(SERVERS)) {
         });
 
         it('are POSTs', async () => {
-          const answer = await ask(url());
+          const answer = await ask(`${server.url}${path}`);
           assertProblem(answer, 405, 'method-not-allowed');
           assert.equal(answer.headers.get('allow'), 'POST');
         });
