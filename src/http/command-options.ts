@@ -38,7 +38,7 @@ export interface CommandEndpointOptions<Command extends CommandContract> {
   messageId: (key: string, request: Request) => string;
   /**
    * How long a POST waits for the result, in ms, at most 5 minutes. Default 0: it answers as soon as the command is
-   * accepted. With {@link send}, the wait looks for the result every 500 ms.
+   * accepted. With `send`, the wait looks for the result every 500 ms.
    */
   wait?: number;
   /**

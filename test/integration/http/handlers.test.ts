@@ -1,11 +1,13 @@
 /** The handlers themselves, without a server: own transactions, clients, errors, options that frameworks do not matter for. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import type { Pool, PoolClient } from 'pg';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import { defineContract } from '../../../src/commands/contract.ts';
-import { commandEndpoint, HttpProblem, statusBody } from '../../../src/http/index.ts';
+import { message } from '../../../src/commands/message.ts';
+import { commandEndpoint, HttpProblem, statusBody, webhookEndpoint } from '../../../src/http/index.ts';
 import type { CommandEndpointOptions, HttpHandler } from '../../../src/http/index.ts';
 import { createLog } from '../../../src/platform/log.ts';
 import { withTransaction } from '../../../src/platform/postgres.ts';
@@ -15,6 +17,7 @@ import { assertProblem, read } from '../../support/http.ts';
 import type { Answer } from '../../support/http.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
+import { createLogin } from '../../support/login.ts';
 
 const schema = z.object({ sku: z.string(), customer: z.string().optional() });
 const placeOrder = defineCommand({
@@ -77,9 +80,9 @@ describe('a command endpoint', () => {
     return found;
   };
 
-  const sendWithOwnRow: Options['send'] = (message, used) =>
+  const sendWithOwnRow: Options['send'] = (order, used) =>
     withTransaction(pool, async (tx: PoolClient) => {
-      const sent = await inbox.send(placeOrder, message, { tx });
+      const sent = await inbox.send(placeOrder, order, { tx });
       await tx.query('insert into order_requests (key) values ($1) on conflict do nothing', [used]);
       if (used.includes('refused')) throw new HttpProblem(409, 'closed', 'the shop is closed');
       return sent;
@@ -285,5 +288,43 @@ describe('a command endpoint', () => {
     assert.equal((await post(handler, key('typed'))).status, 202);
     assertProblem(await post(handler, key('strict'), { sku: 'tea', more: 1 }), 400, 'invalid-payload');
     await typed.close();
+  });
+
+  it('may hash the key, which may then be longer', async () => {
+    const handler = endpoint({
+      messageId: (used) => `orders/${createHash('sha256').update(used).digest('base64url')}`,
+    });
+    const long = key('long').padEnd(255, 'x');
+    const { status, body } = await post(handler, long);
+    assert.deepEqual([status, body['key']], [202, long]);
+    assert.equal((await get(handler, long)).status, 200);
+  });
+
+  it('needs no more than the role inbox_sender, and its limits', async () => {
+    const login = await createLogin(fixture.database, 'inbox_sender');
+    await pool.query(
+      `insert into inbox.sender_limits (login, id_prefix, command_types) values ($1, 'orders/', '{PlaceOrder}')`,
+      [login.name],
+    );
+    const restricted = await createInbox({ pool: login.pool });
+    const handler = endpoint({ inbox: restricted, wait: 300_000 });
+    const { status, body } = await post(handler, key('restricted'));
+    assert.deepEqual([status, body['result']], [200, { sold: 'tea' }]);
+    assert.equal((await get(handler, key('restricted'))).status, 200);
+    const hooks = (messageId: string) =>
+      webhookEndpoint({
+        inbox: restricted,
+        verify: () => ({ deliveryId: key('hook') }),
+        toMessage: ({ id }) =>
+          message(placeOrder, { messageId: `${messageId}${id}`, payload: { sku: 'tea' } }),
+        log: createLog('debug', (line) => lines.push(line)),
+      });
+    const deliver = async (prefix: string) =>
+      read(await hooks(prefix)(new Request('http://localhost/', { method: 'POST', body: '{}' })));
+    assert.deepEqual((await deliver('orders/')).body, { answer: 'accepted' });
+    assert.equal((await deliver('others/')).status, 500);
+    assert.match(lines.at(-1)!, /sqlstate=42501/);
+    await restricted.close();
+    await login.drop();
   });
 });

@@ -142,6 +142,19 @@ describe('a webhook endpoint with a verifier of the application', () => {
     assert.deepEqual(sent, []);
   });
 
+  it('logs refusals at most once a minute', async () => {
+    lines.length = 0;
+    const handler = webhookEndpoint({
+      inbox: inbox as unknown as WebhookEndpointOptions['inbox'],
+      verify: githubWebhook('secret'),
+      toMessage: () => null,
+      log: createLog('debug', (line) => lines.push(line)),
+    });
+    for (let count = 0; count < 5; count += 1)
+      assert.equal((await handler(new Request('http://localhost/', { method: 'POST' }))).status, 401);
+    assert.equal(lines.length, 1);
+  });
+
   it('accepts nothing if it fails, or returns something else than a verification', async () => {
     for (const wrong of [
       crash,
