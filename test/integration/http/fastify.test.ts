@@ -8,7 +8,7 @@ import { toNodeListener } from '../../../src/http/index.ts';
 describe('an endpoint in a plugin of Fastify', () => {
   it('gets its bodies unread, and other routes get theirs parsed', async () => {
     const app = fastify();
-    app.post('/parsed', async (request) => ({ parsed: request.body }));
+    app.post('/parsed', (request, reply) => reply.send({ parsed: request.body }));
     await app.register(async (scope) => {
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', (_request, _payload, done) => done(null));

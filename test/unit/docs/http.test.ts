@@ -13,7 +13,7 @@ describe('the documentation of HTTP problems', () => {
       code,
       status,
     ]);
-    const existing = PROBLEM_CODES.map((code) => [code, String(problem(code, '').status)]);
+    const existing = PROBLEM_CODES.map((code) => `${code} ${problem(code, '').status}`);
     assert.deepEqual(documented.sort(), existing.sort());
   });
 
