@@ -81,15 +81,14 @@ function logFailure(log: CommandLog, { status }: HttpProblem, error: unknown, fa
     ...(cause !== undefined && { cause: errorFields(cause).error }),
     at: placeOf(error),
   };
-  if (status === 503) log.warn('answered 503: Postgres is unavailable or busy', fields);
+  if (status === 503) log.warn('answered 503, because something is unavailable or busy', fields);
   else log.error(`answered ${status}`, fields);
 }
 
-/** The line of code that threw the error. */
+/** The line of code that threw the error. It follows the message, which may look like such a line. */
 function placeOf(error: unknown): string | undefined {
-  const stack = error instanceof Error ? error.stack : undefined;
-  return stack
-    ?.split('\n')
-    .find((line) => /^\s+at /.test(line))
-    ?.trim();
+  if (!(error instanceof Error)) return undefined;
+  const { stack = '', message } = error;
+  const start = stack.indexOf(message);
+  return start === -1 ? undefined : /^\s+at .*$/m.exec(stack.slice(start + message.length))?.[0].trim();
 }

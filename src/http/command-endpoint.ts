@@ -19,6 +19,7 @@ import type { CommandEndpointOptions, CommandEndpointSettings } from './command-
 import { checkDerivedId, isTooLong, keyOfSegment, readKey } from './idempotency-key.ts';
 import { problem } from './problem.ts';
 import type { HttpProblem } from './problem.ts';
+import { refusingIssues } from './problem-of-error.ts';
 import { parseJson, readBody, requireJson } from './request-body.ts';
 import { isSettled, sendAndWait } from './send-and-wait.ts';
 
@@ -75,7 +76,8 @@ async function post(endpoint: CommandEndpointSettings, request: Request, path: s
   const messageId = checkDerivedId(endpoint.messageId(key, request), key);
   requireJson(request);
   const body = parseJson(await readBody(request, endpoint.maxBodyBytes));
-  const message = await readMessage(endpoint, messageId, await endpoint.toMessage(body, request));
+  const contents = await refusingIssues(() => endpoint.toMessage(body, request));
+  const message = await readMessage(endpoint, messageId, contents);
   const { answer, entry } = await accept(endpoint, message, key, request);
   return {
     status: wait > 0 && entry.status === 'Completed' ? 200 : 202,

@@ -101,15 +101,19 @@ export function readCommandOptions<Command extends CommandContract>(
     problemType: optional(aFunction),
     log: optional(aLog),
   });
+  const { inbox, command, messageId, path, send } = options;
   return {
-    wait: 0,
-    toMessage: (payload) => ({ payload }),
-    describe: statusBody,
-    maxBodyBytes: DEFAULT_MAX_PAYLOAD_BYTES,
-    problemType: documentedType,
-    ...(options as unknown as CommandEndpointOptions<CommandContract>),
-    path: options.path === undefined ? null : pathnameOf(options.path),
-    send: options.send as CommandEndpointSettings['send'],
+    inbox,
+    command,
+    messageId,
+    wait: options.wait ?? 0,
+    path: path === undefined ? null : pathnameOf(path),
+    toMessage: options.toMessage ?? ((payload) => ({ payload })),
+    // The endpoint passes messages for its own command only.
+    send: send as CommandEndpointSettings['send'],
+    describe: options.describe ?? statusBody,
+    maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
+    problemType: options.problemType ?? documentedType,
     log: options.log ?? createLog(),
   };
 }

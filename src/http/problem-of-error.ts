@@ -43,8 +43,6 @@ export function problemOf(error: unknown, method: string): HttpProblem {
         : 'the status cannot be read at the moment; ask again',
     );
   }
-  const issues = issuesOf(error);
-  if (issues) return invalidPayload(issues);
   return problem('internal', 'internal error, which was logged; you can send the request again unchanged');
 }
 
@@ -76,6 +74,20 @@ function isTransient(error: unknown): boolean {
   return errorChain(error).some(
     (each) => isDatabaseUnavailable(each) || WORTH_REPEATING.has(sqlStateOf(each) ?? ''),
   );
+}
+
+/**
+ * Runs the hook that turns a body into messages. The error that a schema's own `parse` throws there is about the body.
+ *
+ * @throws HttpProblem 400 for such an error; any other error as it is
+ */
+export async function refusingIssues<T>(hook: () => T | Promise<T>): Promise<T> {
+  try {
+    return await hook();
+  } catch (error) {
+    const issues = issuesOf(error);
+    throw issues ? invalidPayload(issues) : error;
+  }
 }
 
 /** Reads the issues of an error that a schema's own `parse` has thrown, such as ZodError and ValiError. */

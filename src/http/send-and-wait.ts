@@ -35,16 +35,17 @@ export async function sendAndWait(awaited: AwaitedMessage): Promise<Sent> {
   let limit: NodeJS.Timeout | undefined;
   let sent: Sent | undefined;
   const onSent = (answer: Sent) => {
-    sent = awaited.sent ?? answer;
+    if (sent) return;
+    sent = answer;
     limit = setTimeout(endWait, waitMs);
     signal.addEventListener('abort', endWait);
     if (signal.aborted) endWait();
   };
+  if (awaited.sent) onSent(awaited.sent);
   try {
     const options = { timeoutMs: SEND_LIMIT_MS + waitMs, signal: waitEnd.signal, onSent };
     await inbox.execute(command, message, options);
   } catch (error) {
-    sent ??= awaited.sent;
     // An accepted command is an answer, however the wait ended: the entry shows whether it is a dead letter.
     if (!sent) throw error;
   } finally {

@@ -16,6 +16,7 @@ import { anInbox, MAX_BODY_LIMIT } from './command-options.ts';
 import type { EndpointInbox } from './endpoint-inbox.ts';
 import { documentedType, problem } from './problem.ts';
 import type { ProblemType } from './problem.ts';
+import { refusingIssues } from './problem-of-error.ts';
 import { parseJson, readBody } from './request-body.ts';
 import { WebhookVerificationError } from './webhook-verifier.ts';
 import type { WebhookVerification, WebhookVerifier } from './webhook-verifier.ts';
@@ -97,8 +98,8 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
       throw error;
     });
     const event = { id: deliveryId, body: parseJson(body) };
-    const answer = await send(options.inbox, await options.toMessage(event, request), log);
-    return { status: 200, body: { answer } };
+    const messages = await refusingIssues(() => options.toMessage(event, request));
+    return { status: 200, body: { answer: await send(options.inbox, messages, log) } };
   }
 
   return (request) => respond(request, surroundings, () => receive(request));

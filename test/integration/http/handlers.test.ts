@@ -249,6 +249,24 @@ describe('a command endpoint', () => {
     );
   });
 
+  it('takes the error of a schema for the client’s only if toMessage has thrown it', async () => {
+    const issues = new z.ZodError([{ code: 'custom', path: ['row'], message: SECRET, input: 1 }]);
+    const answer = await post(endpoint({ send: () => Promise.reject(issues) }), key('internal-issues'));
+    assertProblem(answer, 500, 'internal');
+    assert.doesNotMatch(JSON.stringify(answer.body) + lines.at(-1)!, /card/);
+  });
+
+  it('logs no line of a message that looks like a place in the code', async () => {
+    const misleading = new Error(`first line\n    at ${SECRET} (file.js:1:1)`);
+    assertProblem(
+      await post(endpoint({ send: () => Promise.reject(misleading) }), key('place')),
+      500,
+      'internal',
+    );
+    assert.match(lines.at(-1)!, /at="at .*handlers\.test/);
+    assert.doesNotMatch(lines.at(-1)!, /card/);
+  });
+
   it('says that the body was read before', async () => {
     const headers = { 'content-type': 'application/json', 'idempotency-key': key('read') };
     const request = new Request('http://localhost/orders', {

@@ -39,6 +39,8 @@ describe('the options of endpoints', () => {
   for (const [create, right] of creations) {
     it(`of ${create.name} are accepted if they are right`, () => {
       assert.equal(typeof create(right as never), 'function');
+      const undefinedOnes = { ...right, wait: undefined, log: undefined, maxBodyBytes: undefined };
+      if (create.name === 'commandEndpoint') assert.equal(typeof create(undefinedOnes as never), 'function');
       const all = { ...right, maxBodyBytes: 33_554_432, problemType: (code: string) => code };
       assert.equal(typeof create(all as never), 'function');
     });
