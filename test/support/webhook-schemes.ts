@@ -75,6 +75,7 @@ export const SCHEMES: Record<string, Scheme> = {
       `${signature}0`,
       signature.slice('sha256='.length),
       signature.replace('sha256', 'sha1'),
+      signature.replace('sha256', 'sha512'),
       `${signature}, ${signature}`,
     ],
     withoutTime: null,

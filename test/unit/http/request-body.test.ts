@@ -5,7 +5,10 @@ import { parseJson, readBody } from '../../../src/http/request-body.ts';
 import { eventually } from '../../support/wait.ts';
 
 /** A request whose body consists of so many chunks of 1,000 bytes. */
-function requestOf(chunks: number): { request: Request; given: () => number; canceled: () => boolean } {
+function requestOf(
+  chunks: number,
+  headers = {},
+): { request: Request; given: () => number; canceled: () => boolean } {
   let given = 0;
   let canceled = false;
   const body = new ReadableStream<Uint8Array>(
@@ -22,7 +25,7 @@ function requestOf(chunks: number): { request: Request; given: () => number; can
     },
     { highWaterMark: 0 },
   );
-  const request = new Request('http://localhost/', { method: 'POST', body, duplex: 'half' });
+  const request = new Request('http://localhost/', { method: 'POST', headers, body, duplex: 'half' });
   return { request, given: () => given, canceled: () => canceled };
 }
 
@@ -33,6 +36,12 @@ describe('the body of a request', () => {
     assert.equal((await readBody(requestOf(10).request, 10_000)).byteLength, 10_000);
     await assert.rejects(readBody(requestOf(10).request, 9_999), { status: 413, code: 'too-large' });
     assert.equal((await readBody(new Request('http://localhost/', { method: 'POST' }), 1)).byteLength, 0);
+  });
+
+  it('is not read at all if it says that it is too long', async () => {
+    const { request, given } = requestOf(10, { 'content-length': '10000' });
+    await assert.rejects(readBody(request, 9_999), { status: 413 });
+    assert.equal(given(), 0);
   });
 
   it('is answered as soon as it is too long, and the rest is discarded', async () => {

@@ -2,20 +2,12 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { defineContract } from '../../../src/commands/contract.ts';
-import { message } from '../../../src/commands/message.ts';
 import {
   githubWebhook,
-  HttpProblem,
   standardWebhooks,
   stripeWebhook,
-  webhookEndpoint,
   WebhookVerificationError,
 } from '../../../src/http/index.ts';
-import type { WebhookEndpointOptions, WebhookVerifier } from '../../../src/http/index.ts';
-import { createLog } from '../../../src/platform/log.ts';
-import { z } from 'zod';
-import { read } from '../../support/http.ts';
 
 const bytes = (text: string, encoding: BufferEncoding = 'utf8') =>
   new Uint8Array(Buffer.from(text, encoding));
@@ -93,93 +85,4 @@ describe('stripeWebhook', () => {
       });
     });
   }
-});
-
-const crash = (): never => {
-  throw new TypeError('expected');
-};
-
-describe('a webhook endpoint with a verifier of the application', () => {
-  const lines: string[] = [];
-  const sent: string[] = [];
-  const inbox = {
-    sendMany: (messages: readonly { messageId: string }[]) => {
-      sent.push(...messages.map(({ messageId }) => messageId));
-      return Promise.resolve(messages.map(() => ({ answer: 'accepted' })));
-    },
-    send: () => assert.fail('not called'),
-    execute: () => assert.fail('not called'),
-    status: () => assert.fail('not called'),
-  };
-  const note = defineContract({ type: 'Note', schema: z.any() });
-  const deliver = async (verify: unknown, more: Partial<WebhookEndpointOptions> = {}) => {
-    lines.length = sent.length = 0;
-    const handler = webhookEndpoint({
-      inbox: inbox as unknown as WebhookEndpointOptions['inbox'],
-      verify: verify as WebhookVerifier,
-      toMessage: ({ id }) => message(note, { messageId: id, payload: {} }),
-      log: createLog('debug', (line) => lines.push(line)),
-      ...more,
-    });
-    return read(await handler(new Request('http://localhost/hooks', { method: 'POST', body: '{}' })));
-  };
-
-  it('accepts what it has verified, also later', async () => {
-    assert.equal((await deliver(() => ({ deliveryId: 'a' }))).status, 200);
-    assert.equal((await deliver(async () => ({ deliveryId: 'b' }))).status, 200);
-    assert.deepEqual(sent, ['b']);
-  });
-
-  it('answers 401 with its reason if it refuses', async () => {
-    const { status, body } = await deliver(() => {
-      throw new WebhookVerificationError('the certificate has expired');
-    });
-    assert.deepEqual([status, body['detail']], [401, 'the certificate has expired']);
-    assert.match(
-      lines[0]!,
-      /WARN {2}refused webhooks whose signature could not be verified count=1 reason="the certificate has expired"/,
-    );
-    assert.deepEqual(sent, []);
-  });
-
-  it('logs refusals at most once a minute', async () => {
-    lines.length = 0;
-    const handler = webhookEndpoint({
-      inbox: inbox as unknown as WebhookEndpointOptions['inbox'],
-      verify: githubWebhook('secret'),
-      toMessage: () => null,
-      log: createLog('debug', (line) => lines.push(line)),
-    });
-    for (let count = 0; count < 5; count += 1)
-      assert.equal((await handler(new Request('http://localhost/', { method: 'POST' }))).status, 401);
-    assert.equal(lines.length, 1);
-  });
-
-  it('accepts nothing if it fails, or returns something else than a verification', async () => {
-    for (const wrong of [
-      crash,
-      () => true,
-      () => undefined,
-      () => ({}),
-      () => ({ deliveryId: '' }),
-      () => 'a',
-    ]) {
-      assert.equal((await deliver(wrong)).status, 500);
-      assert.deepEqual(sent, []);
-    }
-    assert.match(lines[0]!, /verify must return an object with the deliveryId, or throw/);
-  });
-
-  it('can refuse with a problem of its own', async () => {
-    const { status, body } = await deliver(() => {
-      throw new HttpProblem(403, 'address-not-allowed', 'use an address on the list');
-    });
-    assert.deepEqual([status, body['detail']], [403, 'use an address on the list']);
-  });
-
-  it('loses no event if toMessage forgets to return', async () => {
-    const answer = await deliver(() => ({ deliveryId: 'a' }), { toMessage: (() => {}) as never });
-    assert.equal(answer.status, 500);
-    assert.match(lines[0]!, /toMessage must return a message, a list of messages, or null/);
-  });
 });
