@@ -8,6 +8,7 @@ import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createInbox } from 'temporal-inbox';
+import { toNodeListener } from 'temporal-inbox/http';
 import { createHttpApi } from './http-api.ts';
 import type { HttpApiOptions } from './http-api.ts';
 
@@ -18,7 +19,7 @@ export interface HttpServer {
   stop(limitMs?: number): Promise<void>;
 }
 
-export interface HttpServerOptions extends Pick<HttpApiOptions, 'pool' | 'log'> {
+export interface HttpServerOptions extends Omit<HttpApiOptions, 'inbox'> {
   /** Default: a free port. */
   port?: number;
 }
@@ -27,17 +28,21 @@ export interface HttpServerOptions extends Pick<HttpApiOptions, 'pool' | 'log'> 
 const REQUEST_TIMEOUT_MS = 10_000;
 const DEFAULT_STOP_LIMIT_MS = 10_000;
 
-/** Listens on loopback only, because the API has no authentication. Requires the inbox's schema and the bank's schema. */
-export async function startHttpServer({ pool, log, port = 0 }: HttpServerOptions): Promise<HttpServer> {
-  const inbox = await createInbox({ pool, log });
-  const api = createHttpApi({ pool, inbox, log });
+/**
+ * Listens on loopback only, because the API has no authentication. Requires the inbox's schema and the bank's schema.
+ *
+ * @throws ConfigurationError for an invalid secret of the payment provider
+ */
+export async function startHttpServer({ port = 0, ...options }: HttpServerOptions): Promise<HttpServer> {
+  const inbox = await createInbox({ pool: options.pool, log: options.log });
+  const listener = toNodeListener(createHttpApi({ ...options, inbox }), { log: options.log });
   const pendingResponses = new Set<ServerResponse>();
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
     pendingResponses.add(response);
     response.on('close', () => pendingResponses.delete(response));
     // stop() misses a connection that has just answered and is not idle yet. It would stay open while the client uses it.
     if (!server.listening) response.setHeader('connection', 'close');
-    api(request, response);
+    listener(request, response);
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

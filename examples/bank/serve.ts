@@ -1,6 +1,7 @@
 /**
  * `node dist/examples/bank/serve.js`: runs the HTTP API until SIGTERM or Ctrl-C. It uses the database of DATABASE_URL and
- * listens on PORT, or on a free port if PORT is not set.
+ * listens on PORT, or on a free port if PORT is not set. With PAYMENT_WEBHOOK_SECRET, it takes the webhooks of a payment
+ * provider.
  *
  * @module
  */
@@ -20,7 +21,7 @@ async function serve(): Promise<void> {
   const pool = createBankPool('bank http api', 10);
   try {
     await createBankSchema(pool);
-    const server = await startHttpServer({ pool, log, port });
+    const server = await startHttpServer({ pool, log, port, paymentSecrets: readPaymentSecrets() });
     const shutdown = new AbortController();
     process.once('SIGTERM', () => shutdown.abort()).once('SIGINT', () => shutdown.abort());
     log.info('listening', { url: server.url });
@@ -37,4 +38,12 @@ function readPort(text: string | undefined): number {
   const port = Number(text);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
   throw new Error(`PORT (${JSON.stringify(text)}) is not a valid port; leave it unset to use a free port`);
+}
+
+/** One secret, or several separated by spaces while a secret is replaced. */
+function readPaymentSecrets(): string[] | undefined {
+  const secrets = (process.env['PAYMENT_WEBHOOK_SECRET'] ?? '')
+    .split(/\s+/)
+    .filter((secret) => secret !== '');
+  return secrets.length > 0 ? secrets : undefined;
 }

@@ -1,26 +1,42 @@
 /**
- * The transaction of the HTTP API, which writes the API's own table and sends the command.
+ * The endpoint that clients request transfers from, and its transaction, which writes the API's own table and sends the
+ * command.
  *
  * @module
  */
 import type { Pool } from 'pg';
-import type { output } from 'zod';
-import { InboxError } from 'temporal-inbox';
-import type { Entry, Inbox, Sent } from 'temporal-inbox';
-import { messageIdOf } from './idempotency-key.ts';
-import { inTransaction, sqlStateOf } from './postgres.ts';
+import { defineContract } from 'temporal-inbox';
+import type { CommandLog, Entry, Inbox, JsonObject, MessageFor, Sent } from 'temporal-inbox';
+import { commandEndpoint, errorTypeOf, HttpProblem } from 'temporal-inbox/http';
+import type { HttpHandler } from 'temporal-inbox/http';
+import { inTransaction } from './postgres.ts';
 import { transferFunds } from './transfer-funds.ts';
 
-export type Transfer = output<typeof transferFunds.schema>;
+/** Strict, so that a client that sends an unsupported member, such as `currency`, gets an error instead of being ignored. */
+const transfer = defineContract({ type: transferFunds.type, schema: transferFunds.schema.strict() });
 
-/** The inbox has pruned the entry of this key, but the bank's own table shows that the key was used. */
-export class KeyUsedUpError extends Error {
-  override readonly name = 'KeyUsedUpError';
+export const MAX_BODY_BYTES = 10_000;
+
+export interface TransferEndpointOptions {
+  pool: Pool;
+  inbox: Inbox;
+  log: CommandLog;
 }
 
-/** Postgres is unavailable. The request may have been accepted; repeating it with the same key finds out. */
-export class BankUnavailableError extends Error {
-  override readonly name = 'BankUnavailableError';
+/** Serves POST /transfers and GET /transfers/<key>. */
+export function transferEndpoint({ pool, inbox, log }: TransferEndpointOptions): HttpHandler {
+  return commandEndpoint({
+    inbox,
+    command: transfer,
+    path: '/transfers',
+    // The prefix separates the API's keys from the message_ids of other senders.
+    messageId: (key) => `transfer-${key}`,
+    send: (message, key) => requestTransfer(pool, inbox, key, message),
+    describe: describeTransfer,
+    maxBodyBytes: MAX_BODY_BYTES,
+    problemType,
+    log,
+  });
 }
 
 /**
@@ -28,48 +44,51 @@ export class BankUnavailableError extends Error {
  * first wait in `send` for the first one's COMMIT and are then duplicates. If the first one rolls back, one of the others
  * takes its place.
  *
- * @throws IdempotencyConflictError, KeyUsedUpError, BankUnavailableError
+ * @throws HttpProblem 422 if the inbox has pruned the entry of this key, but the bank's own table shows that it was used
  */
-export function requestTransfer(pool: Pool, inbox: Inbox, key: string, transfer: Transfer): Promise<Sent> {
-  const message = { messageId: messageIdOf(key), type: transferFunds.type, payload: transfer };
-  return mapDatabaseErrors(
-    inTransaction(pool, async (tx) => {
-      const sent = await inbox.send(message, { tx });
-      const { rowCount } = await tx.query(
-        `insert into bank.transfer_requests (idempotency_key, from_account, to_account, amount_cents)
-         values ($1, $2, $3, $4) on conflict do nothing`,
-        [key, transfer.from, transfer.to, transfer.amountCents],
-      );
-      // The inbox has pruned the entry. Sending the command again would transfer the money again.
-      if (sent.answer === 'accepted' && rowCount === 0) throw new KeyUsedUpError();
-      return sent;
-    }),
+function requestTransfer(
+  pool: Pool,
+  inbox: Inbox,
+  key: string,
+  message: MessageFor<typeof transfer>,
+): Promise<Sent> {
+  return inTransaction(pool, async (tx) => {
+    const sent = await inbox.send(transfer, message, { tx });
+    const { from, to, amountCents } = message.payload;
+    const { rowCount } = await tx.query(
+      `insert into bank.transfer_requests (idempotency_key, from_account, to_account, amount_cents)
+       values ($1, $2, $3, $4) on conflict do nothing`,
+      [key, from, to, amountCents],
+    );
+    // Sending the command again would transfer the money again.
+    if (sent.answer === 'accepted' && rowCount === 0) throw usedUp();
+    return sent;
+  });
+}
+
+function usedUp(): HttpProblem {
+  return new HttpProblem(
+    422,
+    'idempotency-key-used-up',
+    'this Idempotency-Key was used long ago, and the status of its transfer is no longer stored; use a new key for a new transfer',
   );
 }
 
-/** Returns null if no transfer was requested with this key. */
-export async function findTransfer(inbox: Inbox, key: string): Promise<Entry | null> {
-  const entry = await mapDatabaseErrors(inbox.status(messageIdOf(key)));
-  return entry?.commandType === transferFunds.type ? entry : null;
+/** Describes a failure only by its type, because its message may reveal another customer's balance. */
+function describeTransfer(entry: Entry, key: string): JsonObject {
+  const failure = errorTypeOf(entry);
+  return {
+    key,
+    status: entry.status,
+    transfer: entry.payload,
+    requestedAt: entry.receivedAt.toISOString(),
+    ...(entry.processedAt && { completedAt: entry.processedAt.toISOString(), result: entry.result }),
+    ...(failure !== null && { failure: { type: failure } }),
+    ...(entry.nextRetryAt && { nextRetryAt: entry.nextRetryAt.toISOString() }),
+  };
 }
 
-/**
- * SQLSTATE classes of transient errors: connection, rollback by Postgres, resources, locks, shutdown.
- * Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
- */
-const TRANSIENT_CLASSES = new Set(['08', '40', '53', '55', '57']);
-
-/**
- * Turns transient database errors into {@link BankUnavailableError}. An error without a SQLSTATE is a connection error,
- * of which pg has many: refused, reset, ended, timed out.
- */
-async function mapDatabaseErrors<T>(work: Promise<T>): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (error instanceof InboxError || error instanceof KeyUsedUpError) throw error;
-    const state = sqlStateOf(error);
-    if (state !== null && !TRANSIENT_CLASSES.has(state.slice(0, 2))) throw error;
-    throw new BankUnavailableError('Postgres is unavailable', { cause: error });
-  }
+/** Tags (RFC 4151) are names, not addresses. */
+function problemType(code: string): string {
+  return `tag:bank.example,2026:${code === 'invalid-payload' ? 'invalid-transfer' : code}`;
 }

@@ -10,7 +10,7 @@ import { findJsonProblem, storedBytes } from '../core/json.ts';
 import type { NewEntry } from '../store/entries.ts';
 
 export const DEFAULT_MAX_PAYLOAD_BYTES = 1_048_576;
-const MAX_MESSAGE_ID_BYTES = 200;
+export const MAX_MESSAGE_ID_BYTES = 200;
 const MAX_METADATA_BYTES = 65_536;
 
 /**

@@ -50,6 +50,8 @@ export interface ExecuteOptions {
   timeoutMs?: number;
   /** Ends the wait, even while the command is being sent; the command may have been accepted in that case. */
   signal?: AbortSignal;
+  /** Called before the wait for the result, when Postgres has accepted the command or found its first message. */
+  onSent?: (sent: Sent) => void;
 }
 
 /** The inbox for senders. */

@@ -104,21 +104,20 @@ export async function createInbox<Commands extends CommandContract = CommandCont
 
   async function execute(...args: unknown[]): Promise<unknown> {
     const { input, options: choices } = readArguments<ExecuteOptions>(args);
-    const { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, signal } = choices;
+    const { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, ...wait } = choices;
     sendsInProgress.checkOpen();
     checkTimeout(timeoutMs);
-    signal?.throwIfAborted();
+    wait.signal?.throwIfAborted();
     if (isList(input)) throw new InvalidMessageError('the message', 'must be a single message, not a list');
     const command = commandOf(input);
     const entry = command ? await checkMessage(input, maxPayloadBytes) : parseMessage(input, maxPayloadBytes);
-    const result = await executeEntry(entry, timeoutMs, signal);
+    const result = await executeEntry(entry, { timeoutMs, ...wait });
     return command ? parseResult(command, entry.messageId, result) : result;
   }
 
   async function executeEntry(
     entry: NewEntry,
-    timeoutMs: number,
-    signal: AbortSignal | undefined,
+    { timeoutMs, signal, onSent }: ExecuteOptions & { timeoutMs: number },
   ): Promise<Json> {
     resultWaiter.start();
     const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
@@ -137,6 +136,7 @@ export async function createInbox<Commands extends CommandContract = CommandCont
       const sending = sendsInProgress.run(() => sendAlone(entry, resultWaiter.channel));
       const sent = await untilAborted(sending, waitEnd);
       accepted = true;
+      onSent?.(sent);
       resultWaiter.sent(sent.entry);
       return resultOf((await readSettled(db, sent.entry)) ?? (await settled));
     } catch (error) {

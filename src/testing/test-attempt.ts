@@ -15,6 +15,7 @@ import type { CommandLog } from '../core/command-log.ts';
 import { AttemptFailedError } from '../core/errors.ts';
 import { FAILURE } from '../core/protocol.ts';
 import type { Entry } from '../store/entries.ts';
+import { hasSqlState } from '../platform/error-chain.ts';
 import { checkConstraints, isInTransaction } from '../store/test-attempt.ts';
 import type { BegunTestAttempt } from '../store/test-attempt.ts';
 import { TestSends } from './test-sends.ts';
@@ -53,7 +54,9 @@ export async function runTestAttempt(attempt: TestAttempt): Promise<Handled & { 
     return await attempt.inTransaction({ timeoutMs, signal: limit.signal }, (client, begun) => {
       limit.signal.throwIfAborted();
       limit.begin(timeoutMs);
-      return aborted(limit.signal, handle(attempt, client, begun, limit.signal, prepared));
+      const endsAt = performance.now() + timeoutMs;
+      const handling = handle(attempt, client, begun, limit.signal, prepared);
+      return aborted(limit.signal, handling.catch(preferLimit(endsAt)));
     });
   } catch (error) {
     limit.abandon(error);
@@ -62,6 +65,22 @@ export async function runTestAttempt(attempt: TestAttempt): Promise<Handled & { 
     limit.end();
     signal?.removeEventListener('abort', abandon);
   }
+}
+
+/** How much earlier than the limit of the attempt Postgres may end a statement that has the same limit. */
+const STATEMENT_TIMEOUT_LEAD_MS = 100;
+const QUERY_CANCELED = '57014';
+
+/**
+ * Postgres ends a hanging statement at about the same moment as the limit ends the attempt. The limit's error says more, so
+ * this waits for it.
+ */
+function preferLimit(endsAt: number): (error: unknown) => Promise<never> {
+  return (error) => {
+    const isLimit =
+      hasSqlState(error, QUERY_CANCELED) && performance.now() >= endsAt - STATEMENT_TIMEOUT_LEAD_MS;
+    return isLimit ? new Promise<never>(() => {}) : Promise.reject(error as Error);
+  };
 }
 
 async function handle(

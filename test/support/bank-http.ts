@@ -3,27 +3,14 @@
  *
  * @module
  */
-import assert from 'node:assert/strict';
 import type { HttpServer } from '../../examples/bank/http-server.ts';
-import type { Json } from '../../src/core/json.ts';
+import { ask, assertProblem as assertProblemOfType } from './http.ts';
+import type { Answer } from './http.ts';
+
+export { ask };
+export type { Answer };
 
 export const transfer = { from: 'alice', to: 'bob', amountCents: 5 };
-
-export interface Answer {
-  status: number;
-  headers: Headers;
-  body: { [name: string]: Json };
-}
-
-export async function ask(url: string, init: RequestInit = {}): Promise<Answer> {
-  const response = await fetch(url, init);
-  const text = await response.text();
-  return {
-    status: response.status,
-    headers: response.headers,
-    body: text === '' ? {} : (JSON.parse(text) as Answer['body']),
-  };
-}
 
 export function post(
   server: HttpServer,
@@ -38,9 +25,6 @@ export function post(
   });
 }
 
-export function assertProblem({ headers, body, status }: Answer, expected: number, code: string): void {
-  assert.equal(status, expected, JSON.stringify(body));
-  assert.equal(headers.get('content-type'), 'application/problem+json');
-  assert.equal(body['type'], `tag:bank.example,2026:${code}`);
-  assert.equal(body['status'], expected);
+export function assertProblem(answer: Answer, expected: number, code: string): void {
+  assertProblemOfType(answer, expected, code, (name) => `tag:bank.example,2026:${name}`);
 }

@@ -75,6 +75,7 @@ export default defineConfig({
         text: 'Build',
         items: [
           page('Sending', '/sending'),
+          page('HTTP and webhooks', '/http'),
           page('Commands and handlers', '/handlers'),
           page('Adapters', '/adapters'),
           page('Testing', '/testing'),

@@ -92,6 +92,11 @@ describe('serve.js', () => {
 
   for (const [what, env, message] of [
     ['DATABASE_URL is missing', () => ({ DATABASE_URL: undefined }), /DATABASE_URL is not set/],
+    [
+      'PAYMENT_WEBHOOK_SECRET is invalid',
+      () => ({ PAYMENT_WEBHOOK_SECRET: 'hunter2' }),
+      /standardWebhooks: secret must be whsec_ and the base64 of at least 24 bytes/,
+    ],
     ['PORT is invalid', () => ({ PORT: '70000' }), /PORT \("70000"\) is not a valid port/],
     [
       'the inbox’s schema is missing',
@@ -103,6 +108,7 @@ describe('serve.js', () => {
       const child = start(env());
       assert.equal(await child.ended, 1);
       assert.match(child.log(), message);
+      assert.doesNotMatch(child.log(), /hunter2/);
     });
   }
 });
