@@ -22,6 +22,8 @@ export interface Import {
   target: string;
   /** True if the import does not exist at run time. */
   typeOnly: boolean;
+  /** True for `import(…)`. */
+  isDynamic: boolean;
 }
 
 /** Reads every TypeScript file in these folders of the package. */
@@ -54,6 +56,7 @@ export function readSource(path: string, text: string): Source {
     return {
       target: target.startsWith('.') ? posix.join(posix.dirname(path), target) : target,
       typeOnly: groups!['type'] !== undefined,
+      isDynamic: groups!['dynamic'] !== undefined,
     };
   });
   return { path, imports, literals, code };

@@ -31,6 +31,7 @@ const LOADS: Record<string, readonly string[]> = {
   './nats': [],
   './outbox': ['pg', '@temporalio/common'],
   './temporal': ['pg', ...CLIENT],
+  './testing': ['pg', 'zod', '@temporalio/common'],
   './operations': [
     'pg',
     'zod',
@@ -56,8 +57,8 @@ describe('the entry points', () => {
     const follow = (path: string) => {
       if (found.has(path)) return;
       found.add(path);
-      const source = sources.get(path);
-      XX;
+      for (const { target, typeOnly, isDynamic } of sources.get(path)?.imports ?? [])
+        if (!typeOnly && !isDynamic) follow(target);
     };
     follow(file.replace('./dist/', '').replace(/\.js$/, '.ts'));
     return new Set([...found].filter((target) => !sources.has(target) && !target.startsWith('node:')));
