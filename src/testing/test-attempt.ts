@@ -56,7 +56,7 @@ export async function runTestAttempt(attempt: TestAttempt): Promise<Handled & { 
       limit.begin(timeoutMs);
       const endsAt = performance.now() + timeoutMs;
       const handling = handle(attempt, client, begun, limit.signal, prepared);
-      return aborted(limit.signal, handling.catch(preferLimit(endsAt)));
+      return aborted(limit.signal, preferLimit(handling, endsAt));
     });
   } catch (error) {
     limit.abandon(error);
@@ -74,13 +74,18 @@ const QUERY_CANCELED = '57014';
 /**
  * Postgres ends a hanging statement at about the same moment as the limit ends the attempt. The limit's error says more, so
  * this waits for it.
+ *
+ * @param endsAt - when the limit ends the attempt, by `performance.now()`
  */
-function preferLimit(endsAt: number): (error: unknown) => Promise<never> {
-  return (error) => {
+async function preferLimit<T>(work: Promise<T>, endsAt: number): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
     const isLimit =
       hasSqlState(error, QUERY_CANCELED) && performance.now() >= endsAt - STATEMENT_TIMEOUT_LEAD_MS;
-    return isLimit ? new Promise<never>(() => {}) : Promise.reject(error as Error);
-  };
+    if (isLimit) await new Promise(() => {});
+    throw error;
+  }
 }
 
 async function handle(

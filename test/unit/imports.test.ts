@@ -174,14 +174,14 @@ describe('the import check', () => {
       "/* import j from 'zod'; */",
     );
     assert.deepEqual(imports, [
-      { target: 'src/command.ts', typeOnly: false },
-      { target: 'src/deep/c.ts', typeOnly: true },
-      { target: 'node:fs', typeOnly: false },
-      { target: 'pg', typeOnly: false },
-      { target: 'src/deep/e.ts', typeOnly: false },
-      { target: 'src/deep/f.ts', typeOnly: false },
-      { target: 'workflows/g.ts', typeOnly: true },
-      { target: 'src/deep/h.ts', typeOnly: false },
+      { target: 'src/command.ts', typeOnly: false, isDynamic: false },
+      { target: 'src/deep/c.ts', typeOnly: true, isDynamic: false },
+      { target: 'node:fs', typeOnly: false, isDynamic: false },
+      { target: 'pg', typeOnly: false, isDynamic: false },
+      { target: 'src/deep/e.ts', typeOnly: false, isDynamic: false },
+      { target: 'src/deep/f.ts', typeOnly: false, isDynamic: false },
+      { target: 'workflows/g.ts', typeOnly: true, isDynamic: false },
+      { target: 'src/deep/h.ts', typeOnly: false, isDynamic: true },
     ]);
   });
 

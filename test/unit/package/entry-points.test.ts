@@ -31,7 +31,7 @@ const LOADS: Record<string, readonly string[]> = {
   './nats': [],
   './outbox': ['pg', '@temporalio/common'],
   './temporal': ['pg', ...CLIENT],
-  './testing': ['pg', 'zod', '@temporalio/common'],
+  './testing': ['pg', 'zod', '@temporalio/common', '@temporalio/envconfig'],
   './operations': [
     'pg',
     'zod',
