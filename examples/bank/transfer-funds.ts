@@ -10,7 +10,7 @@ import { lockAccounts } from './read-model.ts';
  * Moves money from one account to another.
  *
  * Many customers may pay the shop at the same time, and every payment locks the shop's account. Three measures keep the
- * lock short: the slow HTTP call runs before the locks are taken, only two statements and the commit run while they are
+ * lock short: the slow HTTP call runs before the transaction begins, only two statements and the commit run while they are
  * held, and a transfer that waits longer than 250 ms for a lock fails and is retried.
  */
 export const transferFunds = defineCommand({
@@ -19,8 +19,9 @@ export const transferFunds = defineCommand({
     .object({ from: accountId, to: accountId, amountCents })
     .refine(({ from, to }) => from !== to, { path: ['to'], message: 'must differ from the paying account' }),
   retry,
-  async handle({ messageId, payload, tx, emit, signal, log }) {
-    await checkForFraud({ transferId: messageId, ...payload }, { signal, log });
+  prepare: ({ messageId, payload, signal, log }) =>
+    checkForFraud({ transferId: messageId, ...payload }, { signal, log }),
+  async handle({ messageId, payload, tx, emit }) {
     const accountOf = await lockAccounts(tx, [payload.from, payload.to]);
     const from = accountOf(payload.from);
     const to = accountOf(payload.to);
