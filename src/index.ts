@@ -34,6 +34,7 @@ export type {
   AnyMessage,
   BoundMessage,
   Message,
+  MessageByName,
   MessageFor,
   MessageOptions,
   NamedMessage,
@@ -43,7 +44,7 @@ export type {
   Sent,
 } from './commands/message.ts';
 export type { CommandLog } from './core/command-log.ts';
-export type { Duration } from './core/duration.ts';
+export type { Duration, DurationUnit } from './core/duration.ts';
 export {
   CampaignError,
   ConfigurationError,

@@ -46,6 +46,7 @@ import { WorkerPresence } from './dispatch/worker-presence.ts';
 export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
 export type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 export type { WebhookSettings } from './alerts/webhook-settings.ts';
+export type { Environment } from './platform/environment.ts';
 export { settingsFromEnv } from './settings.ts';
 export type { InboxSettings } from './settings.ts';
 

@@ -99,7 +99,8 @@ export type AnyMessage<Commands extends CommandContract> =
   | BoundMessage
   | (string extends Commands['type'] ? Message<unknown> : MessageByName<Commands>);
 
-type MessageByName<Command> = Command extends CommandContract
+/** The messages by name of these commands. */
+export type MessageByName<Command> = Command extends CommandContract
   ? Message<InferPayload<Command>, Command['type']>
   : never;
 

@@ -5,7 +5,8 @@
  */
 import { msToNumber } from '@temporalio/common/lib/time.js';
 
-type Unit =
+/** The units of a {@link Duration}. */
+export type DurationUnit =
   | 'ms'
   | 'millisecond'
   | 'milliseconds'
@@ -26,7 +27,7 @@ type Unit =
   | 'days';
 
 /** Milliseconds, or text such as `'250ms'`, `'10s'`, `'5 minutes'`. */
-export type Duration = number | `${number}${Unit}` | `${number} ${Unit}`;
+export type Duration = number | `${number}${DurationUnit}` | `${number} ${DurationUnit}`;
 
 /** Converts a duration to whole milliseconds, or returns null if the value is not a duration. */
 export function toMilliseconds(value: number | string): number | null {
