@@ -1,4 +1,4 @@
-/** Tells somebody about dead letters: at least once for each, and once for a storm of one cause. */
+/** Alerts people about dead letters: each one at least once, and many with the same cause in one alert. */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { defineCommand, UnrecoverableError } from 'temporal-inbox';

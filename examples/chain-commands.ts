@@ -25,7 +25,7 @@ await withWorker([payOrder, shipOrder], async ({ pool, inbox }) => {
   const messageId = `pay-${randomUUID()}`;
   const payload = { orderId: 'order-1' };
   await inbox.execute(payOrder, { messageId, payload });
-  // It was sent already, so this only waits for its result.
+  // The handler has sent this command already, so `execute` only waits for its result.
   const ship = { messageId: `${messageId}-ship`, payload };
   console.log(await inbox.execute(shipOrder, ship)); // { shipped: 'order-1' }
   const { related } = await operations.show(pool, messageId);

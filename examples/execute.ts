@@ -11,9 +11,9 @@ const buy = defineCommand({
   schema: z.object({ sku: z.string(), quantity: z.int().positive() }),
   handle({ payload: { sku, quantity } }) {
     const free = stock[sku];
-    // Somebody has to add the product: a dead letter.
+    // Only a person can fix this, by adding the product: a dead letter.
     if (free === undefined) throw new UnrecoverableError('UnknownProduct', { sku });
-    // The customer has to be told: a result.
+    // Nothing to fix; the customer gets this answer: a result.
     return quantity > free ? { bought: false, reason: 'sold-out' } : { bought: true };
   },
 });

@@ -1,4 +1,4 @@
-/** An express command needs no workflow as long as it succeeds. When it fails, it gets one, and everything else is as usual. */
+/** An express command that succeeds needs no workflow. If its first attempt fails, it gets one, like any other command. */
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { defineCommand } from 'temporal-inbox';

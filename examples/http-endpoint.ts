@@ -1,4 +1,4 @@
-/** Serves a command over HTTP with an Idempotency-Key: the client repeats its request, and there is one command. */
+/** Accepts a command over HTTP with an Idempotency-Key: even if the client repeats its request, there is one command. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { randomUUID } from 'node:crypto';
@@ -18,7 +18,7 @@ await withWorker([placeOrder], async ({ inbox }) => {
     inbox,
     command: placeOrder,
     path: '/orders',
-    // With several clients, the client is part of it, too: see docs/http.md.
+    // With several clients, the id must also contain the client: see docs/http.md.
     messageId: (key) => `orders/${key}`,
     wait: 60_000,
   });

@@ -1,4 +1,4 @@
-/** Uses Knex in a handler: with `connection`, statements and nested transactions run in the transaction of the attempt. */
+/** Uses Knex in a handler: with `connection`, its statements and transactions run inside the attempt's transaction. */
 import { randomUUID } from 'node:crypto';
 import knexFactory from 'knex';
 import { defineCommand } from 'temporal-inbox';

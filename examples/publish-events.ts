@@ -1,4 +1,4 @@
-/** Events leave through the outbox: stored with the command's transaction, published afterwards, in order for each aggregate. */
+/** Publishes events through the outbox: stored in the command's transaction, published afterwards, in order per aggregate. */
 import { randomUUID } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { defineCommand } from 'temporal-inbox';
@@ -15,7 +15,7 @@ const deposit = defineCommand({
 });
 
 await withWorker([deposit], async ({ inbox }) => {
-  // Stands for a broker. It must store the events before `publish` resolves; the id tells a repeat from a new event.
+  // Stands for a broker. A real one must store the events before `publish` resolves, and recognize repeats by the event's id.
   const broker = new EventEmitter();
   const relay = createOutboxRelay({
     databaseUrl: process.env['DATABASE_URL']!,

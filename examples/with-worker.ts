@@ -1,5 +1,5 @@
 /**
- * What the short examples share: an inbox and a worker for the given commands, until the example has ended.
+ * Shared by the short examples: runs an inbox and a worker for the given commands until the example ends.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface Scene {
   taskQueue: string;
 }
 
-/** Needs DATABASE_URL and TEMPORAL_ADDRESS, as `npx inbox dev` prints them. */
+/** Needs the variables DATABASE_URL and TEMPORAL_ADDRESS, which `npx inbox dev` prints. */
 export async function withWorker(
   commands: readonly CommandDefinition[],
   run: (scene: Scene) => Promise<void>,

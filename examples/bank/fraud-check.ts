@@ -18,7 +18,7 @@ export interface FraudQuestion {
   amountCents: number;
 }
 
-/** Well below the attempt's timeout of 10 s, so that a service that hangs does not hold the attempt's connection. */
+/** Well below the attempt's timeout of 10 s: a service that hangs fails with its own error, and a slow answer leaves time. */
 const TIMEOUT_MS = 3_000;
 
 const answerSchema = z.object({ decision: z.enum(['approve', 'decline']) });

@@ -10,8 +10,8 @@ import { lockAccounts } from './read-model.ts';
  * Moves money from one account to another.
  *
  * Many customers may pay the shop at the same time, and every payment locks the shop's account. Three measures keep the
- * lock short: the slow HTTP call runs before the transaction begins, only two statements and the commit run while they are
- * held, and a transfer that waits longer than 250 ms for a lock fails and is retried.
+ * lock short: the slow HTTP call runs before the transaction begins, only two statements and the commit run while the
+ * locks are held, and a transfer that waits longer than 250 ms for a lock fails and is retried.
  */
 export const transferFunds = defineCommand({
   type: 'TransferFunds',

@@ -11,17 +11,17 @@ import { replaceMessage } from './replace-message.ts';
 /** `PgTransaction` of Drizzle. */
 export interface DrizzleTransaction {
   execute(query: object | string): PromiseLike<unknown>;
-  /** Only a transaction has it; the database object has not. */
+  /** Exists on a transaction, but not on the database object. */
   rollback(): never;
 }
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of a transaction of Drizzle.
+ * Turns a Drizzle transaction into a client for the option `tx` of `inbox.send`.
  *
  * @throws UnusableTransactionError if `tx` is not a transaction or, on node-postgres, if the transaction has ended
  * @example
  * await db.transaction(async (tx) => {
- *   await inbox.send(message, { tx: fromDrizzle(tx) });
+ *   await inbox.send(reserveStock, message, { tx: fromDrizzle(tx) });
  * });
  */
 export function fromDrizzle(tx: DrizzleTransaction): SqlClient {
@@ -47,7 +47,7 @@ export function fromDrizzle(tx: DrizzleTransaction): SqlClient {
   };
 }
 
-/** Drizzle calls `getSQL` of what it executes, and `toQuery` of the answer. */
+/** Drizzle calls `getSQL` on what it executes, and `toQuery` on what that returns. */
 function statement(text: string, values: unknown[]): object {
   return { getSQL: () => ({ toQuery: () => ({ sql: text, params: values }) }) };
 }
@@ -58,8 +58,8 @@ function rowsOf(answer: unknown): unknown[] {
 }
 
 /**
- * The client of node-postgres knows whether a transaction is open (`I` is idle). After the end of this one, it would run the
- * statement nevertheless.
+ * The client of node-postgres knows whether a transaction is open (`I` is idle). After the transaction has ended, it would
+ * still run the statement, outside of any transaction.
  */
 function hasEnded(tx: object): boolean {
   const { session } = tx as { session?: { client?: { getTransactionStatus?: unknown } } };

@@ -1,6 +1,6 @@
 /**
- * Adapters for `inbox.send(message, { tx })`: each makes a client of the transaction of another library, so that the message
- * is committed or rolled back with it. They depend on none of these libraries, not even for their types.
+ * Adapters for the option `tx` of `inbox.send`: each turns another library's transaction into a client, so that the message is
+ * committed or rolled back with that transaction. They depend on none of these libraries, not even for their types.
  *
  * @module temporal-inbox/adapters
  */

@@ -1,5 +1,5 @@
 /**
- * Knex, and what is built on it, such as Objection. Tested with 3.3.
+ * Knex, and libraries that are built on it, such as Objection. Tested with 3.3.
  *
  * @module
  */
@@ -10,18 +10,18 @@ import type { SqlClient } from '../core/sql-client.ts';
 export interface KnexTransaction {
   /** True for a transaction. */
   readonly isTransaction?: boolean;
-  /** Only a transaction has it; a Knex instance has not. */
+  /** Exists on a transaction, but not on a Knex instance. */
   isCompleted(): boolean;
   raw(sql: string, bindings: readonly string[]): PromiseLike<unknown>;
 }
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of a transaction of Knex.
+ * Turns a Knex transaction into a client for the option `tx` of `inbox.send`.
  *
  * @throws UnusableTransactionError if `trx` is not a transaction, or has ended
  * @example
  * await knex.transaction(async (trx) => {
- *   await inbox.send(message, { tx: fromKnex(trx) });
+ *   await inbox.send(reserveStock, message, { tx: fromKnex(trx) });
  * });
  */
 export function fromKnex(trx: KnexTransaction): SqlClient {

@@ -26,13 +26,13 @@ export interface KyselyQuery {
 }
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of a transaction of Kysely.
+ * Turns a Kysely transaction into a client for the option `tx` of `inbox.send`.
  *
  * @throws UnusableTransactionError if `trx` is not a transaction. Once the transaction has ended, Kysely itself refuses
  *   further statements
  * @example
  * await db.transaction().execute(async (trx) => {
- *   await inbox.send(message, { tx: fromKysely(trx) });
+ *   await inbox.send(reserveStock, message, { tx: fromKysely(trx) });
  * });
  */
 export function fromKysely(trx: KyselyTransaction): SqlClient {

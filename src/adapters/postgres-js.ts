@@ -9,19 +9,20 @@ import type { SqlClient } from '../core/sql-client.ts';
 /** `TransactionSql` of postgres.js. */
 export interface PostgresJsTransaction {
   unsafe(query: string, parameters: string[]): PromiseLike<readonly unknown[]>;
-  /** Only a transaction has it; the `sql` of a pool or of a reserved connection has not. */
+  /** Exists on a transaction, but not on the `sql` of a pool or of a reserved connection. */
   savepoint: (...args: never[]) => unknown;
 }
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of a transaction of postgres.js.
+ * Turns a postgres.js transaction into a client for the option `tx` of `inbox.send`.
  *
- * Postgres.js does not reveal whether the transaction has ended. So await the send inside `sql.begin`.
+ * postgres.js does not reveal whether the transaction has ended, so a late send would not be noticed: await the send inside
+ * `sql.begin`.
  *
  * @throws UnusableTransactionError if `sql` is not a transaction
  * @example
  * await sql.begin(async (sql) => {
- *   await inbox.send(message, { tx: fromPostgresJs(sql) });
+ *   await inbox.send(reserveStock, message, { tx: fromPostgresJs(sql) });
  * });
  */
 export function fromPostgresJs(sql: PostgresJsTransaction): SqlClient {

@@ -9,7 +9,7 @@ import type { SqlClient } from '../core/sql-client.ts';
 /** `Prisma.TransactionClient`. */
 export interface PrismaTransaction {
   $queryRawUnsafe(query: string, ...values: string[]): PromiseLike<unknown>;
-  /** Only a PrismaClient has it; the client of an interactive transaction has not. */
+  /** Exists on a PrismaClient, but not on the client of an interactive transaction. */
   $connect?: never;
 }
 
@@ -17,12 +17,12 @@ export interface PrismaTransaction {
 const TRANSACTION_CLOSED = 'P2028';
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of an interactive transaction of Prisma.
+ * Turns an interactive Prisma transaction into a client for the option `tx` of `inbox.send`.
  *
  * @throws UnusableTransactionError if `tx` is not the client of an interactive transaction, or the transaction has ended
  * @example
  * await prisma.$transaction(async (tx) => {
- *   await inbox.send(message, { tx: fromPrisma(tx) });
+ *   await inbox.send(reserveStock, message, { tx: fromPrisma(tx) });
  * });
  */
 export function fromPrisma(tx: PrismaTransaction): SqlClient {

@@ -15,20 +15,20 @@ export interface TypeOrmQueryRunner {
 
 /** `EntityManager` of TypeORM, as `dataSource.transaction((manager) => …)` gives it. */
 export interface TypeOrmEntityManager {
-  /** A transaction's manager has one; the manager of a DataSource has not. */
+  /** Exists on the manager of a transaction, but not on the manager of a DataSource. */
   readonly queryRunner?: TypeOrmQueryRunner | undefined;
-  /** Only a DataSource has it. */
+  /** Exists only on a DataSource. */
   readonly createQueryRunner?: never;
 }
 
 /**
- * Makes a client for `inbox.send(message, { tx })` of a transaction of TypeORM.
+ * Turns a TypeORM transaction into a client for the option `tx` of `inbox.send`.
  *
  * @param transaction - the manager of a transaction, or a query runner that has started one
  * @throws UnusableTransactionError if it is neither, or the transaction has ended
  * @example
  * await dataSource.transaction(async (manager) => {
- *   await inbox.send(message, { tx: fromTypeOrm(manager) });
+ *   await inbox.send(reserveStock, message, { tx: fromTypeOrm(manager) });
  * });
  */
 export function fromTypeOrm(transaction: TypeOrmQueryRunner | TypeOrmEntityManager): SqlClient {

@@ -12,8 +12,8 @@ import { maskSecrets } from '../platform/secrets.ts';
 const MAX_DETAILS_BYTES = 4_000;
 
 /**
- * Returns the details with secrets masked; null if there are none, if they are not JSON, or if they exceed 4 KB. The caller
- * of `execute` gets them, so a part of them would be worse than none.
+ * Returns the details with secrets masked; null if there are none, if they are not JSON, or if they exceed 4 KB. They are
+ * never shortened, because the caller of `execute` could mistake a part of them for all.
  */
 export function storedDetails(details: unknown): JsonObject | null {
   return safely(() => readDetails(details)) ?? null;

@@ -13,7 +13,7 @@ import { isStandardSchema } from './schema.ts';
 export type Schema = StandardSchemaV1;
 
 /**
- * A command as its senders see it. What `defineContract`, `defineCommand` and `implement` return are contracts.
+ * A command as its senders see it. `defineContract`, `defineCommand` and `implement` all return one.
  *
  * Source of the schema interface: https://standardschema.dev
  */
@@ -65,7 +65,10 @@ export interface ContractOptions<
 > {
   type: Type;
   schema: PayloadSchema & WithJsonInput<PayloadSchema>;
-  /** Describes the result. Workers store its input and refuse anything else; callers of `execute` get its output. */
+  /**
+   * Describes the result. Workers store the schema's input, and an attempt that returns anything else fails; callers of
+   * `execute` get the schema's output.
+   */
   result?: ResultSchema;
 }
 

@@ -22,7 +22,7 @@ import type { Send } from './message.ts';
  * transactions are nested in the attempt's transaction. A COMMIT or ROLLBACK without a BEGIN is rejected, and the command
  * becomes a dead letter (`TransactionEnded`).
  *
- * Drizzle, Kysely and Knex work on it: docs/handlers.md shows how.
+ * Drizzle, Kysely and Knex work on `client`: docs/adapters.md shows how.
  */
 export type Transaction = Pick<ClientBase, 'query'> & {
   /** The same transaction as a `pg` client, for libraries that expect one. Only its `query` does anything. */
@@ -53,8 +53,8 @@ export interface PrepareContext<Payload> {
   /** How many times the command was replayed. */
   generation: number;
   /**
-   * Aborted when the attempt fails, times out, is superseded or canceled, or when the worker's shutdown grace time has
-   * passed.
+   * Aborted when the attempt fails, times out, is superseded or canceled, or when the grace period of the worker's shutdown
+   * ends.
    */
   signal: AbortSignal;
   log: CommandLog;
@@ -66,15 +66,15 @@ export interface HandlerContext<Payload, Prepared = undefined> extends PrepareCo
   tx: Transaction;
   /**
    * Adds an event to the outbox, in call order. Throws if the event is not valid JSON: the command then becomes a dead
-   * letter at once, even if the handler catches the error. Events emitted in a nested transaction remain if only that one is
-   * rolled back.
+   * letter at once, even if the handler catches the error. Events emitted in a nested transaction are kept even if that nested
+   * transaction is rolled back.
    */
   emit: (event: OutboxEvent) => void;
   /**
    * Sends the next command in this same transaction: it exists if, and only if, this attempt commits. Unless the message
-   * says otherwise, its correlationId is that of this command (or its message_id, if it has none), and its causationId is
-   * this command's message_id. If the send fails, the attempt fails, even if the handler catches the error or does not await
-   * it.
+   * sets them, its correlationId is that of this command (or this command's message_id, if it has none), and its causationId
+   * is this command's message_id. If the send fails, the attempt fails, even if the handler catches the error or does not
+   * await it.
    */
   send: Send;
 }
@@ -100,13 +100,13 @@ export interface CommandSettings {
    */
   express?: boolean | 'recorded';
   /**
-   * external: the handler does something that a rollback cannot undo, such as a call to another service that acts on it. A
+   * `external`: the handler does something that a rollback cannot undo, such as a call to another service that acts on it. A
    * dry run refuses the command, and its handler starts only after the row is known to be locked. Default `database`.
    */
   effects?: 'database' | 'external';
 }
 
-/** The settings, for the compiler to refuse a command that is both express and long-running. */
+/** The settings, in a form that makes the compiler reject a command that is both express and long-running. */
 export type ModeSettings<LongRunning extends boolean> = Omit<CommandSettings, 'longRunning' | 'express'> & {
   longRunning?: LongRunning;
   express?: (boolean | 'recorded') & (LongRunning extends true ? false : unknown);
@@ -137,8 +137,8 @@ export interface CommandBehavior<Output, Result, Prepared> {
    */
   prepare?(context: PrepareContext<Output>): Prepared | Promise<Prepared>;
   /**
-   * Runs in the attempt's transaction. Every error counts as transient and is retried, except {@link UnrecoverableError}, a
-   * non-retryable Temporal `ApplicationFailure` and a payload that fails the schema. The result must be JSON.
+   * Runs in the attempt's transaction. Most errors are transient and retried. Some make the command a dead letter at once,
+   * such as {@link UnrecoverableError}; docs/handlers.md has the list. The result must be JSON.
    */
   handle: ((context: HandlerContext<Output, Prepared>) => Promise<Result> | Result) & WithJsonResult<Result>;
 }
@@ -164,7 +164,7 @@ export type CommandOptions<
   CommandBehavior<StandardSchemaV1.InferOutput<PayloadSchema>, Result, Prepared>;
 
 /**
- * Declares a command. Its remaining settings are checked when a worker registers it.
+ * Declares a command. Its type and its schema are checked at once, its other settings when a worker registers it.
  *
  * @throws InvalidCommandError for an invalid type, or a schema that does not implement Standard Schema
  * @example
@@ -204,7 +204,7 @@ export type ImplementationOptions<
 
 /**
  * Adds the handler and the settings to a contract, for the workers that run the command. If the contract declares a result,
- * the attempt fails with `InvalidResult` when the handler returns anything else.
+ * an attempt whose handler returns anything else fails with `InvalidResult`.
  *
  * @throws InvalidCommandError for something that is not a contract
  * @example

@@ -1,5 +1,5 @@
 /**
- * Validates incoming messages. The same rules apply to every way in.
+ * Validates incoming messages. The same rules apply to every way of sending.
  *
  * @module
  */

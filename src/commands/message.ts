@@ -26,7 +26,7 @@ export interface Message<Payload = Json, Type extends string = string> extends M
   payload: Payload;
 }
 
-/** A message for a command that is passed beside it. */
+/** A message for a command that is passed separately, as an argument of its own. */
 export interface MessageFor<Command extends CommandContract> extends MessageOptions {
   /** The input of the command's schema. */
   payload: InferPayload<Command>;
@@ -81,7 +81,7 @@ export interface Sent {
   entry: Entry;
 }
 
-/** What the first argument of `send` must be. The compiler checks it against the command or the known commands. */
+/** The type that the first argument of `send` must have: a command, a bound message, a list, or a message by name. */
 export type Sendable<
   Commands extends CommandContract,
   First,
@@ -99,7 +99,7 @@ export type AnyMessage<Commands extends CommandContract> =
   | BoundMessage
   | (string extends Commands['type'] ? Message<unknown> : MessageByName<Commands>);
 
-/** The messages by name of these commands. */
+/** The messages by name that these commands allow. */
 export type MessageByName<Command> = Command extends CommandContract
   ? Message<InferPayload<Command>, Command['type']>
   : never;

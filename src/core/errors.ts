@@ -16,7 +16,7 @@ export class InboxError extends Error {
  * Thrown by a handler when a retry cannot help and someone has to fix the cause. The command becomes a dead letter at once.
  *
  * @example
- * throw new UnrecoverableError('InsufficientFunds', { account: 'a' });
+ * throw new UnrecoverableError('AccountClosed', { account: 'a' });
  */
 export class UnrecoverableError extends Error {
   override readonly name = 'UnrecoverableError';
@@ -115,7 +115,7 @@ export class InvalidMessageError extends InboxError {
   }
 }
 
-/** A command's settings are invalid. Thrown when the worker starts. */
+/** A command is invalid. Thrown where it is declared or used, for its type or schema; otherwise when the worker starts. */
 export class InvalidCommandError extends InboxError {
   override readonly name = 'InvalidCommandError';
 
@@ -153,7 +153,7 @@ export class NotADeadLetterError extends InboxError {
 export interface DeadLetterFailure {
   /** The last failure, as `Type: message`. The message may repeat parts of the payload or of another system's answer. */
   readonly error: string;
-  /** The kind of failure, such as `InsufficientFunds`: the type of the handler's {@link UnrecoverableError}, for example. */
+  /** The kind of failure, such as `UnknownProduct`: the type of the handler's {@link UnrecoverableError}, for example. */
   readonly errorType: string;
   /** The details that the handler gave its {@link UnrecoverableError}; null for other errors and for details over 4 KB. */
   readonly details: JsonObject | null;
@@ -207,8 +207,8 @@ export class InvalidResultError extends InboxError {
 }
 
 /**
- * There was no result within the time limit. The command is processed nevertheless if it was accepted; execute it again with
- * the same message_id to get the result.
+ * There was no result within the time limit. If the command was accepted, it is still processed; execute it again with the
+ * same message_id to get the result.
  */
 export class ResultTimeoutError extends InboxError {
   override readonly name = 'ResultTimeoutError';
@@ -245,7 +245,7 @@ export class InboxClosedError extends InboxError {
   }
 }
 
-/** The message cannot be sent in the given transaction. Nothing was stored. */
+/** The given transaction cannot be used: it is a pool, has not begun, has ended or was aborted. Nothing was stored. */
 export class UnusableTransactionError extends InboxError {
   override readonly name = 'UnusableTransactionError';
 }
@@ -398,8 +398,8 @@ export class UnreachableError extends InboxError {
 }
 
 /**
- * `runCommand` of the testing kit: the inbox itself made the attempt fail. Errors that the handler or its `prepare` throws
- * are passed on as they are.
+ * Thrown by `runCommand` of the testing kit if the inbox itself made the attempt fail. Errors that the handler or `prepare`
+ * throws are passed on as they are.
  */
 export class AttemptFailedError extends InboxError {
   override readonly name = 'AttemptFailedError';
@@ -425,7 +425,7 @@ export class WaitTimeoutError extends InboxError {
   constructor(
     /** What the test waited for. */
     readonly expected: string,
-    /** What is the case instead. */
+    /** What the test found instead. */
     readonly found: string,
     readonly timeoutMs: number,
   ) {

@@ -42,5 +42,5 @@ export type JsonCompatible<T> = 0 extends 1 & T // only true for any
                         ? { [Key in keyof T]: JsonCompatible<T[Key]> }
                         : never;
 
-/** What a stored value is when it is read again: a handler that returns nothing has the result null. */
+/** The type of a value after it was stored and read again. If a handler returns nothing, the stored result is null. */
 export type StoredAs<T> = 0 extends 1 & T ? T : T extends undefined | void ? null : T;

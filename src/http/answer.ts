@@ -1,6 +1,6 @@
 /**
- * Turns the outcome of a request into a response: JSON, and problem+json for errors. Errors that are not the client's are
- * logged without anything that the client sent.
+ * Turns the outcome of a request into a response: JSON, and problem+json for errors. Errors that the client did not cause are
+ * logged, without anything that the client sent.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import type { HttpProblem, ProblemType } from './problem.ts';
 import { documentedType, problemBody } from './problem.ts';
 import { problemOf } from './problem-of-error.ts';
 
-/** Answers a request, as frameworks and runtimes with the web's `Request` and `Response` expect it. It never rejects. */
+/** Answers a request, with the web-standard `Request` and `Response` that frameworks and runtimes use. It never rejects. */
 export type HttpHandler = (request: Request) => Promise<Response>;
 
-/** What an endpoint answers if all goes well. */
+/** An endpoint's answer if nothing fails. */
 export interface Answer {
   status: number;
   body: JsonObject;
@@ -42,7 +42,7 @@ export async function respond(
     try {
       return fail(request, surroundings, error);
     } catch (second) {
-      // The option problemType has failed, or a hook has thrown a problem that is no valid response.
+      // The option problemType has failed, or a hook has thrown a problem that cannot be made into a response.
       return fail(request, { ...surroundings, problemType: documentedType }, second);
     }
   }
@@ -70,7 +70,7 @@ function toResponse(request: Request, { status, body, headers }: Answer, content
   return new Response(null, { status, headers: { ...all, 'content-length': length } });
 }
 
-/** Messages of errors may repeat what the client sent, so only those of our own configuration errors are logged. */
+/** Error messages may repeat what the client sent, so only the messages of our own configuration errors are logged. */
 function logFailure(log: CommandLog, { status }: HttpProblem, error: unknown, facts: object): void {
   if (status < 500) return;
   const [, cause] = errorChain(error);
@@ -85,7 +85,7 @@ function logFailure(log: CommandLog, { status }: HttpProblem, error: unknown, fa
   else log.error(`answered ${status}`, fields);
 }
 
-/** The line of code that threw the error. It follows the message, which may look like such a line. */
+/** The line of code that threw the error. It is searched for after the message, because the message may look like one. */
 function placeOf(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const { stack = '', message } = error;

@@ -1,5 +1,5 @@
 /**
- * Checks the options of an endpoint when it is created. A mistake would otherwise be noticed with the first request.
+ * Checks the options of an endpoint when it is created, so that a mistake shows at startup and not with the first request.
  *
  * @module
  */

@@ -59,7 +59,7 @@ function route(endpoint: CommandEndpointSettings, request: Request): Promise<Ans
   throw problem('method-not-allowed', `allowed methods: ${allowed}`, { headers: { allow: allowed } });
 }
 
-/** Without a path, the endpoint takes any request for either, depending on its method. */
+/** Without the option `path`, every path can be either; the method then decides. */
 function placeOf({ path }: CommandEndpointSettings, asked: string) {
   if (path === null) return { isCollection: true, isStatus: true };
   const isStatus = asked.startsWith(`${path}/`) && /^[^/]+$/.test(asked.slice(path.length + 1));
@@ -89,7 +89,7 @@ async function post(endpoint: CommandEndpointSettings, request: Request, path: s
   };
 }
 
-/** Begins with a single slash: after two, the path would begin with the name of another host. */
+/** Returns a path with a single slash at the beginning: a client would take what follows two slashes for another host. */
 function statusPath(path: string, key: string): string {
   return `${path.replace(/\/+$/, '')}/${encodeURIComponent(key)}`.replace(/^\/+/, '/');
 }
@@ -127,7 +127,7 @@ async function accept(
   return sendAndWait({ inbox, command, message, waitMs: wait, signal, ...(sent && { sent }) });
 }
 
-/** The payload has been checked, and the result goes to the client as it is stored. */
+/** Skips the schemas: the payload has already been checked, and the client gets the result as it is stored. */
 function withoutSchema({ type }: CommandContract): CommandContract {
   const schema: CommandContract['schema'] = {
     '~standard': { version: 1, vendor: 'temporal-inbox', validate: (value) => ({ value }) },
@@ -135,7 +135,7 @@ function withoutSchema({ type }: CommandContract): CommandContract {
   return { type, schema };
 }
 
-/** @throws ConfigurationError if the option `send` resolved to something else than the answer to its message */
+/** @throws ConfigurationError if the option `send` resolved to anything but the answer to its message */
 function checkSent(sent: Sent | undefined, { messageId }: MessageFor<CommandContract>): Sent {
   const isAnswer = sent?.answer === 'accepted' || sent?.answer === 'duplicate';
   if (isAnswer && sent.entry?.messageId === messageId) return sent;

@@ -27,10 +27,10 @@ export interface CommandEndpointOptions<Command extends CommandContract> {
   command: Command;
   /**
    * Derives the message_id from the client's key. It runs for the POST and again for each GET of the status, and must return
-   * the same id. Make the id from three parts: the name of the endpoint, so that keys of other endpoints and other senders
-   * are different messages; the client, taken from what authenticated it, so that no client can read or use up the keys of
-   * another; and the key. Use a separator that cannot be part of a client's name: otherwise the client `a` with the key
-   * `b-c` is the client `a-b` with the key `c`.
+   * the same id each time. Make the id from three parts: the name of the endpoint, so that the same key at another endpoint
+   * is another message; the client's id, from its authentication, so that no client can read or use up the keys of another;
+   * and the key. Use a separator that cannot be part of a client's id: with `-`, the client `a` with the key `b-c` would get
+   * the same message_id as the client `a-b` with the key `c`.
    *
    * @example
    * messageId: (key, request) => `orders/${customerOf(request).id}/${key}`
@@ -42,16 +42,19 @@ export interface CommandEndpointOptions<Command extends CommandContract> {
    */
   wait?: number;
   /**
-   * The path that clients POST to, such as `/orders`. Other paths are answered with 404, except those of a status. By default
-   * the endpoint accepts every path: the status of a POST to `/orders` is at `/orders/<key>`, and your router chooses the
-   * requests.
+   * The path that clients POST to, such as `/orders`. The status is then at `/orders/<key>`, and other paths are answered with
+   * 404. By default the endpoint accepts every path, so your router must pass it the right requests; the status is at the path
+   * of the POST plus `/<key>`.
    */
   path?: string;
-  /** What to send for a body. By default the body is the payload. Throw an HttpProblem or an InvalidMessageError to refuse it. */
+  /**
+   * Builds the message from the body. By default the body is the payload. To refuse the request, throw an HttpProblem or an
+   * InvalidMessageError.
+   */
   toMessage?: (body: Json, request: Request) => MessageContents | Promise<MessageContents>;
   /**
-   * Sends the message, instead of `inbox.send`: for a transaction of your own. It must resolve, after the COMMIT, to what
-   * `inbox.send` returned. The payload has been checked by the command's schema.
+   * Called instead of `inbox.send`, so that you can send the message in a transaction of your own. It must resolve, after the
+   * COMMIT, to what `inbox.send` returned. The command's schema has already checked the payload.
    *
    * @example
    * send: (message, key) =>
@@ -66,7 +69,7 @@ export interface CommandEndpointOptions<Command extends CommandContract> {
   describe?: (entry: Entry, key: string, request: Request) => JsonObject;
   /** Size limit of a body, in bytes. Default 1 MiB, at most 32 MiB. */
   maxBodyBytes?: number;
-  /** The URI of a kind of problem, by its code. By default it leads to the package's documentation. */
+  /** Returns the URI for a problem code. By default it leads to the package's documentation. */
   problemType?: ProblemType;
   log?: CommandLog;
 }

@@ -1,5 +1,5 @@
 /**
- * What the endpoints need of an inbox.
+ * The functions of an inbox that the endpoints need.
  *
  * @module
  */

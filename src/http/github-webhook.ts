@@ -13,7 +13,7 @@ const PREFIX = 'sha256=';
 /**
  * Verifies GitHub's webhooks. The delivery id is `X-GitHub-Delivery`, which stays the same when a delivery is repeated.
  *
- * GitHub signs only the body: neither the time nor the delivery id. Someone who has got hold of a delivery can send it again
+ * GitHub signs only the body: neither the time nor the delivery id. Someone who has obtained a delivery can send it again
  * under another id. If that would do harm, derive the message_id from the body.
  *
  * @throws ConfigurationError for an invalid secret

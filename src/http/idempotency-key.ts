@@ -9,7 +9,7 @@ import { checkMessageId, MAX_MESSAGE_ID_BYTES } from '../commands/message-valida
 import { ConfigurationError, InvalidMessageError } from '../core/errors.ts';
 import { problem } from './problem.ts';
 
-/** A key is part of a URL, the Location, which must not become too long if `messageId` hashes the key. */
+/** The key is part of the Location. If `messageId` hashes the key, nothing else would limit the length of that URL. */
 const MAX_KEY_LENGTH = 255;
 
 /** The format in the draft: a string of RFC 8941 with the escapes `\"` and `\\`. */

@@ -1,5 +1,6 @@
 /**
- * HTTP endpoints for commands and webhooks: functions from the web's `Request` to `Promise<Response>`, for any framework.
+ * HTTP endpoints for commands and webhooks. Each is a function that takes a web-standard `Request` and returns a
+ * `Promise<Response>`, for any framework.
  *
  * @module temporal-inbox/http
  */

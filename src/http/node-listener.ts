@@ -12,15 +12,15 @@ import { aFunction, aLog, checkOptions, optional } from './check-options.ts';
 import type { HttpHandler } from './answer.ts';
 
 export interface NodeListenerOptions {
-  /** For errors that the handler throws, which the handlers of this package never do. */
+  /** Receives errors that the handler throws. The handlers of this package never throw. */
   log?: CommandLog;
 }
 
 /**
  * Turns a handler into a listener for Node's HTTP server. The body must not have been read before, for example by a body
- * parser. The answer is buffered.
+ * parser. The response is buffered, not streamed.
  *
- * @throws ConfigurationError for a handler that is no function or an unknown option
+ * @throws ConfigurationError for a handler that is not a function, or an unknown option
  * @example
  * createServer(toNodeListener(orders)).listen(8080);
  */
@@ -84,7 +84,7 @@ const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i;
 
 /** @throws TypeError if the address is invalid */
 function urlOf(incoming: IncomingMessage & { originalUrl?: unknown }): URL {
-  // Frameworks shorten `url` to the part that their route has left, and keep the whole one here.
+  // Frameworks remove the part that a route has matched from `url`, and keep the full address here.
   const { originalUrl, url = '/' } = incoming;
   const target = typeof originalUrl === 'string' ? originalUrl : url;
   const host = incoming.headers.host ?? 'localhost';
@@ -94,8 +94,8 @@ function urlOf(incoming: IncomingMessage & { originalUrl?: unknown }): URL {
 }
 
 /**
- * Streams the body. The part that nobody wants is read and discarded: a client that is still sending would otherwise get a
- * connection reset instead of the answer. The server's `requestTimeout` limits how long that takes.
+ * Streams the body. What the handler does not read is read here and discarded: a client that is still sending would otherwise
+ * get a connection reset instead of the answer. The server's `requestTimeout` limits how long that takes.
  */
 function bodyOf(incoming: IncomingMessage, outgoing: ServerResponse): ReadableStream<Uint8Array> {
   let state: 'unread' | 'wanted' | 'unwanted' = 'unread';

@@ -77,7 +77,7 @@ function isTransient(error: unknown): boolean {
 }
 
 /**
- * Runs the hook that turns a body into messages. The error that a schema's own `parse` throws there is about the body.
+ * Runs the hook that turns a body into messages. If a schema's own `parse` throws there, the body is invalid.
  *
  * @throws HttpProblem 400 for such an error; any other error as it is
  */

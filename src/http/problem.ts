@@ -22,9 +22,9 @@ export class HttpProblem extends Error {
   /** @throws ConfigurationError for a status that is not from 400 to 599 */
   constructor(
     readonly status: number,
-    /** Names the kind of problem for programs. It becomes part of the member `type`. */
+    /** Names the kind of problem, for programs. It becomes part of the member `type`. */
     readonly code: string,
-    /** Explains this occurrence to people. */
+    /** Explains this occurrence of the problem, for people. */
     detail: string,
     readonly extras: ProblemExtras = {},
   ) {
@@ -35,14 +35,14 @@ export class HttpProblem extends Error {
 }
 
 export interface ProblemExtras {
-  /** Names the kind of problem for people. Default: the standard phrase of the status. */
+  /** Names the kind of problem, for people. Default: the standard phrase of the status. */
   title?: string;
   headers?: Record<string, string>;
   /** Additional members of the body. */
   members?: JsonObject;
 }
 
-/** Returns the URI of a kind of problem, by its code. */
+/** Returns the URI for a problem code. */
 export type ProblemType = (code: string) => string;
 
 /** The problems that the endpoints answer with. docs/http.md has a heading for each. */

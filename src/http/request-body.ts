@@ -52,7 +52,7 @@ async function readStream(body: ReadableStream<Uint8Array>, maxBytes: number): P
 /** How much of a body that is too long is read, in bytes, before the stream is canceled. */
 const DISCARD_LIMIT = 67_108_864;
 
-/** A client that is still sending would get a connection reset instead of the answer, or with its next request. */
+/** Reads on, because a client that is still sending would get a connection reset, now or with its next request. */
 async function discard(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   for (let size = 0; size < DISCARD_LIMIT;) {
     const { done, value } = await reader.read();

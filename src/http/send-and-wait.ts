@@ -8,7 +8,7 @@ import type { MessageFor, Sent } from '../commands/message.ts';
 import type { Entry } from '../store/entries.ts';
 import type { EndpointInbox } from './endpoint-inbox.ts';
 
-/** How long Postgres may take to accept the command, in ms, before its state counts as unknown. */
+/** How long Postgres may take to accept the command, in ms. After that, it is unknown whether the command was accepted. */
 const SEND_LIMIT_MS = 30_000;
 
 export interface AwaitedMessage {
@@ -24,7 +24,7 @@ export interface AwaitedMessage {
 }
 
 /**
- * Returns the answer with the entry as it is when the wait ends, for whatever reason.
+ * Returns the answer, with the entry as it is when the wait ends for any reason.
  *
  * @throws what `inbox.execute` throws before the command is accepted
  */
@@ -46,7 +46,7 @@ export async function sendAndWait(awaited: AwaitedMessage): Promise<Sent> {
     const options = { timeoutMs: SEND_LIMIT_MS + waitMs, signal: waitEnd.signal, onSent };
     await inbox.execute(command, message, options);
   } catch (error) {
-    // An accepted command is an answer, however the wait ended: the entry shows whether it is a dead letter.
+    // Once the command is accepted, no error of the wait matters: the entry shows whether it is a dead letter.
     if (!sent) throw error;
   } finally {
     clearTimeout(limit);

@@ -1,8 +1,8 @@
 /**
  * Standard Webhooks, as sent by many providers and by the alerts of this package.
  *
- * The library `standardwebhooks` turns the body into text before it verifies it, and has a fixed tolerance, so this is done
- * here.
+ * This does not use the library `standardwebhooks`, which turns the body into text before it verifies the signature, and has a
+ * fixed tolerance for the time.
  *
  * Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
  *

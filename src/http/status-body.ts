@@ -8,7 +8,7 @@ import type { Entry } from '../store/entries.ts';
 
 /**
  * The default representation of a command: its status, and its result once it has completed. It leaves out the payload, and
- * describes a failure only by its type, because the message of an error may contain what the client must not see.
+ * describes a failure only by its type, because the message of an error may contain something that the client must not see.
  *
  * @example
  * describe: (entry, key) => ({ ...statusBody(entry, key), order: entry.payload })
@@ -26,7 +26,7 @@ export function statusBody(entry: Entry, key: string): JsonObject {
   };
 }
 
-/** The type of the last failure, such as `InsufficientFunds`, or null. */
+/** The type of the last failure, such as `SoldOut`, or null. */
 export function errorTypeOf({ error }: Pick<Entry, 'error'>): string | null {
   // An entry's error is `Type: message`.
   return error?.split(': ', 1)[0] ?? null;

@@ -43,9 +43,9 @@ export interface WebhookEndpointOptions {
   /** `standardWebhooks(secret)`, `githubWebhook(secret)`, `stripeWebhook(secret)`, or a function of your own. */
   verify: WebhookVerifier;
   /**
-   * Turns an event into messages. It must return the same messages when the provider delivers the event again: leave out
-   * times and numbers of the delivery. To refuse an event, throw an HttpProblem, an InvalidMessageError, or the error of a
-   * schema.
+   * Turns an event into messages. It must return the same messages when the provider delivers the event again, so leave out
+   * the time and the number of the delivery. To refuse an event, throw an HttpProblem, an InvalidMessageError, or the error
+   * of a schema.
    *
    * @example
    * toMessage({ id, body }) {
@@ -57,7 +57,7 @@ export interface WebhookEndpointOptions {
   toMessage: (event: WebhookEvent, request: Request) => WebhookMessages | Promise<WebhookMessages>;
   /** Size limit of a body, in bytes. Default 1 MiB, at most 32 MiB. */
   maxBodyBytes?: number;
-  /** The URI of a kind of problem, by its code. By default it leads to the package's documentation. */
+  /** Returns the URI for a problem code. By default it leads to the package's documentation. */
   problemType?: ProblemType;
   log?: CommandLog;
 }
@@ -105,7 +105,7 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
   return (request) => respond(request, surroundings, () => receive(request));
 }
 
-/** @throws WebhookVerificationError; ConfigurationError if the verifier returned something else than a verification */
+/** @throws WebhookVerificationError; ConfigurationError if the verifier returned anything but a verification */
 async function verify(
   verifier: WebhookVerifier,
   body: Uint8Array,

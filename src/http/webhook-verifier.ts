@@ -1,5 +1,5 @@
 /**
- * What verifies the signature of a webhook, and what the schemes have in common.
+ * Verifiers of webhook signatures: their type, and what the schemes have in common.
  *
  * @module
  */
@@ -42,7 +42,7 @@ export class WebhookVerificationError extends InboxError {
   }
 }
 
-/** One secret, or several while a secret is replaced: a signature by any of them is accepted. */
+/** One secret, or several while you replace one: a signature made with any of them is accepted. */
 export type WebhookSecrets = string | readonly string[];
 
 export interface TimestampOptions {
@@ -82,7 +82,7 @@ export function requireHeader(headers: Headers, name: string): string {
 
 /**
  * @param timestamp - in seconds since 1970
- * @throws WebhookVerificationError if it is too far from now, or no timestamp
+ * @throws WebhookVerificationError if it is too far from now, or not a timestamp
  */
 export function checkTimestamp(timestamp: string, maxAgeMs: number): void {
   if (!/^\d{1,12}$/.test(timestamp)) throw new WebhookVerificationError('the timestamp is invalid');
@@ -111,7 +111,7 @@ export function checkSignatures({ keys, parts, encoding, signatures }: SignedCon
   throw new WebhookVerificationError('the signature is wrong');
 }
 
-/** Takes the same time wherever the texts differ, so that nobody can find a signature byte by byte. */
+/** Takes the same time no matter where the texts differ, so that nobody can guess a signature byte by byte. */
 function isEqual(given: Buffer, expected: Buffer): boolean {
   return given.length === expected.length && timingSafeEqual(given, expected);
 }

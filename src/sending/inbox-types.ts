@@ -16,7 +16,7 @@ export interface InboxOptions<Commands extends CommandContract = CommandContract
   pool: Pool;
   /**
    * A URL of the same database without a transaction-mode pooler, for LISTEN, which {@link Inbox.execute} uses. Default
-   * INBOX_DIRECT_URL. Null for none: then LISTEN uses a connection like those of the pool.
+   * INBOX_DIRECT_URL. Null for none: then LISTEN connects in the same way as the pool does.
    */
   directUrl?: string | null;
   /**
@@ -37,7 +37,7 @@ export interface SendOptions {
   tx?: SqlClient & NotAPool;
 }
 
-/** A pool has this property; a client has not. A pool may run each statement on another connection. */
+/** Makes the compiler reject a pool, which may run each statement on another connection. Only a pool has this property. */
 export interface NotAPool {
   readonly totalCount?: never;
 }
@@ -50,7 +50,7 @@ export interface ExecuteOptions {
   timeoutMs?: number;
   /** Ends the wait, even while the command is being sent; the command may have been accepted in that case. */
   signal?: AbortSignal;
-  /** Called before the wait for the result, when Postgres has accepted the command or found its first message. */
+  /** Called before the wait for the result, as soon as it is known whether the command was accepted or is a duplicate. */
   onSent?: (sent: Sent) => void;
 }
 
@@ -65,13 +65,14 @@ export interface TypedInbox<Commands extends CommandContract> {
   /**
    * Accepts a command, once for each message_id. A worker's relay starts it after the COMMIT.
    *
-   * The arguments are a command and its message, or a message that names its type, or a list of messages; and then the
+   * The arguments are a command and its message, or a message that names its type, or a list of messages, followed by the
    * options. With the command, the payload is validated by the command's schema before anything is stored. A message by
    * name is only checked to be valid JSON.
    *
    * @returns the answer; for a list, an answer for each message in the same order
    * @throws InvalidMessageError; IdempotencyConflictError or MessageLockedError, after which you must roll the transaction
-   *   back; UnusableTransactionError if `tx` is a pool or an aborted transaction; InboxClosedError after {@link close}
+   *   back; UnusableTransactionError if `tx` is not a transaction, or has ended or was aborted; InboxClosedError after
+   *   {@link close}
    * @example
    * await inbox.send(reserveStock, { messageId: 'order-1', payload: { sku: 'a', quantity: 1 } }, { tx });
    */

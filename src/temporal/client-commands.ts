@@ -29,7 +29,7 @@ export type StartOptions = SignalOptions;
 /** A started command. */
 export interface CommandHandle<Result> {
   readonly messageId: string;
-  /** False if its workflow was already running. */
+  /** False if a workflow for this message_id was already running. */
   readonly started: boolean;
   /**
    * Waits for the handler's result. While the command is a dead letter, it waits for someone to replay or discard it.
@@ -41,17 +41,16 @@ export interface CommandHandle<Result> {
 }
 
 /**
- * Starts the workflow of a command. The worker stores the entry when it gets to the first attempt; the payload becomes part
- * of Temporal's history. Use `inbox.send` instead where you have a connection to Postgres.
+ * Starts the workflow of a command. The worker stores the entry when it begins the first attempt. The payload becomes part of
+ * Temporal's history. If you have a connection to Postgres, use `inbox.send` instead.
  *
- * A repeat with the same message_id gets the result of the first message. One with another type or payload is refused: by
- * this function while the first workflow runs, unless that was started for a message in Postgres, and otherwise by the
- * workflow, which fails with `IdempotencyConflict`.
+ * A repeat with the same message_id gets the result of the first message. A message with the same message_id and another type
+ * or payload is refused. This function refuses it if a workflow that was started by a Temporal client still runs for that
+ * message_id. Otherwise the new workflow fails with `IdempotencyConflict`.
  *
  * @throws InvalidMessageError naming every field that the command's schema refuses; IdempotencyConflictError if a workflow
  *   with this ID is running for another type or payload; WorkflowIdTakenError if it is another application's workflow; the
- *   client's error if Temporal cannot be reached or refuses the start; an Error if
- *   Temporal doesn't answer within 10 s
+ *   client's error if Temporal cannot be reached or refuses the start; an Error if Temporal doesn't answer within 10 s
  * @example
  * const handle = await startCommand(client, reserveStock, { messageId: 'order-1', payload: { sku: 'tea', quantity: 1 } });
  * const { free } = await handle.result();

@@ -14,7 +14,7 @@ import { ConfigurationError } from '../core/errors.ts';
  */
 export type WorkerDataConverter = Pick<DataConverter, 'payloadCodecs'>;
 
-/** The interceptors that a worker accepts. Those of workflows would have to be part of the workflow bundle. */
+/** The interceptors that a worker accepts. Interceptors of workflows would have to be part of the workflow bundle. */
 export type WorkerInterceptors = Pick<SdkInterceptors, 'activity' | 'client'>;
 
 export interface SdkOptions {

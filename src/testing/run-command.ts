@@ -37,7 +37,7 @@ export interface RunCommandContext<Command extends CommandDefinition> extends Pa
   receivedAt?: Date;
   /** Receives what the handler logs. By default, errors go to stderr. */
   log?: CommandLog;
-  /** Ends the attempt early, like the shutdown of its worker, and aborts the signal of the handler. */
+  /** Ends the attempt early, as the shutdown of a worker would, and aborts the handler's signal. */
   signal?: AbortSignal;
   /** Size limit of payloads and results, in bytes of jsonb's text. Default and maximum 1 MiB. */
   maxPayloadBytes?: number;
@@ -55,8 +55,8 @@ export interface RunInTransaction {
   /** A `pg` client that has begun a transaction. */
   tx: Pick<ClientBase, 'query'> & NotAPool;
   /**
-   * Keep what a successful attempt changed, as a part of the test's transaction, so that the next step of the test sees it.
-   * By default it is rolled back. Events are only returned, never stored.
+   * Keep the changes of a successful attempt in the test's transaction, so that the next step of the test sees them. By
+   * default they are rolled back. Events are only returned, never stored.
    */
   keep?: boolean;
   pool?: never;
@@ -77,9 +77,9 @@ export interface CommandRun<Result> {
 }
 
 /**
- * Runs one attempt of a command without Temporal and without an entry, and rolls back what it did. Everything else is as in
- * a worker: the payload is validated by the schema, `prepare` runs before the transaction, the handler's timeout and its
- * `tx` are the same, and so are the checks of its result, its events and of forgotten awaits.
+ * Runs one attempt of a command without Temporal and without an entry, and rolls back what it did. Everything else is the
+ * same as in a worker: the schema validates the payload, `prepare` runs before the transaction, and the timeout, the rules
+ * for `tx`, and the checks of results, events and forgotten awaits apply.
  *
  * The database needs the handler's tables only. If it also contains the inbox's schema, the handler's `send` finds the
  * messages that are stored there; otherwise it behaves as if no message was stored.
@@ -145,7 +145,7 @@ function entryOf<Command extends CommandDefinition>(
   };
 }
 
-/** @throws InvalidResultError if the schema of the result accepts the stored result only once */
+/** @throws InvalidResultError if the schema of the result accepted the handler's result, but not the stored one */
 async function readResult(command: CommandDefinition, messageId: string, result: Json): Promise<unknown> {
   const stored = asStored(result);
   if (!command.result) return stored;

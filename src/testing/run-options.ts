@@ -102,7 +102,7 @@ function isWhole(value: unknown, min: number, max: number): boolean {
   return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
-/** Test runners such as Jest run tests in a realm of their own, whose Date is another class. */
+/** Does not use `instanceof`, because test runners such as Jest run tests in a realm of their own, with another Date. */
 function isDate(value: unknown): boolean {
   return Object.prototype.toString.call(value) === '[object Date]' && !Number.isNaN(Number(value));
 }

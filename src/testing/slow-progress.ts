@@ -1,5 +1,6 @@
 /**
- * Shows the progress of a start only if it takes long, because the first one downloads or builds Temporal's server.
+ * Shows the progress of starting the servers, but only if that takes long. The first start downloads or builds Temporal's
+ * server.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Copies JSON in the way that storing it in Postgres changes it.
+ * Copies JSON, with the changes that storing it in Postgres makes.
  *
  * @module
  */

@@ -47,7 +47,7 @@ export async function runTestAttempt(attempt: TestAttempt): Promise<Handled & { 
     const started = performance.now();
     limit.begin(command.timeoutMs);
     const prepared = await aborted(limit.signal, runPrepare(command, entry, limit.signal, log));
-    // Until the transaction begins, the time limit does not run: the command can do nothing about a slow connection.
+    // The time limit does not run until the transaction begins, because a slow connection is not the command's fault.
     limit.end();
     const spentMs = prepared ? performance.now() - started : 0;
     const timeoutMs = Math.max(1, Math.ceil(command.timeoutMs - spentMs));
@@ -67,13 +67,13 @@ export async function runTestAttempt(attempt: TestAttempt): Promise<Handled & { 
   }
 }
 
-/** How much earlier than the limit of the attempt Postgres may end a statement that has the same limit. */
+/** Postgres may end a statement this much earlier than the attempt's limit, although both have the same limit. */
 const STATEMENT_TIMEOUT_LEAD_MS = 100;
 const QUERY_CANCELED = '57014';
 
 /**
- * Postgres ends a hanging statement at about the same moment as the limit ends the attempt. The limit's error says more, so
- * this waits for it.
+ * Postgres ends a hanging statement at about the moment when the limit ends the attempt. The limit's error says more, so this
+ * waits for that error.
  *
  * @param endsAt - when the limit ends the attempt, by `performance.now()`
  */

@@ -42,8 +42,8 @@ export async function copyTestDatabase(templateUrl: string, name: string): Promi
 }
 
 /**
- * Creates a database on the server that DATABASE_URL names, and migrates it. Also drops those that killed test processes
- * have left there more than a day ago.
+ * Creates a database on the server that DATABASE_URL names, and migrates it. Also drops databases that killed test processes
+ * left there more than a day ago.
  *
  * @throws ConfigurationError if the login may not create databases
  */
@@ -67,8 +67,8 @@ export async function createTestDatabase(serverUrl: string, name: string): Promi
 }
 
 /**
- * The login of an embedded Postgres is named like the inbox's schema, so that tables that are created without a schema would
- * be in that one.
+ * The login of an embedded Postgres has the same name as the inbox's schema. Tables that a test creates without naming a
+ * schema would therefore be in the inbox's schema, because `search_path` begins with the login's name.
  */
 async function prepareDatabase(server: Pool, serverUrl: string, name: string): Promise<void> {
   if (new URL(serverUrl).username === 'inbox') await preferPublic(server, name);

@@ -30,7 +30,7 @@ export interface TestInboxOptions<Commands extends CommandDefinition> {
   commands: readonly Commands[];
   /** Settings of the worker that differ from the defaults. `shutdownGraceMs` is 1 s by default. */
   settings?: Partial<Omit<InboxSettings, 'taskQueue'>>;
-  /** Receives the log of the worker, of the inbox and of the handlers, for example `console`. By default nobody does. */
+  /** Receives the log of the worker, of the inbox and of the handlers, for example `console`. By default nothing is logged. */
   log?: CommandLog;
   /** Called with dead letters, as in `createInboxWorker`. */
   onDeadLetter?: DeadLetterHook;
@@ -49,14 +49,15 @@ export interface TestInbox<Commands extends CommandDefinition = CommandDefinitio
   send: TypedInbox<Commands>['send'];
   execute: TypedInbox<Commands>['execute'];
   /**
-   * Waits until the message has this status, and returns its entry. A status that lasts for a moment only may be missed.
+   * Waits until the message has this status, and returns its entry. It polls, so it may miss a status that lasts only a
+   * moment.
    *
    * @throws WaitTimeoutError saying which status the message has, and its last error
    */
   reaches(messageId: string, status: EntryStatus, options?: WaitOptions): Promise<Entry>;
   /**
-   * Waits until everything that a flow has caused has ended: the message with this id and all messages with this
-   * correlation_id are Completed or DeadLetter. Commands that handlers send belong to the flow of their cause.
+   * Waits until every message of a flow has ended: the message with this id and all messages with this correlation_id are
+   * Completed or DeadLetter. A command that a handler sends belongs to the same flow as the handler's command.
    *
    * @returns their entries, oldest first
    * @throws WaitTimeoutError naming the messages that have not ended, with their status and their last error
@@ -65,8 +66,8 @@ export interface TestInbox<Commands extends CommandDefinition = CommandDefinitio
   /** Returns the dead letters that were neither replayed nor discarded, oldest first. */
   deadLetters(): Promise<DeadLetter[]>;
   /**
-   * Stops the worker, drops the database, and releases the servers. May be called again. It waits a few seconds at most for
-   * a handler that does not end.
+   * Stops the worker, drops the database, and releases the servers. It may be called again. If a handler does not end, it
+   * waits for that handler a few seconds at most.
    *
    * @throws the error that ended the worker early, if any
    */
@@ -76,17 +77,17 @@ export interface TestInbox<Commands extends CommandDefinition = CommandDefinitio
 const POOL_END_MS = 1_000;
 const noop = () => {};
 
-/** Tests make commands fail on purpose. What they must know is in the entries and in the errors of the waits. */
+/** Tests make commands fail on purpose, so logging that would be noise. The entries and the errors of the waits say why. */
 const SILENT: CommandLog = { debug: noop, info: noop, warn: noop, error: noop };
 
 const OPTIONS = ['commands', 'settings', 'log', 'onDeadLetter'];
-/** A handler that is still running when a test ends is of no interest to it. */
+/** No test waits for the result of a handler that is still running when the test ends. */
 const GRACE_MS = 1_000;
 
 /**
  * Starts a worker for these commands, on embedded servers or on those that DATABASE_URL and TEMPORAL_ADDRESS name. Each test
  * inbox has a database, a namespace and a task queue of its own, so that tests can run at the same time and use the same
- * message ids. All processes of a test run share the embedded servers, which stop after the last of them.
+ * message ids. All processes of a test run share the embedded servers, which stop after the last process has ended.
  *
  * @throws InvalidCommandError for invalid commands; ConfigurationError for invalid options, or if a package is missing;
  *   UnreachableError if a server cannot be started or reached

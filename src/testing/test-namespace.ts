@@ -12,12 +12,12 @@ import { withinLimit } from '../temporal/answer-limit.ts';
 import { registerSearchAttributes } from '../temporal/search-attributes.ts';
 import { dashed, isLeftover, TEST_PREFIX } from './test-name.ts';
 
-/** How long a new namespace may take until the whole server knows it, in ms. */
+/** How long it may take until all parts of the server know a new namespace, in ms. */
 const READY_LIMIT_MS = 30_000;
 /** The shortest time that Temporal accepts for keeping closed workflows. */
 const RETENTION = '1 day';
 
-/** The server does not let this client create namespaces, as for example Temporal Cloud. */
+/** The errors of a server that does not let this client create namespaces, such as Temporal Cloud. */
 const REFUSALS: readonly unknown[] = [GRPC.permissionDenied, GRPC.unauthenticated, GRPC.unimplemented];
 
 /**
@@ -78,7 +78,7 @@ export async function deleteLeftovers(connection: Connection): Promise<void> {
     await deleteNamespace(connection, name).catch(() => {});
 }
 
-/** Terminates the workflows of a task queue. Without a worker they would stay open in a namespace that others use, too. */
+/** Terminates the workflows of a task queue. Without a worker, they would stay open in a namespace that others use. */
 export async function terminateWorkflows(client: Client, taskQueue: string): Promise<void> {
   const query = `TaskQueue = '${taskQueue}' and ExecutionStatus = 'Running'`;
   for await (const { workflowId } of client.workflow.list({ query })) {

@@ -28,13 +28,13 @@ export interface SentCommand {
 }
 
 /**
- * If the database contains the inbox's schema, the commands are sent as in any attempt, and rolled back with it. Otherwise
- * the same checks are made here, as for an inbox without any messages.
+ * If the database contains the inbox's schema, the commands are sent as in any attempt, and rolled back with the attempt.
+ * Otherwise this class makes the same checks, as for an inbox without any messages.
  */
 export class TestSends {
   /** In the order of the calls. */
   readonly #messages: NewEntry[] = [];
-  /** The command that runs. In a real attempt, the inbox contains it, too. */
+  /** The command that runs. In a real attempt, its entry would be in the inbox. */
   readonly #own: Entry;
   readonly #hasInbox: boolean;
 

@@ -68,7 +68,8 @@ interface TemporalSettings {
 }
 
 /**
- * @param isEmbedded - false for a server that TEMPORAL_ADDRESS names. If a namespace is configured, the test uses that one
+ * @param isEmbedded - false for a server that TEMPORAL_ADDRESS names. If a namespace is configured for that server, the test
+ *   uses it
  * @param name - of the namespace to create, and of the task queue
  */
 async function openTemporal(

@@ -35,7 +35,7 @@ type InTransactionWork<T> = (client: PoolClient, begun: BegunTestAttempt) => Pro
 /** A worker's connections send queries without waiting for the answers to previous ones. Cursors do not work on them. */
 const PIPELINED = { pipeline: true };
 
-/** How long to wait for a connection of the pool, in ms. A test that holds all of them would wait forever. */
+/** How long to wait for a connection of the pool, in ms. Without a limit, a test that holds all of them would hang. */
 const CONNECT_LIMIT_MS = 10_000;
 /** How long to try to end the transaction of a handler that hangs, in ms. */
 const TERMINATE_LIMIT_MS = 5_000;
@@ -136,9 +136,10 @@ const UNUSABLE: Record<string, string> = {
 };
 
 /**
- * Rolls back to the savepoint. If a statement of a handler that hangs still runs, it ends at the limit for statements.
+ * Rolls back to the savepoint. If the handler's statement still runs, the rollback waits until Postgres's statement timeout
+ * ends that statement.
  *
- * @throws UnusableTransactionError if it does not end
+ * @throws UnusableTransactionError if the statement does not end
  */
 async function undo(client: Queryable, { timeoutMs, signal }: AttemptLimits): Promise<void> {
   // If this fails, the handler ended the transaction, or the connection is lost: the attempt's error says more.

@@ -48,7 +48,7 @@ export async function startTestWorker(
 }
 
 /**
- * Loads `@temporalio/worker`, which is large and native. Nothing else in the testing kit does.
+ * Loads `@temporalio/worker`, which is large and native. Nothing else in the testing kit loads it.
  *
  * @throws ConfigurationError if the package is not installed
  */
@@ -67,9 +67,9 @@ export async function loadWorker(): Promise<LoadedWorker> {
 }
 
 /**
- * Temporal's Runtime exists once per process. If the test has not installed its own, this one logs nothing, because tests
- * make workflows fail on purpose, and leaves signals to the test runner. It keeps the process alive until its last connection
- * is closed.
+ * Temporal's Runtime exists once per process. If the test has not installed its own, this installs one that logs nothing,
+ * because tests make workflows fail on purpose, and that leaves signals to the test runner. A Runtime keeps the process alive
+ * until its last connection is closed.
  */
 function installRuntime({ DefaultLogger, makeTelemetryFilterString, Runtime }: Temporal): void {
   try {

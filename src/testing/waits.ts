@@ -19,7 +19,7 @@ export interface WaitOptions {
   timeoutMs?: number;
 }
 
-/** What the waits look at. */
+/** What the waits observe. */
 export interface Watched {
   pool: Pool;
   /** The command types of the worker. */
@@ -69,7 +69,7 @@ export async function settled(
   checkMessageId(correlationId);
   const flow = JSON.stringify(correlationId);
   return poll(watched, options, `the messages of the flow ${flow} did not all end`, async () => {
-    // A command and what it sends are committed together, so no message of the flow can be missing in between.
+    // A command's completion and what it sends are committed together. So no message of the flow is missing at any moment.
     const entries = await listEntries(watched.pool, { correlationId, limit: MAX_FLOW });
     const open = entries.filter(({ status }) => status !== 'Completed' && status !== 'DeadLetter');
     if (entries.length > 0 && open.length === 0) return { value: entries.toReversed() };
@@ -94,7 +94,7 @@ function describe(entry: Entry, { types }: Watched): string {
   return text.join(', ');
 }
 
-/** A probe returns the value that was waited for, or describes what it has found instead. */
+/** A probe returns the value that the test waits for, or describes what it has found instead. */
 type Probed<T> = { value: T } | { found: string };
 
 async function poll<T>(
