@@ -39,16 +39,25 @@ export class AttemptLimit {
     return this.#controller.signal;
   }
 
+  /** No timeout runs until the next call of `begin` or `beginWithin`. */
+  pause(): void {
+    clearTimeout(this.#timer);
+  }
+
   /** Limits how long the attempt waits for Postgres before it starts. */
   beginWithin(limitMs: number): void {
     const message = `the attempt did not start: Postgres did not lock its entry within ${limitMs} ms`;
     this.#start(limitMs, () => new AttemptInterruptedError(message));
   }
 
-  /** The attempt has started; its timeout runs from now on. */
-  begin(timeoutMs: number): void {
+  /**
+   * The attempt has started; its timeout runs from now on.
+   *
+   * @param leftMs - what is left of the timeout, if a part of it was used before
+   */
+  begin(timeoutMs: number, leftMs = timeoutMs): void {
     const message = `the attempt took longer than its timeout of ${timeoutMs} ms; its transaction was rolled back`;
-    this.#start(timeoutMs, () => new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
+    this.#start(leftMs, () => new ReportedFailure(inboxFailure(FAILURE.timeout, message, true)));
   }
 
   /**

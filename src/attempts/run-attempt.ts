@@ -118,11 +118,18 @@ async function prepareAndPerform(
     return outcome;
   }
   const timeoutMs = Math.max(1, Math.ceil(command.timeoutMs - (performance.now() - started)));
+  // The command can do nothing about a wait for a connection.
+  limit.pause();
   let client: PoolClient;
   try {
     client = await acquire(dependencies.attempts);
   } catch (error) {
     return { kind: 'interrupted', error, connectionFailed: false };
+  }
+  if (limit.signal.aborted) {
+    // The workflow was canceled, or the worker shuts down.
+    client.release();
+    return classifyPrepareError(limit, limit.signal.reason);
   }
   return performConnected({ ...attempt, timeoutMs }, client, prepared);
 }
@@ -224,7 +231,7 @@ async function runInTransaction(
       handling.catch(() => {});
       const locked = await locking;
       run.locked = locked;
-      limit.begin(timeoutMs);
+      limit.begin(command.timeoutMs, timeoutMs);
       const { result, events } = await handling;
       transaction.close();
       limit.signal.throwIfAborted();

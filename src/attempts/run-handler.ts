@@ -12,7 +12,7 @@ import { inboxFailure } from './failure-report.ts';
 import type { Json } from '../core/json.ts';
 import { FAILURE } from '../core/protocol.ts';
 import type { RegisteredCommand } from '../commands/registry.ts';
-import { validate } from '../commands/schema.ts';
+import { validate, validateResult } from '../commands/schema.ts';
 import { sendMessages, toMessage } from '../sending/accept-messages.ts';
 import type { OutgoingMessage } from '../sending/accept-messages.ts';
 import type { CommandContract } from '../commands/contract.ts';
@@ -111,11 +111,9 @@ export async function runHandler(
   const tx = transaction.facade;
   transaction.onQuery = (work) => scope.track('tx.query', work);
   const sendNext = async (first: CommandContract | OutgoingMessage, second?: MessageFor<CommandContract>) => {
-    const caused = {
-      correlationId: entry.correlationId ?? entry.messageId,
-      causationId: entry.messageId,
-      ...toMessage(first, second),
-    };
+    const message = toMessage(first, second);
+    const { correlationId = entry.correlationId ?? entry.messageId, causationId = entry.messageId } = message;
+    const caused = { ...message, correlationId, causationId };
     const [sent] = await (limits.send ?? sendMessages)(tx, [caused], limits.maxPayloadBytes);
     limits.onSend?.(caused as Message);
     return sent!;
@@ -152,8 +150,10 @@ export async function runHandler(
 /** @throws ReportedFailure (unrecoverable) if the result does not fit the schema that the command's contract declares */
 async function checkResult({ definition }: RegisteredCommand, result: Json): Promise<Json> {
   if (!definition.result) return result;
-  const validated = await validate(definition.result, result, 'result');
-  if ('value' in validated) return result;
+  // Copies, because the handler may still change its object, and a schema the value that it validates.
+  const stored = JSON.parse(JSON.stringify(result)) as Json;
+  const validated = await validateResult(definition.result, structuredClone(stored));
+  if ('value' in validated) return stored;
   const problems = validated.problems.map(({ field, problem }) => `${field}: ${problem}`).join('; ');
   throw invalidResult(`${problems}; the handler must return what its contract declares`);
 }

@@ -7,6 +7,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 import type { ClientBase, PoolClient } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Duration } from '../core/duration.ts';
+import { InvalidCommandError } from '../core/errors.ts';
 import type { Json, JsonObject } from '../core/json.ts';
 import type { JsonCompatible, StoredAs } from '../core/json-type.ts';
 import type { RetryOptions } from '../core/retry-policy.ts';
@@ -228,10 +229,20 @@ export function implement<
 ): CommandDefinition<
   Contract['type'],
   Contract['schema'],
-  Contract['result'] extends Schema ? StandardSchemaV1.InferOutput<Contract['result']> : Result,
+  StoredAs<Contract['result'] extends Schema ? StandardSchemaV1.InferOutput<Contract['result']> : Result>,
   Prepared
 > {
   checkContract(contract);
   const { type, schema, result } = contract;
-  return { ...options, type, schema, result };
+  const { handle, prepare } = options;
+  if (typeof handle !== 'function') throw new InvalidCommandError(type, 'needs a function handle');
+  return {
+    ...options,
+    type,
+    schema,
+    result,
+    // The options may be an instance of a class, whose methods are not copied.
+    handle: handle.bind(options) as typeof handle,
+    ...(prepare && { prepare: prepare.bind(options) as typeof prepare }),
+  };
 }

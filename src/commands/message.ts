@@ -32,8 +32,11 @@ export interface MessageFor<Command extends CommandContract> extends MessageOpti
   payload: InferPayload<Command>;
 }
 
-/** The key of the command in a message that {@link message} has created. */
-export const MESSAGE_COMMAND = Symbol('the command of a message');
+/**
+ * The key of the command in a message that {@link message} has created. Registered globally, because a program may contain
+ * several copies of this package.
+ */
+export const MESSAGE_COMMAND: unique symbol = Symbol.for('temporal-inbox.command');
 
 /** A message that carries its command, for lists of messages. */
 export interface BoundMessage<Command extends CommandContract = CommandContract>
@@ -105,7 +108,10 @@ export type MessageByName<Command> = Command extends CommandContract
   : never;
 
 /** Sends a command by value (the command and its message) or by name (a message with its type). */
-export type Send = <First, Type extends string>(
-  first: First & { type?: Type } & Sendable<CommandContract, First, Type>,
-  ...rest: First extends CommandContract ? [message: MessageFor<First>] : []
-) => Promise<Sent>;
+export interface Send {
+  <Command extends CommandContract>(command: Command, message: MessageFor<Command>): Promise<Sent>;
+  <First, Type extends string>(
+    first: First & { type?: Type } & Sendable<CommandContract, First, Type>,
+    ...rest: First extends CommandContract ? [message: MessageFor<First>] : []
+  ): Promise<Sent>;
+}

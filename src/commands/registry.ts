@@ -51,6 +51,19 @@ export function isCommandDefinition(value: unknown): value is CommandDefinition 
   return isContract(value) && typeof (value as Partial<CommandDefinition>).handle === 'function';
 }
 
+const KNOWN = [
+  'type',
+  'schema',
+  'result',
+  'prepare',
+  'handle',
+  'retry',
+  'timeout',
+  'longRunning',
+  'express',
+  'effects',
+];
+
 function register(definition: CommandDefinition): RegisteredCommand {
   if (!isCommandDefinition(definition)) {
     throw new InvalidCommandError(
@@ -59,6 +72,8 @@ function register(definition: CommandDefinition): RegisteredCommand {
     );
   }
   const { type } = definition;
+  const unknown = Object.keys(definition).find((name) => !KNOWN.includes(name));
+  if (unknown !== undefined) throw new InvalidCommandError(type, `${unknown} is not a setting of a command`);
   const problem = typeProblem(type);
   if (problem) throw new InvalidCommandError(type, `type: ${problem}`);
   const parsed = settings.safeParse(definition);

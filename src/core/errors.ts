@@ -7,6 +7,16 @@
 import type { Duration } from './duration.ts';
 import type { Json, JsonObject } from './json.ts';
 
+/**
+ * Makes `instanceof` work for errors of another copy of this package, as a package of shared contracts may bring. Subclasses are
+ * compared as usual.
+ */
+function isInstance(base: { name: string }, self: unknown, value: unknown): boolean {
+  if (self !== base) return Function.prototype[Symbol.hasInstance].call(self, value);
+  return typeof value === 'object' && value !== null && (value as { [KIND]?: unknown })[KIND] === base.name;
+}
+const KIND = Symbol.for('temporal-inbox.error');
+
 /** Base class of the errors that this package throws to its callers. */
 export class InboxError extends Error {
   override readonly name: string = 'InboxError';
@@ -19,7 +29,13 @@ export class InboxError extends Error {
  * throw new UnrecoverableError('AccountClosed', { account: 'a' });
  */
 export class UnrecoverableError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isInstance(UnrecoverableError, this, value);
+  }
+
   override readonly name = 'UnrecoverableError';
+  /** @internal */
+  readonly [KIND] = 'UnrecoverableError';
 
   constructor(
     /** The kind of failure: short, and without data, because dead letters are grouped by it. */
@@ -41,7 +57,13 @@ export class UnrecoverableError extends Error {
  * over 30 days are shortened to 30 days. If the delay is negative or not a duration, the retry policy sets the delay.
  */
 export class RetryAfterError extends Error {
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isInstance(RetryAfterError, this, value);
+  }
+
   override readonly name = 'RetryAfterError';
+  /** @internal */
+  readonly [KIND] = 'RetryAfterError';
 
   constructor(
     readonly delay: Duration,

@@ -20,7 +20,7 @@ import { checkDerivedId, isTooLong, keyOfSegment, readKey } from './idempotency-
 import { problem } from './problem.ts';
 import type { HttpProblem } from './problem.ts';
 import { refusingIssues } from './problem-of-error.ts';
-import { parseJson, readBody, requireJson } from './request-body.ts';
+import { parseExactJson, readBody, requireJson } from './request-body.ts';
 import { isSettled, sendAndWait } from './send-and-wait.ts';
 
 /**
@@ -75,7 +75,7 @@ async function post(endpoint: CommandEndpointSettings, request: Request, path: s
   const key = readKey(request);
   const messageId = checkDerivedId(endpoint.messageId(key, request), key);
   requireJson(request);
-  const body = parseJson(await readBody(request, endpoint.maxBodyBytes));
+  const body = parseExactJson(await readBody(request, endpoint.maxBodyBytes));
   const contents = await refusingIssues(() => endpoint.toMessage(body, request));
   const message = await readMessage(endpoint, messageId, contents);
   const { answer, entry } = await accept(endpoint, message, key, request);

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { ConfigurationError } from '../core/errors.ts';
+import { ConfigurationError, InvalidMessageError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
+import { findInexactNumber } from '../core/json-text.ts';
 import { problem } from './problem.ts';
 
 /** @throws HttpProblem 415 for a body that is not JSON in UTF-8 */
@@ -71,8 +72,25 @@ const tooLarge = (maxBytes: number) => problem('too-large', `the body must not e
 
 /** @throws HttpProblem 400 for anything but JSON in UTF-8 */
 export function parseJson(bytes: Uint8Array): Json {
+  return read(bytes).value;
+}
+
+/**
+ * Parses a body whose numbers must not change, as those of every other way to send.
+ *
+ * @throws HttpProblem 400 for anything but JSON in UTF-8; InvalidMessageError for a number that JavaScript cannot represent
+ */
+export function parseExactJson(bytes: Uint8Array): Json {
+  const { text, value } = read(bytes);
+  const inexact = findInexactNumber(text);
+  if (inexact !== null) throw new InvalidMessageError('payload', inexact);
+  return value;
+}
+
+function read(bytes: Uint8Array): { text: string; value: Json } {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Json;
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return { text, value: JSON.parse(text) as Json };
   } catch {
     throw problem('invalid-json', 'the body is not valid JSON in UTF-8');
   }

@@ -6,7 +6,7 @@
 import type { BoundMessage, Message } from '../commands/message.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import type { CommandLog } from '../core/command-log.ts';
-import { ConfigurationError, IdempotencyConflictError } from '../core/errors.ts';
+import { ConfigurationError, IdempotencyConflictError, InvalidMessageError } from '../core/errors.ts';
 import { createLog } from '../platform/log.ts';
 import { RateLimitedWarning } from '../platform/rare-warning.ts';
 import { respond } from './answer.ts';
@@ -98,8 +98,17 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
       throw error;
     });
     const event = { id: deliveryId, body: parseJson(body) };
-    const messages = await refusingIssues(() => options.toMessage(event, request));
-    return { status: 200, body: { answer: await send(options.inbox, messages, log) } };
+    try {
+      const messages = await refusingIssues(() => options.toMessage(event, request));
+      return { status: 200, body: { answer: await send(options.inbox, messages, log) } };
+    } catch (error) {
+      // Some providers never repeat a refused webhook, so this may be its only trace. The fields are named without values.
+      if (error instanceof InvalidMessageError) {
+        const fields = error.problems.map(({ field }) => field).join(', ');
+        log.warn('a verified webhook was refused, because its message is invalid', { deliveryId, fields });
+      }
+      throw error;
+    }
   }
 
   return (request) => respond(request, surroundings, () => receive(request));

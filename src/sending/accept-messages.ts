@@ -60,9 +60,30 @@ export async function sendMessages(
   maxPayloadBytes: number,
   transaction: 'own' | 'caller' = 'own',
 ): Promise<Sent[]> {
+  return sendEntries(tx, await checkMessages(messages, maxPayloadBytes), transaction);
+}
+
+/**
+ * Validates the messages, before a transaction begins.
+ *
+ * @throws InvalidMessageError naming every invalid field that was found in the first invalid message
+ */
+export async function checkMessages(
+  messages: readonly OutgoingMessage[],
+  maxPayloadBytes: number,
+): Promise<NewEntry[]> {
   const entries = messages.map((message) => parseMessage(message, maxPayloadBytes));
   for (const [at, message] of messages.entries())
     if (commandOf(message)) await validatePayload(message, entries[at]!);
+  return entries;
+}
+
+/** Stores what {@link checkMessages} returned. Otherwise like {@link sendMessages}. */
+export async function sendEntries(
+  tx: SqlClient,
+  entries: readonly NewEntry[],
+  transaction: 'own' | 'caller' = 'own',
+): Promise<Sent[]> {
   if (entries.length === 0) return [];
   const statements = STATEMENTS[transaction];
   const accepted = byId(await insertNewEntries(tx, entries, statements));
@@ -136,7 +157,10 @@ export function commandOf(message: OutgoingMessage): CommandContract | undefined
 async function validatePayload(message: OutgoingMessage, entry: NewEntry): Promise<void> {
   const command = commandOf(message);
   if (!command) return;
-  const validated = await validate(command.schema, entry.payload, 'payload');
+  if (command.type !== entry.commandType)
+    throw new InvalidMessageError('type', `is not ${command.type}, the type of the command of this message`);
+  // A copy, because a schema may change the value that it validates.
+  const validated = await validate(command.schema, structuredClone(entry.payload), 'payload');
   if ('value' in validated) return;
   const [first, ...others] = validated.problems;
   const field = first?.field ?? 'payload';
@@ -149,25 +173,16 @@ export function parseMessage(message: OutgoingMessage, maxPayloadBytes: number):
     throw new InvalidMessageError('the message', 'must be an object with messageId, type and payload');
   }
   const { messageId, type, ...rest } = message;
-  // The payload that is validated must be the one that is stored, even if the caller changes its object in between.
-  if (commandOf(message)) rest.payload = copyOf(rest.payload);
   try {
-    return parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
+    const entry = parseEnvelope(messageId, { ...rest, commandType: type }, maxPayloadBytes);
+    // What is validated must be what is stored, even if the caller changes its objects in between.
+    return commandOf(message) ? structuredClone(entry) : entry;
   } catch (error) {
     // A message calls this field `type`.
     if (error instanceof InvalidMessageError && error.field === 'commandType') {
       throw new InvalidMessageError('type', error.problem);
     }
     throw error;
-  }
-}
-
-/** Anything that cannot be copied is not JSON either, and is refused afterwards. */
-function copyOf(payload: unknown): unknown {
-  try {
-    return structuredClone(payload);
-  } catch {
-    return payload;
   }
 }
 

@@ -71,6 +71,25 @@ export function checkTimeout(timeoutMs: unknown): void {
 }
 
 /**
+ * Checks the options of a call. An option that is ignored could be the transaction that the message should belong to.
+ *
+ * @throws ConfigurationError naming what is not an option; UnusableTransactionError if `tx` is null
+ */
+export function checkCallOptions(options: unknown, names: readonly string[]): object {
+  if (options === undefined) return {};
+  if (typeof options !== 'object' || options === null)
+    throw new ConfigurationError(`the options must be an object with ${names.join(', ')}`);
+  const unknown = Object.keys(options).find((name) => !names.includes(name));
+  if (unknown !== undefined)
+    throw new ConfigurationError(
+      `${unknown} is not an option of this call; the options are ${names.join(', ')}`,
+    );
+  if ('tx' in options && options.tx === null)
+    throw new UnusableTransactionError('tx is null; leave it out to send in a separate transaction');
+  return options;
+}
+
+/**
  * Runs a send in a transaction of the caller.
  *
  * @throws UnusableTransactionError if `tx` is not a transaction, or an earlier error has aborted it

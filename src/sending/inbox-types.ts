@@ -76,6 +76,11 @@ export interface TypedInbox<Commands extends CommandContract> {
    * @example
    * await inbox.send(reserveStock, { messageId: 'order-1', payload: { sku: 'a', quantity: 1 } }, { tx });
    */
+  send<Command extends CommandContract>(
+    command: Command,
+    message: MessageFor<Command>,
+    options?: SendOptions,
+  ): Promise<Sent>;
   send<First, Type extends string>(
     first: First & { type?: Type } & Sendable<Commands, First, Type>,
     ...rest: RestOf<First, SendOptions>
@@ -97,8 +102,15 @@ export interface TypedInbox<Commands extends CommandContract> {
    *   if the wait ended first; InvalidResultError if the result does not fit the contract's result schema;
    *   ConfigurationError for an invalid timeout; everything that {@link send} throws
    */
+  execute<Command extends CommandContract>(
+    command: Command,
+    message: MessageFor<Command>,
+    options?: ExecuteOptions,
+  ): Promise<InferResult<Command>>;
   execute<First, Type extends string>(
-    first: First & { type?: Type } & Sendable<Commands, First, Type>,
+    first: First & { type?: Type } & (First extends readonly unknown[]
+        ? never
+        : Sendable<Commands, First, Type>),
     ...rest: RestOf<First, ExecuteOptions>
   ): Promise<ResultFor<Commands, First, Type>>;
   /**

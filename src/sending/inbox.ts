@@ -13,19 +13,32 @@ import {
   InboxClosedError,
   InvalidCommandError,
   InvalidMessageError,
-  InvalidResultError,
   ResultTimeoutError,
 } from '../core/errors.ts';
-import { checkInboxOptions, checkPoolOpen, checkTimeout, inCallersTransaction } from './inbox-options.ts';
+import {
+  checkCallOptions,
+  checkInboxOptions,
+  checkPoolOpen,
+  checkTimeout,
+  inCallersTransaction,
+} from './inbox-options.ts';
 import type { Json } from '../core/json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
 import { createLog } from '../platform/log.ts';
 import { checkSchema } from '../store/migrate.ts';
 import type { MessageFor, Sent } from '../commands/message.ts';
-import { validate } from '../commands/schema.ts';
+import { parseResult } from '../commands/parse-result.ts';
 import { SendBatcher } from './send-batcher.ts';
 import { SendsInProgress } from './sends-in-progress.ts';
-import { checkMessage, commandOf, parseMessage, sendMessages, toMessage } from './accept-messages.ts';
+import {
+  checkMessage,
+  checkMessages,
+  commandOf,
+  parseMessage,
+  sendEntries,
+  sendMessages,
+  toMessage,
+} from './accept-messages.ts';
 import type { OutgoingMessage } from './accept-messages.ts';
 import { ResultWaiter } from './result-waiter.ts';
 import { identifyDatabase } from '../store/sessions.ts';
@@ -53,7 +66,7 @@ export async function createInbox<Commands extends CommandContract = CommandCont
 ): Promise<TypedInbox<Commands>> {
   checkInboxOptions({ ...options });
   const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
-  checkCommands(commands);
+  const known = checkCommands(commands);
   await checkSchema(pool);
   const db = await withSendSettings(pool);
   const { directUrl = readDirectUrl() } = options;
@@ -71,7 +84,9 @@ export async function createInbox<Commands extends CommandContract = CommandCont
       );
     }
     checkPoolOpen(pool);
-    const sent = await withTransaction(pool, (ownTx) => sendMessages(ownTx, messages, maxPayloadBytes));
+    const entries = await checkMessages(messages, maxPayloadBytes);
+    if (entries.length === 0) return [];
+    const sent = await withTransaction(pool, (ownTx) => sendEntries(ownTx, entries));
     // The NOTIFY of this transaction arrives later.
     wakeLocalWorkers(database);
     return sent;
@@ -91,26 +106,28 @@ export async function createInbox<Commands extends CommandContract = CommandCont
   }
 
   async function send(...args: unknown[]): Promise<Sent | Sent[]> {
-    const { input, options: choices } = readArguments<SendOptions>(args);
+    const { input, options: choices } = readArguments<SendOptions>(args, ['tx']);
     return sendsInProgress.run<Sent | Sent[]>(async () =>
       isList(input) ? sendAll(input, choices.tx) : sendOne(input, choices),
     );
   }
 
-  async function sendMany(messages: readonly OutgoingMessage[], { tx }: SendOptions = {}): Promise<Sent[]> {
+  async function sendMany(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<Sent[]> {
     if (!Array.isArray(messages)) throw new InvalidMessageError('the messages', 'must be an array');
+    const { tx } = checkCallOptions(options, ['tx']) as SendOptions;
     return sendsInProgress.run(() => sendAll(messages, tx));
   }
 
   async function execute(...args: unknown[]): Promise<unknown> {
-    const { input, options: choices } = readArguments<ExecuteOptions>(args);
+    const { input, options: choices } = readArguments<ExecuteOptions>(args, EXECUTE_OPTIONS);
     const { timeoutMs = DEFAULT_EXECUTE_TIMEOUT_MS, ...wait } = choices;
     sendsInProgress.checkOpen();
     checkTimeout(timeoutMs);
     wait.signal?.throwIfAborted();
     if (isList(input)) throw new InvalidMessageError('the message', 'must be a single message, not a list');
-    const command = commandOf(input);
-    const entry = command ? await checkMessage(input, maxPayloadBytes) : parseMessage(input, maxPayloadBytes);
+    const bound = commandOf(input);
+    const command = bound ?? known.get(input?.type);
+    const entry = bound ? await checkMessage(input, maxPayloadBytes) : parseMessage(input, maxPayloadBytes);
     const result = await executeEntry(entry, { timeoutMs, ...wait });
     return command ? parseResult(command, entry.messageId, result) : result;
   }
@@ -175,36 +192,34 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /** The arguments of send and execute: a command and its message, a message by name, or a list; and then the options. */
-function readArguments<Options>([first, second, third]: unknown[]): {
+function readArguments<Options>(
+  [first, second, third]: unknown[],
+  names: readonly string[],
+): {
   input: OutgoingMessage | readonly OutgoingMessage[];
   options: Partial<Options>;
 } {
   const hasCommand = isContract(first);
   const input = hasCommand ? toMessage(first, second as MessageFor<CommandContract>) : first;
-  const options = ((hasCommand ? third : second) ?? {}) as Partial<Options>;
+  const options = checkCallOptions(hasCommand ? third : second, names) as Partial<Options>;
   return { input: input as OutgoingMessage | readonly OutgoingMessage[], options };
 }
+
+const EXECUTE_OPTIONS = ['timeoutMs', 'signal', 'onSent'];
 
 function isList(input: OutgoingMessage | readonly OutgoingMessage[]): input is readonly OutgoingMessage[] {
   return Array.isArray(input);
 }
 
 /** @throws InvalidCommandError for something that is not a command, or a type that is declared twice */
-function checkCommands(commands: readonly CommandContract[]): void {
-  const types = new Set<string>();
+function checkCommands(commands: readonly CommandContract[]): Map<string, CommandContract> {
+  const known = new Map<string, CommandContract>();
   for (const command of commands) {
     checkContract(command);
-    if (types.has(command.type)) throw new InvalidCommandError(command.type, 'is declared twice');
-    types.add(command.type);
+    if (known.has(command.type)) throw new InvalidCommandError(command.type, 'is declared twice');
+    known.set(command.type, command);
   }
-}
-
-/** @throws InvalidResultError if the contract declares a result and this is something else */
-async function parseResult(command: CommandContract, messageId: string, result: Json): Promise<unknown> {
-  if (!command.result) return result;
-  const validated = await validate(command.result, result, 'result');
-  if ('value' in validated) return validated.value;
-  throw new InvalidResultError(messageId, validated.problems);
+  return known;
 }
 
 /** Returns null if the entry is not settled yet. */

@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { Client } from '@temporalio/client';
+import { parseResult } from '../commands/parse-result.ts';
 import { checkMessage, toMessage } from '../sending/accept-messages.ts';
 import type { CommandContract, InferResult } from '../commands/contract.ts';
 import type { MessageFor } from '../commands/message.ts';
@@ -35,7 +36,7 @@ export interface CommandHandle<Result> {
    * Waits for the handler's result. While the command is a dead letter, it waits for someone to replay or discard it.
    *
    * @throws WorkflowFailedError, from `@temporalio/client`, if the command was refused or discarded; its cause's type says
-   *   which (`IdempotencyConflict`, `InvalidEnvelope`, …)
+   *   which (`IdempotencyConflict`, `InvalidEnvelope`, …); InvalidResultError if the result does not fit the contract
    */
   result(): Promise<Result>;
 }
@@ -80,7 +81,8 @@ export async function startCommand<Command extends CommandContract>(
   return {
     messageId,
     started: started !== null,
-    result: () => handle.result() as Promise<InferResult<Command>>,
+    result: async () =>
+      parseResult(command, messageId, await handle.result()) as Promise<InferResult<Command>>,
   };
 }
 

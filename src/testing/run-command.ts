@@ -10,9 +10,8 @@ import type { CommandDefinition, OutboxEvent } from '../commands/define-command.
 import type { MessageOptions } from '../commands/message.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { createRegistry } from '../commands/registry.ts';
-import { validate } from '../commands/schema.ts';
+import { parseResult } from '../commands/parse-result.ts';
 import type { CommandLog } from '../core/command-log.ts';
-import { InvalidResultError } from '../core/errors.ts';
 import type { Json, JsonObject } from '../core/json.ts';
 import { createLog, withFields } from '../platform/log.ts';
 import { parseMessage } from '../sending/accept-messages.ts';
@@ -148,10 +147,7 @@ function entryOf<Command extends CommandDefinition>(
 /** @throws InvalidResultError if the schema of the result accepted the handler's result, but not the stored one */
 async function readResult(command: CommandDefinition, messageId: string, result: Json): Promise<unknown> {
   const stored = asStored(result);
-  if (!command.result) return stored;
-  const validated = await validate(command.result, stored, 'result');
-  if ('value' in validated) return validated.value;
-  throw new InvalidResultError(messageId, validated.problems);
+  return parseResult(command, messageId, stored);
 }
 
 function publicEvent({

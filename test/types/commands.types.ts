@@ -397,3 +397,14 @@ export async function locations(): Promise<void> {
     }),
   ]);
 }
+
+// Functions over any command.
+export function generic<Command extends CommandContract>(command: Command, payload: InferPayload<Command>) {
+  void anyInbox.send(command, { messageId: 'm', payload });
+  const result: Promise<InferResult<Command>> = anyInbox.execute(command, { messageId: 'm', payload });
+  return result;
+}
+// @ts-expect-error: only a single message has a result
+void anyInbox.execute([{ type: 'Anything', messageId: 'm', payload: 1 }]);
+const nothing = implement(untyped, { handle() {} });
+expectTypeOf<InferResult<typeof nothing>>().toEqualTypeOf<null>();
