@@ -16,7 +16,7 @@ import { validate, validateResult } from '../commands/schema.ts';
 import { sendMessages, toMessage } from '../sending/accept-messages.ts';
 import type { OutgoingMessage } from '../sending/accept-messages.ts';
 import type { CommandContract } from '../commands/contract.ts';
-import type { Message, MessageFor, Send } from '../commands/message.ts';
+import type { Message, MessageFor } from '../commands/message.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
 import { AttemptScope } from './attempt-scope.ts';
 import { watchStrayErrors } from './stray-errors.ts';
@@ -136,7 +136,7 @@ export async function runHandler(
         throw error;
       }
     },
-    send: sendTracked as Send,
+    send: sendTracked,
   };
   const result: unknown = await scope.run(async () => {
     const payload = prepared ? prepared.payload : await parsePayload(command, entry.payload);

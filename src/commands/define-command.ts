@@ -234,15 +234,14 @@ export function implement<
 > {
   checkContract(contract);
   const { type, schema, result } = contract;
-  const { handle, prepare } = options;
-  if (typeof handle !== 'function') throw new InvalidCommandError(type, 'needs a function handle');
+  if (typeof options.handle !== 'function') throw new InvalidCommandError(type, 'needs a function handle');
   return {
     ...options,
     type,
     schema,
     result,
     // The options may be an instance of a class, whose methods are not copied.
-    handle: handle.bind(options) as typeof handle,
-    ...(prepare && { prepare: prepare.bind(options) as typeof prepare }),
+    handle: options.handle.bind(options),
+    ...(options.prepare && { prepare: options.prepare.bind(options) }),
   };
 }

@@ -36,7 +36,7 @@ export async function validate(schema: StandardSchemaV1, value: unknown, name: s
   return {
     problems: outcome.issues.map(({ path, message }) => {
       const keys = (path ?? []).map(keyOf);
-      const problem = withoutValue(String(message), valueAt(value, keys));
+      const problem = withoutValue(message, valueAt(value, keys));
       return { field: [name, ...keys.map(String)].join('.'), problem };
     }),
   };

@@ -112,9 +112,9 @@ export async function createInbox<Commands extends CommandContract = CommandCont
     );
   }
 
-  async function sendMany(messages: readonly OutgoingMessage[], options?: SendOptions): Promise<Sent[]> {
+  async function sendMany(messages: readonly OutgoingMessage[], choices?: SendOptions): Promise<Sent[]> {
     if (!Array.isArray(messages)) throw new InvalidMessageError('the messages', 'must be an array');
-    const { tx } = checkCallOptions(options, ['tx']) as SendOptions;
+    const { tx } = checkCallOptions(choices, ['tx']) as SendOptions;
     return sendsInProgress.run(() => sendAll(messages, tx));
   }
 

@@ -81,8 +81,7 @@ export async function startCommand<Command extends CommandContract>(
   return {
     messageId,
     started: started !== null,
-    result: async () =>
-      parseResult(command, messageId, await handle.result()) as Promise<InferResult<Command>>,
+    result: async () => parseResult(command, messageId, await handle.result()),
   };
 }
 
