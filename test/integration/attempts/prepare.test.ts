@@ -1,14 +1,21 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import type { PoolClient } from 'pg';
 import { z } from 'zod';
+import { performAttempt } from '../../../src/attempts/run-attempt.ts';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import type { PrepareContext } from '../../../src/commands/define-command.ts';
+import { createRegistry } from '../../../src/commands/registry.ts';
 import { RetryAfterError, UnrecoverableError } from '../../../src/core/errors.ts';
+import { createLog } from '../../../src/platform/log.ts';
+import { createPool } from '../../../src/platform/postgres.ts';
 import { dryRun } from '../../../src/operations/dry-run.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox-types.ts';
+import { findEntry } from '../../../src/store/entries.ts';
 import { listFailures } from '../../../src/store/failures.ts';
+import { createTestDatabase } from '../../support/database.ts';
 import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { eventually } from '../../support/wait.ts';
@@ -195,5 +202,53 @@ describe('prepare', () => {
     assert.ok(tried!.outcome === 'completes');
     assert.deepEqual(tried!.result, { prepared: { fixed: true } });
     assert.equal(await effects(messageId), 0);
+  });
+});
+
+describe('an attempt whose prepare is done', () => {
+  it('waits for a connection as long as it takes, and then has the rest of its time', async () => {
+    const database = await createTestDatabase();
+    const attempts = createPool({
+      connectionString: database.url,
+      max: 1,
+      applicationName: 'inbox attempts',
+    });
+    let held: PoolClient | undefined;
+    const command = defineCommand({
+      type: 'Late',
+      schema: z.object({}),
+      timeout: '2s',
+      async prepare() {
+        // Takes the only connection, which the attempt has given back, for longer than its timeout.
+        held = await attempts.connect();
+        setTimeout(() => held!.release(), 2_500);
+      },
+      handle: ({ signal }) => ({ aborted: signal.aborted }),
+    });
+    const inbox = await createInbox({ pool: database.pool });
+    await inbox.send(command, { messageId: 'late', payload: {} });
+    await database.pool.query(
+      `update inbox.entries set status = 'Processing', attempt = 1, claimed_at = now()`,
+    );
+    const entry = await findEntry(database.pool, 'late');
+    const outcome = await performAttempt(
+      {
+        registry: createRegistry([command]),
+        attempts,
+        records: database.pool,
+        maxPayloadBytes: 1_000_000,
+        worker: 'this test',
+        buildId: null,
+        shutdown: new AbortController().signal,
+        log: createLog('error', () => {}),
+      },
+      entry!,
+      await attempts.connect(),
+      null,
+    );
+    assert.deepEqual(outcome, { kind: 'completed', result: { aborted: false } });
+    await inbox.close();
+    await attempts.end();
+    await database.drop();
   });
 });
