@@ -60,6 +60,7 @@ export {
   NotADeadLetterError,
   PublishError,
   RequestRefusedError,
+  ResultPrunedError,
   ResultTimeoutError,
   RetryAfterError,
   SchemaError,

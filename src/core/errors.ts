@@ -229,6 +229,21 @@ export class InvalidResultError extends InboxError {
 }
 
 /**
+ * The command has completed, but retention has removed its result. A duplicate that is sent without its command gets null
+ * instead.
+ */
+export class ResultPrunedError extends InboxError {
+  override readonly name = 'ResultPrunedError';
+
+  constructor(readonly messageId: string) {
+    super(
+      `message ${JSON.stringify(messageId)} has completed, and its result has been pruned since; ` +
+        'keep results that late repeats need in a table of your own',
+    );
+  }
+}
+
+/**
  * There was no result within the time limit. If the command was accepted, it is still processed; execute it again with the
  * same message_id to get the result.
  */

@@ -99,7 +99,8 @@ export interface TypedInbox<Commands extends CommandContract> {
    * those of {@link send}, without lists.
    *
    * @throws DeadLetterError if the command became a dead letter; ResultTimeoutError, the signal's reason or InboxClosedError
-   *   if the wait ended first; InvalidResultError if the result does not fit the contract's result schema;
+   *   if the wait ended first; InvalidResultError if the result does not fit the contract's result schema; ResultPrunedError if
+   *   retention has removed the result of a known command;
    *   ConfigurationError for an invalid timeout; everything that {@link send} throws
    */
   execute<Command extends CommandContract>(

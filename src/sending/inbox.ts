@@ -13,6 +13,7 @@ import {
   InboxClosedError,
   InvalidCommandError,
   InvalidMessageError,
+  ResultPrunedError,
   ResultTimeoutError,
 } from '../core/errors.ts';
 import {
@@ -128,14 +129,16 @@ export async function createInbox<Commands extends CommandContract = CommandCont
     const bound = commandOf(input);
     const command = bound ?? known.get(input?.type);
     const entry = bound ? await checkMessage(input, maxPayloadBytes) : parseMessage(input, maxPayloadBytes);
-    const result = await executeEntry(entry, { timeoutMs, ...wait });
-    return command ? parseResult(command, entry.messageId, result) : result;
+    const { result, isPruned } = await executeEntry(entry, { timeoutMs, ...wait });
+    if (!command) return result;
+    if (isPruned) throw new ResultPrunedError(entry.messageId);
+    return parseResult(command, entry.messageId, result);
   }
 
   async function executeEntry(
     entry: NewEntry,
     { timeoutMs, signal, onSent }: ExecuteOptions & { timeoutMs: number },
-  ): Promise<Json> {
+  ): Promise<{ result: Json; isPruned: boolean }> {
     resultWaiter.start();
     const limit = AbortSignal.timeout(Math.ceil(timeoutMs));
     const done = new AbortController();
@@ -155,7 +158,8 @@ export async function createInbox<Commands extends CommandContract = CommandCont
       accepted = true;
       onSent?.(sent);
       resultWaiter.sent(sent.entry);
-      return resultOf((await readSettled(db, sent.entry)) ?? (await settled));
+      const result = resultOf((await readSettled(db, sent.entry)) ?? (await settled));
+      return { result, isPruned: sent.entry.status === 'Completed' && sent.entry.prunedAt !== null };
     } catch (error) {
       if (error === limit.reason) throw new ResultTimeoutError(entry.messageId, accepted);
       throw error === sendsInProgress.closed.reason ? new InboxClosedError(entry.messageId) : error;

@@ -1,6 +1,7 @@
 /** Webhooks with a verifier of the application. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { defineCommand } from '../../../src/commands/define-command.ts';
 import { z } from 'zod';
 import { defineContract } from '../../../src/commands/contract.ts';
 import { message } from '../../../src/commands/message.ts';
@@ -98,6 +99,19 @@ describe('a webhook endpoint with a verifier of the application', () => {
     const problem = new HttpProblem(403, 'address-not-allowed', 'use an address on the list');
     const { status, body } = await deliver(endpoint(() => Promise.reject(problem)));
     assert.deepEqual([status, body['detail']], [403, 'use an address on the list']);
+    assert.deepEqual(await stored(), []);
+  });
+
+  it('logs a verified webhook that is refused, without its values', async () => {
+    const strict = defineCommand({ type: 'Strict', schema: z.object({ card: z.int() }), handle: () => null });
+    const toMessage = () => message(strict, { messageId: 'm', payload: { card: 'secret-4111' as never } });
+    const answer = await deliver(endpoint(() => ({ deliveryId: 'delivery-7' }), { toMessage }));
+    assert.equal(answer.status, 400);
+    assert.match(
+      lines[0]!,
+      /WARN {2}a verified webhook was refused, .* deliveryId=delivery-7 fields=payload\.card/,
+    );
+    assert.doesNotMatch(lines.join(''), /4111/);
     assert.deepEqual(await stored(), []);
   });
 

@@ -11,9 +11,11 @@ import {
   DeadLetterError,
   InvalidCommandError,
   InvalidMessageError,
+  ResultPrunedError,
   UnrecoverableError,
 } from '../../../src/core/errors.ts';
 import { createPool } from '../../../src/platform/postgres.ts';
+import { prune } from '../../../src/retention/retention.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { createTestInbox } from '../../support/inbox.ts';
@@ -118,6 +120,22 @@ describe('sending by value', () => {
       inbox.sendMany([bound]),
       (error) => error instanceof InvalidMessageError && error.field === 'type',
     );
+  });
+
+  it('does not invent a result that was pruned', async () => {
+    const messageId = fixture.id('pruned');
+    await inbox.send(reserve, { messageId, payload: { sku: 'a' } });
+    await fixture.pool.query(
+      `update inbox.entries set status = 'Processing', attempt = 1, claimed_at = now() where message_id = $1`,
+      [messageId],
+    );
+    await fixture.pool.query(
+      `update inbox.entries set status = 'Completed', processed_at = now(), result = '1' where message_id = $1`,
+      [messageId],
+    );
+    await prune(fixture.pool, { completedOlderThanMs: 0 });
+    await assert.rejects(inbox.execute(reserve, { messageId, payload: { sku: 'a' } }), ResultPrunedError);
+    assert.equal(await inbox.execute({ messageId, type: 'Reserve', payload: { sku: 'a' } }), null);
   });
 
   it('validates a list before it takes a connection', async () => {
