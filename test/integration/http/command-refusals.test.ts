@@ -52,6 +52,12 @@ const CASES: [what: string, status: number, code: string, given: Case][] = [
   ['a body that is not an object', 400, 'invalid-payload', { body: '[]' }],
   ['a NUL', 400, 'invalid-payload', { body: '{"sku":"\\u0000","lines":[]}' }],
   ['a number that loses digits', 400, 'invalid-payload', { body: '{"sku":"a","lines":[{"quantity":1e40}]}' }],
+  [
+    'a number that would become 0',
+    400,
+    'invalid-payload',
+    { body: '{"sku":"a","lines":[{"quantity":1e-400}]}' },
+  ],
   ['an unknown member', 400, 'invalid-payload', { body: text({ ...order, currency: 'EUR' }) }],
   ['a body over the limit', 413, 'too-large', { body: 'x'.repeat(MAX_BODY_BYTES + 1) }],
   ['a body of 5 MB', 413, 'too-large', { body: 'x'.repeat(5_000_000) }],
