@@ -1,5 +1,5 @@
 -- breaking: false
--- What the author of a handler said about a failure, so that a sender that waits for the result can use it.
+-- The details of a failure, for senders that wait for the result.
 
 -- The details of an UnrecoverableError, without secrets and at most 4 KB; null if there are none.
 alter table inbox.dead_letters add column details jsonb;

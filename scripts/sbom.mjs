@@ -2,7 +2,7 @@
  * `npm run --silent sbom`: prints a worker's dependencies as CycloneDX JSON on stdout. It runs npm's own command on the lock
  * file, so no packages need to be installed.
  *
- * npm gets a copy of the lock file in which @temporalio/worker is a dependency, as it is for whoever installs a worker, and
+ * npm gets a copy of the lock file in which @temporalio/worker is a dependency, as in every installation of a worker, and
  * which has no development packages, because `npm sbom --omit=dev` also omits the packages that development packages share
  * with a worker (https://github.com/npm/cli/issues/7909).
  */

@@ -13,7 +13,7 @@ export interface KyselyTransaction {
   executeQuery(query: KyselyQuery): Promise<{ rows: unknown[] }>;
 }
 
-/** What `CompiledQuery.raw` of Kysely returns. */
+/** A query that Kysely's `CompiledQuery.raw` has created. */
 export interface KyselyQuery {
   readonly sql: string;
   readonly parameters: readonly unknown[];

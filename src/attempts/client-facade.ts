@@ -58,7 +58,7 @@ class ClientFacade {
 }
 
 /**
- * What libraries that cannot use the facade read first:
+ * The properties that libraries which cannot use the facade read first:
  *
  * - `pg` and postgres.js read `password` of what they take for a connection's configuration. Prisma's adapter, for example,
  *   treats any object as a configuration unless it is a pool of the adapter's own copy of pg. It would then open another

@@ -35,7 +35,7 @@ export interface HandlerLimits {
 export interface Prepared {
   /** The payload, parsed by the command's schema. */
   payload: unknown;
-  /** What `prepare` returned. */
+  /** The return value of `prepare`. */
   value: unknown;
 }
 
@@ -59,14 +59,19 @@ export async function runPrepare(
 ): Promise<Prepared | null> {
   const { definition } = command;
   if (!definition.prepare) return null;
-  watchStrayErrors();
-  const scope = new AttemptScope(entry.messageId, log);
-  signal.addEventListener('abort', () => scope.close(), { once: true });
-  return scope.run(async () => {
+  return openScope(entry, signal, log).run(async () => {
     const payload = await parsePayload(command, entry.payload);
     const value: unknown = await definition.prepare!({ ...contextOf(entry, signal, log), payload });
     return { payload, value };
   });
+}
+
+/** Opens the scope in which a function of the command's author runs. It closes when the attempt is aborted. */
+function openScope({ messageId }: Entry, signal: AbortSignal, log: CommandLog): AttemptScope {
+  watchStrayErrors();
+  const scope = new AttemptScope(messageId, log);
+  signal.addEventListener('abort', () => scope.close(), { once: true });
+  return scope;
 }
 
 function contextOf(
@@ -104,10 +109,8 @@ export async function runHandler(
   limits: HandlerLimits,
   prepared: Prepared | null,
 ): Promise<Handled> {
-  watchStrayErrors();
   const events: StoredEvent[] = [];
-  const scope = new AttemptScope(entry.messageId, log);
-  signal.addEventListener('abort', () => scope.close(), { once: true });
+  const scope = openScope(entry, signal, log);
   const tx = transaction.facade;
   transaction.onQuery = (work) => scope.track('tx.query', work);
   const sendNext = async (first: CommandContract | OutgoingMessage, second?: MessageFor<CommandContract>) => {

@@ -1,5 +1,5 @@
 /**
- * What a sender must know about a command: its type, the schema of its payload, and the type of its result.
+ * The part of a command that its senders need: its type, the schema of its payload, and the type of its result.
  *
  * @module
  */

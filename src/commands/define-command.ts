@@ -39,7 +39,7 @@ export interface OutboxEvent {
   metadata?: JsonObject;
 }
 
-/** What is known about a command before its transaction begins. */
+/** The argument of `prepare`. A handler's argument has these properties, too. */
 export interface PrepareContext<Payload> {
   messageId: string;
   type: string;
@@ -62,7 +62,7 @@ export interface PrepareContext<Payload> {
 }
 
 export interface HandlerContext<Payload, Prepared = undefined> extends PrepareContext<Payload> {
-  /** What `prepare` returned; undefined without `prepare`. */
+  /** The return value of `prepare`; undefined without `prepare`. */
   prepared: Prepared;
   tx: Transaction;
   /**

@@ -11,7 +11,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec';
 export interface FieldProblem {
   /** The location, such as `payload.items.0.sku`. */
   field: string;
-  /** What is wrong with it, in the schema library's words. */
+  /** The problem, in the schema library's words. */
   problem: string;
 }
 

@@ -460,7 +460,7 @@ export class WaitTimeoutError extends InboxError {
   override readonly name = 'WaitTimeoutError';
 
   constructor(
-    /** What the test waited for. */
+    /** The state that the test waited for. */
     readonly expected: string,
     /** What the test found instead. */
     readonly found: string,

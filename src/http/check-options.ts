@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigurationError } from '../core/errors.ts';
+import { isWhole, unknownOptions } from '../platform/option-checks.ts';
 
 /** Returns what is wrong with the value of an option, or null. */
 type Rule = (value: unknown) => string | null;
@@ -14,9 +15,7 @@ export function checkOptions(where: string, given: unknown, rules: Record<string
     throw new ConfigurationError(`${where} needs an object with options`);
   }
   const values = given as Record<string, unknown>;
-  const unknown = Object.keys(values)
-    .filter((name) => !Object.hasOwn(rules, name))
-    .map((name) => `${name} is not an option of ${where}`);
+  const unknown = unknownOptions(values, Object.keys(rules), where);
   const wrong = Object.entries(rules).flatMap(([name, rule]) => {
     const problem = rule(values[name]);
     return problem === null ? [] : [`${name} ${problem}`];
@@ -36,9 +35,7 @@ export const aFunction: Rule = (value) => (typeof value === 'function' ? null : 
 export const wholeNumber =
   (min: number, max: number, unit: string): Rule =>
   (value) =>
-    Number.isInteger(value) && (value as number) >= min && (value as number) <= max
-      ? null
-      : `must be a whole number of ${unit} from ${min} to ${max}`;
+    isWhole(value, min, max) ? null : `must be a whole number of ${unit} from ${min} to ${max}`;
 
 export const objectWith =
   (what: string, ...methods: string[]): Rule =>

@@ -11,6 +11,7 @@ import type { MessageFor, Sent } from '../commands/message.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import { checkMessage, toMessage as bind } from '../sending/accept-messages.ts';
+import { isSettled } from '../store/entries.ts';
 import type { Entry } from '../store/entries.ts';
 import { respond } from './answer.ts';
 import type { Answer, HttpHandler } from './answer.ts';
@@ -21,7 +22,7 @@ import { problem } from './problem.ts';
 import type { HttpProblem } from './problem.ts';
 import { refusingIssues } from './problem-of-error.ts';
 import { parseExactJson, readBody, requireJson } from './request-body.ts';
-import { isSettled, sendAndWait } from './send-and-wait.ts';
+import { sendAndWait } from './send-and-wait.ts';
 
 /**
  * Creates a handler for `POST <path>`, which sends the command, and for `GET` and `HEAD` of `<path>/<key>`, which show its

@@ -5,7 +5,7 @@
  */
 import type { CommandContract } from '../commands/contract.ts';
 import type { MessageFor, Sent } from '../commands/message.ts';
-import type { Entry } from '../store/entries.ts';
+import { isSettled } from '../store/entries.ts';
 import type { EndpointInbox } from './endpoint-inbox.ts';
 
 /** How long Postgres may take to accept the command, in ms. After that, it is unknown whether the command was accepted. */
@@ -56,9 +56,4 @@ export async function sendAndWait(awaited: AwaitedMessage): Promise<Sent> {
   if (isSettled(entry)) return { answer, entry };
   const now = await inbox.status(entry.messageId).catch(() => null);
   return { answer, entry: now ?? entry };
-}
-
-/** Nothing more happens to the command until someone acts. */
-export function isSettled({ status }: Entry): boolean {
-  return status === 'Completed' || status === 'DeadLetter';
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { Pool } from 'pg';
+import { isWhole, unknownOptions } from '../platform/option-checks.ts';
 import { hasSqlState } from '../platform/error-chain.ts';
 import { TRANSACTION_ABORTED } from '../platform/postgres.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
@@ -15,9 +16,7 @@ const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log'
 
 /** @throws ConfigurationError naming every invalid option of createInbox */
 export function checkInboxOptions(options: Record<string, unknown>): void {
-  const problems = Object.keys(options)
-    .filter((name) => !KNOWN_OPTIONS.includes(name))
-    .map((name) => `${name} is not an option of createInbox`);
+  const problems = unknownOptions(options, KNOWN_OPTIONS, 'createInbox');
   const { pool, directUrl, commands, maxPayloadBytes: limit, log } = options;
   if (!isPool(pool)) problems.push('pool must be a pg.Pool');
   else if (hasEnded(pool)) problems.push(`pool ${POOL_ENDED}`);
@@ -36,10 +35,6 @@ export function checkInboxOptions(options: Record<string, unknown>): void {
 /** JSON cannot represent NaN. */
 function show(value: unknown): string {
   return typeof value === 'number' ? String(value) : JSON.stringify(value);
-}
-
-function isWhole(value: unknown, min: number, max: number): boolean {
-  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
 const POOL_ENDED = 'was ended; close the inbox before you end its pool';

@@ -81,6 +81,7 @@ export interface TypedInbox<Commands extends CommandContract> {
     message: MessageFor<Command>,
     options?: SendOptions,
   ): Promise<Sent>;
+  // Takes commands, too: the compiler reports the error of the last signature, and this one points at the mistake.
   send<First, Type extends string>(
     first: First & { type?: Type } & Sendable<Commands, First, Type>,
     ...rest: RestOf<First, SendOptions>

@@ -32,6 +32,11 @@ export interface Entry {
   prunedAt: Date | null;
 }
 
+/** Returns true if nothing more happens to the command until someone acts. */
+export function isSettled({ status }: Pick<Entry, 'status'>): boolean {
+  return status === 'Completed' || status === 'DeadLetter';
+}
+
 /** The fields that a sender provides. The inbox adds the others. */
 export interface NewEntry {
   messageId: string;

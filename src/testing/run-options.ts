@@ -3,11 +3,11 @@
  *
  * @module
  */
-import type { Pool } from 'pg';
-import type { ClientBase } from 'pg';
+import type { ClientBase, Pool } from 'pg';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import { ConfigurationError, UnusableTransactionError } from '../core/errors.ts';
+import { isWhole, unknownOptions } from '../platform/option-checks.ts';
 import { hasEnded, isPool } from '../sending/inbox-options.ts';
 
 /** The options as a caller in JavaScript may pass them. */
@@ -43,9 +43,7 @@ export function checkRunOptions(options: unknown): asserts options is GivenOptio
     );
   }
   const problems = [
-    ...Object.keys(given)
-      .filter((name) => !MESSAGE_FIELDS.includes(name) && !OTHER_FIELDS.includes(name))
-      .map((name) => `${name} is not an option of runCommand`),
+    ...unknownOptions(given, [...MESSAGE_FIELDS, ...OTHER_FIELDS], 'runCommand'),
     ...placeProblems(given),
     ...attemptProblems(given),
   ];
@@ -96,10 +94,6 @@ function attemptProblems({
 function isSignal(value: unknown): boolean {
   const { aborted, addEventListener } = (value ?? {}) as Partial<AbortSignal>;
   return typeof aborted === 'boolean' && typeof addEventListener === 'function';
-}
-
-function isWhole(value: unknown, min: number, max: number): boolean {
-  return Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
 }
 
 /** Does not use `instanceof`, because test runners such as Jest run tests in a realm of their own, with another Date. */

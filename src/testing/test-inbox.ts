@@ -11,6 +11,7 @@ import type { CommandLog } from '../core/command-log.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import type { EntryStatus } from '../core/protocol.ts';
 import { withTimeout } from '../platform/deadline.ts';
+import { unknownOptions } from '../platform/option-checks.ts';
 import { createPool } from '../platform/postgres.ts';
 import { createInbox } from '../sending/inbox.ts';
 import type { TypedInbox } from '../sending/inbox-types.ts';
@@ -36,7 +37,7 @@ export interface TestInboxOptions<Commands extends CommandDefinition> {
   onDeadLetter?: DeadLetterHook;
 }
 
-/** What {@link createTestInbox} returns. It can also be passed to `replay` and `discard` of `temporal-inbox/operations`. */
+/** The inbox of a test, with its servers. It can also be passed to `replay` and `discard` of `temporal-inbox/operations`. */
 export interface TestInbox<Commands extends CommandDefinition = CommandDefinition> {
   /** For the test's own queries and tables. `close` ends it. */
   pool: Pool;
@@ -165,9 +166,7 @@ function checkOptions(options: unknown): void {
   if (typeof options !== 'object' || options === null)
     throw new ConfigurationError('createTestInbox: the options must be an object with commands');
   const { commands, settings } = options as Record<string, unknown>;
-  const problems = Object.keys(options)
-    .filter((name) => !OPTIONS.includes(name))
-    .map((name) => `${name} is not an option of createTestInbox`);
+  const problems = unknownOptions(options, OPTIONS, 'createTestInbox');
   if (!Array.isArray(commands) || commands.length === 0)
     problems.push('commands must be an array with at least one command');
   if (settings !== undefined && (typeof settings !== 'object' || settings === null))

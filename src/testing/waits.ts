@@ -10,7 +10,7 @@ import { ConfigurationError, WaitTimeoutError } from '../core/errors.ts';
 import { STATUSES } from '../core/protocol.ts';
 import type { EntryStatus } from '../core/protocol.ts';
 import { checkTimeout } from '../sending/inbox-options.ts';
-import { findEntry } from '../store/entries.ts';
+import { findEntry, isSettled } from '../store/entries.ts';
 import type { Entry } from '../store/entries.ts';
 import { listEntries } from '../store/reports.ts';
 
@@ -71,7 +71,7 @@ export async function settled(
   return poll(watched, options, `the messages of the flow ${flow} did not all end`, async () => {
     // A command's completion and what it sends are committed together. So no message of the flow is missing at any moment.
     const entries = await listEntries(watched.pool, { correlationId, limit: MAX_FLOW });
-    const open = entries.filter(({ status }) => status !== 'Completed' && status !== 'DeadLetter');
+    const open = entries.filter((entry) => !isSettled(entry));
     if (entries.length > 0 && open.length === 0) return { value: entries.toReversed() };
     if (entries.length === 0) return { found: 'no message with this id or correlation_id was accepted' };
     const shown = open
