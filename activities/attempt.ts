@@ -10,7 +10,7 @@ import { acquire } from '../src/platform/postgres.ts';
 import { parseEnvelope } from '../src/commands/message-validation.ts';
 import { InvalidMessageError } from '../src/core/errors.ts';
 import type { AttemptInput, AttemptOutcome } from '../src/core/activity-messages.ts';
-import { FAILURE } from '../src/core/protocol.ts';
+import { FAILURE, WORKFLOW_TYPE } from '../src/core/protocol.ts';
 import { RateLimitedWarning } from '../src/platform/rare-warning.ts';
 import { findEntry } from '../src/store/entries.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
@@ -23,7 +23,7 @@ import {
   staleAttemptFailure,
 } from './temporal-failures.ts';
 import { claim, throwUnlessDue } from './claim.ts';
-import type { Claim, ClaimDependencies } from './claim.ts';
+import type { Claim, ClaimDependencies, GivenCommand } from './claim.ts';
 import type { AttemptKind } from './attempt-slots.ts';
 import type { ActivityDependencies, AttemptActivityDependencies } from './dependencies.ts';
 import { waitForUndo, undoClaim } from '../src/attempts/undo-claim.ts';
@@ -42,17 +42,26 @@ export function createAttempt(given: AttemptActivityDependencies) {
   // Without long-running commands, no message needs the check.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
-    const messageId = activityInfo().workflowExecution!.workflowId;
-    const envelope = readEnvelope(messageId, input, dependencies.maxPayloadBytes);
+    const given = readGiven(input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
-      const longRunning = hasLongRunning ? await findLongRunning(dependencies, messageId, envelope) : null;
-      return longRunning ?? runInSlot(dependencies, messageId, envelope, input);
+      const longRunning = hasLongRunning ? await findLongRunning(dependencies, given) : null;
+      return longRunning ?? runInSlot(dependencies, given, input);
     }
     return withHeartbeat(async () => {
       if (input.lane === 'retry' && activityInfo().attempt === 1)
-        await throwUnlessDue(dependencies, messageId);
-      return runInSlot(dependencies, messageId, envelope, input);
+        await throwUnlessDue(dependencies, given.messageId);
+      return runInSlot(dependencies, given, input);
     });
+  };
+}
+
+function readGiven(input: AttemptInput, maxPayloadBytes: number): GivenCommand {
+  const { workflowExecution, workflowType } = activityInfo();
+  const messageId = workflowExecution!.workflowId;
+  return {
+    messageId,
+    envelope: readEnvelope(messageId, input, maxPayloadBytes),
+    workflowType: workflowType === WORKFLOW_TYPE ? null : workflowType!,
   };
 }
 
@@ -74,8 +83,7 @@ function readEnvelope(
 /** Returns null unless the command is long-running. Without an envelope, reads the command type from the row. */
 async function findLongRunning(
   dependencies: ActivityDependencies,
-  messageId: string,
-  envelope: NewEntry | null,
+  { messageId, envelope }: GivenCommand,
 ): Promise<AttemptOutcome | null> {
   const { registry, records } = dependencies;
   const entry = envelope
@@ -95,14 +103,14 @@ const UNKNOWN_TYPE = 'an unknown command type';
  */
 async function runInSlot(
   dependencies: AttemptActivityDependencies & ClaimDependencies,
-  messageId: string,
-  envelope: NewEntry | null,
+  given: GivenCommand,
   { lane, commandType }: AttemptInput,
 ): Promise<AttemptOutcome> {
   const { slots, registry, attemptBegan, records } = dependencies;
-  const attempt = () => attemptOnce(dependencies, messageId, envelope);
+  const { messageId, envelope, workflowType } = given;
+  const attempt = () => attemptOnce(dependencies, given);
   if (lane === 'first' && attemptBegan?.(messageId)) return attempt();
-  const givenType = commandType ?? envelope?.commandType;
+  const givenType = commandType ?? envelope?.commandType ?? workflowType;
   const type = givenType ?? (await retryWhenDatabaseUnavailable(findEntry(records, messageId)))?.commandType;
   const slotType = type !== undefined && registry.has(type) ? type : UNKNOWN_TYPE;
   return slots.run(slotType, kindOf(lane, commandType), attempt);
@@ -116,16 +124,16 @@ function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): At
 
 async function attemptOnce(
   dependencies: ClaimDependencies,
-  messageId: string,
-  envelope: NewEntry | null,
+  given: GivenCommand,
 ): Promise<AttemptOutcome> {
+  const { messageId } = given;
   // Connects before the claim: an attempt that gets no connection must not be counted.
   const client = await retryWhenDatabaseUnavailable(acquire(dependencies.attempts));
   let claimed: Claim;
   try {
     await waitForUndo(dependencies.records, messageId);
     await crashPoint('before-claim', messageId);
-    claimed = await claim(dependencies, messageId, envelope);
+    claimed = await claim(dependencies, given);
   } catch (error) {
     client.release();
     throw error;

@@ -163,8 +163,8 @@ async function requestReplays(
   items: readonly ItemToReplay[],
 ): Promise<void> {
   const results = await Promise.allSettled(
-    items.map(({ messageId, deadLetterId }) =>
-      signalCommand(dependencies.signaller, messageId, REPLAY_SIGNAL, {
+    items.map(({ deadLetterId, ...command }) =>
+      signalCommand(dependencies.signaller, command, REPLAY_SIGNAL, {
         actor,
         ...(reason !== null && { reason }),
         campaign: id,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Registry } from '../src/commands/registry.ts';
 import { inboxFailure, splitErrorText } from '../src/attempts/failure-report.ts';
 import type { Json } from '../src/core/json.ts';
 import { FAILURE } from '../src/core/protocol.ts';
@@ -18,7 +19,7 @@ import {
   NEW_ENTRY_WAIT_MS,
 } from '../src/store/entries.ts';
 import { insertPendingEntries } from '../src/store/inserts.ts';
-import { findTaskQueuesOf } from '../src/store/workers.ts';
+import { findTaskQueuesOf, isKnownCommandType } from '../src/store/workers.ts';
 import {
   deadLetterFailure,
   factsOf,
@@ -37,6 +38,15 @@ export interface ClaimDependencies extends ActivityDependencies {
   unknownType: RateLimitedWarning;
 }
 
+/** The command of a workflow, as far as the workflow knows it. */
+export interface GivenCommand {
+  messageId: string;
+  /** The command, if the workflow's argument contained it. */
+  envelope: NewEntry | null;
+  /** The workflow type, if it is the command type. */
+  workflowType: string | null;
+}
+
 export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; result: Json };
 
 /**
@@ -47,37 +57,60 @@ export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; res
  * @throws ApplicationFailure if there is nothing to run: the command was refused, is a dead letter or not due, has a type
  *   that this worker doesn't know, or its previous attempt was lost
  */
-export async function claim(
-  dependencies: ClaimDependencies,
-  messageId: string,
-  envelope: NewEntry | null,
-): Promise<Claim> {
+export async function claim(dependencies: ClaimDependencies, given: GivenCommand): Promise<Claim> {
   const { claims, registry } = dependencies;
+  const { messageId, envelope, workflowType } = given;
   if (envelope && !registry.has(envelope.commandType)) {
+    if (workflowType !== null) await refuseUnknownType(dependencies, workflowType);
     // Stored, so that operators can see it waiting; a worker that knows its type will claim it.
     await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], NEW_ENTRY_WAIT_MS));
-    return explainNoClaim(dependencies, messageId, envelope);
+    return explainNoClaim(dependencies, given);
   }
+  // An entry of another type than the workflow's is left alone.
+  const types = workflowType === null ? [...registry.keys()] : [workflowType];
+  const isKnown = workflowType === null || registry.has(workflowType);
   const entry = await retryWhenDatabaseUnavailable(
     envelope
       ? insertAndClaimEntry(claims, envelope)
-      : claimEntry(claims, messageId, { onlyDue: true, types: [...registry.keys()] }),
+      : claimEntry(claims, messageId, { onlyDue: true, types: isKnown ? types : [] }),
   );
-  return entry ? { kind: 'claimed', entry } : explainNoClaim(dependencies, messageId, envelope);
+  return entry ? { kind: 'claimed', entry } : explainNoClaim(dependencies, given);
+}
+
+/**
+ * Refuses a workflow whose type no worker has ever known, because it is a mistake. Commands of a known type wait until a
+ * worker that knows the type is running.
+ *
+ * @throws ApplicationFailure of type UnknownCommandType
+ */
+async function refuseUnknownType({ claims, registry }: ClaimDependencies, type: string): Promise<void> {
+  if (await retryWhenDatabaseUnavailable(isKnownCommandType(claims, type))) return;
+  throw refusedFailure(
+    FAILURE.unknownCommandType,
+    `no worker has ever known a command ${type}, so nothing was stored: check the workflow type (this worker knows: ` +
+      `${typesOf(registry)}), or start a worker that has the command and then this workflow again`,
+  );
 }
 
 async function explainNoClaim(
   dependencies: ClaimDependencies,
-  messageId: string,
-  envelope: NewEntry | null,
+  { messageId, envelope, workflowType }: GivenCommand,
 ): Promise<Claim> {
   const { claims } = dependencies;
   const entry = await retryWhenDatabaseUnavailable(findEntry(claims, messageId));
   if (!entry) {
-    const problem = `no entry has the message_id ${JSON.stringify(messageId)}, and the workflow was started without an envelope`;
+    const without = workflowType === null ? 'an envelope' : 'a payload';
+    const problem = `no entry has the message_id ${JSON.stringify(messageId)}, and the workflow was started without ${without}`;
     throw refusedFailure(
       FAILURE.invalidEnvelope,
-      `${problem}: start it with {"commandType": …, "payload": …}`,
+      workflowType === null ? `${problem}: start it with {"commandType": …, "payload": …}` : `${problem}: start it with the payload`,
+    );
+  }
+  if (workflowType !== null && entry.commandType !== workflowType) {
+    throw refusedFailure(
+      FAILURE.idempotencyConflict,
+      `message_id ${JSON.stringify(messageId)} was accepted before as ${entry.commandType}; that command is unchanged, and a new ` +
+        'command needs a new message_id',
     );
   }
   if (envelope && !(await retryWhenDatabaseUnavailable(hasFingerprint(claims, envelope)))) {
@@ -134,6 +167,10 @@ async function deadLetterOrDiscarded(dependencies: ActivityDependencies, entry: 
   return deadLetterFailure(facts, splitErrorText(error), retryCount, failureGroup, reason);
 }
 
+function typesOf(registry: Registry): string {
+  return [...registry.keys()].sort().join(', ') || 'none';
+}
+
 /** The retry delay if another worker of the task queue knows the type. Temporal may choose this worker again. */
 const KNOWN_ELSEWHERE_RETRY_MS = 250;
 /** The retry delay if no worker of the task queue knows the type. */
@@ -149,8 +186,7 @@ async function unknownCommandType(
   const queues = await retryWhenDatabaseUnavailable(
     findTaskQueuesOf(claims, commandType, client.options.namespace),
   );
-  const known = [...registry.keys()].sort().join(', ') || 'none';
-  const here = `this worker has no command ${commandType}; it knows: ${known}`;
+  const here = `this worker has no command ${commandType}; it knows: ${typesOf(registry)}`;
   if (queues.includes(taskQueue)) {
     return unavailable(
       FAILURE.unknownCommandType,

@@ -20,6 +20,7 @@ import type { InboxSettings } from './settings.ts';
 import { checkSettings, DEFAULT_SETTINGS } from './settings.ts';
 import { readDirectUrl } from './platform/postgres-url.ts';
 import { ExpressRunner } from './dispatch/express-runner.ts';
+import { LiveTypedWorkflows } from './dispatch/live-typed-workflows.ts';
 import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
 import { createLog } from './platform/log.ts';
 import { checkSchema } from './store/migrate.ts';
@@ -32,6 +33,7 @@ import { Relay } from './dispatch/relay.ts';
 import { TypeSlots } from './dispatch/type-slots.ts';
 import { identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
+import { hasOlderWorkers, noteCommandTypes } from './store/workers.ts';
 import { checkSdkOptions, clientOptions, workerOptions } from './temporal/sdk-options.ts';
 import type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 import { TemporalWatch } from './temporal/periodic-checks.ts';
@@ -110,7 +112,7 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
   const registry = createRegistry(options.commands);
   const pools = createWorkerPools(options.databaseUrl, settings);
   try {
-    const context = await readContext(options, settings, pools);
+    const context = await readContext(options, settings, registry, pools);
     const shutdown = new AbortController();
     // Each running attempt adds a listener. There may be many, which is not a leak.
     setMaxListeners(0, shutdown.signal);
@@ -164,6 +166,7 @@ interface WorkerContext {
   /** The worker's name in Temporal and in Postgres. */
   identity: string;
   searchAttributes: LiveSearchAttributes;
+  typedWorkflows: LiveTypedWorkflows;
   log: CommandLog;
 }
 
@@ -171,6 +174,7 @@ interface WorkerContext {
 async function readContext(
   options: InboxWorkerOptions,
   settings: InboxSettings,
+  registry: Registry,
   { records }: WorkerPools,
 ): Promise<WorkerContext> {
   const { connection } = options;
@@ -180,14 +184,19 @@ async function readContext(
   const inbox = await readInboxId(records);
   const searchAttributes = new LiveSearchAttributes({ connection, namespace, log });
   await searchAttributes.look();
+  const { taskQueue } = settings;
+  // Before this worker polls Temporal, so that no other worker refuses one of its types as unknown.
+  await noteCommandTypes(records, [...registry.keys()]);
+  const hasOlder = await hasOlderWorkers(records, { namespace, taskQueue });
   return {
     namespace,
     client: new Client({ connection, namespace, ...clientOptions(options) }),
-    taskQueue: settings.taskQueue,
+    taskQueue,
     inbox,
     database: await identifyDatabase(records),
     identity: workerIdentity(inbox),
     searchAttributes,
+    typedWorkflows: new LiveTypedWorkflows(hasOlder, log),
     log,
   };
 }
@@ -223,7 +232,8 @@ function createLoops(parts: WorkerParts): WorkerLoops {
   const { options, settings, registry, pools, context } = parts;
   const { connection } = options;
   const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = context;
-  const temporal = { client, taskQueue, inbox, searchAttributes, log };
+  const { typedWorkflows } = context;
+  const temporal = { client, taskQueue, inbox, searchAttributes, typedWorkflows, log };
   const commands = [...registry.values()];
   const types = typesOf(commands);
 
@@ -263,6 +273,7 @@ function createLoops(parts: WorkerParts): WorkerLoops {
       new WorkerPresence({
         pool: pools.records,
         worker: { identity, namespace, taskQueue, buildId, commandTypes: types },
+        typedWorkflows,
         log,
       }),
       new TemporalWatch({ connection, namespace, taskQueue, inbox, attributes: searchAttributes, log }),
@@ -284,7 +295,7 @@ async function createTemporalWorker({
     {
       ...attemptDependencies(parts),
       claims: pools.claims,
-      signaller: { client, taskQueue, inbox },
+      signaller: { client, taskQueue, inbox, typedWorkflows: context.typedWorkflows },
       inbox,
       searchAttributes,
       slots: new AttemptSlots({

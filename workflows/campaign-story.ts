@@ -12,7 +12,7 @@ import {
   isCanary,
   countRemaining,
   percent,
-  countSettled,
+  nextStep,
 } from '../src/core/campaign.ts';
 import type { CampaignSnapshot } from '../src/core/campaign.ts';
 import { inlineText, summaryLine } from '../src/core/markdown.ts';
@@ -22,20 +22,18 @@ import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
 export class CampaignDisplay {
   #refusal = '';
 
+  /** The label of a bar on the timeline. It names the work, not figures, which would be out of date when the bar ends. */
   roundSummary(snapshot: CampaignSnapshot): string {
-    const { canary, judged, total } = snapshot;
-    const share = `${failureShare(judged)} so far`;
-    if (isCanary(snapshot)) return `Canary: ${judged.settled} of ${canary} settled; ${share}`;
-    return `${grouped(countSettled(snapshot))} of ${grouped(total)} settled; ${share}`;
-  }
-
-  inFlightSummary({ inFlight, retrying }: CampaignSnapshot): string {
-    const retried = retrying > 0 ? `, ${retrying} of them being retried` : '';
-    return `Waiting for ${inFlight} ${inFlight === 1 ? 'replay' : 'replays'} in progress${retried}`;
+    const { canary, rate } = snapshot;
+    if (nextStep(snapshot).kind === 'wait') return 'Wait for the replays in progress';
+    if (isCanary(snapshot)) return `Canary: replay ${canary} of ${grouped(snapshot.total)} and see how many fail`;
+    return `Replay the dead letters, at most ${grouped(rate)} per second`;
   }
 
   waitingSummary({ stateReason }: CampaignSnapshot): string {
-    return summaryLine(`Paused${stateReason ? `: ${stateReason}` : ''}; waiting for resume or abort`);
+    return summaryLine(
+      `Paused${stateReason ? `: ${stateReason}` : ''}. Send the signal resume or abort. (This timer only shows this text.)`,
+    );
   }
 
   changeSummary({ change, request }: Omit<CampaignChangeInput, 'campaignId'>): string {

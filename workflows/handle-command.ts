@@ -18,6 +18,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+import { isCompletion, readCommandArguments } from '../src/core/command-arguments.ts';
 import { envelopeProblem } from '../src/core/envelope-shape.ts';
 import type { Json } from '../src/core/json.ts';
 import { summaryLine } from '../src/core/markdown.ts';
@@ -29,7 +30,7 @@ import type {
   OperatorOutcome,
 } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
-import type { CompletedEnvelope, ReplayRequest } from '../src/core/protocol.ts';
+import type { CompletedEnvelope, Completion, ReplayRequest } from '../src/core/protocol.ts';
 import { cutText } from '../src/core/text.ts';
 import {
   attemptActivities,
@@ -46,31 +47,65 @@ import { inexact, undecodable } from './payload-converter.ts';
 import { CommandDisplay } from './story.ts';
 
 /**
+ * The workflow of every command type: Temporal runs it for each workflow type that has no function of its own.
+ *
+ * @param args - the payload, if the command is not in Postgres yet, and optionally what comes with it, such as
+ *   `{ correlationId }`. They come from outside and can be anything
+ * @returns the handler's result
+ * @throws ApplicationFailure of type InvalidEnvelope, IdempotencyConflict, UnknownCommandType or Discarded
+ */
+export function handleTypedCommand(...args: unknown[]): Promise<Json> {
+  const { workflowType } = workflowInfo();
+  return runCommand(workflowType, () => {
+    for (const argument of args) rejectUndecodable(argument);
+    for (const argument of args) rejectInexact(argument);
+    const read = readCommandArguments(workflowType, args);
+    if (read.kind === 'invalid') throw invalidEnvelope(read.problem);
+    return read;
+  });
+}
+
+/**
+ * The workflow of commands that are started with an envelope, and of all commands of earlier releases.
+ *
  * @param envelope - the command, if it is not in Postgres yet, or its result, if it is Completed. It comes from outside and
  *   can be anything
  * @returns the handler's result
  * @throws ApplicationFailure of type InvalidEnvelope, IdempotencyConflict or Discarded
  */
-export async function handleCommand(envelope?: unknown): Promise<Json> {
+export function handleCommand(envelope?: unknown): Promise<Json> {
+  const type = (envelope as { commandType?: unknown } | null | undefined)?.commandType;
+  return runCommand(typeof type === 'string' ? type : null, () => {
+    rejectUndecodable(envelope);
+    const completed = completionOf(envelope);
+    if (completed) return { kind: 'completed', completed };
+    rejectInvalid(envelope);
+    return envelope === undefined ? { kind: 'stored' } : { kind: 'message', envelope };
+  });
+}
+
+/** The arguments of either workflow. An envelope may contain inexact numbers, which the first attempt then rejects. */
+type Given = { kind: 'stored' } | { kind: 'completed'; completed: Completion } | { kind: 'message'; envelope: unknown };
+
+/** @param read - reads the arguments; what it throws fails the workflow */
+async function runCommand(commandType: string | null, read: () => Given): Promise<Json> {
   const requests = new OperatorRequests();
-  const display = new CommandDisplay(workflowInfo().workflowId, envelope);
+  const display = new CommandDisplay(workflowInfo().workflowId, commandType);
   setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => display.report());
-  rejectUndecodable(envelope);
-  const claimedRecord = recordOf(envelope);
-  const recorded = claimedRecord && (await verifiedRecord(claimedRecord));
+  const given = read();
+  const recorded = given.kind === 'completed' ? await verifiedRecord(given.completed) : null;
   if (recorded) {
     display.completedEarlier(recorded.at);
     return recorded.result;
   }
   // If the argument claims a completion that Postgres doesn't confirm, only the entry counts, as if there were no argument.
-  const command = claimedRecord ? undefined : envelope;
-  rejectInvalid(command);
+  const envelope = given.kind === 'message' ? given.envelope : undefined;
 
   let campaignFacts: CommandFacts | null = null;
   for (;;) {
-    const outcome = await runUntilSettled(command, display, requests.replayed, campaignFacts);
+    const outcome = await runUntilSettled(envelope, display, requests.replayed, campaignFacts);
     if (outcome.kind === 'completed') {
       display.completed();
       return outcome.result;
@@ -82,10 +117,18 @@ export async function handleCommand(envelope?: unknown): Promise<Json> {
   }
 }
 
-function rejectUndecodable(envelope: unknown): void {
-  const problem = undecodable(envelope);
-  if (problem === null) return;
-  throw ApplicationFailure.nonRetryable(`the argument ${problem}`, FAILURE.invalidEnvelope);
+function invalidEnvelope(problem: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(problem, FAILURE.invalidEnvelope);
+}
+
+function rejectUndecodable(argument: unknown): void {
+  const problem = undecodable(argument);
+  if (problem !== null) throw invalidEnvelope(`the argument ${problem}`);
+}
+
+function rejectInexact(argument: unknown): void {
+  const problem = inexact(argument);
+  if (problem !== null) throw invalidEnvelope(`the argument ${problem}`);
 }
 
 /** Workflows of earlier releases left this check to the first attempt. Only rejected workflows get the patch marker. */
@@ -93,17 +136,18 @@ const REFUSE_PATCH = 'refuse-invalid-envelope';
 
 /** Rejects an invalid envelope before any activity runs. Inexact numbers are left to the activity, which names the place. */
 function rejectInvalid(envelope: unknown): void {
-  if (envelope === undefined || inexact(envelope) !== null) return;
+  const isLeft = inexact(envelope) !== null && !(envelope instanceof Number);
+  if (envelope === undefined || isLeft) return;
   const problem = envelopeProblem(envelope);
   if (problem === null || !patched(REFUSE_PATCH)) return;
-  throw ApplicationFailure.nonRetryable(`${problem.field} ${problem.problem}`, FAILURE.invalidEnvelope);
+  throw invalidEnvelope(`${problem.field} ${problem.problem}`);
 }
 
 /** Any client that may start workflows can put any result into the argument. Workflows of earlier releases trusted it. */
 const VERIFY_PATCH = 'verify-record';
 
 /** Returns the result that Postgres has stored. Null if the command has not completed, or Postgres could not be queried. */
-async function verifiedRecord(claimedRecord: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
+async function verifiedRecord(claimedRecord: Completion): Promise<CommandRecord | null> {
   if (!patched(VERIFY_PATCH)) return claimedRecord;
   try {
     return await recordActivities().readRecord(origin());
@@ -112,30 +156,15 @@ async function verifiedRecord(claimedRecord: CompletedEnvelope['completed']): Pr
   }
 }
 
-/** Longer than any time in ISO 8601. */
-const MAX_TIME_LENGTH = 40;
-
-/** Returns null if the argument is not the record of a completed command. */
-function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {
+/** Returns null if the envelope is not the record of a completed command. */
+function completionOf(envelope: unknown): Completion | null {
   const { completed, payload } = (envelope ?? {}) as Partial<CompletedEnvelope & { payload: unknown }>;
   if (payload !== undefined || typeof completed?.at !== 'string' || completed.result === undefined)
     return null;
-  if (completed.at.length > MAX_TIME_LENGTH || !isSerializable(completed.result)) {
-    const problem =
-      'the argument is not a valid record of a completed command: its time or result is unusable';
-    throw ApplicationFailure.nonRetryable(problem, FAILURE.invalidEnvelope);
-  }
-  return completed;
-}
-
-/** JSON that is nested too deeply can be parsed but not serialized. Returning it would fail every workflow task. */
-function isSerializable(value: unknown): boolean {
-  try {
-    JSON.stringify(value);
-    return true;
-  } catch {
-    return false;
-  }
+  if (isCompletion(completed)) return completed;
+  throw invalidEnvelope(
+    'the argument is not a valid record of a completed command: its time or result is unusable',
+  );
 }
 
 type SettledOutcome = { kind: 'completed'; result: Json } | DeadOutcome;

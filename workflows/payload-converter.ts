@@ -22,7 +22,7 @@ const INEXACT = Symbol.for('temporal-inbox.inexact');
 
 /**
  * Names a number that decoding has changed; null if there is none. For example, 1e400 became Infinity, and would become null
- * in an activity's input. Works for objects and arrays only.
+ * in an activity's input.
  */
 export function inexact(value: unknown): string | null {
   return problemOf(value, INEXACT);
@@ -51,12 +51,15 @@ export const payloadConverter: PayloadConverter = {
 
 /** Keeps the value, because workflows of earlier releases continued with it. The activity decides whether to reject it. */
 function markInexact<T>({ metadata, data }: Payload, value: T): T {
-  if (!data || typeof value !== 'object' || value === null) return value;
+  const canChange = typeof value === 'number' || (typeof value === 'object' && value !== null);
+  if (!data || !canChange) return value;
   const utf8 = new TextDecoder();
   if (!metadata?.['encoding'] || utf8.decode(metadata['encoding']) !== 'json/plain') return value;
   const problem = findInexactNumber(utf8.decode(data));
-  if (problem !== null) Object.defineProperty(value, INEXACT, { value: problem });
-  return value;
+  if (problem === null) return value;
+  // A primitive cannot be marked.
+  const marked = typeof value === 'number' ? new Number(value) : value;
+  return Object.defineProperty(marked, INEXACT, { value: problem }) as T;
 }
 
 const MAX_SHOWN = 200;

@@ -150,7 +150,7 @@ class CampaignRun {
     const step = nextStep(snapshot);
     if (step.kind === 'finish' || step.kind === 'stop') return this.#change({ change: step.kind });
     // Only replays in progress are left, and the last round made no progress: a timer occupies no activity slot.
-    if (step.kind === 'wait' && this.#idleRounds > 0) await this.#waitForReplays(snapshot);
+    if (step.kind === 'wait' && this.#idleRounds > 0) await this.#waitForReplays();
     if (this.#requests.length > 0) return snapshot;
     const activities = campaignActivities(this.#display.roundSummary(snapshot));
     this.#requested = new Trigger<void>();
@@ -173,7 +173,7 @@ class CampaignRun {
   }
 
   async #checkLater(snapshot: CampaignSnapshot): Promise<CampaignSnapshot> {
-    await this.#waitForReplays(snapshot);
+    await this.#waitForReplays();
     return this.#requests.length > 0 ? snapshot : this.#refresh('check the replays in progress');
   }
 
@@ -189,11 +189,9 @@ class CampaignRun {
     return snapshot;
   }
 
-  async #waitForReplays(snapshot: CampaignSnapshot): Promise<void> {
+  async #waitForReplays(): Promise<void> {
     const ms = Math.min(MIN_WAIT_MS * 2 ** Math.max(0, this.#idleRounds - 1), MAX_WAIT_MS);
-    await condition(() => this.#requests.length > 0, ms, {
-      summary: this.#display.inFlightSummary(snapshot),
-    });
+    await condition(() => this.#requests.length > 0, ms, { summary: 'Wait for the replays in progress' });
   }
 
   #input(): CampaignInput {

@@ -37,10 +37,10 @@ export class CommandDisplay {
   /** The latest facts; null until something goes wrong. */
   #facts: CommandFacts | null = null;
 
-  constructor(messageId: string, envelope: unknown) {
+  /** @param commandType - null if only Postgres knows it */
+  constructor(messageId: string, commandType: string | null) {
     this.#messageId = messageId;
-    const type = (envelope as { commandType?: unknown } | null | undefined)?.commandType;
-    this.#commandType = typeof type === 'string' ? type : null;
+    this.#commandType = commandType;
   }
 
   report(): StatusReport {
@@ -58,27 +58,31 @@ export class CommandDisplay {
   }
 
   firstSummary(): string {
-    const which = this.#generation > 0 ? `attempt 1 of replay ${this.#generation}` : 'attempt 1';
-    return this.#commandType ? summaryLine(`${short(this.#commandType)}: ${which}`) : which;
+    return this.#generation > 0 ? `attempt 1 of replay ${this.#generation}` : 'attempt 1';
   }
 
+  /** Names the real limit, because the Web UI shows the activity as "attempt 4 of Unlimited". */
   retrySummary({ facts, failure }: RetryOutcome): string {
     if (!facts || !failure) return 'waiting until an attempt can start';
+    const { maximumAttempts } = facts;
     const next = failure.retryCount + 1;
     const attempts =
-      next < facts.maximumAttempts ? `attempts ${next} to ${facts.maximumAttempts}` : `attempt ${next}`;
+      next < maximumAttempts
+        ? `attempts ${next} to ${maximumAttempts} of ${maximumAttempts}`
+        : `attempt ${next} of ${Math.max(next, maximumAttempts)}`;
     return summaryLine(`${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`);
   }
 
   campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {
-    const attempts = maximumAttempts === 1 ? 'attempt 1' : `attempts 1 to ${maximumAttempts}`;
+    const attempts =
+      maximumAttempts === 1 ? 'attempt 1 of 1' : `attempts 1 to ${maximumAttempts} of ${maximumAttempts}`;
     return summaryLine(
-      `${short(commandType)}: ${attempts} of replay ${this.#generation}, for a campaign (low priority)`,
+      `${short(commandType)}: ${attempts} in replay ${this.#generation}, requested by a campaign (low priority)`,
     );
   }
 
   longRunningSummary({ commandType }: CommandFacts): string {
-    return summaryLine(`${short(commandType)}: long-running`);
+    return summaryLine(`${short(commandType)}: long-running attempt`);
   }
 
   longRunning(facts: CommandFacts): void {
@@ -121,11 +125,12 @@ export class CommandDisplay {
     setCurrentDetails(this.#deadLetterDetails(reason).join('\n\n'));
   }
 
-  /** Shown on the timeline while the dead letter is open. */
+  /** Shown on the timeline, at a timer, while the dead letter is open. */
   waitingSummary({ facts, failure }: DeadOutcome): string {
-    const refused = this.#refusals.count > 0 ? 'the last request was refused; ' : '';
+    const refused = this.#refusals.count > 0 ? ' The last request was refused.' : '';
     return summaryLine(
-      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}; ${refused}waiting for replay or discard`,
+      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}.${refused} Fix the cause, then send the ` +
+        'signal replay, or the signal discard to give up. (This timer only shows this text.)',
     );
   }
 

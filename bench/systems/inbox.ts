@@ -15,7 +15,6 @@ import { createPool } from '../../src/platform/postgres.ts';
 import { createInbox } from '../../src/sending/inbox.ts';
 import { createLog } from '../../src/platform/log.ts';
 import { migrate } from '../../src/store/migrate.ts';
-import { WORKFLOW_TYPE } from '../../src/core/protocol.ts';
 import { installRuntime } from '../../src/temporal/runtime.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import type { Job, SystemContext, System } from '../system.ts';
@@ -97,10 +96,10 @@ export const system: System = {
     }
 
     async function start({ id, account, amount }: Job): Promise<void> {
-      await client.workflow.start(WORKFLOW_TYPE, {
+      await client.workflow.start(TYPE, {
         workflowId: id,
         taskQueue,
-        args: [{ commandType: TYPE, payload: { account, amount } }],
+        args: [{ account, amount }],
         workflowIdConflictPolicy: 'USE_EXISTING',
         requestEagerStart: true,
       });

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { defineSearchAttributeKey, TypedSearchAttributes } from '@temporalio/common';
 import type { Pool } from 'pg';
-import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
+import { SEARCH_ATTRIBUTES } from 'temporal-inbox/temporal';
 import type { EntryStatus } from 'temporal-inbox';
 import { isFinal, readStatuses } from './entries.ts';
 import type { FeedCommand } from './purchases.ts';
@@ -49,19 +49,18 @@ const STALLED_AFTER_MS = 60_000;
 
 /** Returns `duplicate` if the message_id was used before. */
 export async function send(sender: Sender, command: FeedCommand): Promise<'accepted' | 'duplicate'> {
-  const { commandType, correlationId } = command.envelope;
+  const { commandType, payload, ...options } = command.envelope;
   const attributes = new TypedSearchAttributes([
     { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, 'KEYWORD'), value: commandType },
-    { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, 'KEYWORD'), value: correlationId ?? '' },
+    { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, 'KEYWORD'), value: options.correlationId ?? '' },
   ]);
   try {
-    await sender.client.workflow.start(WORKFLOW_TYPE, {
+    await sender.client.workflow.start(commandType, {
       taskQueue: sender.taskQueue,
       workflowId: command.messageId,
       // Temporal rejects duplicates only during the namespace's retention. After that, the entry in Postgres still does.
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
-      args: [command.envelope],
-      staticSummary: commandType,
+      args: [payload, options],
       ...(sender.searchAttributes ? { typedSearchAttributes: attributes } : {}),
     });
     return 'accepted';

@@ -4,8 +4,7 @@
  * @module
  */
 import type { Pool } from 'pg';
-import { REPLAY_SIGNAL, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
-import type { ReplayRequest } from 'temporal-inbox/temporal';
+import { replayCommand } from 'temporal-inbox/temporal';
 import { isFinal, waitForEntry } from './entries.ts';
 import { send, type Sender } from './feed.ts';
 import type { FeedCommand } from './purchases.ts';
@@ -46,7 +45,7 @@ export async function replayOne(options: ReplayOptions): Promise<string | null> 
   print(`Topped up: ${topUp.messageId} deposited ${dollars(amountCents)} dollars.`);
 
   const { generation } = await waitForEntry(pool, messageId, () => true, signal);
-  await requestReplay(options, messageId);
+  await replayCommand(options.client, messageId, { actor: ACTOR, reason: 'account topped up' }, options);
   const replayed = await waitForEntry(
     pool,
     messageId,
@@ -93,17 +92,6 @@ function topUpFor({ messageId, accountId, amountCents }: Shortage): FeedCommand 
       causationId: messageId,
     },
   };
-}
-
-/** Uses signalWithStart, because the workflow of a dead letter may have been terminated or is no longer retained. */
-async function requestReplay({ client, taskQueue }: Sender, messageId: string): Promise<void> {
-  const request: ReplayRequest = { actor: ACTOR, reason: 'account topped up' };
-  await client.workflow.signalWithStart(WORKFLOW_TYPE, {
-    taskQueue,
-    workflowId: messageId,
-    signal: REPLAY_SIGNAL,
-    signalArgs: [request],
-  });
 }
 
 function dollars(cents: number): string {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from 'temporal-inbox/temporal';
+import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES } from 'temporal-inbox/temporal';
 import type { Conservation } from './conservation.ts';
 import type { FailureCount, Outcome } from './outcome.ts';
 
@@ -96,9 +96,9 @@ function describeNextSteps({ next, outcome }: Summary): string[] {
 /** A purchase's message_id is `cdnow-<customer>-<line>`, and the customer's number is the account id. */
 function topUpLine(next: NextSteps, messageId: string): string {
   const accountId = messageId.split('-')[1] ?? '';
-  const input = JSON.stringify({ commandType: 'DepositFunds', payload: { accountId, amountCents: 100_000 } });
+  const input = JSON.stringify({ accountId, amountCents: 100_000 });
   return (
-    `temporal workflow start --address ${next.temporalAddress} --type ${WORKFLOW_TYPE} ` +
+    `temporal workflow start --address ${next.temporalAddress} --type DepositFunds ` +
     `--task-queue ${next.taskQueue} --workflow-id top-up-${accountId} --input '${input}'`
   );
 }

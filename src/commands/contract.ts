@@ -4,7 +4,7 @@
  * @module
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
-import { isLongerThan } from '../core/characters.ts';
+import { commandTypeProblem } from '../core/envelope-shape.ts';
 import { InvalidCommandError } from '../core/errors.ts';
 import type { JsonCompatible, NotJson, StoredAs } from '../core/json-type.ts';
 import { isStandardSchema } from './schema.ts';
@@ -123,7 +123,5 @@ const NOT_STANDARD =
 
 /** Returns null if the text can be the type of a command. */
 export function typeProblem(type: string): string | null {
-  if (type === '') return 'is empty';
-  if (isLongerThan(type, 200)) return 'is longer than 200 characters';
-  return /^[^\p{Cc}\p{Cs}]*$/u.test(type) ? null : 'has control characters';
+  return commandTypeProblem('type', type)?.problem ?? null;
 }

@@ -6,6 +6,7 @@
  */
 import { isLongerThan } from './characters.ts';
 import { findJsonProblem } from './json.ts';
+import { RESERVED_TYPES } from './protocol.ts';
 
 const MAX_TYPE_LENGTH = 200;
 const MAX_TRACE_ID_LENGTH = 255;
@@ -23,7 +24,7 @@ export function envelopeProblem(input: unknown): FieldProblem | null {
     return { field: 'the argument', problem: 'must be an object with commandType and payload' };
   const { commandType, payload, correlationId, causationId, metadata } = input;
   return (
-    textProblem('commandType', commandType, MAX_TYPE_LENGTH) ??
+    commandTypeProblem('commandType', commandType) ??
     (payload === undefined ? { field: 'payload', problem: 'is missing' } : null) ??
     traceIdProblem('correlationId', correlationId) ??
     traceIdProblem('causationId', causationId) ??
@@ -34,6 +35,13 @@ export function envelopeProblem(input: unknown): FieldProblem | null {
     jsonProblem('payload', payload) ??
     jsonProblem('metadata', metadata ?? {})
   );
+}
+
+/** Why a value cannot be a command type, or null if it can. */
+export function commandTypeProblem(field: string, value: unknown): FieldProblem | null {
+  const problem = textProblem(field, value, MAX_TYPE_LENGTH);
+  if (problem !== null || !RESERVED_TYPES.includes(value as string)) return problem;
+  return { field, problem: `is ${value as string}, the type of one of the inbox's own workflows` };
 }
 
 /** Why a value is not text of 1 to `limit` characters on one line, or null if it is. */

@@ -6,6 +6,10 @@
  */
 import type { Json, JsonObject } from './json.ts';
 
+/**
+ * The workflow type that takes an {@link Envelope}. All other workflow types are command types, except those of campaigns and
+ * alerts. Earlier releases used this type for every command.
+ */
 export const WORKFLOW_TYPE = 'handleCommand';
 export const DEFAULT_TASK_QUEUE = 'inbox';
 
@@ -26,6 +30,13 @@ export const PAUSE_SIGNAL = 'pause';
 export const RESUME_SIGNAL = 'resume';
 export const ABORT_SIGNAL = 'abort';
 export const PROGRESS_QUERY = 'progress';
+
+/** The workflow types that are not command types. */
+export const RESERVED_TYPES: readonly string[] = [
+  WORKFLOW_TYPE,
+  CAMPAIGN_WORKFLOW_TYPE,
+  ALERT_WORKFLOW_TYPE,
+];
 
 /** The workflow ID of a campaign. */
 export function campaignWorkflowId(campaignId: string): string {
@@ -49,27 +60,41 @@ export const SEARCH_ATTRIBUTES = {
 export const STATUSES = ['Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter'] as const;
 export type EntryStatus = (typeof STATUSES)[number];
 
-/** The only argument of a `handleCommand` workflow that a Temporal client starts. */
-export interface Envelope {
-  commandType: string;
-  payload: Json;
+/** What can come with a payload: the second argument of a workflow whose type is the command's type. */
+export interface MessageOptions {
   correlationId?: string | null;
   causationId?: string | null;
   metadata?: JsonObject;
 }
 
-/**
- * The only argument of a `handleCommand` workflow that is started for an entry that is already Completed. The workflow only
- * records the result.
- */
+/** The only argument of a `handleCommand` workflow that a Temporal client starts. */
+export interface Envelope extends MessageOptions {
+  commandType: string;
+  payload: Json;
+}
+
+/** The outcome of a command that completed before its workflow was started. The workflow only records it. */
+export interface Completion {
+  /** ISO 8601. */
+  at: string;
+  result: Json;
+}
+
+/** The only argument of a `handleCommand` workflow that is started for an entry that is already Completed. */
 export interface CompletedEnvelope {
   commandType: string;
-  completed: {
-    /** ISO 8601. */
-    at: string;
-    result: Json;
-  };
+  completed: Completion;
 }
+
+/**
+ * The second argument of a workflow that the inbox starts under the command's type. The first one is text for people: the
+ * payload stays in Postgres.
+ */
+export type StoredArgument = { stored: true } | { completed: Completion };
+
+/** The first argument of such a workflow. Temporal's Web UI shows it as the input. */
+export const STORED_PAYLOAD =
+  'The payload is in Postgres: `inbox show` prints it (inbox.entries, message_id = workflow ID).';
 
 /** Who requests an operator's action, and why. Both are stored in `inbox.audit`. */
 export interface OperatorNote {

@@ -6,14 +6,17 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
-import { findUnknownTypes, removeWorker, HEARTBEAT_MS, noteWorker } from '../store/workers.ts';
+import { findUnknownTypes, hasOlderWorkers, removeWorker, HEARTBEAT_MS, noteWorker } from '../store/workers.ts';
 import type { RunningWorker, UnknownType } from '../store/workers.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 import type { Loop } from '../platform/loop.ts';
+import type { LiveTypedWorkflows } from './live-typed-workflows.ts';
 
 export interface WorkerPresenceOptions {
   pool: Pool;
   worker: RunningWorker;
+  /** Updated at each heartbeat. */
+  typedWorkflows: LiveTypedWorkflows;
   log: CommandLog;
 }
 
@@ -40,11 +43,14 @@ export class WorkerPresence implements Loop {
 
   /** Runs until {@link stop}, even while Postgres is unreachable. */
   async run(): Promise<void> {
-    const { pool, worker, log } = this.#options;
+    const { pool, worker, typedWorkflows, log } = this.#options;
     while (!this.#stopped) {
-      await noteWorker(pool, this.#id, worker).catch((error: unknown) =>
-        log.warn('the worker could not record in Postgres that it is running; trying again', { error }),
-      );
+      try {
+        await noteWorker(pool, this.#id, worker);
+        typedWorkflows.note(await hasOlderWorkers(pool, worker));
+      } catch (error) {
+        log.warn('the worker could not record in Postgres that it is running; trying again', { error });
+      }
       if (performance.now() >= this.#nextCheckAt) await this.#checkTypes();
       await this.#wakeup.wait(HEARTBEAT_MS);
     }

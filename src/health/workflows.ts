@@ -39,7 +39,7 @@ export async function checkWorkflows(pool: Pool, owner: WorkflowOwner, timeoutMs
     const batch = late.slice(from, from + CONCURRENCY);
     const checkEntry = async (entry: LateEntry): Promise<CheckedEntry> => ({
       ...entry,
-      condition: await examineWorkflow(owner, entry.messageId, undefined, timeoutMs),
+      condition: await examineWorkflow(owner, entry, timeoutMs),
     });
     checked.push(...(await Promise.all(batch.map(checkEntry))));
   }

@@ -62,8 +62,8 @@ export async function discardAll(
     if (signal?.aborted) break;
     const batch = letters.slice(from, from + concurrency);
     const answers = await Promise.allSettled(
-      batch.map(({ id, messageId }) =>
-        signalCommand(owner, messageId, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
+      batch.map(({ id, ...command }) =>
+        signalCommand(owner, command, DISCARD_SIGNAL, { ...note, deadLetterId: id }),
       ),
     );
     for (const answer of answers) {

@@ -9,10 +9,12 @@ import type { Pool } from 'pg';
 import { checkJson, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { messageOf } from '../platform/error-message.ts';
 import { NotADeadLetterError, RequestRefusedError } from '../core/errors.ts';
-import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY, WORKFLOW_TYPE } from '../core/protocol.ts';
+import { DISCARD_SIGNAL, REPLAY_SIGNAL, STATUS_QUERY } from '../core/protocol.ts';
 import type { DiscardRequest, ReplayRequest, StatusReport } from '../core/protocol.ts';
 import { inboxIdOf } from '../store/inbox-id.ts';
+import { isTypeOfCommand } from '../temporal/command-workflow.ts';
 import { signalCommand } from '../temporal/signal-workflow.ts';
+import type { Signaller } from '../temporal/signal-workflow.ts';
 import type { DeadLetter } from '../store/dead-letters.ts';
 import { findLastDeadLetter, listDeadLetters } from '../store/dead-letters.ts';
 import { describeWorkflow } from '../temporal/workflow-description.ts';
@@ -20,6 +22,7 @@ import { isOurs, workflowIdTakenError } from '../temporal/workflow-owner.ts';
 import type { WorkflowOwner } from '../temporal/workflow-owner.ts';
 import { withinLimit } from '../temporal/answer-limit.ts';
 import { examineWorkflow } from '../temporal/workflow-condition.ts';
+import { hasOlderWorkers } from '../store/workers.ts';
 import { requireEntry } from './queries.ts';
 
 /** `pending`: the signal was sent to Temporal, but no worker had processed it when the wait ended. */
@@ -72,15 +75,20 @@ async function act(
 ): Promise<ActionAnswer> {
   const letter = await openDeadLetter(operator.pool, messageId);
   const owner = await ownerOf(operator);
-  await refuseIfTaken(owner, messageId);
+  await refuseIfTaken(owner, letter);
   const refusedBefore = (await readRefusals(operator.client, messageId)).count;
-  await signalCommand(owner, messageId, signal, request);
+  await signalCommand(owner, letter, signal, request);
   return waitUntilResolved(operator, letter, refusedBefore);
 }
 
-/** Returns the operator's client and task queue with the id of this inbox, for checks of workflow owners. */
-export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<WorkflowOwner> {
-  return { client, taskQueue, inbox: await inboxIdOf(pool) };
+/** Returns the operator's client and task queue with what Postgres knows about this inbox and its workers. */
+export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<Signaller> {
+  const { namespace } = client.options;
+  const [inbox, hasOlder] = await Promise.all([
+    inboxIdOf(pool),
+    hasOlderWorkers(pool, { namespace, taskQueue }),
+  ]);
+  return { client, taskQueue, inbox, typedWorkflows: { usable: !hasOlder } };
 }
 
 /**
@@ -88,17 +96,22 @@ export async function ownerOf({ pool, client, taskQueue }: Operator): Promise<Wo
  *
  * @throws WorkflowIdTakenError when a foreign workflow with this ID is running
  */
-export async function refuseIfTaken(owner: WorkflowOwner, messageId: string): Promise<void> {
+export async function refuseIfTaken(
+  owner: WorkflowOwner,
+  { messageId, commandType }: { messageId: string; commandType: string },
+): Promise<void> {
   const { client } = owner;
   const describe = () => describeWorkflow(client, messageId);
   const found = await withinLimit(`the description of workflow ${messageId}`, describe, { client });
-  if (found?.isRunning && !isOurs(found, WORKFLOW_TYPE, owner)) throw workflowIdTakenError(found);
+  if (!found?.isRunning || isOurs(found, (type) => isTypeOfCommand(type, commandType), owner)) return;
+  throw workflowIdTakenError(found);
 }
 
 /** Explains why no worker has processed a request yet, and what to do. Never rejects. */
 export async function whyPending(operator: Operator, messageId: string): Promise<string> {
   try {
-    const { kind, finding, remedy } = await examineWorkflow(await ownerOf(operator), messageId);
+    const entry = await requireEntry(operator.pool, messageId);
+    const { kind, finding, remedy } = await examineWorkflow(await ownerOf(operator), entry);
     if (kind === 'none') return 'its workflow has ended in the meantime: check the message with `inbox show`';
     if (kind === 'running') return 'workers poll its task queue, and one of them will process it';
     return remedy === null ? finding : `${finding}: ${remedy}`;

@@ -39,7 +39,7 @@ export async function restore(
   const note = parseNote({ actor: actor || UNKNOWN_ACTOR, reason });
   if ('problem' in note) throw new RequestRefusedError(messageId, note.problem);
   const owner = await ownerOf(operator);
-  await refuseIfTaken(owner, messageId);
+  await refuseIfTaken(owner, entry);
   const resolution = { messageId, ...note, deadLetterId: null };
   if (!(await restoreDeadLetter(operator.pool, resolution))) throw await explainRefusal(operator, messageId);
   const isWaiting = await startWaitingWorkflow({ ...operator, ...owner }, entry).catch((error: unknown) => {

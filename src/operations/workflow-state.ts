@@ -6,6 +6,7 @@
 import { inboxIdOf } from '../store/inbox-id.ts';
 import { examineWorkflow } from '../temporal/workflow-condition.ts';
 import type { WorkflowCondition } from '../temporal/workflow-condition.ts';
+import { requireEntry } from './queries.ts';
 import type { Operator } from './replay-discard.ts';
 
 export type { WorkflowCondition } from '../temporal/workflow-condition.ts';
@@ -14,7 +15,7 @@ export type { WorkflowCondition } from '../temporal/workflow-condition.ts';
  * Returns what Temporal knows about the workflow of this message, and the problem that blocks it, if there is one.
  *
  * @param limitMs - how long to wait for Temporal, in ms
- * @throws Error if Temporal does not answer in time
+ * @throws UnknownMessageError; Error if Temporal does not answer in time
  */
 export async function workflowState(
   { pool, client, taskQueue }: Operator,
@@ -22,5 +23,5 @@ export async function workflowState(
   limitMs: number,
 ): Promise<WorkflowCondition> {
   const owner = { client, taskQueue, inbox: await inboxIdOf(pool) };
-  return examineWorkflow(owner, messageId, undefined, limitMs);
+  return examineWorkflow(owner, await requireEntry(pool, messageId), limitMs);
 }

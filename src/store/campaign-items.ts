@@ -11,6 +11,7 @@ export type ItemOutcome = 'completed' | 'failed' | 'skipped';
 export interface ItemToReplay {
   position: number;
   messageId: string;
+  commandType: string;
   deadLetterId: string;
 }
 
@@ -31,6 +32,8 @@ export async function lockRunningCampaign(tx: Queryable, campaignId: string): Pr
   );
   return rowCount === 1;
 }
+
+const COMMAND_TYPE = '(select command_type from inbox.dead_letters d where d.id = dead_letter_id)';
 
 /** How many items one call reads ahead, and therefore skips at most. */
 const LOOK_AHEAD = 100;
@@ -68,8 +71,10 @@ export async function takeItems(
      counted as (
        update inbox.campaigns set skipped = skipped + (select count(*) from skipped)
        where id = $1 and exists (select from skipped))
-     select position, message_id as "messageId", dead_letter_id as "deadLetterId", false as skipped from asked
-     union all select position, message_id, dead_letter_id, true from skipped`,
+     select position, message_id as "messageId", ${COMMAND_TYPE} as "commandType", dead_letter_id as "deadLetterId",
+            false as skipped
+     from asked
+     union all select position, message_id, null, dead_letter_id, true from skipped`,
     [campaignId, limit, count, windowMs],
   );
   return {
@@ -92,7 +97,7 @@ export async function takeUnansweredItems(
      where campaign_id = $1 and asked_at is not null and outcome is null and replayed_at is null
        and asked_at < statement_timestamp() - $2::float8 * interval '1 millisecond'
        and exists (select from inbox.dead_letters d where d.id = i.dead_letter_id and d.resolution is null)
-     returning position, message_id as "messageId", dead_letter_id as "deadLetterId"`,
+     returning position, message_id as "messageId", ${COMMAND_TYPE} as "commandType", dead_letter_id as "deadLetterId"`,
     [campaignId, ageMs],
   );
   return rows;

@@ -38,10 +38,10 @@ export async function listOpenDeadLetters(
   db: Queryable,
   filter: DeadLetterFilter,
   limit: number | null = null,
-): Promise<Pick<DeadLetter, 'id' | 'messageId'>[]> {
+): Promise<Pick<DeadLetter, 'id' | 'messageId' | 'commandType'>[]> {
   const parameters = filterParameters(filter);
-  const { rows } = await db.query<Pick<DeadLetter, 'id' | 'messageId'>>(
-    `select id, message_id as "messageId" from inbox.dead_letters
+  const { rows } = await db.query<Pick<DeadLetter, 'id' | 'messageId' | 'commandType'>>(
+    `select id, message_id as "messageId", command_type as "commandType" from inbox.dead_letters
      where resolution is null and ${FILTER_CONDITION} order by dead_at, id limit $${parameters.length + 1}`,
     [...parameters, limit],
   );

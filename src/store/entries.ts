@@ -118,9 +118,9 @@ export async function findEntry(db: Queryable, messageId: string): Promise<Entry
 export async function findRecord(
   db: Queryable,
   messageId: string,
-): Promise<{ processedAt: Date; result: Json } | null> {
-  const { rows } = await db.query<{ processedAt: Date; result: Json }>(
-    `select processed_at as "processedAt", result from inbox.entries
+): Promise<{ commandType: string; processedAt: Date; result: Json } | null> {
+  const { rows } = await db.query<{ commandType: string; processedAt: Date; result: Json }>(
+    `select command_type as "commandType", processed_at as "processedAt", result from inbox.entries
      where message_id = $1::text and status::text = 'Completed'`,
     [messageId],
   );

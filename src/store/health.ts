@@ -122,6 +122,7 @@ async function queryOne(db: Queryable, sql: string, ...parameters: unknown[]): P
 
 export interface LateEntry {
   messageId: string;
+  commandType: string;
   status: string;
 }
 
@@ -129,17 +130,17 @@ export interface LateEntry {
 const LATE_AFTER_MS = 20_000;
 
 const LATE = (condition: string, time: string) => `
-  (select message_id, status::text, ${time} as since from inbox.entries
+  (select message_id, command_type, status::text, ${time} as since from inbox.entries
    where ${condition} and ${time} < now() - ${LATE_AFTER_MS}::float8 * interval '1 millisecond' order by ${time} limit $1)`;
 
 /** Lists messages that a workflow should be processing now or soon: the oldest of each kind, at most `limit` in total. */
 export async function listLate(db: Queryable, limit: number): Promise<LateEntry[]> {
   const { rows } = await db.query<LateEntry>(
-    `select message_id as "messageId", min(status) as status
+    `select message_id as "messageId", min(command_type) as "commandType", min(status) as status
      from (${LATE(`status = 'Pending'`, 'received_at')}
            union all ${LATE(`status = 'Failed'`, 'next_retry_at')}
            union all ${LATE(`status = 'Processing'`, 'claimed_at')}
-           union all (select message_id, status::text, null from inbox.entries
+           union all (select message_id, command_type, status::text, null from inbox.entries
                       where needs_workflow and status <> 'Completed' limit $1)
            union all ${LATE(`needs_workflow and status = 'Completed'`, 'processed_at')}) as late
      group by message_id order by min(since) limit $1`,

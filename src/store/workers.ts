@@ -25,11 +25,45 @@ export const IS_ALIVE = `seen_at > now() - ${ALIVE_FOR_MS}::float8 * interval '1
 /** Inserts or renews the row of a worker. */
 export async function noteWorker(db: Queryable, id: string, worker: RunningWorker): Promise<void> {
   await db.query(
-    `insert into inbox.workers (id, identity, namespace, task_queue, build_id, command_types)
-     values ($1, $2, $3, $4, $5, $6)
+    `insert into inbox.workers (id, identity, namespace, task_queue, build_id, command_types, typed_workflows)
+     values ($1, $2, $3, $4, $5, $6, true)
      on conflict (id) do update set seen_at = now()`,
     [id, worker.identity, worker.namespace, worker.taskQueue, worker.buildId, worker.commandTypes],
   );
+}
+
+/**
+ * Returns whether a worker of an earlier release polls this task queue: one that cannot run workflows whose type is the
+ * command's type.
+ */
+export async function hasOlderWorkers(
+  db: Queryable,
+  { namespace, taskQueue }: Pick<RunningWorker, 'namespace' | 'taskQueue'>,
+): Promise<boolean> {
+  const { rows } = await db.query<{ found: boolean }>(
+    `select exists (select from inbox.workers
+       where ${IS_ALIVE} and namespace = $1 and task_queue = $2 and not typed_workflows) as found`,
+    [namespace, taskQueue],
+  );
+  return rows[0]!.found;
+}
+
+/** Records command types that a worker knows. They stay known when no worker that knows them is running. */
+export async function noteCommandTypes(db: Queryable, commandTypes: readonly string[]): Promise<void> {
+  await db.query(
+    'insert into inbox.command_types (command_type) select unnest($1::text[]) on conflict do nothing',
+    [commandTypes],
+  );
+}
+
+/** Returns whether a worker knows this command type, or one has known it in the past. */
+export async function isKnownCommandType(db: Queryable, commandType: string): Promise<boolean> {
+  const { rows } = await db.query<{ known: boolean }>(
+    `select exists (select from inbox.command_types where command_type = $1)
+       or exists (select from inbox.workers where ${IS_ALIVE} and $1 = any (command_types)) as known`,
+    [commandType],
+  );
+  return rows[0]!.known;
 }
 
 /** Removes the row of a worker that is stopping, and the rows of workers that died more than a day ago. */

@@ -7,16 +7,18 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Client } from '@temporalio/client';
 import { parseResult } from '../commands/parse-result.ts';
 import { checkMessage, toMessage } from '../sending/accept-messages.ts';
+import type { NewEntry } from '../store/entries.ts';
 import type { CommandContract, InferResult } from '../commands/contract.ts';
 import type { MessageFor } from '../commands/message.ts';
 import { checkMessageId, DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { IdempotencyConflictError } from '../core/errors.ts';
 import type { Json } from '../core/json.ts';
 import { DEFAULT_TASK_QUEUE, DISCARD_SIGNAL, REPLAY_SIGNAL, WORKFLOW_TYPE } from '../core/protocol.ts';
-import type { DiscardRequest, Envelope, ReplayRequest } from '../core/protocol.ts';
-import { summaryLine } from '../core/markdown.ts';
+import type { DiscardRequest, Envelope, MessageOptions, ReplayRequest } from '../core/protocol.ts';
+import { ALWAYS_TYPED, isTypeOfCommand } from './command-workflow.ts';
 import { decodePayload } from './decode-payload.ts';
 import { signalCommand } from './signal-workflow.ts';
+import { describeWorkflow } from './workflow-description.ts';
 import { startUnlessExists } from './workflow-owner.ts';
 import { withinLimit } from './answer-limit.ts';
 
@@ -62,21 +64,23 @@ export async function startCommand<Command extends CommandContract>(
   message: MessageFor<Command>,
   { taskQueue = DEFAULT_TASK_QUEUE }: StartOptions = {},
 ): Promise<CommandHandle<InferResult<Command>>> {
-  const { messageId, ...entry } = await checkMessage(toMessage(command, message), DEFAULT_MAX_PAYLOAD_BYTES);
-  const envelope: Envelope = entry;
+  const entry = await checkMessage(toMessage(command, message), DEFAULT_MAX_PAYLOAD_BYTES);
+  const { messageId, commandType, payload } = entry;
+  const options = optionsOf(entry);
   const started = await withinLimit(
     `the start of ${messageId}`,
     () =>
       startUnlessExists(
         { client, taskQueue },
         {
-          type: WORKFLOW_TYPE,
-          options: { workflowId: messageId, args: [envelope], staticSummary: summaryLine(command.type) },
+          type: commandType,
+          isType: (type) => isTypeOfCommand(type, null),
+          options: { workflowId: messageId, args: options === null ? [payload] : [payload, options] },
         },
       ),
     { client },
   );
-  if (started === null) await checkSameMessage(client, messageId, envelope);
+  if (started === null) await checkSameMessage(client, messageId, entry);
   const handle = client.workflow.getHandle(messageId, started?.runId);
   return {
     messageId,
@@ -85,26 +89,56 @@ export async function startCommand<Command extends CommandContract>(
   };
 }
 
-/** @throws IdempotencyConflictError if the existing workflow was started with another envelope */
-async function checkSameMessage(client: Client, messageId: string, envelope: Envelope): Promise<void> {
-  const first = await readArgument(client, messageId);
-  if (typeof first !== 'object' || first === null || !('commandType' in first)) return;
-  const { commandType, payload } = first as Envelope;
+/** The second argument of the workflow; null if there is nothing to put into it. */
+function optionsOf({ correlationId, causationId, metadata }: NewEntry): MessageOptions | null {
+  const options: MessageOptions = {
+    ...(correlationId !== null && { correlationId }),
+    ...(causationId !== null && { causationId }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  };
+  return Object.keys(options).length === 0 ? null : options;
+}
+
+/** @throws IdempotencyConflictError if the existing workflow was started with another command */
+async function checkSameMessage(
+  client: Client,
+  messageId: string,
+  { commandType, payload }: NewEntry,
+): Promise<void> {
+  const first = await readFirstMessage(client, messageId);
+  if (first === null) return;
   // As JSON, without properties that are undefined.
-  const sent = JSON.parse(JSON.stringify(envelope.payload)) as Json;
-  if (commandType === envelope.commandType && isDeepStrictEqual(payload, sent)) return;
+  const sent = JSON.parse(JSON.stringify(payload)) as Json;
+  const isSamePayload = first.payload === undefined || isDeepStrictEqual(first.payload, sent);
+  if (first.commandType === commandType && isSamePayload) return;
   throw new IdempotencyConflictError(messageId);
 }
 
-/** Reads the argument with which the latest run was started; undefined if there is none, or if it cannot be decoded. */
-async function readArgument(client: Client, workflowId: string): Promise<unknown> {
+/**
+ * Reads the command with which the latest run was started. Null if only Postgres knows it, or if it cannot be decoded; the
+ * payload is undefined if only that is in Postgres.
+ */
+async function readFirstMessage(
+  client: Client,
+  workflowId: string,
+): Promise<{ commandType: string; payload: unknown } | null> {
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace: client.options.namespace,
     execution: { workflowId },
     maximumPageSize: 1,
   });
-  const { input } = history?.events?.[0]?.workflowExecutionStartedEventAttributes ?? {};
-  return decodePayload(client, input?.payloads?.[0]);
+  const { workflowType, input } = history?.events?.[0]?.workflowExecutionStartedEventAttributes ?? {};
+  const [first, second] = await Promise.all(
+    [0, 1].map((index) => decodePayload(client, input?.payloads?.[index])),
+  );
+  const type = workflowType?.name ?? '';
+  if (type === WORKFLOW_TYPE) {
+    const isMessage = typeof first === 'object' && first !== null && 'commandType' in first;
+    return isMessage ? (first as Envelope) : null;
+  }
+  const isStored =
+    typeof second === 'object' && second !== null && ('stored' in second || 'completed' in second);
+  return { commandType: type, payload: isStored ? undefined : first };
 }
 
 /**
@@ -121,7 +155,7 @@ export async function replayCommand(
   request: ReplayRequest = {},
   { taskQueue = DEFAULT_TASK_QUEUE }: SignalOptions = {},
 ): Promise<void> {
-  await signalCommand({ client, taskQueue }, checkMessageId(messageId), REPLAY_SIGNAL, request);
+  await signal(client, taskQueue, checkMessageId(messageId), REPLAY_SIGNAL, request);
 }
 
 /**
@@ -135,5 +169,25 @@ export async function discardCommand(
   request: DiscardRequest = {},
   { taskQueue = DEFAULT_TASK_QUEUE }: SignalOptions = {},
 ): Promise<void> {
-  await signalCommand({ client, taskQueue }, checkMessageId(messageId), DISCARD_SIGNAL, request);
+  await signal(client, taskQueue, checkMessageId(messageId), DISCARD_SIGNAL, request);
+}
+
+async function signal(
+  client: Client,
+  taskQueue: string,
+  messageId: string,
+  name: string,
+  request: ReplayRequest,
+): Promise<void> {
+  const describe = () => describeWorkflow(client, messageId);
+  const found = await withinLimit(`the description of workflow ${messageId}`, describe, { client });
+  // If the workflow has closed, the new one gets the same type.
+  const isKnown = found?.taskQueue === taskQueue && found.type !== WORKFLOW_TYPE;
+  const commandType = isKnown && isTypeOfCommand(found.type, null) ? found.type : null;
+  await signalCommand(
+    { client, taskQueue, typedWorkflows: ALWAYS_TYPED },
+    { messageId, commandType },
+    name,
+    request,
+  );
 }

@@ -9,16 +9,26 @@ import {
   CAMPAIGN_PRIORITY,
   CAMPAIGN_WORKFLOW_TYPE,
   campaignWorkflowId,
-  WORKFLOW_TYPE,
 } from '../core/protocol.ts';
 import { summaryLine } from '../core/markdown.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from '../core/protocol.ts';
 import type { AlertToStart } from '../store/alerts.ts';
 import { withinLimit } from './answer-limit.ts';
+import { isTypeOfCommand, storedCommand } from './command-workflow.ts';
+import type { TypedWorkflows } from './command-workflow.ts';
 import { signalOrStart, startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
-export type Signaller = WorkflowOwner;
+export interface Signaller extends WorkflowOwner {
+  typedWorkflows: TypedWorkflows;
+}
+
+/** The command whose workflow gets a signal. */
+export interface SignaledCommand {
+  messageId: string;
+  /** Null if it is not known. */
+  commandType: string | null;
+}
 
 /**
  * Signals a command's workflow, and starts it first if it is not running: it may have been terminated, deleted or timed out.
@@ -28,11 +38,16 @@ export type Signaller = WorkflowOwner;
  */
 export function signalCommand(
   signaller: Signaller,
-  messageId: string,
+  { messageId, commandType }: SignaledCommand,
   signal: string,
   request: ReplayRequest,
 ): Promise<void> {
-  const workflow = { type: WORKFLOW_TYPE, options: { workflowId: messageId, args: [] } };
+  const { type, args } = storedCommand(commandType, signaller.typedWorkflows);
+  const workflow: OwnWorkflow = {
+    type,
+    isType: (found) => isTypeOfCommand(found, commandType),
+    options: { workflowId: messageId, args },
+  };
   return withinLimit(
     `the ${signal} of ${messageId}`,
     () => signalOrStart(signaller, workflow, signal, request),
@@ -42,7 +57,7 @@ export function signalCommand(
 
 /** @throws the same errors as {@link signalCommand} */
 export function signalCampaign(
-  signaller: Signaller,
+  signaller: WorkflowOwner,
   campaignId: string,
   signal: string,
   request: OperatorNote,
@@ -60,7 +75,7 @@ export function signalCampaign(
  *
  * @throws the same errors as {@link signalCommand}
  */
-export async function startCampaignWorkflow(signaller: Signaller, campaignId: string): Promise<boolean> {
+export async function startCampaignWorkflow(signaller: WorkflowOwner, campaignId: string): Promise<boolean> {
   const what = `the start of campaign ${campaignId}`;
   const started = await withinLimit(
     what,
@@ -89,7 +104,7 @@ function campaignWorkflow(campaignId: string): OwnWorkflow {
  * @throws the same errors as {@link signalCommand}
  */
 export async function startAlertWorkflow(
-  signaller: Signaller,
+  signaller: WorkflowOwner,
   { id, failureGroup, count }: AlertToStart,
 ): Promise<void> {
   // A closed run (terminated, canceled) doesn't prevent a new one: the row decides whether there is work to do.

@@ -5,20 +5,21 @@
  */
 import { defineSearchAttributeKey, SearchAttributeType, TypedSearchAttributes } from '@temporalio/common';
 import type { SearchAttributePair } from '@temporalio/common';
-import { SEARCH_ATTRIBUTES, WORKFLOW_TYPE } from '../core/protocol.ts';
-import type { CompletedEnvelope } from '../core/protocol.ts';
+import { SEARCH_ATTRIBUTES } from '../core/protocol.ts';
 import { usableOf } from './search-attributes.ts';
 import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from '../store/dispatch.ts';
 import { ANSWER_LIMIT_MS, withinLimit } from './answer-limit.ts';
+import { completedCommand, isTypeOfCommand, storedCommand } from './command-workflow.ts';
+import type { StoredCommand, TypedWorkflows } from './command-workflow.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
-import { summaryLine } from '../core/markdown.ts';
 import { startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
 
 export interface Starter extends WorkflowOwner {
   /** The search attributes that the namespace has. Setting any other would fail the start. */
   searchAttributes: AttributeChoice;
+  typedWorkflows: TypedWorkflows;
   /** Requests an eager start. Defaults to true; works only on a worker's connection. */
   eager?: boolean;
 }
@@ -40,7 +41,8 @@ const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId,
  */
 export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
   // A closed run (terminated, canceled, timed out) doesn't prevent a new one: the row decides whether there is work to do.
-  return start(starter, entry, { args: [], workflowIdReusePolicy: 'ALLOW_DUPLICATE' });
+  const workflow = storedCommand(entry.commandType, starter.typedWorkflows);
+  return start(starter, entry, workflow, 'ALLOW_DUPLICATE');
 }
 
 /**
@@ -52,8 +54,9 @@ export function startEntry(starter: Starter, entry: EntryToStart): Promise<Start
  */
 export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Started> {
   const { commandType, processedAt, result } = entry;
-  const envelope: CompletedEnvelope = { commandType, completed: { at: processedAt.toISOString(), result } };
-  return start(starter, entry, { args: [envelope], workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY' });
+  const completed = { at: processedAt.toISOString(), result };
+  const workflow = completedCommand(commandType, completed, starter.typedWorkflows);
+  return start(starter, entry, workflow, 'ALLOW_DUPLICATE_FAILED_ONLY');
 }
 
 /** Rejects if Temporal takes too long: one start that hangs must not block all others. */
@@ -64,18 +67,20 @@ export function withinStartLimit<T>(messageId: string, work: () => Promise<T>): 
 async function start(
   starter: Starter,
   entry: EntryToStart,
-  options: Pick<OwnWorkflow['options'], 'args' | 'workflowIdReusePolicy'>,
+  { type, args }: StoredCommand,
+  workflowIdReusePolicy: OwnWorkflow['options']['workflowIdReusePolicy'],
 ): Promise<Started> {
   const usable = usableOf(starter.searchAttributes);
   const attributes = attributesOf(entry, usable);
   const startWith = (typedSearchAttributes: TypedSearchAttributes | null) =>
     startUnlessExists(starter, {
-      type: WORKFLOW_TYPE,
+      type,
+      isType: (found) => isTypeOfCommand(found, entry.commandType),
       options: {
-        ...options,
+        args,
+        workflowIdReusePolicy,
         workflowId: entry.messageId,
         requestEagerStart: starter.eager ?? true,
-        staticSummary: summaryLine(entry.commandType),
         ...(typedSearchAttributes && { typedSearchAttributes }),
       },
     });

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { FAILURE, WORKFLOW_TYPE } from '../core/protocol.ts';
+import { FAILURE } from '../core/protocol.ts';
+import { isTypeOfCommand } from './command-workflow.ts';
 import { describeIntruders, findPollers } from './task-queue-pollers.ts';
 import { withinLimit } from './answer-limit.ts';
 import { describeWorkflow, lastTaskFailure } from './workflow-description.ts';
@@ -33,15 +34,14 @@ const MAX_FAILURE_LENGTH = 500;
  */
 export function examineWorkflow(
   owner: WorkflowOwner,
-  messageId: string,
-  type = WORKFLOW_TYPE,
+  { messageId, commandType }: { messageId: string; commandType: string },
   ms = 10_000,
 ): Promise<WorkflowCondition> {
   const { client } = owner;
   const examine = async (): Promise<WorkflowCondition> => {
     const found = await describeWorkflow(client, messageId);
     if (!found?.isRunning) return { kind: 'none', finding: 'no workflow is running', remedy: null };
-    if (!isOurs(found, type, owner)) return taken(found);
+    if (!isOurs(found, (type) => isTypeOfCommand(type, commandType), owner)) return taken(found);
     return (await failing(owner, found)) ?? (await unserved(owner, found)) ?? running(found);
   };
   return withinLimit(`the description of workflow ${messageId}`, examine, { client, ms });

@@ -21,21 +21,23 @@ export interface WorkflowOwner {
 /** A workflow of this inbox, to start or to signal. */
 export interface OwnWorkflow {
   type: string;
+  /** Returns whether an existing workflow of this type can be this workflow. Default: only `type` can. */
+  isType?: (type: string) => boolean;
   options: Omit<WorkflowStartOptions, 'taskQueue' | 'memo' | 'workflowIdConflictPolicy'> & {
     args: unknown[];
   };
 }
 
 /**
- * Returns whether a workflow with one of our IDs is ours: it has the expected type and was started by this inbox. Workflows
+ * Returns whether a workflow with one of our IDs is ours: it has an expected type and was started by this inbox. Workflows
  * started by other clients or older releases don't name an inbox; they are ours if they use our task queue.
  */
 export function isOurs(
   found: Pick<WorkflowDescription, 'type' | 'taskQueue' | 'inbox'>,
-  type: string,
+  isType: (type: string) => boolean,
   { taskQueue, inbox }: Pick<WorkflowOwner, 'taskQueue' | 'inbox'>,
 ): boolean {
-  if (found.type !== type) return false;
+  if (!isType(found.type)) return false;
   return found.inbox !== null && inbox ? found.inbox === inbox : found.taskQueue === taskQueue;
 }
 
@@ -48,6 +50,10 @@ export function workflowIdTakenError({
   inbox,
 }: WorkflowDescription): WorkflowIdTakenError {
   return new WorkflowIdTakenError(workflowId, type, taskQueue, runId, inbox);
+}
+
+function typeCheck({ type, isType }: OwnWorkflow): (type: string) => boolean {
+  return isType ?? ((found) => found === type);
 }
 
 /** Limits the retries that are needed because another client can use or free the ID between two calls. */
@@ -63,9 +69,10 @@ const MAX_TRIES = 4;
  */
 export async function startUnlessExists(
   owner: WorkflowOwner,
-  { type, options }: OwnWorkflow,
+  workflow: OwnWorkflow,
 ): Promise<{ runId: string; eager: boolean } | null> {
   const { client, taskQueue, inbox } = owner;
+  const { type, options } = workflow;
   let { workflowIdReusePolicy = 'ALLOW_DUPLICATE' } = options;
   for (let tries = 1; ; tries += 1) {
     try {
@@ -80,7 +87,7 @@ export async function startUnlessExists(
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       const found = await describeIfAllowed(client, options.workflowId);
-      if (found === 'denied' || (found && isOurs(found, type, owner))) return null;
+      if (found === 'denied' || (found && isOurs(found, typeCheck(workflow), owner))) return null;
       if (found?.isRunning) throw workflowIdTakenError(found);
       if (tries >= MAX_TRIES) throw error;
       // A closed foreign workflow must not prevent the start.
@@ -118,7 +125,7 @@ export async function signalOrStart(
   const { workflowId } = workflow.options;
   for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
     const found = await describeWorkflow(owner.client, workflowId);
-    if (found?.isRunning && !isOurs(found, workflow.type, owner)) throw workflowIdTakenError(found);
+    if (found?.isRunning && !isOurs(found, typeCheck(workflow), owner)) throw workflowIdTakenError(found);
     const runId = found?.isRunning ? found.runId : (await startUnlessExists(owner, workflow))?.runId;
     // Another client has just started it.
     if (runId === undefined) continue;

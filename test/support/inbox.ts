@@ -12,6 +12,8 @@ import type { Pool } from 'pg';
 import type { DeadLetterHook } from '../../src/core/alert.ts';
 import type { CommandDefinition } from '../../src/commands/define-command.ts';
 import type { InboxSettings } from '../../src/settings.ts';
+import { ALWAYS_TYPED } from '../../src/temporal/command-workflow.ts';
+import type { TypedWorkflows } from '../../src/temporal/command-workflow.ts';
 import { readTemporal } from '../../src/temporal/connection-config.ts';
 import type { Envelope, EntryStatus, StatusReport } from '../../src/core/protocol.ts';
 import { WORKFLOW_TYPE } from '../../src/core/protocol.ts';
@@ -33,6 +35,7 @@ export interface TestInbox {
   database: TestDatabase;
   client: Client;
   taskQueue: string;
+  typedWorkflows: TypedWorkflows;
   /** Makes a message id that no other test file uses. */
   id(name: string): string;
   start(
@@ -86,6 +89,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
   const removeDiagnostics = addDiagnostics(() => describeInbox({ pool: database.pool, client, logs }));
 
   const inbox: TestInbox = {
+    typedWorkflows: ALWAYS_TYPED,
     pool: database.pool,
     database,
     client,

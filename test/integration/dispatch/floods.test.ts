@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, it, mock } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import type { CommandDefinition } from '../../../src/commands/define-command.ts';
+import { LiveTypedWorkflows } from '../../../src/dispatch/live-typed-workflows.ts';
 import { WorkerPresence } from '../../../src/dispatch/worker-presence.ts';
 import type { WorkerPresenceOptions } from '../../../src/dispatch/worker-presence.ts';
 import { checkCommandTypes } from '../../../src/health/command-types.ts';
@@ -196,7 +197,8 @@ describe('a flood of commands that hang', () => {
     );
     const reports: string[] = [];
     const log = createLog('warn', (line) => void reports.push(line));
-    const presence = olderPresence({ pool: fixture.pool, worker: IDLE_WORKER, log });
+    const typedWorkflows = new LiveTypedWorkflows(false, log);
+    const presence = olderPresence({ pool: fixture.pool, worker: IDLE_WORKER, typedWorkflows, log });
     const ended = presence.run();
     await eventually('it has reported twenty types', () => reports.length >= 20);
     presence.stop();

@@ -33,13 +33,13 @@ describe('two concurrent rounds of a campaign', () => {
       reason: null,
       filter: { failureGroup: set.group },
     });
-    const { pool, client, taskQueue } = inbox;
+    const { pool, client, taskQueue, typedWorkflows } = inbox;
     const activities = createCampaignActivities({
       registry: createRegistry([mend]),
       claims: pool,
       attempts: pool,
       records: pool,
-      signaller: { client, taskQueue },
+      signaller: { client, taskQueue, typedWorkflows },
       maxPayloadBytes: 1_000,
       worker: 'test',
       buildId: null,

@@ -292,8 +292,8 @@ describe('a campaign', () => {
     const { runId } = await handle.describe();
     await handle.terminate('an operator');
     door.open();
-    const { client, taskQueue, pool } = inbox;
-    const settings = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true };
+    const { client, taskQueue, typedWorkflows, pool } = inbox;
+    const settings = { intervalMs: 50, campaignsEveryMs: 50, searchAttributes: true, typedWorkflows };
     const log = createLog('error', () => {});
     const reconciler = new Reconciler({ client, taskQueue, pool, log, types: [], ...settings });
     const running = reconciler.run();

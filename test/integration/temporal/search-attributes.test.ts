@@ -134,7 +134,8 @@ describe('search attributes', () => {
       refused: (error: unknown) => void refusals.push(error),
     };
     const entry = { messageId: fixture.id('refused'), commandType: 'Note', correlationId: 'flow' };
-    const starter = { client, taskQueue: fixture.taskQueue, searchAttributes, eager: false };
+    const { taskQueue, typedWorkflows } = fixture;
+    const starter = { client, taskQueue, typedWorkflows, searchAttributes, eager: false };
     assert.equal(await startEntry(starter, entry), 'queued');
     assert.equal(refusals.length, 1);
     await client.workflow.getHandle(entry.messageId).terminate('the test is over');
