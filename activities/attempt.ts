@@ -122,10 +122,7 @@ function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): At
   return lane === 'retry' && commandType === undefined ? 'late' : 'other';
 }
 
-async function attemptOnce(
-  dependencies: ClaimDependencies,
-  given: GivenCommand,
-): Promise<AttemptOutcome> {
+async function attemptOnce(dependencies: ClaimDependencies, given: GivenCommand): Promise<AttemptOutcome> {
   const { messageId } = given;
   // Connects before the claim: an attempt that gets no connection must not be counted.
   const client = await retryWhenDatabaseUnavailable(acquire(dependencies.attempts));

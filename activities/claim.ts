@@ -103,7 +103,9 @@ async function explainNoClaim(
     const problem = `no entry has the message_id ${JSON.stringify(messageId)}, and the workflow was started without ${without}`;
     throw refusedFailure(
       FAILURE.invalidEnvelope,
-      workflowType === null ? `${problem}: start it with {"commandType": …, "payload": …}` : `${problem}: start it with the payload`,
+      workflowType === null
+        ? `${problem}: start it with {"commandType": …, "payload": …}`
+        : `${problem}: start it with the payload`,
     );
   }
   if (workflowType !== null && entry.commandType !== workflowType) {

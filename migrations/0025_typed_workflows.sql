@@ -13,7 +13,46 @@ create table inbox.command_types (
 insert into inbox.command_types (command_type)
 select distinct unnest(command_types) from inbox.workers;
 
--- As in migration 0023, except that the types of the inbox's own workflows are refused as command types.
+-- As in migration 0021, except that the types of the inbox's own workflows are refused as command types.
+create or replace function inbox.message_problem(message_id text, command_type text, payload jsonb, payload_text text,
+  correlation_id text, causation_id text, metadata jsonb, metadata_text text) returns text
+language sql stable
+return case
+  when message_id is null then 'message_id is missing'
+  -- As JavaScript's trim() sees it; [[:space:]] depends on the collation.
+  when message_id !~ '[^ \t\n\v\f\r\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000\ufeff]'
+    then 'message_id is empty or blank'
+  when message_id ~ '[\u0001-\u001f\u007f-\u009f]' then 'message_id has a control character'
+  when octet_length(message_id) > 200 then 'message_id is longer than 200 bytes'
+  when command_type is null then 'command_type is missing'
+  when command_type = '' then 'command_type is empty'
+  when length(command_type) > 200 then 'command_type is longer than 200 characters'
+  when command_type ~ '[\u0001-\u001f\u007f-\u009f]' then 'command_type has a control character'
+  when command_type in ('handleCommand', 'replayCampaign', 'deliverAlert')
+    then 'command_type is ' || command_type || ', the type of one of the inbox''s own workflows'
+  when payload_text is null then 'payload is missing'
+  when octet_length(payload_text) > 1048576
+    then format('payload is %s bytes as Postgres stores it; the limit is 1048576', octet_length(payload_text))
+  when correlation_id = '' then 'correlation_id is empty'
+  when length(correlation_id) > 255 then 'correlation_id is longer than 255 characters'
+  when correlation_id ~ '[\u0001-\u001f\u007f-\u009f]' then 'correlation_id has a control character'
+  when causation_id = '' then 'causation_id is empty'
+  when length(causation_id) > 255 then 'causation_id is longer than 255 characters'
+  when causation_id ~ '[\u0001-\u001f\u007f-\u009f]' then 'causation_id has a control character'
+  when metadata_text is null then 'metadata is not an object'
+  when octet_length(metadata_text) > 65536
+    then format('metadata is %s bytes as Postgres stores it; the limit is 65536', octet_length(metadata_text))
+  -- Level 0 is the value itself, and one more here for the array around the two. 201 levels take 402 brackets.
+  when octet_length(payload_text) + octet_length(metadata_text) >= 402
+    and jsonb_path_exists(jsonb_build_array(payload, metadata),
+      'strict $.**{201} ? (@.type() == "array" || @.type() == "object")')
+    then 'payload or metadata is nested deeper than 200 levels'
+  -- jsonb's text never has an exponent. A number of up to 15 digits is exact as a double, so a text without a run of 16 digits
+  -- and points needs no look at its numbers.
+  when payload_text ~ '[0-9.]{16}' or metadata_text ~ '[0-9.]{16}' then inbox.find_inexact_number(payload, metadata)
+end;
+
+-- The same in the checks of migration 0023.
 create or replace function inbox.check_entry() returns trigger
 language plpgsql
 set search_path = pg_catalog, pg_temp

@@ -26,7 +26,8 @@ export class CampaignDisplay {
   roundSummary(snapshot: CampaignSnapshot): string {
     const { canary, rate } = snapshot;
     if (nextStep(snapshot).kind === 'wait') return 'Wait for the replays in progress';
-    if (isCanary(snapshot)) return `Canary: replay ${canary} of ${grouped(snapshot.total)} and see how many fail`;
+    if (isCanary(snapshot))
+      return `Canary: replay ${canary} of ${grouped(snapshot.total)} and see how many fail`;
     return `Replay the dead letters, at most ${grouped(rate)} per second`;
   }
 

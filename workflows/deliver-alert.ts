@@ -8,8 +8,13 @@
  * @module
  */
 import { alertActivities, origin } from './activity-options.ts';
+import { withoutWrapper } from './failure.ts';
 
 /** @throws ApplicationFailure of type AlertGivenUp, or InvalidAlert if the argument is not the id of an alert */
 export async function deliverAlert(alertId: unknown): Promise<void> {
-  await alertActivities().tellOfDeadLetters(alertId, origin());
+  try {
+    await alertActivities().tellOfDeadLetters(alertId, origin());
+  } catch (error) {
+    throw withoutWrapper(error);
+  }
 }

@@ -59,6 +59,13 @@ export function readFailure(error: unknown): DeadOutcome | RetryOutcome {
   }
 }
 
+/** The refusal of an activity instead of the ActivityFailure around it, so that the workflow fails with the refusal itself. */
+export function withoutWrapper(error: unknown): unknown {
+  const cause = error instanceof ActivityFailure ? error.cause : null;
+  if (!(cause instanceof ApplicationFailure) || !cause.nonRetryable) return error;
+  return ApplicationFailure.nonRetryable(cause.message, cause.type ?? undefined);
+}
+
 const UNKNOWN: RetryOutcome = { kind: 'retry', facts: null, failure: null, nextRetryAt: null };
 
 /**

@@ -85,7 +85,10 @@ export function handleCommand(envelope?: unknown): Promise<Json> {
 }
 
 /** The arguments of either workflow. An envelope may contain inexact numbers, which the first attempt then rejects. */
-type Given = { kind: 'stored' } | { kind: 'completed'; completed: Completion } | { kind: 'message'; envelope: unknown };
+type Given =
+  | { kind: 'stored' }
+  | { kind: 'completed'; completed: Completion }
+  | { kind: 'message'; envelope: unknown };
 
 /** @param read - reads the arguments; what it throws fails the workflow */
 async function runCommand(commandType: string | null, read: () => Given): Promise<Json> {

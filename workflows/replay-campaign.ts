@@ -5,7 +5,6 @@
  * @module
  */
 import {
-  ActivityFailure,
   ApplicationFailure,
   CancellationScope,
   condition,
@@ -23,6 +22,7 @@ import { FAILURE } from '../src/core/protocol.ts';
 import type { CampaignArgument, OperatorNote } from '../src/core/protocol.ts';
 import { campaignActivities, campaignChangeActivities, origin } from './activity-options.ts';
 import { CampaignDisplay } from './campaign-story.ts';
+import { withoutWrapper } from './failure.ts';
 import { undecodable } from './payload-converter.ts';
 import { abortSignal, pauseSignal, progressQuery, resumeSignal } from './signals-and-queries.ts';
 
@@ -67,13 +67,6 @@ export async function replayCampaign(argument?: CampaignArgument): Promise<Campa
     if (hasRequests) await continueAsNew<typeof replayCampaign>({ campaignId });
     throw error;
   }
-}
-
-/** The workflow fails with the refusal of its activity, not with the ActivityFailure around it. */
-function withoutWrapper(error: unknown): unknown {
-  const cause = error instanceof ActivityFailure ? error.cause : null;
-  if (!(cause instanceof ApplicationFailure) || !cause.nonRetryable) return error;
-  return ApplicationFailure.nonRetryable(cause.message, cause.type ?? FAILURE.unknownCampaign);
 }
 
 class CampaignRun {

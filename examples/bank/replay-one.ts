@@ -45,7 +45,12 @@ export async function replayOne(options: ReplayOptions): Promise<string | null> 
   print(`Topped up: ${topUp.messageId} deposited ${dollars(amountCents)} dollars.`);
 
   const { generation } = await waitForEntry(pool, messageId, () => true, signal);
-  await replayCommand(options.client, messageId, { actor: ACTOR, reason: 'account topped up' }, options);
+  await replayCommand(
+    options.client,
+    messageId,
+    { actor: ACTOR, reason: 'account topped up' },
+    { taskQueue: options.taskQueue },
+  );
   const replayed = await waitForEntry(
     pool,
     messageId,

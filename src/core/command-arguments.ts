@@ -39,7 +39,8 @@ export function readCommandArguments(commandType: string, args: readonly unknown
   const envelope = { ...options, commandType, payload };
   const problem = envelopeProblem(envelope);
   if (problem === null) return { kind: 'message', envelope: envelope as Envelope };
-  const field = problem.field === 'commandType' ? 'the workflow type, which is the command type,' : problem.field;
+  const field =
+    problem.field === 'commandType' ? 'the workflow type, which is the command type,' : problem.field;
   return invalid(`${field} ${problem.problem}`);
 }
 

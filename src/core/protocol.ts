@@ -32,11 +32,7 @@ export const ABORT_SIGNAL = 'abort';
 export const PROGRESS_QUERY = 'progress';
 
 /** The workflow types that are not command types. */
-export const RESERVED_TYPES: readonly string[] = [
-  WORKFLOW_TYPE,
-  CAMPAIGN_WORKFLOW_TYPE,
-  ALERT_WORKFLOW_TYPE,
-];
+export const RESERVED_TYPES: readonly string[] = [WORKFLOW_TYPE, CAMPAIGN_WORKFLOW_TYPE, ALERT_WORKFLOW_TYPE];
 
 /** The workflow ID of a campaign. */
 export function campaignWorkflowId(campaignId: string): string {

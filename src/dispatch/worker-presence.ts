@@ -6,7 +6,13 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { CommandLog } from '../core/command-log.ts';
-import { findUnknownTypes, hasOlderWorkers, removeWorker, HEARTBEAT_MS, noteWorker } from '../store/workers.ts';
+import {
+  findUnknownTypes,
+  hasOlderWorkers,
+  removeWorker,
+  HEARTBEAT_MS,
+  noteWorker,
+} from '../store/workers.ts';
 import type { RunningWorker, UnknownType } from '../store/workers.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 import type { Loop } from '../platform/loop.ts';

@@ -160,7 +160,7 @@ describe('a workflow ID that another workflow uses', () => {
     for (const messageId of [running, closed]) await inbox.send({ messageId, type: 'Recorded', payload: {} });
     const hasRecord = async (messageId: string) => {
       const { type, status } = await fixture.client.workflow.getHandle(messageId).describe();
-      return type === WORKFLOW_TYPE && status.name === 'COMPLETED';
+      return type === 'Recorded' && status.name === 'COMPLETED';
     };
     await eventually('the record exists next to a closed workflow', () => hasRecord(closed));
     await eventually('the worker reports the other workflow', () =>
