@@ -6,8 +6,10 @@
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { z } from 'zod';
-import { AlertRefusedError } from '../src/core/alert.ts';
-import type { AlertChannel } from '../src/core/alert.ts';
+import { AlertRefusedError, OTHER_GROUPS } from '../src/core/alert.ts';
+import type { AlertChannel, StoredAlert } from '../src/core/alert.ts';
+import { deadLettersLink, failureGroupLink } from '../src/temporal/web-ui.ts';
+import type { WebUi } from '../src/temporal/web-ui.ts';
 import { crashPoint } from '../src/platform/crash-points.ts';
 import { reportFailure } from '../src/attempts/failure-report.ts';
 import { FAILURE } from '../src/core/protocol.ts';
@@ -70,12 +72,17 @@ async function deliverToAll(dependencies: AlertDependencies, begun: AlertTry): P
   throw retryLater(problem, delayMs(begun.tries, failures));
 }
 
+function linkOf(webUi: WebUi, { failureGroup }: StoredAlert): string {
+  return failureGroup === OTHER_GROUPS ? deadLettersLink(webUi) : failureGroupLink(webUi, failureGroup);
+}
+
 /** Returns null if the alert was delivered and Postgres has recorded it. */
 async function deliverTo(
-  { records, deliveries, log }: AlertDependencies,
-  { alert, tries, last }: AlertTry,
+  { records, deliveries, webUi, log }: AlertDependencies,
+  { alert: stored, tries, last }: AlertTry,
   channel: AlertChannel,
 ): Promise<DeliveryFailure | null> {
+  const alert = { ...stored, webUiUrl: webUi && linkOf(webUi, stored) };
   const { alertId } = alert;
   const signal = Context.current().cancellationSignal;
   const example = alert.messageIds[0] ?? '';

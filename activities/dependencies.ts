@@ -9,6 +9,7 @@ import type { CommandLog } from '../src/core/command-log.ts';
 import type { AttemptDependencies } from '../src/attempts/dependencies.ts';
 import type { Signaller } from '../src/temporal/signal-workflow.ts';
 import type { UsableAttributes } from '../src/temporal/search-attributes.ts';
+import type { WebUi } from '../src/temporal/web-ui.ts';
 import type { AttemptSlots } from './attempt-slots.ts';
 
 export interface ActivityDependencies extends AttemptDependencies {
@@ -41,5 +42,7 @@ export interface AlertDependencies {
   deliveries: AlertDeliveries;
   /** How long delivery is retried before an alert is given up. */
   giveUpMs: number;
+  /** For the links in alerts; null if its address is not known. */
+  webUi: WebUi | null;
   log: CommandLog;
 }

@@ -9,6 +9,7 @@ import { readVariables } from './platform/environment.ts';
 import type { Environment } from './platform/environment.ts';
 import { ConfigurationError } from './core/errors.ts';
 import { DEFAULT_TASK_QUEUE } from './core/protocol.ts';
+import { webUiProblem } from './temporal/web-ui.ts';
 import { toMilliseconds } from './core/duration.ts';
 import { parseWebhook, webhookProblems } from './alerts/webhook-settings.ts';
 import type { WebhookSettings } from './alerts/webhook-settings.ts';
@@ -33,6 +34,8 @@ export interface InboxSettings {
   alertWindowMs: number;
   /** How long the delivery of an alert is retried, in ms. */
   alertGiveUpMs: number;
+  /** The address of Temporal's Web UI, for links in alerts and on the command line; null for no links. */
+  temporalUiUrl: string | null;
 }
 
 const wholeNumber = (fallback: number, max: number) =>
@@ -88,6 +91,13 @@ const variables = z.object({
     30 * DAY_MS,
     'is not a duration between a minute and 30 days, such as 3d',
   ),
+  INBOX_TEMPORAL_UI_URL: z
+    .string()
+    .default('')
+    .superRefine((text, context) => {
+      const problem = text === '' ? null : webUiProblem(text);
+      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+    }),
 });
 
 const environmentSettings = variables
@@ -107,7 +117,7 @@ function webhookOf(values: z.output<typeof variables>) {
 }
 
 /** Variables whose values must not appear in an error message. */
-const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET'];
+const SECRETS = ['INBOX_ALERT_URL', 'INBOX_ALERT_SECRET', 'INBOX_TEMPORAL_UI_URL'];
 
 /**
  * Reads the settings from the environment variables that start with `INBOX_`. Variables that are not set have their default.
@@ -139,6 +149,7 @@ export function settingsFromEnv(env: Environment = process.env): InboxSettings {
     webhook: parsed.data.webhook,
     alertWindowMs: parsed.data.INBOX_ALERT_WINDOW,
     alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
+    temporalUiUrl: parsed.data.INBOX_TEMPORAL_UI_URL || null,
   };
 }
 
@@ -180,6 +191,14 @@ const settingsInCode = z.strictObject({
   alertWindowMs: optionalWholeNumber(0, DAY_MS),
   // Shorter values than in the environment are allowed, so that tests need not wait a minute.
   alertGiveUpMs: optionalWholeNumber(1, 30 * DAY_MS),
+  temporalUiUrl: z
+    .string('must be text')
+    .superRefine((text, context) => {
+      const problem = webUiProblem(text);
+      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+    })
+    .nullable()
+    .optional(),
 });
 
 /**
@@ -203,7 +222,10 @@ function describe(issue: z.core.$ZodIssue, settings: unknown): string[] {
   if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => `${place}.${key} is not a setting`);
   const [name] = issue.path;
   if (name === undefined) return ['settings must be an object'];
-  const shown = name === 'webhook' ? '' : ` (${show((settings as Record<PropertyKey, unknown>)[name])})`;
+  const shown =
+    name === 'webhook' || name === 'temporalUiUrl'
+      ? ''
+      : ` (${show((settings as Record<PropertyKey, unknown>)[name])})`;
   return [`${place}${shown} ${issue.message}`];
 }
 

@@ -291,6 +291,7 @@ async function createTemporalWorker({
 }: WorkerParts & WorkerLoops): Promise<Worker> {
   const { options, settings, registry, pools, context } = parts;
   const { namespace, client, taskQueue, inbox, identity, searchAttributes, log } = context;
+  const webUi = settings.temporalUiUrl === null ? null : { url: settings.temporalUiUrl, namespace };
   const activities = createActivities(
     {
       ...attemptDependencies(parts),
@@ -306,7 +307,7 @@ async function createTemporalWorker({
       attemptBegan: (messageId) => relay.attemptBegan(messageId),
       attemptEnded: (messageId) => relay.attemptEnded(messageId),
     },
-    { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, log },
+    { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, webUi, log },
   );
   return Worker.create({
     connection: options.connection,

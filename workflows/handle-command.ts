@@ -18,7 +18,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { isCompletion, readCommandArguments } from '../src/core/command-arguments.ts';
+import { readCommandArguments } from '../src/core/command-arguments.ts';
 import { envelopeProblem } from '../src/core/envelope-shape.ts';
 import type { Json } from '../src/core/json.ts';
 import { summaryLine } from '../src/core/markdown.ts';
@@ -30,7 +30,7 @@ import type {
   OperatorOutcome,
 } from '../src/core/activity-messages.ts';
 import { FAILURE } from '../src/core/protocol.ts';
-import type { CompletedEnvelope, Completion, ReplayRequest } from '../src/core/protocol.ts';
+import type { CompletedEnvelope, ReplayRequest } from '../src/core/protocol.ts';
 import { cutText } from '../src/core/text.ts';
 import {
   attemptActivities,
@@ -61,7 +61,8 @@ export function handleTypedCommand(...args: unknown[]): Promise<Json> {
     for (const argument of args) rejectInexact(argument);
     const read = readCommandArguments(workflowType, args);
     if (read.kind === 'invalid') throw invalidEnvelope(read.problem);
-    return read;
+    if (read.kind === 'message') return { envelope: read.envelope };
+    return read.isCompleted ? { record: readRecord } : {};
   });
 }
 
@@ -77,18 +78,20 @@ export function handleCommand(envelope?: unknown): Promise<Json> {
   const type = (envelope as { commandType?: unknown } | null | undefined)?.commandType;
   return runCommand(typeof type === 'string' ? type : null, () => {
     rejectUndecodable(envelope);
-    const completed = completionOf(envelope);
-    if (completed) return { kind: 'completed', completed };
+    const claimedRecord = recordOf(envelope);
+    if (claimedRecord) return { record: () => verifiedRecord(claimedRecord) };
     rejectInvalid(envelope);
-    return envelope === undefined ? { kind: 'stored' } : { kind: 'message', envelope };
+    return { envelope };
   });
 }
 
-/** The arguments of either workflow. An envelope may contain inexact numbers, which the first attempt then rejects. */
-type Given =
-  | { kind: 'stored' }
-  | { kind: 'completed'; completed: Completion }
-  | { kind: 'message'; envelope: unknown };
+/** What the arguments of either workflow say. Nothing, if the entry is in Postgres. */
+interface Given {
+  /** The command. It may contain inexact numbers, which the first attempt then rejects. */
+  envelope?: unknown;
+  /** Reads the result of a command that is said to have completed. */
+  record?: () => Promise<CommandRecord | null>;
+}
 
 /** @param read - reads the arguments; what it throws fails the workflow */
 async function runCommand(commandType: string | null, read: () => Given): Promise<Json> {
@@ -98,13 +101,13 @@ async function runCommand(commandType: string | null, read: () => Given): Promis
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => display.report());
   const given = read();
-  const recorded = given.kind === 'completed' ? await verifiedRecord(given.completed) : null;
+  const recorded = await given.record?.();
   if (recorded) {
     display.completedEarlier(recorded.at);
     return recorded.result;
   }
   // If the argument claims a completion that Postgres doesn't confirm, only the entry counts, as if there were no argument.
-  const envelope = given.kind === 'message' ? given.envelope : undefined;
+  const { envelope } = given;
 
   let campaignFacts: CommandFacts | null = null;
   for (;;) {
@@ -149,9 +152,12 @@ function rejectInvalid(envelope: unknown): void {
 /** Any client that may start workflows can put any result into the argument. Workflows of earlier releases trusted it. */
 const VERIFY_PATCH = 'verify-record';
 
+async function verifiedRecord(claimedRecord: CompletedEnvelope['completed']): Promise<CommandRecord | null> {
+  return patched(VERIFY_PATCH) ? readRecord() : claimedRecord;
+}
+
 /** Returns the result that Postgres has stored. Null if the command has not completed, or Postgres could not be queried. */
-async function verifiedRecord(claimedRecord: Completion): Promise<CommandRecord | null> {
-  if (!patched(VERIFY_PATCH)) return claimedRecord;
+async function readRecord(): Promise<CommandRecord | null> {
   try {
     return await recordActivities().readRecord(origin());
   } catch {
@@ -159,15 +165,28 @@ async function verifiedRecord(claimedRecord: Completion): Promise<CommandRecord 
   }
 }
 
-/** Returns null if the envelope is not the record of a completed command. */
-function completionOf(envelope: unknown): Completion | null {
+/** Longer than any time in ISO 8601. */
+const MAX_TIME_LENGTH = 40;
+
+/** Returns null if the argument is not the record of a completed command. */
+function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {
   const { completed, payload } = (envelope ?? {}) as Partial<CompletedEnvelope & { payload: unknown }>;
   if (payload !== undefined || typeof completed?.at !== 'string' || completed.result === undefined)
     return null;
-  if (isCompletion(completed)) return completed;
+  if (completed.at.length <= MAX_TIME_LENGTH && isSerializable(completed.result)) return completed;
   throw invalidEnvelope(
     'the argument is not a valid record of a completed command: its time or result is unusable',
   );
+}
+
+/** JSON that is nested too deeply can be parsed but not serialized. Returning it would fail every workflow task. */
+function isSerializable(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 type SettledOutcome = { kind: 'completed'; result: Json } | DeadOutcome;

@@ -9,7 +9,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import type { CommandFacts } from '../src/core/activity-messages.ts';
 import { codeBlock, inlineText, summaryLine } from '../src/core/markdown.ts';
 import type { DiscardRequest, EntryStatus, StatusReport } from '../src/core/protocol.ts';
-import { SEARCH_ATTRIBUTES } from '../src/core/protocol.ts';
+import { MAX_KEYWORD_LENGTH, SEARCH_ATTRIBUTES } from '../src/core/protocol.ts';
 import { NO_COMMAND, shellWord } from '../src/core/shell.ts';
 import { cutText } from '../src/core/text.ts';
 import type { DeadOutcome, RetryOutcome } from './failure.ts';
@@ -21,8 +21,6 @@ const KEYS = {
   correlationId: keyword(SEARCH_ATTRIBUTES.correlationId),
   failureGroup: keyword(SEARCH_ATTRIBUTES.failureGroup),
 };
-/** The limit of a Keyword in Temporal's visibility store on Postgres. */
-const MAX_KEYWORD_LENGTH = 255;
 
 export class CommandDisplay {
   readonly #messageId: string;
@@ -70,7 +68,9 @@ export class CommandDisplay {
       next < maximumAttempts
         ? `attempts ${next} to ${maximumAttempts} of ${maximumAttempts}`
         : `attempt ${next} of ${Math.max(next, maximumAttempts)}`;
-    return summaryLine(`${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}`);
+    return summaryLine(
+      `${short(facts.commandType)}: ${attempts} after ${short(failure.type)}, then a dead letter`,
+    );
   }
 
   campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {

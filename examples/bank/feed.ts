@@ -52,7 +52,10 @@ export async function send(sender: Sender, command: FeedCommand): Promise<'accep
   const { commandType, payload, ...options } = command.envelope;
   const attributes = new TypedSearchAttributes([
     { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, 'KEYWORD'), value: commandType },
-    { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, 'KEYWORD'), value: options.correlationId ?? '' },
+    {
+      key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId, 'KEYWORD'),
+      value: options.correlationId ?? '',
+    },
   ]);
   try {
     await sender.client.workflow.start(commandType, {

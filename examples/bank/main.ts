@@ -57,7 +57,8 @@ export async function main({ startServers, startWorker, out, argv }: Dependencie
     const { signal } = interrupt;
     await runDemo({
       ...worker,
-      uiUrl: servers.uiUrl,
+      webUi:
+        servers.uiUrl === null ? null : { url: servers.uiUrl, namespace: worker.client.options.namespace },
       temporalAddress: servers.temporalAddress,
       environment: servers.environment,
       out,

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { REPLAY_SIGNAL, SEARCH_ATTRIBUTES } from 'temporal-inbox/temporal';
+import { deadLettersLink, REPLAY_SIGNAL, SEARCH_ATTRIBUTES } from 'temporal-inbox/temporal';
+import type { WebUi } from 'temporal-inbox/temporal';
 import type { Conservation } from './conservation.ts';
 import type { FailureCount, Outcome } from './outcome.ts';
 
@@ -21,7 +22,8 @@ export interface Summary {
 }
 
 export interface NextSteps {
-  uiUrl: string | null;
+  /** Null if it is not known. */
+  webUi: WebUi | null;
   temporalAddress: string;
   taskQueue: string;
   /** Commands to run first, such as `export DATABASE_URL=…`. */
@@ -38,7 +40,7 @@ export function summarize(summary: Summary): string {
     '',
     ...describeMoney(summary.conservation),
     '',
-    `Web UI  ${summary.next.uiUrl ?? 'see the Temporal server that TEMPORAL_ADDRESS names'}`,
+    ...describeWebUi(summary.next),
     '',
     ...describeNextSteps(summary),
     '',
@@ -75,6 +77,12 @@ function describeMoney({ accounts, balanceCents, problems }: Conservation): stri
     ];
   }
   return ['MONEY IS NOT CONSERVED:', ...problems.slice(0, 10).map((problem) => `  ${problem}`)];
+}
+
+function describeWebUi({ webUi, searchAttributes }: NextSteps): string[] {
+  if (webUi === null) return ['Web UI  see the Temporal server that TEMPORAL_ADDRESS names'];
+  if (!searchAttributes) return [`Web UI  ${webUi.url}`];
+  return [`Web UI  ${webUi.url}`, `        the dead letters: ${deadLettersLink(webUi)}`];
 }
 
 function describeNextSteps({ next, outcome }: Summary): string[] {

@@ -32,7 +32,15 @@ export interface DeadLetterAlert {
   createdAt: Date;
   /** The message ids of the first few dead letters. */
   messageIds: string[];
+  /**
+   * The list of these dead letters in Temporal's Web UI. Null if the worker does not know the Web UI's address
+   * (INBOX_TEMPORAL_UI_URL).
+   */
+  webUiUrl: string | null;
 }
+
+/** An alert as Postgres stores it. */
+export type StoredAlert = Omit<DeadLetterAlert, 'webUiUrl'>;
 
 /**
  * Called with dead letters after they are committed, at least once for each alert. The call is retried if the hook throws or

@@ -4,14 +4,12 @@
  * @module
  */
 import { envelopeProblem } from './envelope-shape.ts';
-import type { Completion, Envelope, MessageOptions } from './protocol.ts';
+import type { Envelope, MessageOptions } from './protocol.ts';
 
 /** What the arguments of a command's workflow say. */
 export type CommandArguments =
-  /** The entry is in Postgres. */
-  | { kind: 'stored' }
-  /** The entry is in Postgres and Completed. Anyone can claim this, so Postgres has to confirm it. */
-  | { kind: 'completed'; completed: Completion }
+  /** The entry is in Postgres. Anyone can claim that it has completed, so Postgres has to confirm it. */
+  | { kind: 'stored'; isCompleted: boolean }
   | { kind: 'message'; envelope: Envelope }
   | { kind: 'invalid'; problem: string };
 
@@ -29,7 +27,8 @@ export function readCommandArguments(commandType: string, args: readonly unknown
   const options = second ?? {};
   if (!isObject(options)) return invalid('the second argument must be an object');
   if ('stored' in options || 'completed' in options) return readStoredArgument(options);
-  if (payload === undefined && Object.keys(options).length === 0) return { kind: 'stored' };
+  if (payload === undefined && Object.keys(options).length === 0)
+    return { kind: 'stored', isCompleted: false };
   const unknown = Object.keys(options).find((field) => !(OPTIONS as readonly string[]).includes(field));
   if (unknown !== undefined) {
     return invalid(
@@ -44,35 +43,17 @@ export function readCommandArguments(commandType: string, args: readonly unknown
   return invalid(`${field} ${problem.problem}`);
 }
 
-function readStoredArgument(options: Record<string, unknown>): CommandArguments {
-  const { stored, completed, ...others } = options;
-  const isAlone = Object.keys(others).length === 0;
-  if (stored === true && completed === undefined && isAlone) return { kind: 'stored' };
-  if (stored === undefined && isCompletion(completed) && isAlone) return { kind: 'completed', completed };
-  return invalid(
-    'the second argument is not one that the inbox creates: stored must be true, completed must have at and result, and nothing may stand beside them',
-  );
-}
-
 /** Longer than any time in ISO 8601. */
 const MAX_TIME_LENGTH = 40;
 
-/** Returns whether a value is a usable {@link Completion}. */
-export function isCompletion(value: unknown): value is Completion {
-  if (!isObject(value)) return false;
-  const { at, result } = value;
-  if (typeof at !== 'string' || at.length > MAX_TIME_LENGTH || result === undefined) return false;
-  return isSerializable(result);
-}
-
-/** JSON that is nested too deeply can be parsed but not serialized. Returning it would fail every workflow task. */
-function isSerializable(value: unknown): boolean {
-  try {
-    JSON.stringify(value);
-    return true;
-  } catch {
-    return false;
-  }
+function readStoredArgument({ stored, completed, ...others }: Record<string, unknown>): CommandArguments {
+  const isTime = typeof completed === 'string' && completed.length <= MAX_TIME_LENGTH;
+  if (stored === true && (completed === undefined || isTime) && Object.keys(others).length === 0)
+    return { kind: 'stored', isCompleted: isTime };
+  return invalid(
+    'the second argument is not one that the inbox creates: stored must be true, completed must be a time, and there can be no ' +
+      'other field',
+  );
 }
 
 function invalid(problem: string): CommandArguments {

@@ -52,6 +52,9 @@ export const SEARCH_ATTRIBUTES = {
   failureGroup: 'FailureGroup',
 } as const;
 
+/** The limit of a Keyword in Temporal's visibility store on Postgres. Longer values of search attributes are cut to it. */
+export const MAX_KEYWORD_LENGTH = 255;
+
 /** The states of an entry, exactly as in the Postgres enum `inbox.entry_status`. */
 export const STATUSES = ['Pending', 'Processing', 'Completed', 'Failed', 'DeadLetter'] as const;
 export type EntryStatus = (typeof STATUSES)[number];
@@ -69,28 +72,32 @@ export interface Envelope extends MessageOptions {
   payload: Json;
 }
 
-/** The outcome of a command that completed before its workflow was started. The workflow only records it. */
-export interface Completion {
-  /** ISO 8601. */
-  at: string;
-  result: Json;
-}
-
-/** The only argument of a `handleCommand` workflow that is started for an entry that is already Completed. */
+/**
+ * The only argument of a `handleCommand` workflow that is started for an entry that is already Completed. The workflow only
+ * records the result.
+ */
 export interface CompletedEnvelope {
   commandType: string;
-  completed: Completion;
+  completed: {
+    /** ISO 8601. */
+    at: string;
+    result: Json;
+  };
 }
 
 /**
  * The second argument of a workflow that the inbox starts under the command's type. The first one is text for people: the
  * payload stays in Postgres.
  */
-export type StoredArgument = { stored: true } | { completed: Completion };
+export interface StoredArgument {
+  stored: true;
+  /** When the command completed, in ISO 8601. Set if it did so without a workflow: the workflow only records its result. */
+  completed?: string;
+}
 
 /** The first argument of such a workflow. Temporal's Web UI shows it as the input. */
 export const STORED_PAYLOAD =
-  'The payload is in Postgres: `inbox show` prints it (inbox.entries, message_id = workflow ID).';
+  'The payload is in Postgres, in inbox.entries: the command inbox show prints it.';
 
 /** Who requests an operator's action, and why. Both are stored in `inbox.audit`. */
 export interface OperatorNote {

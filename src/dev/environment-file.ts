@@ -23,6 +23,7 @@ export async function writeEnvironmentFile(folder: string, servers: Servers): Pr
     `export DATABASE_URL=${quoteForShell(servers.databaseUrl)}`,
     `export TEMPORAL_ADDRESS=${quoteForShell(servers.temporalAddress)}`,
   ];
+  if (servers.uiUrl !== null) lines.push(`export INBOX_TEMPORAL_UI_URL=${quoteForShell(servers.uiUrl)}`);
   const binaries = servers.temporal && resolve(dirname(servers.temporal.binary));
   if (binaries && !process.env['PATH']?.split(delimiter).includes(binaries)) {
     lines.push(`export PATH="$PATH":${quoteForShell(binaries)}`);

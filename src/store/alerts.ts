@@ -4,7 +4,7 @@
  * @module
  */
 import { OTHER_GROUPS } from '../core/alert.ts';
-import type { AlertChannel, DeadLetterAlert } from '../core/alert.ts';
+import type { AlertChannel, StoredAlert } from '../core/alert.ts';
 import type { Queryable } from '../platform/queryable.ts';
 import type { Due } from './retention.ts';
 
@@ -155,7 +155,7 @@ export async function releaseAlerts(db: Queryable, ids: readonly string[]): Prom
 }
 
 export interface AlertTry {
-  alert: DeadLetterAlert;
+  alert: StoredAlert;
   waiting: AlertChannel[];
   tries: number;
   /** True if delivery has been attempted for so long that this attempt is the last. */
@@ -171,7 +171,7 @@ export async function beginAlertTry(
   id: string,
   stopAfterMs: number,
 ): Promise<AlertTry | null> {
-  const { rows } = await db.query<DeadLetterAlert & Omit<AlertTry, 'alert'>>(
+  const { rows } = await db.query<StoredAlert & Omit<AlertTry, 'alert'>>(
     `update inbox.alerts
      set tries = tries + 1, first_tried_at = coalesce(first_tried_at, now()),
          due_at = now() + $2::float8 * interval '1 millisecond'

@@ -136,8 +136,7 @@ async function readFirstMessage(
     const isMessage = typeof first === 'object' && first !== null && 'commandType' in first;
     return isMessage ? (first as Envelope) : null;
   }
-  const isStored =
-    typeof second === 'object' && second !== null && ('stored' in second || 'completed' in second);
+  const isStored = typeof second === 'object' && second !== null && 'stored' in second;
   return { commandType: type, payload: isStored ? undefined : first };
 }
 

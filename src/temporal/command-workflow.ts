@@ -9,7 +9,7 @@ import {
   STORED_PAYLOAD,
   WORKFLOW_TYPE,
 } from '../core/protocol.ts';
-import type { CompletedEnvelope, Completion, StoredArgument } from '../core/protocol.ts';
+import type { CompletedEnvelope, StoredArgument } from '../core/protocol.ts';
 
 /**
  * Whether the workflows of commands can have the command's type. Workers of earlier releases can only run `handleCommand`,
@@ -39,14 +39,14 @@ export function storedCommand(commandType: string | null, typed: TypedWorkflows)
 /** A workflow that only records the result of a Completed entry. */
 export function completedCommand(
   commandType: string,
-  completed: Completion,
+  completed: CompletedEnvelope['completed'],
   typed: TypedWorkflows,
 ): StoredCommand {
   if (!typed.usable) {
     const envelope: CompletedEnvelope = { commandType, completed };
     return { type: WORKFLOW_TYPE, args: [envelope] };
   }
-  const argument: StoredArgument = { completed };
+  const argument: StoredArgument = { stored: true, completed: completed.at };
   return { type: commandType, args: [STORED_PAYLOAD, argument] };
 }
 

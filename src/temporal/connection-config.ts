@@ -32,6 +32,15 @@ export function readTemporal(env: Environment = process.env): ClientConnectConfi
   return { ...config, namespace: config.namespace ?? 'default' };
 }
 
+/**
+ * Reads the namespace alone, for programs that do not connect to Temporal.
+ *
+ * @throws ConfigurationError if a setting is invalid; its message never contains a secret
+ */
+export function readNamespace(env: Environment = process.env): string {
+  return loadTemporalConfig(env).namespace ?? 'default';
+}
+
 function loadTemporalConfig(env: Environment): ClientConnectConfig {
   const others = Object.entries(env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !entry[0].startsWith('TEMPORAL_'),

@@ -23,6 +23,7 @@ export type {
   CampaignState,
   DiscardRequest,
   Envelope,
+  MessageOptions,
   OperatorNote,
   ReplayRequest,
   StatusReport,
@@ -30,6 +31,8 @@ export type {
 export type { WithDeadline } from './answer-limit.ts';
 export { discardCommand, replayCommand, startCommand } from './client-commands.ts';
 export type { CommandHandle, SignalOptions, StartOptions } from './client-commands.ts';
+export { deadLettersLink, failureGroupLink, workflowLink } from './web-ui.ts';
+export type { WebUi } from './web-ui.ts';
 export { missingSearchAttributes, registerSearchAttributes } from './search-attributes.ts';
 export type {
   AttributeChoice,

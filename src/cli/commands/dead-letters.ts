@@ -8,7 +8,9 @@ import { withPool } from '../shared/context.ts';
 import { filterOf, filterOptions } from '../shared/filter-options.ts';
 import type { FilterOptions } from '../shared/filter-options.ts';
 import { parseLimit, parseUuid } from '../shared/option-values.ts';
-import { age, answer, note, print, printFields, printTable } from '../shared/output.ts';
+import { deadLettersLink, failureGroupLink, workflowLink } from '../../temporal/web-ui.ts';
+import { readWebUi } from '../shared/web-ui.ts';
+import { age, answer, note, print, printable, printFields, printTable } from '../shared/output.ts';
 
 interface Options extends FilterOptions {
   status: ResolutionState;
@@ -38,7 +40,7 @@ export function addDeadLetters(program: Command): void {
     .action((options: Options) =>
       withPool(async (pool) => {
         const groups = await failureGroups(pool, queryOf(options));
-        answer(groups, () => printGroups(groups));
+        answer(groups, () => printGroups(groups, options));
       }),
     );
   command
@@ -75,7 +77,17 @@ function queryOf(options: Options): DeadLetterQuery {
 type Letters = Awaited<ReturnType<typeof deadLetters>>;
 type Groups = Awaited<ReturnType<typeof failureGroups>>;
 
-function printList(letters: Letters, { limit }: Options): void {
+/** Discarded and replayed dead letters have no list of their own in the Web UI. */
+function noteLink({ status, group }: Options): void {
+  const webUi = status === 'open' ? readWebUi() : null;
+  if (webUi === null) return;
+  note(
+    `in Temporal's Web UI: ${group === undefined ? deadLettersLink(webUi) : failureGroupLink(webUi, group)}`,
+  );
+}
+
+function printList(letters: Letters, options: Options): void {
+  const { limit } = options;
   printTable(
     [
       'MESSAGE ID',
@@ -94,11 +106,15 @@ function printList(letters: Letters, { limit }: Options): void {
       letter.error,
     ]),
   );
+  if (letters.length > 0) noteLink(options);
   const last = letters.at(-1);
   if (last && letters.length === limit) note(`more: --before ${last.id}`);
 }
 
-function printGroups(groups: Groups): void {
+/** The links of further groups would be a screen of their own. */
+const MAX_LINKS = 5;
+
+function printGroups(groups: Groups, options: Options): void {
   printTable(
     ['FAILURE GROUP', 'COUNT', 'FIRST', 'LAST', 'BUILDS', 'EXAMPLE', { head: 'ERROR', fit: 'cut' }],
     groups.map((group) => [
@@ -111,9 +127,21 @@ function printGroups(groups: Groups): void {
       group.example.error,
     ]),
   );
+  noteGroupLinks(groups, options);
+}
+
+function noteGroupLinks(groups: Groups, { status }: Options): void {
+  const webUi = status === 'open' ? readWebUi() : null;
+  if (webUi === null || groups.length === 0) return;
+  note("in Temporal's Web UI:");
+  for (const { failureGroup } of groups.slice(0, MAX_LINKS)) {
+    note(`  ${printable(failureGroup)}: ${failureGroupLink(webUi, failureGroup)}`);
+  }
+  if (groups.length > MAX_LINKS) note(`  all: ${deadLettersLink(webUi)}`);
 }
 
 function printLetter(letter: Letters[number]): void {
+  const webUi = readWebUi();
   printFields([
     ['dead letter', letter.id],
     ['message id', letter.messageId],
@@ -132,6 +160,7 @@ function printLetter(letter: Letters[number]): void {
     ['resolved at', letter.resolvedAt],
     ['resolved because', letter.resolvedReason],
     ['pruned', letter.prunedAt],
+    ['web ui', webUi && workflowLink(webUi, letter.messageId)],
   ]);
   print('');
 }

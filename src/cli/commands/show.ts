@@ -4,6 +4,8 @@ import type { EntryStory } from '../../operations/index.ts';
 import { NO_COMMAND, shellCommand } from '../../core/shell.ts';
 import type { WorkflowCondition } from '../../operations/index.ts';
 import { MAX_RELATED_MESSAGES } from '../../operations/index.ts';
+import { workflowLink } from '../../temporal/web-ui.ts';
+import { readWebUi } from '../shared/web-ui.ts';
 import { readWorkflowState } from '../shared/workflow-line.ts';
 import { withPool } from '../shared/context.ts';
 import { answer, print, printable, printFields, printTable } from '../shared/output.ts';
@@ -28,6 +30,7 @@ function printStory(
   withStacks: boolean,
   workflow: WorkflowCondition | null,
 ): void {
+  const webUi = readWebUi();
   printFields([
     ['message id', entry.messageId],
     ['command type', entry.commandType],
@@ -47,6 +50,7 @@ function printStory(
     ],
     ['error', entry.error],
     ['workflow', workflow && describeCondition(workflow)],
+    ['web ui', webUi && workflowLink(webUi, entry.messageId)],
     ['correlation id', entry.correlationId],
     ['causation id', entry.causationId],
     ['metadata', entry.prunedAt ? null : entry.metadata],

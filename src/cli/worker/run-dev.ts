@@ -5,10 +5,13 @@
  */
 import { once } from 'node:events';
 import { NativeConnection } from '@temporalio/worker';
-import { readTemporal } from '../../temporal/connection-config.ts';
+import { readNamespace, readTemporal } from '../../temporal/connection-config.ts';
+import { deadLettersLink } from '../../temporal/web-ui.ts';
+import { readWebUi } from '../shared/web-ui.ts';
 import { createPool } from '../../platform/postgres.ts';
 import { sourceCommand, writeEnvironmentFile } from '../../dev/environment-file.ts';
 import { defaultDevDir, startServers } from '../../dev/servers.ts';
+import type { Servers } from '../../dev/servers.ts';
 import { migrate } from '../../store/migrate.ts';
 import { settingsFromEnv } from '../../settings.ts';
 import { createInboxWorker } from '../../worker.ts';
@@ -37,14 +40,16 @@ export async function runDev(module: string | undefined, dir: string | undefined
     await migrate(pool);
     await pool.end();
     const environment = await writeEnvironmentFile(persistentDir, servers);
+    const webUi = servers.uiUrl === null ? readWebUi() : { url: servers.uiUrl, namespace: readNamespace() };
     note(`Temporal  ${servers.temporalAddress}${servers.uiUrl ? `, Web UI ${servers.uiUrl}` : ''}`);
+    if (webUi) note(`Dead letters in the Web UI: ${deadLettersLink(webUi)}`);
     note(`Data      ${persistentDir}; delete it to start from scratch`);
     note(`In another terminal, load the settings:\n  ${sourceCommand(environment)}`);
     const { temporalAddress, uiUrl } = servers;
     // Only the file contains the password.
     const databaseUrl = maskSecrets(servers.databaseUrl);
     answer({ databaseUrl, temporalAddress, uiUrl, folder: persistentDir, environment }, () => {});
-    if (loaded) await runDevWorker(loaded, servers.databaseUrl, servers.temporalAddress, interrupted.signal);
+    if (loaded) await runDevWorker(loaded, servers, webUi?.url ?? null, interrupted.signal);
     else if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
   } finally {
     clearInterval(stayUp);
@@ -56,14 +61,17 @@ export async function runDev(module: string | undefined, dir: string | undefined
 /** Runs a worker until `signal` is aborted. The worker ends before the servers are stopped. */
 async function runDevWorker(
   { commands, hooks }: LoadedModule,
-  databaseUrl: string,
-  address: string,
+  { databaseUrl, temporalAddress }: Pick<Servers, 'databaseUrl' | 'temporalAddress'>,
+  temporalUiUrl: string | null,
   signal: AbortSignal,
 ): Promise<void> {
   installRuntime({ shutdownSignals: [] });
-  const { connectionOptions, namespace } = readTemporal({ ...process.env, TEMPORAL_ADDRESS: address });
+  const { connectionOptions, namespace } = readTemporal({
+    ...process.env,
+    TEMPORAL_ADDRESS: temporalAddress,
+  });
   const connection = await NativeConnection.connect(connectionOptions);
-  const settings = settingsFromEnv();
+  const settings = { ...settingsFromEnv(), temporalUiUrl };
   const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log: workerLog };
   const worker = await createInboxWorker(options);
   workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });

@@ -71,8 +71,8 @@ describe('recorded commands', () => {
     assert.deepEqual(await workflow('success').result(), { attempt: 1 });
     const { events } = await workflow('success').fetchHistory();
     const types = events!.map(({ eventType }) => String(eventType));
-    // One workflow task, which includes the lookup of the entry and a patch marker with its search attribute.
-    assert.equal(types.length, 8, types.join());
+    // One workflow task, which includes the lookup of the entry.
+    assert.equal(types.length, 6, types.join());
     const { status, commandType } = await fixture.status(fixture.id('success'));
     assert.deepEqual([status, commandType], ['Completed', 'RecordedPay']);
     const { searchAttributes } = await workflow('success').describe();

@@ -181,17 +181,18 @@ describe('a workflow with the type of a command', () => {
     [
       'a claim that it has completed',
       'Note',
-      ['x', { completed: { at: '2026-01-01T00:00:00Z', result: { paid: true } } }],
+      ['x', { stored: true, completed: '2026-01-01T00:00:00Z' }],
       'InvalidEnvelope',
       /no entry has/,
     ],
     [
-      'completed without a result',
+      'a record with a result',
       'Note',
-      ['x', { completed: { at: 'now' } }],
+      ['x', { stored: true, completed: {} }],
       'InvalidEnvelope',
-      /completed must have/,
+      /must be a time/,
     ],
+    ['a record alone', 'Note', ['x', { completed: '2026' }], 'InvalidEnvelope', /stored must be true/],
     ['a campaign without its argument', 'replayCampaign', [{}], 'UnknownCampaign', /campaignId/],
     ['an alert that does not exist', 'deliverAlert', [{}], 'InvalidAlert', /./],
   ];
@@ -230,7 +231,7 @@ describe('a workflow with the type of a command', () => {
     await inbox.send({ messageId: id, type: 'Note', payload: {} });
     await fixture.reaches(id, 'Completed');
     await fixture.client.workflow.getHandle(id).result();
-    const args = [[{}], [], ['x', { stored: true }], ['x', { completed: { at: '2026', result: {} } }]];
+    const args = [[{}], [], ['x', { stored: true }], ['x', { stored: true, completed: '2026' }]];
     for (const given of args) {
       await isRefused(await start('Dies', 'other type', given), 'IdempotencyConflict', /was accepted before/);
     }

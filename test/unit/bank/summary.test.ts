@@ -26,7 +26,7 @@ const summary: Summary = {
   },
   conservation: { accounts: 112, balanceCents: 6_660_005n, depositedCents: 6_660_005n, problems: [] },
   next: {
-    uiUrl: 'http://127.0.0.1:8233',
+    webUi: { url: 'http://127.0.0.1:8233', namespace: 'default' },
     temporalAddress: '127.0.0.1:7233',
     taskQueue: 'inbox',
     environment: ["export DATABASE_URL='postgres://…'"],
@@ -48,6 +48,7 @@ Replayed            1
 Money conserved: 112 accounts hold 66,600.05 dollars, exactly the amount deposited.
 
 Web UI  http://127.0.0.1:8233
+        the dead letters: http://127.0.0.1:8233/namespaces/default/workflows?query=InboxStatus%3D%22DeadLetter%22%20AND%20ExecutionStatus%3D%22Running%22
 
 Next steps:
   export DATABASE_URL='postgres://…'

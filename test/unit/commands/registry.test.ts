@@ -61,8 +61,8 @@ describe('the registry', () => {
   for (const [settings, message] of [
     [{ type: '' }, /type: is empty/],
     [{ type: 'x'.repeat(201) }, /type: is longer than 200/],
-    [{ type: 'Pay\n' }, /type: has control characters/],
-    [{ type: 'Pay\ud800' }, /type: has control characters/],
+    [{ type: 'Pay\n' }, /type: has a control character/],
+    [{ type: 'Pay\ud800' }, /type: has a control character/],
     [{ type: 7 }, /needs type, schema and handle/],
     [{ schema: undefined }, /needs type, schema and handle/],
     [{ schema: { parse: () => 1 } }, /needs type, schema and handle/],
