@@ -34,6 +34,8 @@ import { TypeSlots } from './dispatch/type-slots.ts';
 import { identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
 import { hasOlderWorkers, noteCommandTypes } from './store/workers.ts';
+import { checkDeployment, deploymentOptions } from './temporal/deployment.ts';
+import type { WorkerDeployment } from './temporal/deployment.ts';
 import { checkSdkOptions, clientOptions, workerOptions } from './temporal/sdk-options.ts';
 import type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 import { TemporalWatch } from './temporal/periodic-checks.ts';
@@ -46,6 +48,7 @@ import type { WorkerPools } from './dispatch/worker-pools.ts';
 import { WorkerPresence } from './dispatch/worker-presence.ts';
 
 export type { DeadLetterAlert, DeadLetterHook } from './core/alert.ts';
+export type { WorkerDeployment } from './temporal/deployment.ts';
 export type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
 export type { WebhookSettings } from './alerts/webhook-settings.ts';
 export type { Environment } from './platform/environment.ts';
@@ -79,8 +82,13 @@ export interface InboxWorkerOptions {
   log?: CommandLog;
   /** Called with dead letters, at least once each, in addition to the webhook if one is configured. */
   onDeadLetter?: DeadLetterHook;
-  /** Shown with every failed attempt, to distinguish releases. */
+  /** Shown with every failed attempt, to distinguish releases. Default: the build id of `deployment`. */
   buildId?: string;
+  /**
+   * Turns on Temporal's worker versioning: the worker gets workflows only while Temporal routes them to this version.
+   * docs/upgrading.md shows how to deploy with it. Express commands are not routed: any worker runs them.
+   */
+  deployment?: WorkerDeployment;
 }
 
 export interface InboxWorker {
@@ -109,6 +117,7 @@ export interface InboxWorker {
 export async function createInboxWorker(options: InboxWorkerOptions): Promise<InboxWorker> {
   const settings = { ...DEFAULT_SETTINGS, ...checkSettings(options.settings) };
   checkSdkOptions(options);
+  checkDeployment(options.deployment);
   const registry = createRegistry(options.commands);
   const pools = createWorkerPools(options.databaseUrl, settings);
   try {
@@ -209,7 +218,7 @@ function attemptDependencies({ options, settings, registry, pools, context, shut
     records: pools.records,
     maxPayloadBytes: settings.maxPayloadBytes,
     worker: context.identity,
-    buildId: options.buildId ?? null,
+    buildId: buildIdOf(options),
     shutdown,
     log: context.log,
   };
@@ -226,6 +235,10 @@ interface WorkerLoops {
   deliveries: AlertDeliveries;
 }
 
+function buildIdOf({ buildId, deployment }: InboxWorkerOptions): string | null {
+  return buildId ?? deployment?.buildId ?? null;
+}
+
 const typesOf = (commands: readonly RegisteredCommand[]) => commands.map(({ type }) => type);
 
 function createLoops(parts: WorkerParts): WorkerLoops {
@@ -233,7 +246,9 @@ function createLoops(parts: WorkerParts): WorkerLoops {
   const { connection } = options;
   const { namespace, client, taskQueue, inbox, database, identity, searchAttributes, log } = context;
   const { typedWorkflows } = context;
-  const temporal = { client, taskQueue, inbox, searchAttributes, typedWorkflows, log };
+  // Temporal would hand an eager workflow task to this worker without asking which version it routes to.
+  const eager = options.deployment === undefined;
+  const temporal = { client, taskQueue, inbox, searchAttributes, typedWorkflows, eager, log };
   const commands = [...registry.values()];
   const types = typesOf(commands);
 
@@ -258,7 +273,7 @@ function createLoops(parts: WorkerParts): WorkerLoops {
     express,
   });
   const deliveries = createDeliveries(options.onDeadLetter, settings.webhook);
-  const buildId = options.buildId ?? null;
+  const buildId = buildIdOf(options);
   return {
     relay,
     recorder,
@@ -312,6 +327,7 @@ async function createTemporalWorker({
   return Worker.create({
     connection: options.connection,
     ...workerOptions(options),
+    ...deploymentOptions(options.deployment),
     namespace,
     identity,
     taskQueue,

@@ -47,6 +47,8 @@ export interface RelayOptions extends Starter {
 const SWEEP_INTERVAL_MS = 1_000;
 /** If another worker runs the started workflow, no attempt starts here, and the slot is freed after this time. */
 const SLOT_LEASE_MS = 10_000;
+/** The same for a workflow that was not started eagerly, which any worker of the task queue may run. */
+const QUEUED_SLOT_LEASE_MS = 1_000;
 const MAX_BATCH = 200;
 /**
  * Minimum time between two scans while the express slots are nearly full, so that not every attempt that ends causes a scan.
@@ -186,6 +188,12 @@ export class Relay implements Loop {
     this.#slotHolders.set(messageId, { type: commandType, until: Date.now() + SLOT_LEASE_MS });
   }
 
+  #shortenLease(messageId: string): void {
+    const holder = this.#slotHolders.get(messageId);
+    const isRunningHere = holder?.until === Number.POSITIVE_INFINITY;
+    if (holder && !isRunningHere) holder.until = Date.now() + QUEUED_SLOT_LEASE_MS;
+  }
+
   #freeSlot(messageId: string): void {
     const holder = this.#slotHolders.get(messageId);
     if (!holder) return;
@@ -302,6 +310,7 @@ export class Relay implements Loop {
         try {
           const started = await withinStartLimit(entry.messageId, () => this.#start(entry));
           if (started === 'running') this.#freeSlot(entry.messageId);
+          if (started === 'queued') this.#shortenLease(entry.messageId);
         } catch (error) {
           this.#freeSlot(entry.messageId);
           // The entry keeps its lease and is retried after it expires. Other starts don't have to wait.

@@ -11,7 +11,14 @@ export function addWorker(program: Command): void {
       '<module>',
       'JavaScript module that exports commands, or an array of commands as its default export',
     )
-    .option('--build-id <id>', 'Release to record with every failed attempt (default: none)')
+    .option(
+      '--build-id <id>',
+      'Release to record with every failed attempt (default: TEMPORAL_WORKER_BUILD_ID, or none)',
+    )
+    .option(
+      '--deployment <name>',
+      "Use Temporal's worker versioning: the version is this name and the build id (default: TEMPORAL_DEPLOYMENT_NAME, or no versioning)",
+    )
     .option(
       '--publish <publisher>',
       'Also publish the outbox: nats://host:4222, tls://host:4222, or a JavaScript module whose default export is a publisher (default: do not publish)',

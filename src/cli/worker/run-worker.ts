@@ -7,6 +7,7 @@ import { NativeConnection } from '@temporalio/worker';
 import { settingsFromEnv } from '../../settings.ts';
 import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
+import { readDeployment } from '../../temporal/deployment.ts';
 import { InboxError } from '../../core/errors.ts';
 import { createOutboxRelay } from '../../outbox/relay.ts';
 import type { Publisher } from '../../core/published-event.ts';
@@ -19,15 +20,17 @@ import { loadPublisher } from './publisher.ts';
 
 export interface WorkerFlags {
   buildId?: string;
+  deployment?: string;
   publish?: string;
 }
 
 /** @param started - called once the worker is ready */
 export async function runWorker(
   module: string,
-  { buildId, publish }: WorkerFlags,
+  { publish, ...flags }: WorkerFlags,
   started: () => void,
 ): Promise<void> {
+  const release = readDeployment(flags);
   const databaseUrl = readDatabaseUrl();
   const { connectionOptions, namespace } = readTemporal();
   const { commands, hooks } = await loadCommands(module);
@@ -39,8 +42,13 @@ export async function runWorker(
   try {
     const settings = settingsFromEnv();
     const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log: workerLog };
-    const worker = await createInboxWorker(buildId === undefined ? options : { ...options, buildId });
+    const worker = await createInboxWorker({ ...options, ...release });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
+    if (release.deployment)
+      workerLog.info('this worker gets workflows once Temporal routes them to its version', {
+        ...release.deployment,
+        next: 'temporal worker deployment set-current-version, or the controller that deploys it',
+      });
     const types = commands.map(({ type }) => type);
     answer({ commands: types, namespace, taskQueue: settings.taskQueue }, () => {});
     started();
