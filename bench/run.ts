@@ -17,7 +17,7 @@ import type { Case, Group } from './cases.ts';
 import { measure } from './measure.ts';
 import type { Measurement, Servers, StatementCost } from './measure.ts';
 import { renderPlot } from './plot.ts';
-import { startProductionServer } from './production-server.ts';
+import { startProductionServer } from '../test/support/production-server.ts';
 import { renderReport, summarize } from './report.ts';
 import type { Results } from './report.ts';
 

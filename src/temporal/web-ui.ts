@@ -41,7 +41,7 @@ export function deadLettersLink(ui: WebUi): string {
 /** The list of the open dead letters of one failure group. */
 export function failureGroupLink(ui: WebUi, failureGroup: string): string {
   const group = cutText(failureGroup, MAX_KEYWORD_LENGTH);
-  return listLink(ui, `${OPEN_DEAD_LETTERS} AND ${SEARCH_ATTRIBUTES.failureGroup}=${quote(group)}`);
+  return listLink(ui, `${OPEN_DEAD_LETTERS} AND ${SEARCH_ATTRIBUTES.failureGroup}${matching(group)}`);
 }
 
 /** The workflow of a discarded dead letter has ended and keeps its InboxStatus. */
@@ -55,7 +55,11 @@ function workflowsOf({ url, namespace }: WebUi): string {
   return `${url.replace(/\/+$/, '')}/namespaces/${encodeURIComponent(namespace)}/workflows`;
 }
 
-/** A text in a query of Temporal's visibility store. */
-function quote(text: string): string {
-  return `"${text.replaceAll(/["\\]/g, (sign) => `\\${sign}`)}"`;
+/**
+ * Temporal cannot search for a value with a quotation mark or a backslash, however it is escaped (measured with 1.29 to 1.32).
+ * Then the part before it has to do, which may match other groups, too.
+ */
+function matching(value: string): string {
+  const searchable = /^[^"'\\]*/.exec(value)![0];
+  return searchable === value ? `="${value}"` : ` STARTS_WITH "${searchable}"`;
 }

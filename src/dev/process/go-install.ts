@@ -55,7 +55,15 @@ async function build(program: GoProgram, cache: string, target: string): Promise
       args: ['install', source],
       // The programs built here need no C compiler, and their official releases are built without one. Go does not start
       // without HOME.
-      env: { HOME: homedir(), ...process.env, GOBIN: folder, CGO_ENABLED: '0', GOFLAGS: '' },
+      // A program may need a newer Go than the installed one, which Go then downloads.
+      env: {
+        HOME: homedir(),
+        ...process.env,
+        GOBIN: folder,
+        CGO_ENABLED: '0',
+        GOFLAGS: '',
+        GOTOOLCHAIN: 'auto',
+      },
       cwd: folder,
       logFile: join(folder, 'build.log'),
       removeWhenOrphaned: [folder],

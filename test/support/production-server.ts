@@ -12,19 +12,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Connection } from '@temporalio/client';
 import { stringify } from 'yaml';
-import { defaultCacheDir } from '../src/dev/process/folders.ts';
-import { goInstall } from '../src/dev/process/go-install.ts';
-import { choosePort, LOOPBACK } from '../src/dev/process/ports.ts';
-import type { Log } from '../src/dev/process/progress.ts';
-import { describeExit, supervise } from '../src/dev/process/supervise.ts';
-import type { Supervised } from '../src/dev/process/supervise.ts';
-import { waitUntilReady } from '../src/dev/temporal/ready.ts';
+import { defaultCacheDir } from '../../src/dev/process/folders.ts';
+import { goInstall } from '../../src/dev/process/go-install.ts';
+import { choosePort, LOOPBACK } from '../../src/dev/process/ports.ts';
+import type { Log } from '../../src/dev/process/progress.ts';
+import { describeExit, supervise } from '../../src/dev/process/supervise.ts';
+import type { Supervised } from '../../src/dev/process/supervise.ts';
+import { waitUntilReady } from '../../src/dev/temporal/ready.ts';
 
 export interface ProductionServerOptions {
   /** The URL of a superuser. Temporal's two databases are created on the same Postgres server and not deleted. */
   databaseUrl: string;
   /** Names of search attributes, which are registered with type Keyword. */
   searchAttributes: string[];
+  /** The server's release. Default {@link SERVER_VERSION}. */
+  version?: string;
   log: Log;
 }
 
@@ -34,15 +36,17 @@ export interface ProductionServer {
   stop(): Promise<void>;
 }
 
-const VERSION = '1.29.1';
+/** The release of the server inside the development server's CLI. */
+export const SERVER_VERSION = '1.29.1';
 const NAMESPACE = 'default';
 const STORES = { temporal: 'postgresql/v12/temporal', temporal_visibility: 'postgresql/v12/visibility' };
 const SERVICES = ['frontend', 'history', 'matching', 'worker'] as const;
 const START_TIMEOUT_MS = 60_000;
 
 export async function startProductionServer(options: ProductionServerOptions): Promise<ProductionServer> {
-  const server = await findProgram('server', 'cmd/server', options.log);
-  const sql = await findProgram('sql', 'cmd/tools/sql', options.log);
+  const { version = SERVER_VERSION, log } = options;
+  const server = await findProgram('server', 'cmd/server', version, log);
+  const sql = await findProgram('sql', 'cmd/tools/sql', version, log);
   const database = new URL(options.databaseUrl);
   for (const [name, schema] of Object.entries(STORES)) await makeStore(sql, database, name, schema);
   const folder = await mkdtemp(join(tmpdir(), 'temporal-inbox-server-'));
@@ -51,7 +55,7 @@ export async function startProductionServer(options: ProductionServerOptions): P
     await writeConfig(folder, database, port);
     const running = await supervise({
       command: server,
-      args: ['--root', folder, '--config', 'config', '--env', 'bench', 'start'],
+      args: ['--root', folder, '--config', 'config', '--env', 'production', 'start'],
       env: envWithoutTemporal(),
       cwd: folder,
       logFile: join(folder, 'server.log'),
@@ -70,9 +74,9 @@ export async function startProductionServer(options: ProductionServerOptions): P
         searchAttributes: options.searchAttributes,
       });
     } catch (error) {
-      const log = await running.readLog();
+      const lines = await running.readLog();
       await stop();
-      throw new Error(`Temporal's server did not start; the last lines of its log:\n${log}`, {
+      throw new Error(`Temporal's server did not start; the last lines of its log:\n${lines}`, {
         cause: error,
       });
     }
@@ -84,12 +88,12 @@ export async function startProductionServer(options: ProductionServerOptions): P
 }
 
 /** Builds the program if it is not cached. `go install` names a program after its source folder. */
-async function findProgram(name: string, source: string, log: Log): Promise<string> {
-  const target = join(defaultCacheDir(), `temporal-server-${VERSION}`, name);
+async function findProgram(name: string, source: string, version: string, log: Log): Promise<string> {
+  const target = join(defaultCacheDir(), `temporal-server-${version}`, name);
   const program = {
     name: `Temporal's ${name}`,
     package: `go.temporal.io/server/${source}`,
-    version: VERSION,
+    version,
     check: async (path: string) => promisify(execFile)(path, ['--help'], { timeout: 30_000 }),
   };
   await goInstall(program, target, log);
@@ -176,7 +180,7 @@ async function writeConfig(folder: string, database: URL, port: number): Promise
   );
   // The config contains a password. Only the current user can read the folder.
   await mkdir(join(folder, 'config'));
-  await writeFile(join(folder, 'config', 'bench.yaml'), stringify(config));
+  await writeFile(join(folder, 'config', 'production.yaml'), stringify(config));
   await writeFile(join(folder, 'dynamic.yaml'), stringify(dynamic));
 }
 
