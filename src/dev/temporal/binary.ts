@@ -10,7 +10,7 @@ import { checkCached } from '../process/ownership.ts';
 import type { Log } from '../process/progress.ts';
 import { buildTemporal } from './build.ts';
 import { downloadTemporal } from './download.ts';
-import { readTemporalVersion, TEMPORAL_CLI_VERSION } from './version.ts';
+import { BUILT_CLI_VERSION, DOWNLOADED_CLI_VERSION, readTemporalVersion } from './version.ts';
 
 export type TemporalBinarySource = 'TEMPORAL_CLI_PATH' | 'PATH' | 'cache' | 'download' | 'build';
 
@@ -26,7 +26,14 @@ export interface FindTemporalOptions {
   env?: NodeJS.ProcessEnv;
   cacheDir?: string;
   /** Ways to get a missing binary, tried in this order. */
-  providers?: { source: TemporalBinarySource; get: TemporalProvider }[];
+  providers?: Provider[];
+}
+
+interface Provider {
+  source: TemporalBinarySource;
+  /** The release that it installs. */
+  version: string;
+  get: TemporalProvider;
 }
 
 /** Installs a working binary at the target path, atomically. Rejects when it cannot. */
@@ -34,9 +41,17 @@ export type TemporalProvider = (target: string, log: Log) => Promise<void>;
 
 const EXECUTABLE = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
 
-const DEFAULT_PROVIDERS: { source: TemporalBinarySource; get: TemporalProvider }[] = [
-  { source: 'download', get: (target, log) => downloadTemporal(TEMPORAL_CLI_VERSION, target, log) },
-  { source: 'build', get: (target, log) => buildTemporal(TEMPORAL_CLI_VERSION, target, log) },
+const DEFAULT_PROVIDERS: Provider[] = [
+  {
+    source: 'download',
+    version: DOWNLOADED_CLI_VERSION,
+    get: (target, log) => downloadTemporal(DOWNLOADED_CLI_VERSION, target, log),
+  },
+  {
+    source: 'build',
+    version: BUILT_CLI_VERSION,
+    get: (target, log) => buildTemporal(BUILT_CLI_VERSION, target, log),
+  },
 ];
 
 /**
@@ -63,10 +78,16 @@ async function find(log: Log, options: FindTemporalOptions): Promise<TemporalBin
     log(`skipped ${path}: it is not a working Temporal CLI (\`--version\` failed)`);
   }
 
-  const cached = join(cacheDir, `temporal-cli-${TEMPORAL_CLI_VERSION}`, EXECUTABLE);
-  const version = await checkCached(cached, readTemporalVersion);
-  if (version !== null) return { path: cached, source: 'cache', version };
-  return install(cached, providers, log);
+  for (const provider of providers) {
+    const cached = targetOf(cacheDir, provider);
+    const version = await checkCached(cached, readTemporalVersion);
+    if (version !== null) return { path: cached, source: 'cache', version };
+  }
+  return install(cacheDir, providers, log);
+}
+
+function targetOf(cacheDir: string, { version }: Provider): string {
+  return join(cacheDir, `temporal-cli-${version}`, EXECUTABLE);
 }
 
 async function checkChosen(path: string): Promise<TemporalBinary> {
@@ -80,15 +101,13 @@ async function checkChosen(path: string): Promise<TemporalBinary> {
   }
 }
 
-async function install(
-  target: string,
-  providers: { source: TemporalBinarySource; get: TemporalProvider }[],
-  log: Log,
-): Promise<TemporalBinary> {
+async function install(cacheDir: string, providers: Provider[], log: Log): Promise<TemporalBinary> {
   const failures: Error[] = [];
-  for (const { source, get } of providers) {
+  for (const provider of providers) {
+    const { source } = provider;
+    const target = targetOf(cacheDir, provider);
     try {
-      await get(target, log);
+      await provider.get(target, log);
       return { path: target, source, version: await readTemporalVersion(target) };
     } catch (error) {
       const failure = error instanceof Error ? error : new Error(String(error));

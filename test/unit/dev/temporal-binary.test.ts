@@ -5,7 +5,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { goInstall } from '../../../src/dev/process/go-install.ts';
 import { findTemporalBinary, type TemporalProvider } from '../../../src/dev/temporal/binary.ts';
-import { readTemporalVersion, TEMPORAL_CLI_VERSION } from '../../../src/dev/temporal/version.ts';
+import { readTemporalVersion } from '../../../src/dev/temporal/version.ts';
 
 /** Only root can give a file to another user. */
 const asRoot = process.getuid?.() === 0;
@@ -24,7 +24,7 @@ async function makeFake(
 }
 
 const failingProvider: TemporalProvider = () => Promise.reject(new Error('no network here'));
-const noProviders = [{ source: 'download' as const, get: failingProvider }];
+const noProviders = [{ source: 'download' as const, version: '9.9.9', get: failingProvider }];
 
 void describe('findTemporalBinary', () => {
   let root: string;
@@ -75,9 +75,10 @@ void describe('findTemporalBinary', () => {
   void it('installs the CLI with the first provider that succeeds, and finds it in the cache the next time', async () => {
     const builtTargets: string[] = [];
     const providers = [
-      { source: 'download' as const, get: failingProvider },
+      { source: 'download' as const, version: '9.9.9', get: failingProvider },
       {
         source: 'build' as const,
+        version: '1.2.3',
         get: async (target: string) => {
           builtTargets.push(target);
           await makeFake(target);
@@ -85,7 +86,7 @@ void describe('findTemporalBinary', () => {
       },
     ];
     const first = await findTemporalBinary({ env: {}, cacheDir, log, providers });
-    const expected = join(cacheDir, `temporal-cli-${TEMPORAL_CLI_VERSION}`, 'temporal');
+    const expected = join(cacheDir, 'temporal-cli-1.2.3', 'temporal');
     assert.deepEqual([first.path, first.source], [expected, 'build']);
     assert.ok(lines.some((line) => line.includes('no network here')));
 
@@ -110,7 +111,7 @@ void describe('findTemporalBinary', () => {
       void it(what, async () => {
         const unsafeCache = join(root, what);
         const ran = join(root, `${what} ran`);
-        const binary = join(unsafeCache, `temporal-cli-${TEMPORAL_CLI_VERSION}`, 'temporal');
+        const binary = join(unsafeCache, `temporal-cli-${noProviders[0]!.version}`, 'temporal');
         await mkdir(dirname(binary), { recursive: true, mode: 0o755 });
         await writeFile(binary, `#!/bin/sh\ntouch '${ran}'\necho 'temporal version 9.9.9'\n`);
         await chmod(binary, 0o755);
