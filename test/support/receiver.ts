@@ -24,6 +24,7 @@ export interface AlertBody {
     firstDeadAt: string;
     lastDeadAt: string;
     messageIds: string[];
+    webUiUrl: string | null;
   };
 }
 

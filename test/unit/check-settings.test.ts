@@ -39,6 +39,8 @@ describe('settings in code', () => {
     ['watchdogMs', 3_600_001],
     ['alertWindowMs', 86_400_001],
     ['alertGiveUpMs', 0],
+    ['temporalUiUrl', 'temporal.example.com'],
+    ['temporalUiUrl', 5],
     ['concurency', 8],
   ] as const) {
     it(`refuse ${setting} = ${String(value).slice(0, 20)} and name the setting`, () => {

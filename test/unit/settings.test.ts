@@ -34,6 +34,7 @@ describe('settings', () => {
       webhook: null,
       alertWindowMs: 60_000,
       alertGiveUpMs: 3 * 86_400_000,
+      temporalUiUrl: null,
     });
   });
 
@@ -50,6 +51,7 @@ describe('settings', () => {
       INBOX_ALERT_SECRET: ` ${SECRET}  ${OLD_SECRET}`,
       INBOX_ALERT_WINDOW: '5m',
       INBOX_ALERT_GIVE_UP: '12h',
+      INBOX_TEMPORAL_UI_URL: 'https://temporal.example.com/ui',
       SOMETHING_ELSE: 'x',
     });
     assert.deepEqual(settings, {
@@ -63,6 +65,7 @@ describe('settings', () => {
       webhook: { url: 'https://ada:pass@hooks.example.com/inbox?key=1', secrets: [SECRET, OLD_SECRET] },
       alertWindowMs: 300_000,
       alertGiveUpMs: 12 * 3_600_000,
+      temporalUiUrl: 'https://temporal.example.com/ui',
     });
   });
 
@@ -93,6 +96,19 @@ describe('settings', () => {
     });
   }
 
+  for (const [value, problem] of [
+    ['temporal.example.com', 'is not a URL'],
+    ['ftp://temporal.example.com', 'is neither an https nor an http URL'],
+    ['https://ada:swordfish@temporal.example.com', 'contains a user or a password'],
+    ['https://temporal.example.com/?namespace=x', 'has a query or a fragment'],
+  ] as const) {
+    it(`refuse INBOX_TEMPORAL_UI_URL=${value} without repeating it`, () => {
+      const message = refused(() => settingsFromEnv({ INBOX_TEMPORAL_UI_URL: value }));
+      assert.ok(message.startsWith(`INBOX_TEMPORAL_UI_URL ${problem}`), message);
+      assert.doesNotMatch(message, /swordfish/);
+    });
+  }
+
   it('are not set if the variable is empty, as in Compose', () => {
     const names = [
       'TASK_QUEUE',
@@ -107,6 +123,7 @@ describe('settings', () => {
       'ALERT_ALLOW_HTTP',
       'ALERT_WINDOW',
       'ALERT_GIVE_UP',
+      'TEMPORAL_UI_URL',
     ];
     for (const nothing of ['', ' ', '\r\n']) {
       const env = Object.fromEntries(names.map((name) => [`INBOX_${name}`, nothing]));

@@ -6,6 +6,7 @@ import type { DeadLetterAlert } from '../../../src/core/alert.ts';
 import { checkHealth } from '../../../src/health/check-health.ts';
 import { alertWorkflowId } from '../../../src/core/protocol.ts';
 import { CANARY, dies } from '../../support/alert-commands.ts';
+import { failureGroupLink } from '../../../src/temporal/web-ui.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { answer, SECRET, startReceiver } from '../../support/receiver.ts';
@@ -47,6 +48,8 @@ interface Row {
   ended: boolean;
 }
 
+const UI_URL = 'https://temporal.example.com';
+
 describe('alerts', () => {
   let inbox: TestInbox;
   let receiver: Receiver;
@@ -62,6 +65,7 @@ describe('alerts', () => {
       webhook: { url: receiver.url, secrets: [OLD_SECRET, SECRET] },
       alertWindowMs: 3_000,
       concurrency: 64,
+      temporalUiUrl: UI_URL,
     };
     await inbox.startWorker([dies], settings, undefined, (alert) => {
       hooked.push(alert);
@@ -110,7 +114,8 @@ describe('alerts', () => {
     const { data, type, timestamp } = post!.body;
     assert.equal(type, 'inbox.dead_letter');
     assert.equal(new Date(timestamp).toISOString(), timestamp);
-    const { failureGroup, firstDeadAt, lastDeadAt, ...rest } = data;
+    const { failureGroup, firstDeadAt, lastDeadAt, webUiUrl, ...rest } = data;
+    assert.equal(webUiUrl, failureGroupLink({ url: UI_URL, namespace: 'default' }, failureGroup));
     assert.deepEqual(rest, {
       alertId: id,
       commandType: 'Dies',

@@ -9,6 +9,7 @@ import { UnrecoverableError } from '../../../src/core/errors.ts';
 import { deadLetters, discard, failureGroups, replay, show, stats } from '../../../src/operations/index.ts';
 import { createCli } from '../../support/cli.ts';
 import type { Cli } from '../../support/cli.ts';
+import { deadLettersLink, failureGroupLink, workflowLink } from '../../../src/temporal/web-ui.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 
@@ -75,6 +76,34 @@ describe('operator queries', () => {
     assert.deepEqual(JSON.parse(JSON.stringify(groups)), await cli.json('dead-letters', 'groups'));
     const { stdout } = await cli.run(['dead-letters', 'groups']);
     assert.match(stdout, /Fails\/Closed\/[0-9a-f]{8} +3 /);
+  });
+
+  it("come with links into Temporal's Web UI if its address is known", async () => {
+    const env = { INBOX_TEMPORAL_UI_URL: 'https://ui.example.com/', TEMPORAL_NAMESPACE: 'pay ments' };
+    const ui = { url: 'https://ui.example.com', namespace: 'pay ments' };
+    const [{ failureGroup } = { failureGroup: '' }] = await failureGroups(fixture.pool);
+    const workflow = workflowLink(ui, fixture.id('a1'));
+    assert.match(workflow, /^https:\/\/ui\.example\.com\/namespaces\/pay%20ments\/workflows\/a1-/);
+    const list = await cli.run(['dead-letters'], env);
+    assert.ok(list.stderr.includes(`in Temporal's Web UI: ${deadLettersLink(ui)}\n`), list.stderr);
+    const ofGroup = await cli.run(['dead-letters', '--group', failureGroup], env);
+    assert.ok(ofGroup.stderr.includes(failureGroupLink(ui, failureGroup)), ofGroup.stderr);
+    const groups = await cli.run(['dead-letters', 'groups'], env);
+    assert.ok(
+      groups.stderr.includes(`${failureGroup}: ${failureGroupLink(ui, failureGroup)}\n`),
+      groups.stderr,
+    );
+    for (const command of [['show'], ['dead-letters', 'show']]) {
+      const { stdout } = await cli.run([...command, fixture.id('a1')], {
+        ...env,
+        TEMPORAL_ADDRESS: undefined,
+      });
+      assert.ok(stdout.includes(workflow), stdout);
+    }
+    const json = await cli.run(['dead-letters', '--json'], env);
+    assert.equal(json.stderr, '', 'programs get no links');
+    const resolved = await cli.run(['dead-letters', '--status', 'all'], env);
+    assert.equal(resolved.stderr, '', 'the link shows open dead letters only');
   });
 
   it('find dead letters by every filter, in pages', async () => {

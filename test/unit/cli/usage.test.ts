@@ -60,6 +60,7 @@ const TEXT = [
   '--action',
   '--dir',
   '--build-id',
+  '--deployment',
   '--publish',
 ];
 

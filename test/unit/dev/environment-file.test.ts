@@ -55,6 +55,16 @@ describe('writeEnvironmentFile', () => {
     assert.equal(stats.mode & 0o777, 0o600);
   });
 
+  it('sets the address of the Web UI for links, if there is one', async () => {
+    const withUi = await writeEnvironmentFile(folder, servers({ uiUrl: 'http://127.0.0.1:8233' }));
+    assert.match(
+      await readFile(withUi, 'utf8'),
+      /^export INBOX_TEMPORAL_UI_URL='http:\/\/127\.0\.0\.1:8233'$/m,
+    );
+    const without = await writeEnvironmentFile(folder, servers());
+    assert.doesNotMatch(await readFile(without, 'utf8'), /UI_URL/);
+  });
+
   it('replaces the file atomically: a reader of the old file still reads all of it', async () => {
     const path = await writeEnvironmentFile(folder, servers());
     await chmod(path, 0o644);
