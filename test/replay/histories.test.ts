@@ -42,6 +42,15 @@ const EXPECTED = [
   'recorded-verified',
   'refused',
   'retried-completed',
+  'typed-completed',
+  'typed-conflict',
+  'typed-dead-discarded',
+  'typed-dead-parked',
+  'typed-exhausted-replayed',
+  'typed-from-postgres',
+  'typed-recorded',
+  'typed-refused',
+  'typed-unknown',
 ];
 const names = (await readdir(FOLDER)).map((file) => file.replace(/\.json$/, '')).sort();
 
@@ -69,7 +78,14 @@ describe('history replay', () => {
     });
   }
 
-  for (const name of ['completed', 'retried-completed', 'dead-parked', 'dead-replayed-completed']) {
+  for (const name of [
+    'completed',
+    'retried-completed',
+    'dead-parked',
+    'dead-replayed-completed',
+    'typed-completed',
+    'typed-exhausted-replayed',
+  ]) {
     it(`rejects ${name} if it contains another activity`, async () => {
       const tampered = renameActivities((await read(name)).history);
       await assert.rejects(

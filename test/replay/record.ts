@@ -1,7 +1,7 @@
 /**
  * Records the histories that histories.test.ts replays: real commands on a real server, one for each path a command can
  * take. Run it by hand before changing the workflow, and keep the old files, because open dead letters still have such
- * histories.
+ * histories. `recorded` and `recorded-verified` were recorded by earlier releases.
  *
  *     DATABASE_URL=… TEMPORAL_ADDRESS=… node dist/test/replay/record.js [name …]
  *
@@ -93,10 +93,7 @@ async function startDeadLetter(inbox: TestInbox, messageId: string, commandType:
     payload: payload as never,
     correlationId: 'flow',
   });
-  await eventually(
-    `${messageId} is a dead letter`,
-    async () => (await inbox.status(messageId)).status === 'DeadLetter',
-  );
+  await isDeadLetter(inbox, messageId);
   return handle;
 }
 
@@ -107,15 +104,6 @@ const recordings: Record<string, Recording> = {
   'completed-from-postgres': async (inbox, id) => {
     await insert(inbox, id, 'Flaky', '{"failures": 0}');
     return waitForEnd(await inbox.start(id));
-  },
-
-  recorded: async (inbox, id) => {
-    await insert(inbox, id, 'Remembered', '{}');
-    return eventually('the record exists', async () => {
-      const handle = inbox.client.workflow.getHandle(id);
-      await handle.describe();
-      return waitForEnd(handle);
-    });
   },
 
   'retried-completed': async (inbox, id) =>
@@ -214,6 +202,77 @@ const recordings: Record<string, Recording> = {
   },
 };
 
+/** Workflows whose type is the command's type. The others have the type of earlier releases. */
+const typedRecordings: Record<string, Recording> = {
+  'typed-completed': async (inbox, id) =>
+    waitForEnd(await startTyped(inbox, id, 'Flaky', [{ failures: 0 }, { correlationId: 'flow' }])),
+
+  'typed-from-postgres': async (inbox, id) => {
+    await insert(inbox, id, 'Flaky', '{"failures": 0}');
+    return waitForExisting(inbox, id);
+  },
+
+  'typed-recorded': async (inbox, id) => {
+    await insert(inbox, id, 'Remembered', '{}');
+    return waitForExisting(inbox, id);
+  },
+
+  'typed-exhausted-replayed': async (inbox, id) => {
+    const handle = await startTyped(inbox, id, 'Flaky', [{ failures: 99 }]);
+    await isDeadLetter(inbox, id);
+    await handle.signal('replay', { payload: { failures: 1 }, actor: 'ada' });
+    return waitForEnd(handle);
+  },
+
+  'typed-dead-parked': async (inbox, id) => {
+    const handle = await startTyped(inbox, id, 'Mended', [{ replays: 99 }]);
+    await isDeadLetter(inbox, id);
+    return handle;
+  },
+
+  'typed-dead-discarded': async (inbox, id) => {
+    const handle = await startTyped(inbox, id, 'Mended', [{ replays: 99 }]);
+    await isDeadLetter(inbox, id);
+    await handle.signal('discard', { actor: 'ada' });
+    return waitForEnd(handle);
+  },
+
+  'typed-refused': async (inbox, id) =>
+    waitForEnd(await startTyped(inbox, id, 'Flaky', [{ failures: 0 }, { unknown: true }])),
+
+  'typed-unknown': async (inbox, id) => waitForEnd(await startTyped(inbox, id, 'NoSuchCommand', [{}])),
+
+  'typed-conflict': async (inbox, id) => {
+    await waitForEnd(await startTyped(inbox, id, 'Flaky', [{ failures: 0 }]));
+    return waitForEnd(await startTyped(inbox, id, 'Mended', []));
+  },
+};
+
+function startTyped(
+  { client, taskQueue }: TestInbox,
+  workflowId: string,
+  type: string,
+  args: unknown[],
+): Promise<WorkflowHandle> {
+  return client.workflow.start(type, { workflowId, taskQueue, args });
+}
+
+async function isDeadLetter(inbox: TestInbox, messageId: string): Promise<void> {
+  await eventually(
+    `${messageId} is a dead letter`,
+    async () => (await inbox.status(messageId)).status === 'DeadLetter',
+  );
+}
+
+/** Waits for the end of the workflow that the worker starts. */
+function waitForExisting({ client }: TestInbox, messageId: string): Promise<WorkflowHandle> {
+  return eventually('the workflow exists', async () => {
+    const handle = client.workflow.getHandle(messageId);
+    await handle.describe();
+    return waitForEnd(handle);
+  });
+}
+
 /** Replays this one dead letter with a campaign, and waits for its end. */
 async function replayByCampaign(inbox: TestInbox, messageId: string): Promise<WorkflowHandle> {
   const correlationId = messageId;
@@ -267,7 +326,7 @@ async function record(): Promise<void> {
       },
     );
     const wanted = process.argv.slice(2);
-    for (const [name, run] of Object.entries(recordings)) {
+    for (const [name, run] of Object.entries({ ...recordings, ...typedRecordings })) {
       if (wanted.length > 0 && !wanted.includes(name)) continue;
       const handle = await run(inbox, inbox.id(name));
       const history = scrub(historyToJSON(await handle.fetchHistory()));
