@@ -33,12 +33,12 @@ import type { Interrupted } from '../src/attempts/run-attempt.ts';
 import { recordFailure } from '../src/attempts/record-failure.ts';
 import { StaleAttemptError } from '../src/attempts/handler-transaction.ts';
 
-export function createAttempt(given: AttemptActivityDependencies) {
+export function createAttempt(attemptDependencies: AttemptActivityDependencies) {
   const unknownType = new RateLimitedWarning(
-    given.log,
+    attemptDependencies.log,
     'commands are waiting for a worker that knows their type',
   );
-  const dependencies = { ...given, unknownType };
+  const dependencies = { ...attemptDependencies, unknownType };
   // Without long-running commands, no message needs the check.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {

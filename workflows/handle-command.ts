@@ -142,8 +142,8 @@ const REFUSE_PATCH = 'refuse-invalid-envelope';
 
 /** Rejects an invalid envelope before any activity runs. Inexact numbers are left to the activity, which names the place. */
 function rejectInvalid(envelope: unknown): void {
-  const isLeft = inexact(envelope) !== null && !(envelope instanceof Number);
-  if (envelope === undefined || isLeft) return;
+  const isEmpty = Object.keys(envelope ?? {}).length === 0;
+  if (envelope === undefined || (inexact(envelope) !== null && !isEmpty)) return;
   const problem = envelopeProblem(envelope);
   if (problem === null || !patched(REFUSE_PATCH)) return;
   throw invalidEnvelope(`${problem.field} ${problem.problem}`);

@@ -26,6 +26,8 @@ export interface LoadOptions {
   rate: number;
   /** True if workers of two releases run, which have some command types of their own. */
   twoReleases: boolean;
+  /** True if all workers can run workflows whose type is the command's type. */
+  typedWorkflows: boolean;
 }
 
 export interface LoadCounts {
@@ -183,17 +185,15 @@ async function sendOnce(
 }
 
 async function start(
-  { client }: LoadOptions,
+  { client, random, typedWorkflows }: LoadOptions,
   messageId: string,
   { commandType, payload }: Pick<OutgoingMessage, 'commandType' | 'payload'>,
 ): Promise<void> {
+  const isTyped = typedWorkflows && random.chance(0.5);
+  const [type, argument] = isTyped ? [commandType, payload] : ['handleCommand', { commandType, payload }];
   try {
     await client.withDeadline(Date.now() + 5_000, () =>
-      client.workflow.start('handleCommand', {
-        workflowId: messageId,
-        taskQueue: DEFAULT_TASK_QUEUE,
-        args: [{ commandType, payload }],
-      }),
+      client.workflow.start(type, { workflowId: messageId, taskQueue: DEFAULT_TASK_QUEUE, args: [argument] }),
     );
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;

@@ -8,6 +8,7 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -25,6 +26,8 @@ export interface Release {
   commands: string;
   /** Path of the module that publishes its events. */
   publisher: string;
+  /** Whether it can run workflows whose type is the command's type. */
+  typedWorkflows: boolean;
 }
 
 const run = promisify(execFile);
@@ -86,5 +89,6 @@ function describe(name: ReleaseName, version: string, folder: string, modules: s
     cli: join(folder, 'dist', 'src', 'cli', 'main.js'),
     commands: pathToFileURL(join(modules, 'fleet-commands.js')).href,
     publisher: join(modules, 'broker-publisher.js'),
+    typedWorkflows: existsSync(join(folder, 'dist', 'src', 'temporal', 'command-workflow.js')),
   };
 }

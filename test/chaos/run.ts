@@ -79,6 +79,7 @@ const journal = new Journal();
 const load = createLoad({
   inboxes,
   twoReleases: releases.length > 1,
+  typedWorkflows: releases.every((release) => release.typedWorkflows),
   client,
   journal,
   random: createRandom(seed + 1),

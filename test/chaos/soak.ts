@@ -67,6 +67,7 @@ const journal = new Journal();
 const load = createLoad({
   inboxes: [inbox],
   twoReleases: false,
+  typedWorkflows: true,
   client,
   journal,
   random: createRandom(seed),

@@ -100,6 +100,7 @@ export default defineConfig({
           page('Security', '/security'),
           page('Deployment', '/deployment'),
           page('Upgrading', '/upgrading'),
+          page('Compatibility', '/compatibility'),
           page('Performance', '/performance'),
           page('Reliability', '/reliability'),
         ],

@@ -29,6 +29,11 @@ const commandOf = (buildId: string) =>
     },
   });
 
+const version = (name: string, buildId: string) => ({
+  deployment: { deploymentName: name, buildId },
+  buildId,
+});
+
 describe('workers with versions', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -138,10 +143,6 @@ describe('workers with versions', () => {
 
   it('get their version from the command line, or from the variables that the worker controller sets', () => {
     const env = { TEMPORAL_DEPLOYMENT_NAME: 'ns/payments', TEMPORAL_WORKER_BUILD_ID: 'abc' };
-    const version = (deploymentName: string, buildId: string) => ({
-      deployment: { deploymentName, buildId },
-      buildId,
-    });
     assert.deepEqual(readDeployment({}, env), version('ns/payments', 'abc'));
     assert.deepEqual(readDeployment({ deployment: 'pay', buildId: '7' }, env), version('pay', '7'));
     assert.deepEqual(readDeployment({ buildId: '7' }, {}), { buildId: '7' });

@@ -64,6 +64,14 @@ function jsonPayload(json: string) {
   return { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from(json) };
 }
 
+async function isRefused(handle: WorkflowHandle, type: string, message: RegExp): Promise<void> {
+  await assert.rejects(handle.result(), ({ cause }: { cause: { type: string; message: string } }) => {
+    assert.equal(cause.type, type);
+    assert.match(cause.message, message);
+    return true;
+  });
+}
+
 describe('a workflow with the type of a command', () => {
   let fixture: TestInbox;
   let inbox: Inbox;
@@ -96,14 +104,6 @@ describe('a workflow with the type of a command', () => {
       input: { payloads: json.map(jsonPayload) },
     });
     return fixture.client.workflow.getHandle(fixture.id(name));
-  }
-
-  async function isRefused(handle: WorkflowHandle, type: string, message: RegExp): Promise<void> {
-    await assert.rejects(handle.result(), ({ cause }: { cause: { type: string; message: string } }) => {
-      assert.equal(cause.type, type);
-      assert.match(cause.message, message);
-      return true;
-    });
   }
 
   it('takes the payload as its argument', async () => {
