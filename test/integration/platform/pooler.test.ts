@@ -81,13 +81,13 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
     for (const type of TYPES) {
       it(`handles ${type} commands under the attempt's limits`, async () => {
         const messageId = fixture.id(`${poolMode}-${type}`);
-        const result = await inbox.execute({ messageId, type, payload: { fails: 0 } });
+        const result = await inbox.execute({ messageId, type, payload: { fails: 0 } }, { timeoutMs: 90_000 });
         assert.deepEqual(result, ['7000', '7000', 'read committed', 'off']);
       });
 
       it(`retries ${type} commands that fail`, async () => {
         const messageId = fixture.id(`${poolMode}-${type}-fails`);
-        await inbox.execute({ messageId, type, payload: { fails: 2 } });
+        await inbox.execute({ messageId, type, payload: { fails: 2 } }, { timeoutMs: 90_000 });
         assert.equal((await fixture.entry(messageId))!.retryCount, 2);
       });
     }
@@ -96,7 +96,10 @@ for (const poolMode of ['session', 'transaction'] satisfies PoolMode[]) {
       const ids = Array.from({ length: 60 }, (_, number) => fixture.id(`${poolMode}-many-${number}`));
       await Promise.all(
         ids.map((messageId, number) =>
-          inbox.execute({ messageId, type: TYPES[number % 3]!, payload: { fails: 0 } }),
+          inbox.execute(
+            { messageId, type: TYPES[number % 3]!, payload: { fails: 0 } },
+            { timeoutMs: 90_000 },
+          ),
         ),
       );
       assert.deepEqual(

@@ -153,9 +153,9 @@ describe('with hostile operators and functions on the search_path', () => {
     it(`sends, attempts, retries, replays and results of ${type} commands use Postgres's own`, async () => {
       const inbox = await createInbox({ pool: sender.pool });
       const send = (mode: string) => ({ messageId: fixture.id(`${type}-${mode}`), type, payload: { mode } });
-      assert.equal(await inbox.execute(send('plain')), 'done');
-      assert.equal(await inbox.execute(send('retried')), 'done');
-      assert.equal(await inbox.execute(send('sends')), 'sent');
+      assert.equal(await inbox.execute(send('plain'), { timeoutMs: 90_000 }), 'done');
+      assert.equal(await inbox.execute(send('retried'), { timeoutMs: 90_000 }), 'done');
+      assert.equal(await inbox.execute(send('sends'), { timeoutMs: 90_000 }), 'sent');
       assert.equal((await inbox.send([send('plain'), send('more')]))[1]!.answer, 'accepted');
       assert.equal((await inbox.status(send('plain').messageId))!.status, 'Completed');
       const client = await sender.pool.connect();

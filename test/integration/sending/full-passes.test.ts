@@ -64,7 +64,10 @@ describe('arbitrary JSON', () => {
 
   async function inNode(messageId: string, type: string, payload: string): Promise<Outcome> {
     try {
-      return await inbox.execute({ messageId, type, payload: JSON.parse(payload) as Json });
+      return await inbox.execute(
+        { messageId, type, payload: JSON.parse(payload) as Json },
+        { timeoutMs: 90_000 },
+      );
     } catch (error) {
       assert.ok(error instanceof InvalidMessageError, String(error));
       return REFUSED;

@@ -153,7 +153,10 @@ describe('while another transaction holds message ids', () => {
     for (let index = 0; index < 5; index += 1) {
       const victim = await fixture.start(fixture.id(`victim-${index}`), { commandType: 'Note', payload: {} });
       assert.deepEqual(await victim.result(), { noted: true });
-      assert.deepEqual(await inbox.execute(message(fixture.id(`sent-victim-${index}`))), { noted: true });
+      assert.deepEqual(
+        await inbox.execute(message(fixture.id(`sent-victim-${index}`)), { timeoutMs: 90_000 }),
+        { noted: true },
+      );
     }
     for (const id of held) assert.equal(await fixture.entry(id), null);
     await attacker.query('rollback');

@@ -152,13 +152,15 @@ describe('sending in a Postgres transaction', () => {
   }
 
   it('executes a command and returns its result, also for a duplicate', async () => {
-    assert.deepEqual(await inbox.execute(message('executed')), { seat: '1A' });
-    assert.deepEqual(await inbox.execute(message('executed')), { seat: '1A' });
+    assert.deepEqual(await inbox.execute(message('executed'), { timeoutMs: 90_000 }), { seat: '1A' });
+    assert.deepEqual(await inbox.execute(message('executed'), { timeoutMs: 90_000 }), { seat: '1A' });
     assert.equal((await effectsOf(fixture.id('executed'))).length, 1);
   });
 
   it('has one effect if the same command is executed a hundred times at once', async () => {
-    const results = await Promise.all(Array.from({ length: 100 }, () => inbox.execute(message('crowd'))));
+    const results = await Promise.all(
+      Array.from({ length: 100 }, () => inbox.execute(message('crowd'), { timeoutMs: 90_000 })),
+    );
     assert.equal(results.length, 100);
     for (const result of results) assert.deepEqual(result, { seat: '1A' });
     assert.equal((await effectsOf(fixture.id('crowd'))).length, 1);
