@@ -128,9 +128,10 @@ export class CommandDisplay {
   /** Shown on the timeline, at a timer, while the dead letter is open. */
   waitingSummary({ facts, failure }: DeadOutcome): string {
     const refused = this.#refusals.count > 0 ? ' The last request was refused.' : '';
-    return summaryLine(
-      `Dead letter: ${short(facts.commandType)} failed with ${short(failure.type)}.${refused} Fix the cause, then send the ` +
-        'signal replay, or the signal discard to give up. (This timer only shows this text.)',
+    return completeLine(
+      (length) =>
+        `Dead letter: ${short(facts.commandType, length)} failed with ${short(failure.type, length)}.${refused} Fix the cause, ` +
+        'then send the signal replay, or the signal discard to give up. (This timer only shows this text.)',
     );
   }
 
@@ -232,8 +233,21 @@ function keywordText(text: string): string {
 }
 
 /** Summaries are one line of at most a few hundred bytes. */
-function short(text: string): string {
-  return text.length > 80 ? `${cutText(text, 79)}…` : text;
+function short(text: string, maxLength = 80): string {
+  return text.length > maxLength ? `${cutText(text, maxLength - 1)}…` : text;
+}
+
+/**
+ * A summary whose end matters. Names in it are shortened until all of it fits.
+ *
+ * @param text - the summary, with names of at most this length
+ */
+function completeLine(text: (maxNameLength: number) => string): string {
+  for (const length of [80, 40, 20]) {
+    const line = summaryLine(text(length));
+    if (!line.endsWith('…')) return line;
+  }
+  return summaryLine(text(10));
 }
 
 function block(text: string): string {
