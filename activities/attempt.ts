@@ -23,7 +23,7 @@ import {
   staleAttemptFailure,
 } from './temporal-failures.ts';
 import { claim, throwUnlessDue } from './claim.ts';
-import type { Claim, ClaimDependencies, GivenCommand } from './claim.ts';
+import type { Claim, ClaimDependencies, WorkflowCommand } from './claim.ts';
 import type { AttemptKind } from './attempt-slots.ts';
 import type { ActivityDependencies, AttemptActivityDependencies } from './dependencies.ts';
 import { waitForUndo, undoClaim } from '../src/attempts/undo-claim.ts';
@@ -42,7 +42,7 @@ export function createAttempt(attemptDependencies: AttemptActivityDependencies) 
   // Without long-running commands, no message needs the check.
   const hasLongRunning = [...dependencies.registry.values()].some((command) => command.longRunning);
   return async function attempt(input: AttemptInput): Promise<AttemptOutcome> {
-    const given = readGiven(input, dependencies.maxPayloadBytes);
+    const given = readCommand(input, dependencies.maxPayloadBytes);
     if (input.lane === 'first') {
       const longRunning = hasLongRunning ? await findLongRunning(dependencies, given) : null;
       return longRunning ?? runInSlot(dependencies, given, input);
@@ -55,7 +55,7 @@ export function createAttempt(attemptDependencies: AttemptActivityDependencies) 
   };
 }
 
-function readGiven(input: AttemptInput, maxPayloadBytes: number): GivenCommand {
+function readCommand(input: AttemptInput, maxPayloadBytes: number): WorkflowCommand {
   const { workflowExecution, workflowType } = activityInfo();
   const messageId = workflowExecution!.workflowId;
   return {
@@ -83,7 +83,7 @@ function readEnvelope(
 /** Returns null unless the command is long-running. Without an envelope, reads the command type from the row. */
 async function findLongRunning(
   dependencies: ActivityDependencies,
-  { messageId, envelope }: GivenCommand,
+  { messageId, envelope }: WorkflowCommand,
 ): Promise<AttemptOutcome | null> {
   const { registry, records } = dependencies;
   const entry = envelope
@@ -103,7 +103,7 @@ const UNKNOWN_TYPE = 'an unknown command type';
  */
 async function runInSlot(
   dependencies: AttemptActivityDependencies & ClaimDependencies,
-  given: GivenCommand,
+  given: WorkflowCommand,
   { lane, commandType }: AttemptInput,
 ): Promise<AttemptOutcome> {
   const { slots, registry, attemptBegan, records } = dependencies;
@@ -122,7 +122,7 @@ function kindOf(lane: AttemptInput['lane'], commandType: string | undefined): At
   return lane === 'retry' && commandType === undefined ? 'late' : 'other';
 }
 
-async function attemptOnce(dependencies: ClaimDependencies, given: GivenCommand): Promise<AttemptOutcome> {
+async function attemptOnce(dependencies: ClaimDependencies, given: WorkflowCommand): Promise<AttemptOutcome> {
   const { messageId } = given;
   // Connects before the claim: an attempt that gets no connection must not be counted.
   const client = await retryWhenDatabaseUnavailable(acquire(dependencies.attempts));

@@ -19,7 +19,8 @@ import {
   NEW_ENTRY_WAIT_MS,
 } from '../src/store/entries.ts';
 import { insertPendingEntries } from '../src/store/inserts.ts';
-import { findTaskQueuesOf, isKnownCommandType } from '../src/store/workers.ts';
+import { isKnownCommandType } from '../src/store/command-types.ts';
+import { findTaskQueuesOf } from '../src/store/workers.ts';
 import {
   deadLetterFailure,
   factsOf,
@@ -39,7 +40,7 @@ export interface ClaimDependencies extends ActivityDependencies {
 }
 
 /** The command of a workflow, as far as the workflow knows it. */
-export interface GivenCommand {
+export interface WorkflowCommand {
   messageId: string;
   /** The command, if the workflow's argument contained it. */
   envelope: NewEntry | null;
@@ -57,7 +58,7 @@ export type Claim = { kind: 'claimed'; entry: Entry } | { kind: 'completed'; res
  * @throws ApplicationFailure if there is nothing to run: the command was refused, is a dead letter or not due, has a type
  *   that this worker doesn't know, or its previous attempt was lost
  */
-export async function claim(dependencies: ClaimDependencies, given: GivenCommand): Promise<Claim> {
+export async function claim(dependencies: ClaimDependencies, given: WorkflowCommand): Promise<Claim> {
   const { claims, registry } = dependencies;
   const { messageId, envelope, workflowType } = given;
   if (envelope && !registry.has(envelope.commandType)) {
@@ -66,7 +67,7 @@ export async function claim(dependencies: ClaimDependencies, given: GivenCommand
     await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], NEW_ENTRY_WAIT_MS));
     return explainNoClaim(dependencies, given);
   }
-  // An entry of another type than the workflow's is left alone.
+  // Never claims an entry whose type differs from the workflow's.
   const types = workflowType === null ? [...registry.keys()] : [workflowType];
   const isKnown = workflowType === null || registry.has(workflowType);
   const entry = await retryWhenDatabaseUnavailable(
@@ -87,14 +88,14 @@ async function refuseUnknownType({ claims, registry }: ClaimDependencies, type: 
   if (await retryWhenDatabaseUnavailable(isKnownCommandType(claims, type))) return;
   throw refusedFailure(
     FAILURE.unknownCommandType,
-    `no worker has ever known a command ${type}, so nothing was stored: check the workflow type (this worker knows: ` +
-      `${typesOf(registry)}), or start a worker that has the command and then this workflow again`,
+    `no worker has ever known the command type ${type}, so nothing was stored. If the type is wrong, correct it (this worker ` +
+      `knows: ${typesOf(registry)}). Otherwise, start a worker that knows it, and then start this workflow again`,
   );
 }
 
 async function explainNoClaim(
   dependencies: ClaimDependencies,
-  { messageId, envelope, workflowType }: GivenCommand,
+  { messageId, envelope, workflowType }: WorkflowCommand,
 ): Promise<Claim> {
   const { claims } = dependencies;
   const entry = await retryWhenDatabaseUnavailable(findEntry(claims, messageId));

@@ -15,7 +15,7 @@ export function createRecordReader({ claims }: Pick<ActivityDependencies, 'claim
   return async function readRecord(): Promise<CommandRecord | null> {
     const { workflowExecution, workflowType } = activityInfo();
     const found = await retryWhenDatabaseUnavailable(findRecord(claims, workflowExecution!.workflowId));
-    // The record of another type's command is not this command's.
+    // The entry may belong to a command of another type.
     if (found && workflowType !== WORKFLOW_TYPE && workflowType !== found.commandType) return null;
     return found && { at: found.processedAt.toISOString(), result: found.result };
   };

@@ -55,6 +55,11 @@ const duration = (fallback: string, minMs: number, maxMs: number, problem: strin
     .refine((ms) => ms !== null && ms >= minMs && ms <= maxMs, problem)
     .transform(Number);
 
+function refuseUnlessWebUi(text: string, context: z.core.$RefinementCtx<string>): void {
+  const problem = webUiProblem(text);
+  if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+}
+
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
@@ -91,13 +96,7 @@ const variables = z.object({
     30 * DAY_MS,
     'is not a duration between a minute and 30 days, such as 3d',
   ),
-  INBOX_TEMPORAL_UI_URL: z
-    .string()
-    .default('')
-    .superRefine((text, context) => {
-      const problem = text === '' ? null : webUiProblem(text);
-      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
-    }),
+  INBOX_TEMPORAL_UI_URL: z.string().superRefine(refuseUnlessWebUi).optional(),
 });
 
 const environmentSettings = variables
@@ -149,7 +148,7 @@ export function settingsFromEnv(env: Environment = process.env): InboxSettings {
     webhook: parsed.data.webhook,
     alertWindowMs: parsed.data.INBOX_ALERT_WINDOW,
     alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
-    temporalUiUrl: parsed.data.INBOX_TEMPORAL_UI_URL || null,
+    temporalUiUrl: parsed.data.INBOX_TEMPORAL_UI_URL ?? null,
   };
 }
 
@@ -191,14 +190,7 @@ const settingsInCode = z.strictObject({
   alertWindowMs: optionalWholeNumber(0, DAY_MS),
   // Shorter values than in the environment are allowed, so that tests need not wait a minute.
   alertGiveUpMs: optionalWholeNumber(1, 30 * DAY_MS),
-  temporalUiUrl: z
-    .string('must be text')
-    .superRefine((text, context) => {
-      const problem = webUiProblem(text);
-      if (problem !== null) context.addIssue({ code: 'custom', message: problem });
-    })
-    .nullable()
-    .optional(),
+  temporalUiUrl: z.string('must be text').superRefine(refuseUnlessWebUi).nullable().optional(),
 });
 
 /**

@@ -22,13 +22,17 @@ import { NO_COMMAND, shellCommand } from '../src/core/shell.ts';
 export class CampaignDisplay {
   #refusal = '';
 
-  /** The label of a bar on the timeline. It names the work, not figures, which would be out of date when the bar ends. */
+  /** The label of a bar on the timeline. It describes the work without progress figures, which would soon be out of date. */
   roundSummary(snapshot: CampaignSnapshot): string {
     const { canary, rate } = snapshot;
-    if (nextStep(snapshot).kind === 'wait') return 'Wait for the replays in progress';
+    if (nextStep(snapshot).kind === 'wait') return this.inFlightSummary();
     if (isCanary(snapshot))
       return `Canary: replay ${canary} of ${grouped(snapshot.total)} and see how many fail`;
     return `Replay the dead letters, at most ${grouped(rate)} per second`;
+  }
+
+  inFlightSummary(): string {
+    return 'Wait for the replays in progress';
   }
 
   waitingSummary({ stateReason }: CampaignSnapshot): string {

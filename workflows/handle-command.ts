@@ -18,7 +18,7 @@ import {
   TemporalFailure,
   workflowInfo,
 } from '@temporalio/workflow';
-import { readCommandArguments } from '../src/core/command-arguments.ts';
+import { MAX_TIME_LENGTH, readCommandArguments } from '../src/core/command-arguments.ts';
 import { envelopeProblem } from '../src/core/envelope-shape.ts';
 import type { Json } from '../src/core/json.ts';
 import { summaryLine } from '../src/core/markdown.ts';
@@ -86,7 +86,7 @@ export function handleCommand(envelope?: unknown): Promise<Json> {
 }
 
 /** What the arguments of either workflow say. Nothing, if the entry is in Postgres. */
-interface Given {
+interface CommandStart {
   /** The command. It may contain inexact numbers, which the first attempt then rejects. */
   envelope?: unknown;
   /** Reads the result of a command that is said to have completed. */
@@ -94,20 +94,20 @@ interface Given {
 }
 
 /** @param read - reads the arguments; what it throws fails the workflow */
-async function runCommand(commandType: string | null, read: () => Given): Promise<Json> {
+async function runCommand(commandType: string | null, read: () => CommandStart): Promise<Json> {
   const requests = new OperatorRequests();
   const display = new CommandDisplay(workflowInfo().workflowId, commandType);
   setHandler(replaySignal, (request) => requests.add({ kind: 'replay', request }));
   setHandler(discardSignal, (request) => requests.add({ kind: 'discard', request }));
   setHandler(statusQuery, () => display.report());
-  const given = read();
-  const recorded = await given.record?.();
+  const start = read();
+  const recorded = await start.record?.();
   if (recorded) {
     display.completedEarlier(recorded.at);
     return recorded.result;
   }
   // If the argument claims a completion that Postgres doesn't confirm, only the entry counts, as if there were no argument.
-  const { envelope } = given;
+  const { envelope } = start;
 
   let campaignFacts: CommandFacts | null = null;
   for (;;) {
@@ -142,6 +142,7 @@ const REFUSE_PATCH = 'refuse-invalid-envelope';
 
 /** Rejects an invalid envelope before any activity runs. Inexact numbers are left to the activity, which names the place. */
 function rejectInvalid(envelope: unknown): void {
+  // An empty object stands for a number: see payload-converter.ts.
   const isEmpty = Object.keys(envelope ?? {}).length === 0;
   if (envelope === undefined || (inexact(envelope) !== null && !isEmpty)) return;
   const problem = envelopeProblem(envelope);
@@ -164,9 +165,6 @@ async function readRecord(): Promise<CommandRecord | null> {
     return null;
   }
 }
-
-/** Longer than any time in ISO 8601. */
-const MAX_TIME_LENGTH = 40;
 
 /** Returns null if the argument is not the record of a completed command. */
 function recordOf(envelope: unknown): CompletedEnvelope['completed'] | null {

@@ -57,7 +57,7 @@ function markInexact<T>({ metadata, data }: Payload, value: T): T {
   if (!metadata?.['encoding'] || utf8.decode(metadata['encoding']) !== 'json/plain') return value;
   const problem = findInexactNumber(utf8.decode(data));
   if (problem === null) return value;
-  // A primitive cannot be marked. Nobody uses the value: every caller rejects it.
+  // A number cannot carry the mark, so an empty object takes its place. Every caller rejects it.
   const marked = typeof value === 'number' ? {} : value;
   return Object.defineProperty(marked, INEXACT, { value: problem }) as T;
 }

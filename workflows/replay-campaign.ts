@@ -90,7 +90,7 @@ class CampaignRun {
 
   /** Runs until the campaign is over. Returns null when the workflow should continue as a new run. */
   async run(): Promise<CampaignSnapshot | null> {
-    let snapshot = await this.#refresh('read the campaign state');
+    let snapshot = await this.#refresh('Read the campaign state');
     for (let round = 1; ; round += 1) {
       const request = this.#requests.shift();
       if (request) {
@@ -167,7 +167,7 @@ class CampaignRun {
 
   async #checkLater(snapshot: CampaignSnapshot): Promise<CampaignSnapshot> {
     await this.#waitForReplays();
-    return this.#requests.length > 0 ? snapshot : this.#refresh('check the replays in progress');
+    return this.#requests.length > 0 ? snapshot : this.#refresh('Check the replays in progress');
   }
 
   async #refresh(summary: string): Promise<CampaignSnapshot> {
@@ -184,7 +184,7 @@ class CampaignRun {
 
   async #waitForReplays(): Promise<void> {
     const ms = Math.min(MIN_WAIT_MS * 2 ** Math.max(0, this.#idleRounds - 1), MAX_WAIT_MS);
-    await condition(() => this.#requests.length > 0, ms, { summary: 'Wait for the replays in progress' });
+    await condition(() => this.#requests.length > 0, ms, { summary: this.#display.inFlightSummary() });
   }
 
   #input(): CampaignInput {
@@ -195,7 +195,7 @@ class CampaignRun {
     const problem = undecodable(note);
     if (problem !== null) {
       this.#display.refused(change, `the argument ${problem}`);
-      return this.#refresh('read the campaign state');
+      return this.#refresh('Read the campaign state');
     }
     return this.#change({ change, ...(note !== undefined && { request: note }) });
   }

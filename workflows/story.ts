@@ -59,18 +59,17 @@ export class CommandDisplay {
     return this.#generation > 0 ? `attempt 1 of replay ${this.#generation}` : 'attempt 1';
   }
 
-  /** Names the real limit, because the Web UI shows the activity as "attempt 4 of Unlimited". */
+  /** Names the real limit, because the Web UI shows the activity as "Attempt 4 / ∞". */
   retrySummary({ facts, failure }: RetryOutcome): string {
     if (!facts || !failure) return 'waiting until an attempt can start';
     const { maximumAttempts } = facts;
     const next = failure.retryCount + 1;
-    const attempts =
-      next < maximumAttempts
-        ? `attempts ${next} to ${maximumAttempts} of ${maximumAttempts}`
-        : `attempt ${next} of ${Math.max(next, maximumAttempts)}`;
-    return summaryLine(
-      `${short(facts.commandType)}: ${attempts} after ${short(failure.type)}, then a dead letter`,
-    );
+    const isLast = next >= maximumAttempts;
+    const attempts = isLast
+      ? `attempt ${next} of ${Math.max(next, maximumAttempts)}`
+      : `attempts ${next} to ${maximumAttempts} of ${maximumAttempts}`;
+    const end = `a dead letter if ${isLast ? 'it fails' : 'all fail'}`;
+    return summaryLine(`${short(facts.commandType)}: ${attempts}, after ${short(failure.type)}; ${end}`);
   }
 
   campaignSummary({ commandType, maximumAttempts }: CommandFacts): string {
@@ -131,7 +130,7 @@ export class CommandDisplay {
     return completeLine(
       (length) =>
         `Dead letter: ${short(facts.commandType, length)} failed with ${short(failure.type, length)}.${refused} Fix the cause, ` +
-        'then send the signal replay, or the signal discard to give up. (This timer only shows this text.)',
+        'then send the signal replay, or send the signal discard to drop the command. (This timer only shows this text.)',
     );
   }
 

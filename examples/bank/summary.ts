@@ -89,7 +89,9 @@ function describeNextSteps({ next, outcome }: Summary): string[] {
   const at = `--address ${next.temporalAddress}`;
   const lines = [...next.environment];
   if (next.searchAttributes) {
-    lines.push(`temporal workflow list ${at} --query '${SEARCH_ATTRIBUTES.status}="DeadLetter"'`);
+    lines.push(
+      `temporal workflow list ${at} --query '${SEARCH_ATTRIBUTES.status}="DeadLetter" AND ExecutionStatus="Running"'`,
+    );
   }
   if (outcome.example) {
     const { messageId, type } = outcome.example;

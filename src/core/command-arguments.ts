@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { envelopeProblem } from './envelope-shape.ts';
+import { envelopeProblem, isObject } from './envelope-shape.ts';
 import type { Envelope, MessageOptions } from './protocol.ts';
 
 /** What the arguments of a command's workflow say. */
@@ -23,7 +23,9 @@ const OPTIONS: readonly (keyof MessageOptions)[] = ['correlationId', 'causationI
 export function readCommandArguments(commandType: string, args: readonly unknown[]): CommandArguments {
   const [payload, second] = args;
   if (args.length > 2)
-    return invalid(`there are ${args.length} arguments; a command has a payload and, if needed, one more`);
+    return invalid(
+      `there are ${args.length} arguments; a command takes its payload and an optional object with ${OPTIONS.join(', ')}`,
+    );
   const options = second ?? {};
   if (!isObject(options)) return invalid('the second argument must be an object');
   if ('stored' in options || 'completed' in options) return readStoredArgument(options);
@@ -44,22 +46,18 @@ export function readCommandArguments(commandType: string, args: readonly unknown
 }
 
 /** Longer than any time in ISO 8601. */
-const MAX_TIME_LENGTH = 40;
+export const MAX_TIME_LENGTH = 40;
 
 function readStoredArgument({ stored, completed, ...others }: Record<string, unknown>): CommandArguments {
   const isTime = typeof completed === 'string' && completed.length <= MAX_TIME_LENGTH;
   if (stored === true && (completed === undefined || isTime) && Object.keys(others).length === 0)
     return { kind: 'stored', isCompleted: isTime };
   return invalid(
-    'the second argument is not one that the inbox creates: stored must be true, completed must be a time, and there can be no ' +
-      'other field',
+    'the second argument may contain stored or completed only as the inbox writes them: stored must be true, completed must be ' +
+      'a time, and there is no other field',
   );
 }
 
 function invalid(problem: string): CommandArguments {
   return { kind: 'invalid', problem };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -97,7 +97,7 @@ export interface StoredArgument {
 
 /** The first argument of such a workflow. Temporal's Web UI shows it as the input. */
 export const STORED_PAYLOAD =
-  'The payload is in Postgres, in inbox.entries: the command inbox show prints it.';
+  'The payload is stored in Postgres (inbox.entries). Run `inbox show` with the workflow ID to see it.';
 
 /** Who requests an operator's action, and why. Both are stored in `inbox.audit`. */
 export interface OperatorNote {

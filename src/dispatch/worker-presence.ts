@@ -16,7 +16,7 @@ import {
 import type { RunningWorker, UnknownType } from '../store/workers.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 import type { Loop } from '../platform/loop.ts';
-import type { LiveTypedWorkflows } from './live-typed-workflows.ts';
+import type { LiveTypedWorkflows } from '../temporal/live-typed-workflows.ts';
 
 export interface WorkerPresenceOptions {
   pool: Pool;
@@ -53,7 +53,7 @@ export class WorkerPresence implements Loop {
     while (!this.#stopped) {
       try {
         await noteWorker(pool, this.#id, worker);
-        typedWorkflows.note(await hasOlderWorkers(pool, worker));
+        typedWorkflows.update(await hasOlderWorkers(pool, worker));
       } catch (error) {
         log.warn('the worker could not record in Postgres that it is running; trying again', { error });
       }

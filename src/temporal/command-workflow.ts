@@ -3,12 +3,7 @@
  *
  * @module
  */
-import {
-  ALERT_WORKFLOW_TYPE,
-  CAMPAIGN_WORKFLOW_TYPE,
-  STORED_PAYLOAD,
-  WORKFLOW_TYPE,
-} from '../core/protocol.ts';
+import { RESERVED_TYPES, STORED_PAYLOAD, WORKFLOW_TYPE } from '../core/protocol.ts';
 import type { CompletedEnvelope, StoredArgument } from '../core/protocol.ts';
 
 /**
@@ -20,7 +15,7 @@ export interface TypedWorkflows {
 }
 
 /** The type and the arguments of a workflow that is started for an entry in Postgres. */
-export interface StoredCommand {
+export interface CommandWorkflow {
   type: string;
   args: unknown[];
 }
@@ -30,18 +25,18 @@ export interface StoredCommand {
  *
  * @param commandType - null if it is not known
  */
-export function storedCommand(commandType: string | null, typed: TypedWorkflows): StoredCommand {
+export function workflowForEntry(commandType: string | null, typed: TypedWorkflows): CommandWorkflow {
   if (!typed.usable || commandType === null) return { type: WORKFLOW_TYPE, args: [] };
   const argument: StoredArgument = { stored: true };
   return { type: commandType, args: [STORED_PAYLOAD, argument] };
 }
 
 /** A workflow that only records the result of a Completed entry. */
-export function completedCommand(
+export function workflowForRecord(
   commandType: string,
   completed: CompletedEnvelope['completed'],
   typed: TypedWorkflows,
-): StoredCommand {
+): CommandWorkflow {
   if (!typed.usable) {
     const envelope: CompletedEnvelope = { commandType, completed };
     return { type: WORKFLOW_TYPE, args: [envelope] };
@@ -50,12 +45,11 @@ export function completedCommand(
   return { type: commandType, args: [STORED_PAYLOAD, argument] };
 }
 
-/** The choice of a client that cannot ask Postgres for the workers: it is used once they have been upgraded. */
+/** For clients that cannot read `inbox.workers`. The workers must be upgraded before them. */
 export const ALWAYS_TYPED: TypedWorkflows = { usable: true };
 
 /** Returns whether the workflow of a command may have this type. A command type of null stands for any command. */
 export function isTypeOfCommand(workflowType: string, commandType: string | null): boolean {
   if (workflowType === WORKFLOW_TYPE) return true;
-  if (commandType !== null) return workflowType === commandType;
-  return workflowType !== CAMPAIGN_WORKFLOW_TYPE && workflowType !== ALERT_WORKFLOW_TYPE;
+  return commandType === null ? !RESERVED_TYPES.includes(workflowType) : workflowType === commandType;
 }

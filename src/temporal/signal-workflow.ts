@@ -14,7 +14,7 @@ import { summaryLine } from '../core/markdown.ts';
 import type { CampaignArgument, OperatorNote, ReplayRequest } from '../core/protocol.ts';
 import type { AlertToStart } from '../store/alerts.ts';
 import { withinLimit } from './answer-limit.ts';
-import { isTypeOfCommand, storedCommand } from './command-workflow.ts';
+import { isTypeOfCommand, workflowForEntry } from './command-workflow.ts';
 import type { TypedWorkflows } from './command-workflow.ts';
 import { signalOrStart, startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
@@ -42,7 +42,7 @@ export function signalCommand(
   signal: string,
   request: ReplayRequest,
 ): Promise<void> {
-  const { type, args } = storedCommand(commandType, signaller.typedWorkflows);
+  const { type, args } = workflowForEntry(commandType, signaller.typedWorkflows);
   const workflow: OwnWorkflow = {
     type,
     isType: (found) => isTypeOfCommand(found, commandType),

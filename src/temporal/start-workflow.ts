@@ -10,8 +10,8 @@ import { usableOf } from './search-attributes.ts';
 import type { AttributeChoice, UsableAttributes } from './search-attributes.ts';
 import type { EntryToRecord, EntryToStart } from '../store/dispatch.ts';
 import { ANSWER_LIMIT_MS, withinLimit } from './answer-limit.ts';
-import { completedCommand, isTypeOfCommand, storedCommand } from './command-workflow.ts';
-import type { StoredCommand, TypedWorkflows } from './command-workflow.ts';
+import { workflowForRecord, isTypeOfCommand, workflowForEntry } from './command-workflow.ts';
+import type { CommandWorkflow, TypedWorkflows } from './command-workflow.ts';
 import { GRPC, grpcCodeOf } from './grpc-error.ts';
 import { startUnlessExists } from './workflow-owner.ts';
 import type { OwnWorkflow, WorkflowOwner } from './workflow-owner.ts';
@@ -41,7 +41,7 @@ const CORRELATION_ID = defineSearchAttributeKey(SEARCH_ATTRIBUTES.correlationId,
  */
 export function startEntry(starter: Starter, entry: EntryToStart): Promise<Started> {
   // A closed run (terminated, canceled, timed out) doesn't prevent a new one: the row decides whether there is work to do.
-  const workflow = storedCommand(entry.commandType, starter.typedWorkflows);
+  const workflow = workflowForEntry(entry.commandType, starter.typedWorkflows);
   return start(starter, entry, workflow, 'ALLOW_DUPLICATE');
 }
 
@@ -55,7 +55,7 @@ export function startEntry(starter: Starter, entry: EntryToStart): Promise<Start
 export function recordEntry(starter: Starter, entry: EntryToRecord): Promise<Started> {
   const { commandType, processedAt, result } = entry;
   const completed = { at: processedAt.toISOString(), result };
-  const workflow = completedCommand(commandType, completed, starter.typedWorkflows);
+  const workflow = workflowForRecord(commandType, completed, starter.typedWorkflows);
   return start(starter, entry, workflow, 'ALLOW_DUPLICATE_FAILED_ONLY');
 }
 
@@ -67,7 +67,7 @@ export function withinStartLimit<T>(messageId: string, work: () => Promise<T>): 
 async function start(
   starter: Starter,
   entry: EntryToStart,
-  { type, args }: StoredCommand,
+  { type, args }: CommandWorkflow,
   workflowIdReusePolicy: OwnWorkflow['options']['workflowIdReusePolicy'],
 ): Promise<Started> {
   const usable = usableOf(starter.searchAttributes);

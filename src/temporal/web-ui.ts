@@ -41,7 +41,7 @@ export function deadLettersLink(ui: WebUi): string {
 /** The list of the open dead letters of one failure group. */
 export function failureGroupLink(ui: WebUi, failureGroup: string): string {
   const group = cutText(failureGroup, MAX_KEYWORD_LENGTH);
-  return listLink(ui, `${OPEN_DEAD_LETTERS} AND ${SEARCH_ATTRIBUTES.failureGroup}${matching(group)}`);
+  return listLink(ui, `${OPEN_DEAD_LETTERS}${groupCondition(group)}`);
 }
 
 /** The workflow of a discarded dead letter has ended and keeps its InboxStatus. */
@@ -56,10 +56,12 @@ function workflowsOf({ url, namespace }: WebUi): string {
 }
 
 /**
- * Temporal cannot search for a value with a quotation mark or a backslash, however it is escaped (measured with 1.29 to 1.32).
- * Then the part before it has to do, which may match other groups, too.
+ * Temporal cannot search for a value that contains a quotation mark or a backslash, however it is escaped (tried with 1.29 to
+ * 1.32). The query then uses the part before it, and may also match other groups.
  */
-function matching(value: string): string {
-  const searchable = /^[^"'\\]*/.exec(value)![0];
-  return searchable === value ? `="${value}"` : ` STARTS_WITH "${searchable}"`;
+function groupCondition(failureGroup: string): string {
+  const searchable = /^[^"'\\]*/.exec(failureGroup)![0];
+  if (searchable === '') return '';
+  const comparison = searchable === failureGroup ? '=' : ' STARTS_WITH ';
+  return ` AND ${SEARCH_ATTRIBUTES.failureGroup}${comparison}"${searchable}"`;
 }

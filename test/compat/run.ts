@@ -97,7 +97,10 @@ async function install({ part, version }: Candidate, name: string): Promise<stri
   return folder;
 }
 
-/** Runs the tests of this part. The output goes to a file, whose last lines are shown if a test fails. */
+/** How much output of failed tests is printed, in characters. */
+const MAX_SHOWN = 10_000;
+
+/** Runs the tests of this part. The output goes to a file; if a test fails, its failures are printed, too. */
 async function runTests(
   candidate: Candidate,
   release: string,
@@ -134,7 +137,8 @@ async function runTests(
   };
   if (code !== 0 || !(outcome.passed > 0)) {
     process.exitCode = 1;
-    say(output.slice(Math.max(0, output.indexOf('failing tests'))).slice(0, 10_000));
+    const failures = output.indexOf('failing tests');
+    say(failures < 0 ? output.slice(-MAX_SHOWN) : output.slice(failures, failures + MAX_SHOWN));
     say(`${part} ${release} failed (exit code ${code}); the complete output is in ${logFile}`);
   }
   return outcome;

@@ -10,7 +10,7 @@ export const PARTS: readonly Part[] = ['temporal', 'postgres', 'node'];
 
 export interface Candidate {
   part: Part;
-  /** For the table, such as `1.32` or `18`. */
+  /** As on the command line, such as `1.32` in `temporal=1.32`. */
   name: string;
   /** The exact release, or the npm version of the package that contains it. */
   version: string;

@@ -93,7 +93,7 @@ async function startDeadLetter(inbox: TestInbox, messageId: string, commandType:
     payload: payload as never,
     correlationId: 'flow',
   });
-  await isDeadLetter(inbox, messageId);
+  await waitForDeadLetter(inbox, messageId);
   return handle;
 }
 
@@ -219,20 +219,20 @@ const typedRecordings: Record<string, Recording> = {
 
   'typed-exhausted-replayed': async (inbox, id) => {
     const handle = await startTyped(inbox, id, 'Flaky', [{ failures: 99 }]);
-    await isDeadLetter(inbox, id);
+    await waitForDeadLetter(inbox, id);
     await handle.signal('replay', { payload: { failures: 1 }, actor: 'ada' });
     return waitForEnd(handle);
   },
 
   'typed-dead-parked': async (inbox, id) => {
     const handle = await startTyped(inbox, id, 'Mended', [{ replays: 99 }]);
-    await isDeadLetter(inbox, id);
+    await waitForDeadLetter(inbox, id);
     return handle;
   },
 
   'typed-dead-discarded': async (inbox, id) => {
     const handle = await startTyped(inbox, id, 'Mended', [{ replays: 99 }]);
-    await isDeadLetter(inbox, id);
+    await waitForDeadLetter(inbox, id);
     await handle.signal('discard', { actor: 'ada' });
     return waitForEnd(handle);
   },
@@ -257,7 +257,7 @@ function startTyped(
   return client.workflow.start(type, { workflowId, taskQueue, args });
 }
 
-async function isDeadLetter(inbox: TestInbox, messageId: string): Promise<void> {
+async function waitForDeadLetter(inbox: TestInbox, messageId: string): Promise<void> {
   await eventually(
     `${messageId} is a dead letter`,
     async () => (await inbox.status(messageId)).status === 'DeadLetter',

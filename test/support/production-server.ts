@@ -36,7 +36,7 @@ export interface ProductionServer {
   stop(): Promise<void>;
 }
 
-/** The release of the server inside the development server's CLI. */
+/** The default release. It is the one in the CLI that is built with Go. */
 export const SERVER_VERSION = '1.29.1';
 const NAMESPACE = 'default';
 const STORES = { temporal: 'postgresql/v12/temporal', temporal_visibility: 'postgresql/v12/visibility' };

@@ -9,6 +9,7 @@ import { filterOf, filterOptions } from '../shared/filter-options.ts';
 import type { FilterOptions } from '../shared/filter-options.ts';
 import { parseLimit, parseUuid } from '../shared/option-values.ts';
 import { deadLettersLink, failureGroupLink, workflowLink } from '../../temporal/web-ui.ts';
+import type { WebUi } from '../../temporal/web-ui.ts';
 import { readWebUi } from '../shared/web-ui.ts';
 import { age, answer, note, print, printable, printFields, printTable } from '../shared/output.ts';
 
@@ -77,12 +78,19 @@ function queryOf(options: Options): DeadLetterQuery {
 type Letters = Awaited<ReturnType<typeof deadLetters>>;
 type Groups = Awaited<ReturnType<typeof failureGroups>>;
 
-/** Discarded and replayed dead letters have no list of their own in the Web UI. */
-function noteLink({ status, group }: Options): void {
-  const webUi = status === 'open' ? readWebUi() : null;
+/** Null for resolved dead letters, which have no list of their own in the Web UI. */
+function webUiFor({ status }: Options): WebUi | null {
+  return status === 'open' ? readWebUi() : null;
+}
+
+function noteLink(options: Options): void {
+  const { group } = options;
+  const webUi = webUiFor(options);
   if (webUi === null) return;
   note(
-    `in Temporal's Web UI: ${group === undefined ? deadLettersLink(webUi) : failureGroupLink(webUi, group)}`,
+    group === undefined
+      ? `all open dead letters in Temporal's Web UI: ${deadLettersLink(webUi)}`
+      : `this group in Temporal's Web UI: ${failureGroupLink(webUi, group)}`,
   );
 }
 
@@ -111,7 +119,7 @@ function printList(letters: Letters, options: Options): void {
   if (last && letters.length === limit) note(`more: --before ${last.id}`);
 }
 
-/** The links of further groups would be a screen of their own. */
+/** More links would fill the screen. */
 const MAX_LINKS = 5;
 
 function printGroups(groups: Groups, options: Options): void {
@@ -130,8 +138,8 @@ function printGroups(groups: Groups, options: Options): void {
   noteGroupLinks(groups, options);
 }
 
-function noteGroupLinks(groups: Groups, { status }: Options): void {
-  const webUi = status === 'open' ? readWebUi() : null;
+function noteGroupLinks(groups: Groups, options: Options): void {
+  const webUi = webUiFor(options);
   if (webUi === null || groups.length === 0) return;
   note("in Temporal's Web UI:");
   for (const { failureGroup } of groups.slice(0, MAX_LINKS)) {

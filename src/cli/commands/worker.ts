@@ -17,7 +17,7 @@ export function addWorker(program: Command): void {
     )
     .option(
       '--deployment <name>',
-      "Use Temporal's worker versioning: the version is this name and the build id (default: TEMPORAL_DEPLOYMENT_NAME, or no versioning)",
+      "Deployment name for Temporal's worker versioning; needs a build id (default: TEMPORAL_DEPLOYMENT_NAME, or no versioning)",
     )
     .option(
       '--publish <publisher>',

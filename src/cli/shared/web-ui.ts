@@ -3,16 +3,22 @@
  *
  * @module
  */
-import { settingsFromEnv } from '../../settings.ts';
+import { ConfigurationError } from '../../core/errors.ts';
+import { readVariables } from '../../platform/environment.ts';
 import { readNamespace } from '../../temporal/connection-config.ts';
+import { webUiProblem } from '../../temporal/web-ui.ts';
 import type { WebUi } from '../../temporal/web-ui.ts';
 
 /**
- * Returns null when INBOX_TEMPORAL_UI_URL is not set.
+ * Reads only this setting, so that a mistake in a worker's settings does not keep anyone from looking at a message.
  *
- * @throws ConfigurationError when the settings are invalid
+ * @returns null when INBOX_TEMPORAL_UI_URL is not set
+ * @throws ConfigurationError when it is not the address of a Web UI, or when the Temporal settings are invalid
  */
 export function readWebUi(): WebUi | null {
-  const { temporalUiUrl } = settingsFromEnv();
-  return temporalUiUrl === null ? null : { url: temporalUiUrl, namespace: readNamespace() };
+  const { INBOX_TEMPORAL_UI_URL: url } = readVariables(process.env, /^INBOX_TEMPORAL_UI_URL$/);
+  if (url === undefined) return null;
+  const problem = webUiProblem(url);
+  if (problem !== null) throw new ConfigurationError(`INBOX_TEMPORAL_UI_URL ${problem}`);
+  return { url, namespace: readNamespace() };
 }

@@ -7,7 +7,6 @@ import { NativeConnection } from '@temporalio/worker';
 import { settingsFromEnv } from '../../settings.ts';
 import { readDatabaseUrl } from '../../platform/postgres-url.ts';
 import { readTemporal } from '../../temporal/connection-config.ts';
-import { readDeployment } from '../../temporal/deployment.ts';
 import { InboxError } from '../../core/errors.ts';
 import { createOutboxRelay } from '../../outbox/relay.ts';
 import type { Publisher } from '../../core/published-event.ts';
@@ -17,6 +16,7 @@ import { unreachable } from '../shared/context.ts';
 import { loadCommands } from './load-commands.ts';
 import { answer } from '../shared/output.ts';
 import { loadPublisher } from './publisher.ts';
+import { readDeployment } from './read-deployment.ts';
 
 export interface WorkerFlags {
   buildId?: string;
@@ -45,9 +45,9 @@ export async function runWorker(
     const worker = await createInboxWorker({ ...options, ...release });
     workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(','), namespace });
     if (release.deployment)
-      workerLog.info('this worker gets workflows once Temporal routes them to its version', {
+      workerLog.info('this worker gets no workflows until Temporal routes them to its version', {
         ...release.deployment,
-        next: 'temporal worker deployment set-current-version, or the controller that deploys it',
+        next: 'run `temporal worker deployment set-current-version`, unless a controller does that',
       });
     const types = commands.map(({ type }) => type);
     answer({ commands: types, namespace, taskQueue: settings.taskQueue }, () => {});

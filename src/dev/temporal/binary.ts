@@ -78,6 +78,7 @@ async function find(log: Log, options: FindTemporalOptions): Promise<TemporalBin
     log(`skipped ${path}: it is not a working Temporal CLI (\`--version\` failed)`);
   }
 
+  // A CLI that was built once is used from then on, also if a newer one could be downloaded now.
   for (const provider of providers) {
     const cached = targetOf(cacheDir, provider);
     const version = await checkCached(cached, readTemporalVersion);

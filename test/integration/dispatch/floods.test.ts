@@ -4,7 +4,7 @@ import { after, before, beforeEach, describe, it, mock } from 'node:test';
 import { z } from 'zod';
 import { defineCommand } from '../../../src/commands/define-command.ts';
 import type { CommandDefinition } from '../../../src/commands/define-command.ts';
-import { LiveTypedWorkflows } from '../../../src/dispatch/live-typed-workflows.ts';
+import { LiveTypedWorkflows } from '../../../src/temporal/live-typed-workflows.ts';
 import { WorkerPresence } from '../../../src/dispatch/worker-presence.ts';
 import type { WorkerPresenceOptions } from '../../../src/dispatch/worker-presence.ts';
 import { checkCommandTypes } from '../../../src/health/command-types.ts';

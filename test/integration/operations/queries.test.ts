@@ -85,7 +85,10 @@ describe('operator queries', () => {
     const workflow = workflowLink(ui, fixture.id('a1'));
     assert.match(workflow, /^https:\/\/ui\.example\.com\/namespaces\/pay%20ments\/workflows\/a1-/);
     const list = await cli.run(['dead-letters'], env);
-    assert.ok(list.stderr.includes(`in Temporal's Web UI: ${deadLettersLink(ui)}\n`), list.stderr);
+    assert.ok(
+      list.stderr.includes(`all open dead letters in Temporal's Web UI: ${deadLettersLink(ui)}\n`),
+      list.stderr,
+    );
     const ofGroup = await cli.run(['dead-letters', '--group', failureGroup], env);
     assert.ok(ofGroup.stderr.includes(failureGroupLink(ui, failureGroup)), ofGroup.stderr);
     const groups = await cli.run(['dead-letters', 'groups'], env);

@@ -12,7 +12,6 @@ import { createLog } from '../../../src/platform/log.ts';
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { readTemporal } from '../../../src/temporal/connection-config.ts';
-import { readDeployment } from '../../../src/temporal/deployment.ts';
 import { createInboxWorker } from '../../../src/worker.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
@@ -28,11 +27,6 @@ const commandOf = (buildId: string) =>
       return { handledBy: buildId };
     },
   });
-
-const version = (name: string, buildId: string) => ({
-  deployment: { deploymentName: name, buildId },
-  buildId,
-});
 
 describe('workers with versions', () => {
   let fixture: TestInbox;
@@ -127,10 +121,10 @@ describe('workers with versions', () => {
     const connection = await NativeConnection.connect(readTemporal().connectionOptions);
     const options = { commands: [commandOf('x')], databaseUrl: fixture.database.url, connection };
     for (const [deployment, message] of [
-      [{ deploymentName: '', buildId: '1' }, /deployment.deploymentName must be text/],
+      [{ deploymentName: '', buildId: '1' }, /deployment.deploymentName must be a non-empty string/],
       [{ deploymentName: 'a.b', buildId: '1' }, /deployment.deploymentName must not contain a dot/],
       [{ deploymentName: 'a', buildId: 'x'.repeat(256) }, /deployment.buildId is longer than 255/],
-      [{ deploymentName: 'a' } as never, /deployment.buildId must be text/],
+      [{ deploymentName: 'a' } as never, /deployment.buildId must be a non-empty string/],
     ] as const) {
       await assert.rejects(createInboxWorker({ ...options, deployment }), (error: Error) => {
         assert.ok(error instanceof ConfigurationError);
@@ -139,14 +133,5 @@ describe('workers with versions', () => {
       });
     }
     await connection.close();
-  });
-
-  it('get their version from the command line, or from the variables that the worker controller sets', () => {
-    const env = { TEMPORAL_DEPLOYMENT_NAME: 'ns/payments', TEMPORAL_WORKER_BUILD_ID: 'abc' };
-    assert.deepEqual(readDeployment({}, env), version('ns/payments', 'abc'));
-    assert.deepEqual(readDeployment({ deployment: 'pay', buildId: '7' }, env), version('pay', '7'));
-    assert.deepEqual(readDeployment({ buildId: '7' }, {}), { buildId: '7' });
-    assert.deepEqual(readDeployment({}, {}), {});
-    assert.throws(() => readDeployment({ deployment: 'pay' }, {}), /"pay" needs a build id.*--build-id/);
   });
 });

@@ -11,7 +11,7 @@ import { InvalidCommandError, InvalidMessageError, UnrecoverableError } from '..
 import { createInbox } from '../../../src/sending/inbox.ts';
 import type { Inbox } from '../../../src/sending/inbox-types.ts';
 import { RESERVED_TYPES, STORED_PAYLOAD } from '../../../src/core/protocol.ts';
-import { noteCommandTypes } from '../../../src/store/workers.ts';
+import { noteCommandTypes } from '../../../src/store/command-types.ts';
 import { discardCommand, replayCommand, startCommand } from '../../../src/temporal/client-commands.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
@@ -28,7 +28,7 @@ const note = defineCommand({
   }),
 });
 
-/** Names that every JavaScript object has, on which a look-up of workflow functions must not fall. */
+/** Names that every object inherits. The lookup of a workflow function must not find those. */
 const INHERITED = ['toString', 'constructor', 'hasOwnProperty', 'valueOf', '__proto__', '__defineGetter__'];
 const inherited = INHERITED.map((type) =>
   defineCommand({ type, schema: z.unknown(), handle: () => `this was ${type}` }),
@@ -64,7 +64,7 @@ function jsonPayload(json: string) {
   return { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from(json) };
 }
 
-async function isRefused(handle: WorkflowHandle, type: string, message: RegExp): Promise<void> {
+async function assertRefused(handle: WorkflowHandle, type: string, message: RegExp): Promise<void> {
   await assert.rejects(handle.result(), ({ cause }: { cause: { type: string; message: string } }) => {
     assert.equal(cause.type, type);
     assert.match(cause.message, message);
@@ -198,7 +198,7 @@ describe('a workflow with the type of a command', () => {
   ];
   for (const [what, type, args, failure, message] of REFUSED) {
     it(`fails and stores nothing: ${what}`, async () => {
-      await isRefused(await start(type, what, args), failure, message);
+      await assertRefused(await start(type, what, args), failure, message);
       assert.equal(await fixture.entry(fixture.id(what)), null);
     });
   }
@@ -215,7 +215,7 @@ describe('a workflow with the type of a command', () => {
   ];
   for (const [what, json, message] of REFUSED_JSON) {
     it(`fails and stores nothing: ${what}`, async () => {
-      await isRefused(await startRaw('Note', what, ...json), 'InvalidEnvelope', message);
+      await assertRefused(await startRaw('Note', what, ...json), 'InvalidEnvelope', message);
       assert.equal(await fixture.entry(fixture.id(what)), null);
     });
   }
@@ -233,7 +233,11 @@ describe('a workflow with the type of a command', () => {
     await fixture.client.workflow.getHandle(id).result();
     const args = [[{}], [], ['x', { stored: true }], ['x', { stored: true, completed: '2026' }]];
     for (const given of args) {
-      await isRefused(await start('Dies', 'other type', given), 'IdempotencyConflict', /was accepted before/);
+      await assertRefused(
+        await start('Dies', 'other type', given),
+        'IdempotencyConflict',
+        /was accepted before/,
+      );
     }
     assert.equal((await fixture.entry(id))!.commandType, 'Note');
   });
@@ -241,7 +245,7 @@ describe('a workflow with the type of a command', () => {
   it('returns the first result to a repeated start', async () => {
     const first = await (await start('Note', 'twice', ['a'])).result();
     assert.deepEqual(await (await start('Note', 'twice', ['a'])).result(), first);
-    await isRefused(
+    await assertRefused(
       await start('Note', 'twice', ['b']),
       'IdempotencyConflict',
       /another command type or payload/,
@@ -322,7 +326,7 @@ describe('a workflow with the type of a command', () => {
         ({ code }: { code: string }) => code === 'IB002',
       );
       const handle = await fixture.start(messageId, { commandType: type, payload: {} });
-      await isRefused(handle, 'InvalidEnvelope', /one of the inbox's own workflows/);
+      await assertRefused(handle, 'InvalidEnvelope', /one of the inbox's own workflows/);
       assert.equal(await fixture.entry(messageId), null);
     });
   }
@@ -365,7 +369,7 @@ describe('while a worker of an earlier release polls the task queue', () => {
 
     await fixture.pool.query(`delete from inbox.workers where identity = 'older'`);
     await eventually('the worker notices it', () =>
-      fixture.logs().some((line) => line.includes('with the type of their command from now on')),
+      fixture.logs().some((line) => line.includes("new workflows have their command's type again")),
     );
     const afterwards = fixture.id('after');
     await inbox.send({ messageId: afterwards, type: 'Note', payload: {} });

@@ -67,8 +67,8 @@ describe('the timeline', () => {
     const summaries = await summariesOf('Pay', 'dead', 'AccountFrozen');
     assert.equal(
       summaries.at(-1),
-      'Dead letter: Pay failed with AccountFrozen. Fix the cause, then send the signal replay, or the signal discard to give ' +
-        'up. (This timer only shows this text.)',
+      'Dead letter: Pay failed with AccountFrozen. Fix the cause, then send the signal replay, or send the signal discard to ' +
+        'drop the command. (This timer only shows this text.)',
     );
   });
 
@@ -88,7 +88,7 @@ describe('the timeline', () => {
   it('names the real limit of retries', async () => {
     const summaries = await summariesOf('Fails', 'retried', '');
     assert.ok(
-      summaries.includes('Fails: attempts 2 to 3 of 3 after TypeError, then a dead letter'),
+      summaries.includes('Fails: attempts 2 to 3 of 3, after TypeError; a dead letter if all fail'),
       summaries.join('\n'),
     );
   });

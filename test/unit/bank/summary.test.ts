@@ -52,7 +52,7 @@ Web UI  http://127.0.0.1:8233
 
 Next steps:
   export DATABASE_URL='postgres://…'
-  temporal workflow list --address 127.0.0.1:7233 --query 'InboxStatus="DeadLetter"'
+  temporal workflow list --address 127.0.0.1:7233 --query 'InboxStatus="DeadLetter" AND ExecutionStatus="Running"'
   npx inbox show cdnow-00111-9
   temporal workflow start --address 127.0.0.1:7233 --type DepositFunds --task-queue inbox --workflow-id top-up-00111 --input '{"accountId":"00111","amountCents":100000}'
   temporal workflow signal --address 127.0.0.1:7233 --workflow-id cdnow-00111-9 --name replay

@@ -5,7 +5,7 @@
  * @module
  */
 import type { CommandLog } from '../core/command-log.ts';
-import type { TypedWorkflows } from '../temporal/command-workflow.ts';
+import type { TypedWorkflows } from './command-workflow.ts';
 
 export class LiveTypedWorkflows implements TypedWorkflows {
   readonly #log: CommandLog;
@@ -21,12 +21,12 @@ export class LiveTypedWorkflows implements TypedWorkflows {
     return this.#usable;
   }
 
-  /** Call this with every new answer of Postgres. */
-  note(hasOlderWorkers: boolean): void {
+  /** Call this after each look at `inbox.workers`. */
+  update(hasOlderWorkers: boolean): void {
     if (this.#usable === !hasOlderWorkers) return;
     this.#usable = !hasOlderWorkers;
     if (hasOlderWorkers) this.#logOlder();
-    else this.#log.info('workflows are started with the type of their command from now on');
+    else this.#log.info("new workflows have their command's type again");
   }
 
   #logOlder(): void {

@@ -1,0 +1,25 @@
+/**
+ * `inbox.command_types`: every command type that a worker has known.
+ *
+ * @module
+ */
+import type { Queryable } from '../platform/queryable.ts';
+import { IS_ALIVE } from './workers.ts';
+
+/** Records command types that a worker knows. They stay known when no worker that knows them is running. */
+export async function noteCommandTypes(db: Queryable, commandTypes: readonly string[]): Promise<void> {
+  await db.query(
+    'insert into inbox.command_types (command_type) select unnest($1::text[]) on conflict do nothing',
+    [commandTypes],
+  );
+}
+
+/** Returns whether a worker knows this command type, or one has known it in the past. */
+export async function isKnownCommandType(db: Queryable, commandType: string): Promise<boolean> {
+  const { rows } = await db.query<{ known: boolean }>(
+    `select exists (select from inbox.command_types where command_type = $1)
+       or exists (select from inbox.workers where ${IS_ALIVE} and $1 = any (command_types)) as known`,
+    [commandType],
+  );
+  return rows[0]!.known;
+}
