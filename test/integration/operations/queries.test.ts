@@ -103,6 +103,9 @@ describe('operator queries', () => {
       });
       assert.ok(stdout.includes(workflow), stdout);
     }
+    // A mistake in a worker's settings does not keep anyone from looking.
+    const besideMistake = await cli.run(['show', fixture.id('a1')], { ...env, INBOX_CONCURRENCY: 'many' });
+    assert.equal(besideMistake.code, 0, besideMistake.stderr);
     const json = await cli.run(['dead-letters', '--json'], env);
     assert.equal(json.stderr, '', 'programs get no links');
     const resolved = await cli.run(['dead-letters', '--status', 'all'], env);

@@ -33,6 +33,7 @@ const TABLE_RIGHTS: Record<string, Partial<Record<Role, Operation[]>>> = {
     inbox_reader: ['select'],
   },
   workers: { inbox_worker: ['select', 'insert'], inbox_operator: ['select'], inbox_reader: ['select'] },
+  command_types: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   identity: { inbox_worker: ['select'], inbox_operator: ['select'], inbox_reader: ['select'] },
   retention: { inbox_operator: ['select'], inbox_reader: ['select'] },
   retention_left: { inbox_operator: ['select'], inbox_reader: ['select'] },
@@ -126,6 +127,7 @@ const COLUMN_RIGHTS: Record<string, string[]> = {
     'waiting',
   ],
   'inbox_worker update workers': ['seen_at'],
+  'inbox_worker insert command_types': ['command_type'],
   'inbox_operator insert campaigns': [
     'actor',
     'canary',
