@@ -6,7 +6,7 @@
 import { activityInfo } from '@temporalio/activity';
 import { inboxFailure } from '../src/attempts/failure-report.ts';
 import type { AttemptOutcome } from '../src/core/activity-messages.ts';
-import { FAILURE } from '../src/core/protocol.ts';
+import { FAILURE, WORKFLOW_TYPE } from '../src/core/protocol.ts';
 import { claimEntry, findEntry } from '../src/store/entries.ts';
 import { recordedFailure, retryWhenDatabaseUnavailable, staleAttemptFailure } from './temporal-failures.ts';
 import type { ActivityDependencies } from './dependencies.ts';
@@ -21,11 +21,15 @@ export function createCancel(dependencies: ActivityDependencies) {
    */
   return async function deadLetterCancelled(): Promise<AttemptOutcome | null> {
     const { records } = dependencies;
-    const messageId = activityInfo().workflowExecution!.workflowId;
+    const { workflowExecution, workflowType } = activityInfo();
+    const messageId = workflowExecution!.workflowId;
+    // The ID can be that of a command of another type, which this workflow must leave alone.
+    const types = workflowType === WORKFLOW_TYPE ? null : [workflowType!];
     // Claims the entry, so that an attempt that may still be running becomes stale.
     const entry =
-      (await retryWhenDatabaseUnavailable(claimEntry(records, messageId))) ??
+      (await retryWhenDatabaseUnavailable(claimEntry(records, messageId, { types }))) ??
       (await retryWhenDatabaseUnavailable(findEntry(records, messageId)));
+    if (entry && types && !types.includes(entry.commandType)) return null;
     if (entry?.status === 'Completed') return { kind: 'completed', result: entry.result };
     if (entry?.status !== 'Processing') return null;
     // The failure group depends on this message, so a new wording or spelling would split existing groups.

@@ -40,6 +40,7 @@ export function createOperatorActivities(dependencies: ActivityDependencies) {
     },
 
     async discardDeadLetter(input: DiscardInput): Promise<OperatorOutcome> {
+      if (input.problem !== undefined) return { kind: 'rejected', problem: `the argument ${input.problem}` };
       const request = parseDiscard(currentMessageId(), input.request);
       if ('problem' in request) return { kind: 'rejected', problem: request.problem };
       const discarded = await retryWhenDatabaseUnavailable(discardDeadLetter(records, request));

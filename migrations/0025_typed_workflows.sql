@@ -10,8 +10,27 @@ create table inbox.command_types (
   command_type text primary key,
   first_known_at timestamptz not null default now()
 );
+-- Those of the running workers, of the open entries, of the latest entries and of the dead letters: all that can be found without
+-- reading the whole table of entries.
 insert into inbox.command_types (command_type)
-select distinct unnest(command_types) from inbox.workers;
+with recursive
+  pending as (
+    (select command_type from inbox.entries where status = 'Pending' order by command_type limit 1)
+    union all
+    select (select command_type from inbox.entries
+            where status = 'Pending' and command_type > pending.command_type order by command_type limit 1)
+    from pending where pending.command_type is not null),
+  failed as (
+    (select command_type from inbox.entries where status = 'Failed' order by command_type limit 1)
+    union all
+    select (select command_type from inbox.entries
+            where status = 'Failed' and command_type > failed.command_type order by command_type limit 1)
+    from failed where failed.command_type is not null)
+select command_type from pending where command_type is not null
+union select command_type from failed where command_type is not null
+union select command_type from (select command_type from inbox.entries order by id desc limit 100000) as latest
+union select command_type from inbox.dead_letters
+union select unnest(command_types) from inbox.workers;
 
 -- As in migration 0021, except that the types of the inbox's own workflows are refused as command types.
 create or replace function inbox.message_problem(message_id text, command_type text, payload jsonb, payload_text text,

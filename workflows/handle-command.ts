@@ -147,6 +147,7 @@ function rejectInvalid(envelope: unknown): void {
   if (envelope === undefined || (inexact(envelope) !== null && !isEmpty)) return;
   const problem = envelopeProblem(envelope);
   if (problem === null || !patched(REFUSE_PATCH)) return;
+  rejectInexact(envelope);
   throw invalidEnvelope(`${problem.field} ${problem.problem}`);
 }
 

@@ -73,14 +73,14 @@ export interface FailureSummary {
   retryCount: number;
 }
 
-export interface ReplayInput extends Origin {
-  request: ReplayRequest;
+export interface DiscardInput extends Origin {
+  request: DiscardRequest;
   /** Why the request must be refused although it looks valid: see {@link AttemptInput}. */
   problem?: string;
 }
 
-export interface DiscardInput extends Origin {
-  request: DiscardRequest;
+export interface ReplayInput extends DiscardInput {
+  request: ReplayRequest;
 }
 
 export type OperatorOutcome =

@@ -9,7 +9,11 @@ import { IS_ALIVE } from './workers.ts';
 /** Records command types that a worker knows. They stay known when no worker that knows them is running. */
 export async function noteCommandTypes(db: Queryable, commandTypes: readonly string[]): Promise<void> {
   await db.query(
-    'insert into inbox.command_types (command_type) select unnest($1::text[]) on conflict do nothing',
+    // In one order, so that two workers that start together cannot wait for each other. Usually nothing is new.
+    `insert into inbox.command_types (command_type)
+     select command_type from unnest($1::text[]) as given (command_type)
+     where not exists (select from inbox.command_types known where known.command_type = given.command_type)
+     order by 1 on conflict do nothing`,
     [commandTypes],
   );
 }

@@ -180,8 +180,9 @@ async function signal(
 ): Promise<void> {
   const describe = () => describeWorkflow(client, messageId);
   const found = await withinLimit(`the description of workflow ${messageId}`, describe, { client });
-  // If the workflow has closed, the new one gets the same type.
-  const isKnown = found?.taskQueue === taskQueue && found.type !== WORKFLOW_TYPE;
+  // If the workflow has closed, the new one gets the same type. A failed one may have been started with a wrong type; then
+  // only Postgres knows the right one, and handleCommand reads it from there.
+  const isKnown = found?.taskQueue === taskQueue && found.type !== WORKFLOW_TYPE && !found.hasFailed;
   const commandType = isKnown && isTypeOfCommand(found.type, null) ? found.type : null;
   await signalCommand(
     { client, taskQueue, typedWorkflows: ALWAYS_TYPED },

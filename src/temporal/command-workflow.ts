@@ -26,9 +26,14 @@ export interface CommandWorkflow {
  * @param commandType - null if it is not known
  */
 export function workflowForEntry(commandType: string | null, typed: TypedWorkflows): CommandWorkflow {
-  if (!typed.usable || commandType === null) return { type: WORKFLOW_TYPE, args: [] };
+  if (commandType === null || !canBeTyped(commandType, typed)) return { type: WORKFLOW_TYPE, args: [] };
   const argument: StoredArgument = { stored: true };
   return { type: commandType, args: [STORED_PAYLOAD, argument] };
+}
+
+/** An entry of an earlier release can have a type that is reserved now. */
+function canBeTyped(commandType: string, typed: TypedWorkflows): boolean {
+  return typed.usable && !RESERVED_TYPES.includes(commandType);
 }
 
 /** A workflow that only records the result of a Completed entry. */
@@ -37,7 +42,7 @@ export function workflowForRecord(
   completed: CompletedEnvelope['completed'],
   typed: TypedWorkflows,
 ): CommandWorkflow {
-  if (!typed.usable) {
+  if (!canBeTyped(commandType, typed)) {
     const envelope: CompletedEnvelope = { commandType, completed };
     return { type: WORKFLOW_TYPE, args: [envelope] };
   }

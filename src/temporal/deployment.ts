@@ -19,7 +19,7 @@ const MAX_LENGTH = 255;
 /** @throws ConfigurationError for a name or build id that Temporal would refuse */
 export function checkDeployment(deployment: WorkerDeployment | undefined): void {
   if (deployment === undefined) return;
-  const { deploymentName, buildId } = deployment;
+  const { deploymentName, buildId } = (deployment ?? {}) as Partial<WorkerDeployment>;
   const problems = [
     problemOf('deployment.deploymentName', deploymentName),
     problemOf('deployment.buildId', buildId),
@@ -31,6 +31,7 @@ export function checkDeployment(deployment: WorkerDeployment | undefined): void 
 
 function problemOf(field: string, value: unknown): string | null {
   if (typeof value !== 'string' || value === '') return `${field} must be a non-empty string`;
+  if (value.startsWith('__')) return `${field} must not begin with two underscores`;
   return value.length > MAX_LENGTH ? `${field} is longer than ${MAX_LENGTH} characters` : null;
 }
 

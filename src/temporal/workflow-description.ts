@@ -22,6 +22,8 @@ export interface WorkflowDescription {
   type: string;
   taskQueue: string;
   isRunning: boolean;
+  /** True if it closed with a failure. */
+  hasFailed: boolean;
   /** The id of the inbox that started it; null if another client or an older release started it. */
   inbox: string | null;
   /** The attempt of its pending workflow task, 0 for none. Above 1, the previous attempt failed or timed out. */
@@ -31,6 +33,7 @@ export interface WorkflowDescription {
 
 /** temporal.api.enums.v1.WorkflowExecutionStatus */
 const RUNNING = 1;
+const FAILED = 3;
 
 /** Returns true if Temporal never allows this kind of call to this client, so a retry cannot help. */
 export function isDenied(error: unknown): boolean {
@@ -62,6 +65,7 @@ export async function describeWorkflow(
       type: info?.type?.name ?? '',
       taskQueue: executionConfig?.taskQueue?.name || info?.taskQueue || '',
       isRunning: Number(info?.status) === RUNNING,
+      hasFailed: Number(info?.status) === FAILED,
       inbox: textOrNull(await decodePayload(client, info?.memo?.fields?.[INBOX_MEMO])),
       taskAttempt: pendingWorkflowTask?.attempt ?? 0,
       activities: (pendingActivities ?? []).map(({ activityType, attempt, lastFailure }) => ({

@@ -124,6 +124,9 @@ describe('workers with versions', () => {
       [{ deploymentName: '', buildId: '1' }, /deployment.deploymentName must be a non-empty string/],
       [{ deploymentName: 'a.b', buildId: '1' }, /deployment.deploymentName must not contain a dot/],
       [{ deploymentName: 'a', buildId: 'x'.repeat(256) }, /deployment.buildId is longer than 255/],
+      [{ deploymentName: '__a', buildId: '1' }, /deployment.deploymentName must not begin with/],
+      [{ deploymentName: 'a', buildId: '__1' }, /deployment.buildId must not begin with/],
+      [null as never, /deployment.deploymentName must be a non-empty string/],
       [{ deploymentName: 'a' } as never, /deployment.buildId must be a non-empty string/],
     ] as const) {
       await assert.rejects(createInboxWorker({ ...options, deployment }), (error: Error) => {

@@ -50,6 +50,15 @@ const dies = defineCommand({
   },
 });
 
+const patient = defineCommand({
+  type: 'Patient',
+  schema: z.unknown(),
+  retry: { initialInterval: '1h', maximumInterval: '1h' },
+  handle() {
+    throw new Error('not today');
+  },
+});
+
 const flaky = defineCommand({
   type: 'Flaky',
   schema: z.unknown(),
@@ -79,7 +88,7 @@ describe('a workflow with the type of a command', () => {
   before(async () => {
     fixture = await createTestInbox();
     inbox = await createInbox({ pool: fixture.pool });
-    await fixture.startWorker([note, dies, flaky, recorded, ...inherited]);
+    await fixture.startWorker([note, dies, flaky, patient, recorded, ...inherited]);
   });
   after(async () => {
     await inbox.close();
@@ -305,6 +314,44 @@ describe('a workflow with the type of a command', () => {
       );
       assert.equal(letter!.resolution, act === replayCommand ? 'replayed' : 'discarded');
     }
+  });
+
+  it('is not what replayCommand starts again if its type was a mistake', async () => {
+    for (const [name, act] of [
+      ['mistaken-replay', replayCommand],
+      ['mistaken-discard', discardCommand],
+    ] as const) {
+      const id = fixture.id(name);
+      const handle = await start('Dies', name, [{}]);
+      await fixture.reaches(id, 'DeadLetter');
+      await handle.terminate('an operator');
+      await assertRefused(await start('Note', name, [{}]), 'IdempotencyConflict', /was accepted before/);
+      await act(fixture.client, id, {}, { taskQueue: fixture.taskQueue });
+      await fixture.client.workflow
+        .getHandle(id)
+        .result()
+        .catch(() => {});
+      const [letter] = await rows<{ resolution: string }>(
+        fixture.pool,
+        'select resolution from inbox.dead_letters where message_id = $1',
+        [id],
+      );
+      assert.equal(letter!.resolution, act === replayCommand ? 'replayed' : 'discarded');
+    }
+  });
+
+  it('changes nothing if it is canceled and its ID belongs to a command of another type', async () => {
+    const id = fixture.id('other-canceled');
+    await inbox.send({ messageId: id, type: 'Patient', payload: {} });
+    await fixture.reaches(id, 'Failed');
+    await fixture.client.workflow.getHandle(id).terminate('an operator');
+    // The delay makes the cancellation arrive before the first attempt.
+    const { taskQueue, client } = fixture;
+    const options = { workflowId: id, taskQueue, args: [{}], startDelay: '1 second' as const };
+    const other = await client.workflow.start('Note', options);
+    await other.cancel();
+    await assert.rejects(other.result());
+    assert.equal((await fixture.entry(id))!.status, 'Failed');
   });
 
   it('is what startCommand starts, with what comes with the payload', async () => {

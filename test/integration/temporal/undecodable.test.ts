@@ -141,6 +141,32 @@ describe('undecodable input', () => {
     assert.equal((await fixture.entry(id))?.generation, 0);
   });
 
+  it('rejects every request in which parsing would change a number, and resolves nothing', async () => {
+    const id = fixture.id('request-number');
+    await fixture.start(id, { commandType: 'Dead', payload: {} });
+    await fixture.reaches(id, 'DeadLetter');
+    const requests = ['1e400', '{"reason":1e400,"actor":"ann"}', '{"deadLetterId":1e400}'];
+    for (const [index, request] of requests.flatMap((text) => [text, text]).entries()) {
+      await signal(id, index % 2 === 0 ? 'discard' : 'replay', payload('json/plain', request));
+      const { refusals } = await eventually(`${request} is refused`, async () => {
+        const report = await fixture.status(id);
+        return report.refusals.count === index + 1 && report;
+      });
+      assert.match(refusals.problem, /has the number 1e400/);
+    }
+    assert.equal((await fixture.entry(id))?.status, 'DeadLetter');
+  });
+
+  for (const number of ['1e400', '9007199254740993']) {
+    it(`names the number ${number} if it is the whole argument`, async () => {
+      const handle = await start(`whole-${number}`, WORKFLOW_TYPE, payload('json/plain', number));
+      await assert.rejects(handle.result(), ({ cause }: { cause?: { message?: string } }) => {
+        assert.ok(cause?.message?.includes(`has the number ${number}`), cause?.message);
+        return true;
+      });
+    });
+  }
+
   it('refuses each undecodable signal with its own reason, and the workflow continues', async () => {
     const id = fixture.id('signals');
     await fixture.start(id, { commandType: 'Dead', payload: {} });
