@@ -10,6 +10,7 @@ import { InboxError, NotADeadLetterError, RequestRefusedError } from '../core/er
 import type { OperatorNote } from '../core/protocol.ts';
 import { startEntry, withinStartLimit } from '../temporal/start-workflow.ts';
 import type { Starter } from '../temporal/start-workflow.ts';
+import type { AttributeChoice } from '../temporal/search-attributes.ts';
 import { findLastDeadLetter, restoreDeadLetter } from '../store/dead-letters.ts';
 import type { EntryToStart } from '../store/dispatch.ts';
 import { withinLimit } from '../temporal/answer-limit.ts';
@@ -17,6 +18,12 @@ import { describeWorkflow } from '../temporal/workflow-description.ts';
 import { ownerOf, refuseIfTaken } from './replay-discard.ts';
 import type { ActionAnswer, Operator } from './replay-discard.ts';
 import { requireEntry } from './queries.ts';
+
+/** Restoring starts a workflow, which needs to know the search attributes of the namespace. */
+export interface RestoringOperator extends Operator {
+  /** Those that can be set; true for all, false for none. Setting any other would fail the start. */
+  searchAttributes: AttributeChoice;
+}
 
 /** The actor when none is given. */
 const UNKNOWN_ACTOR = 'operations';
@@ -31,7 +38,7 @@ const UNKNOWN_ACTOR = 'operations';
  *   its workflow is not waiting
  */
 export async function restore(
-  operator: Operator & Pick<Starter, 'searchAttributes'>,
+  operator: RestoringOperator,
   messageId: string,
   { actor = UNKNOWN_ACTOR, reason }: OperatorNote = {},
 ): Promise<ActionAnswer> {
