@@ -49,7 +49,7 @@ const STALLED_AFTER_MS = 60_000;
 
 /** Returns `duplicate` if the message_id was used before. */
 export async function send(sender: Sender, command: FeedCommand): Promise<'accepted' | 'duplicate'> {
-  const { commandType, payload, ...options } = command.envelope;
+  const { messageId, commandType, payload, options } = command;
   const attributes = new TypedSearchAttributes([
     { key: defineSearchAttributeKey(SEARCH_ATTRIBUTES.commandType, 'KEYWORD'), value: commandType },
     {
@@ -60,7 +60,7 @@ export async function send(sender: Sender, command: FeedCommand): Promise<'accep
   try {
     await sender.client.workflow.start(commandType, {
       taskQueue: sender.taskQueue,
-      workflowId: command.messageId,
+      workflowId: messageId,
       // Temporal rejects duplicates only during the namespace's retention. After that, the entry in Postgres still does.
       workflowIdReusePolicy: 'REJECT_DUPLICATE',
       args: [payload, options],

@@ -4,7 +4,8 @@
  * @module
  */
 import { readFile } from 'node:fs/promises';
-import type { Envelope } from 'temporal-inbox/temporal';
+import type { JsonObject } from 'temporal-inbox';
+import type { MessageOptions } from 'temporal-inbox/temporal';
 import { sourceFile } from './source-file.ts';
 
 export const SHOP = 'shop';
@@ -40,7 +41,10 @@ export interface Purchase {
 /** A command that is ready to send. The same purchase always has the same message_id. */
 export interface FeedCommand {
   messageId: string;
-  envelope: Envelope;
+  commandType: string;
+  payload: JsonObject;
+  /** What comes with the payload. */
+  options: MessageOptions;
 }
 
 const LINE = /^ (\d{5}) (\d{4}) (\d{4})(\d{2})(\d{2}) +(\d+) +(\d+)\.(\d{2})$/;
@@ -105,22 +109,17 @@ export function* commandsFor(purchases: readonly Purchase[]): Generator<FeedComm
 function openAccount(accountId: string, owner: string, openingBalanceCents: number): FeedCommand {
   return {
     messageId: `cdnow-account-${accountId}`,
-    envelope: {
-      commandType: 'CreateAccount',
-      payload: { accountId, owner, openingBalanceCents },
-      correlationId: `cdnow-${accountId}`,
-    },
+    commandType: 'CreateAccount',
+    payload: { accountId, owner, openingBalanceCents },
+    options: { correlationId: `cdnow-${accountId}` },
   };
 }
 
 function payShop({ customer, line, day, cds, amountCents }: Purchase): FeedCommand {
   return {
     messageId: `cdnow-${customer}-${line}`,
-    envelope: {
-      commandType: 'TransferFunds',
-      payload: { from: customer, to: SHOP, amountCents },
-      correlationId: `cdnow-${customer}`,
-      metadata: { day, cds },
-    },
+    commandType: 'TransferFunds',
+    payload: { from: customer, to: SHOP, amountCents },
+    options: { correlationId: `cdnow-${customer}`, metadata: { day, cds } },
   };
 }

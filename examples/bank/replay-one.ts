@@ -90,12 +90,9 @@ async function findShortage(pool: Pool, messageIds: readonly string[]): Promise<
 function topUpFor({ messageId, accountId, amountCents }: Shortage): FeedCommand {
   return {
     messageId: `${messageId}-top-up`,
-    envelope: {
-      commandType: 'DepositFunds',
-      payload: { accountId, amountCents },
-      correlationId: `cdnow-${accountId}`,
-      causationId: messageId,
-    },
+    commandType: 'DepositFunds',
+    payload: { accountId, amountCents },
+    options: { correlationId: `cdnow-${accountId}`, causationId: messageId },
   };
 }
 

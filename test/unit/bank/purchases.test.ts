@@ -66,12 +66,12 @@ void describe('the commands of the feed', () => {
     assert.equal(commands.length, 1 + 2_357 + 6_919);
     assert.equal(new Set(commands.map((command) => command.messageId)).size, commands.length);
     const opened = new Set<unknown>();
-    for (const { envelope } of commands) {
+    for (const { commandType, payload } of commands) {
       const { accountId, from, to } = z
         .object({ accountId: z.string(), from: z.string(), to: z.string() })
         .partial()
-        .parse(envelope.payload);
-      if (envelope.commandType === 'CreateAccount') opened.add(accountId);
+        .parse(payload);
+      if (commandType === 'CreateAccount') opened.add(accountId);
       else
         assert.ok(opened.has(from) && opened.has(to), `${from} pays ${to} before both accounts are opened`);
     }
@@ -83,9 +83,9 @@ void describe('the commands of the feed', () => {
   });
 
   void it('match their schemas, except for purchases of 0.00', async () => {
-    const rejected = [...commandsFor(await readPurchases())].filter(({ envelope }) => {
-      const command = envelope.commandType === 'CreateAccount' ? createAccount : transferFunds;
-      return !command.schema.safeParse(envelope.payload).success;
+    const rejected = [...commandsFor(await readPurchases())].filter(({ commandType, payload }) => {
+      const command = commandType === 'CreateAccount' ? createAccount : transferFunds;
+      return !command.schema.safeParse(payload).success;
     });
     assert.deepEqual(
       rejected.map((command) => command.messageId.split('-')[2]),
