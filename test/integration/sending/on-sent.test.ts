@@ -39,7 +39,7 @@ describe('onSent', () => {
     const results: Promise<number>[] = [];
     const send = () =>
       new Promise<Sent>((onSent, onError) => {
-        const result = inbox.execute(slow, message, { onSent, timeoutMs: 90_000 });
+        const result = inbox.execute(slow, message, { onSent, timeoutMs: 180_000 });
         result.catch(onError);
         results.push(result);
       });
@@ -49,6 +49,8 @@ describe('onSent', () => {
       assert.notEqual((await fixture.entry(message.messageId))?.status, 'Completed');
     }
     held.open();
+    // Unlike execute, this says what the command waits for if it takes too long.
+    await fixture.reaches(message.messageId, 'Completed');
     assert.deepEqual(await Promise.all(results), [5, 5]);
   });
 
