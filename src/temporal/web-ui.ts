@@ -56,7 +56,7 @@ function workflowsOf({ url, namespace }: WebUi): string {
 }
 
 /**
- * Temporal cannot search for a value that contains a quotation mark or a backslash, however it is escaped (tried with 1.29 to
+ * Temporal cannot search for a value that contains a quotation mark or a backslash, however it is escaped (tried with 1.29 and
  * 1.32). The query then uses the part before it, and may also match other groups.
  */
 function groupCondition(failureGroup: string): string {
