@@ -78,11 +78,24 @@ export async function deleteLeftovers(connection: Connection): Promise<void> {
     await deleteNamespace(connection, name).catch(() => {});
 }
 
-/** Terminates the workflows of a task queue. Without a worker, they would stay open in a namespace that others use. */
+/**
+ * Terminates the workflows of a task queue. Without a worker, they would stay open in a namespace that others use.
+ *
+ * It lists them without `client.workflow.list`, which decodes the memo of each workflow and throws if a memo was encrypted by
+ * another client.
+ */
 export async function terminateWorkflows(client: Client, taskQueue: string): Promise<void> {
+  const { namespace } = client.options;
   const query = `TaskQueue = '${taskQueue}' and ExecutionStatus = 'Running'`;
-  for await (const { workflowId } of client.workflow.list({ query })) {
-    const terminating = client.workflow.getHandle(workflowId).terminate('the test has ended');
-    await terminating.catch(() => {});
-  }
+  let nextPageToken = new Uint8Array();
+  do {
+    const page = await client.workflowService.listWorkflowExecutions({ namespace, query, nextPageToken });
+    for (const { execution } of page.executions) {
+      const terminating = client.workflow
+        .getHandle(execution?.workflowId ?? '')
+        .terminate('the test has ended');
+      await terminating.catch(() => {});
+    }
+    nextPageToken = new Uint8Array(page.nextPageToken);
+  } while (nextPageToken.length > 0);
 }

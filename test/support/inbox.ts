@@ -19,6 +19,7 @@ import type { Envelope, EntryStatus, StatusReport } from '../../src/core/protoco
 import { WORKFLOW_TYPE } from '../../src/core/protocol.ts';
 import { findEntry } from '../../src/store/entries.ts';
 import type { Entry } from '../../src/store/entries.ts';
+import { terminateWorkflows } from '../../src/testing/test-namespace.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import type { InboxWorker } from '../../src/worker.ts';
 import type { TestDatabase } from './database.ts';
@@ -133,7 +134,7 @@ export async function createTestInbox({ address }: { address?: string } = {}): P
     async close() {
       removeDiagnostics();
       await Promise.all(workers.map((worker) => worker.stop()));
-      await terminateAll(client, taskQueue);
+      await terminateWorkflows(client, taskQueue);
       await connection.close();
       await database.drop();
     },
@@ -168,17 +169,6 @@ function runInBackground(worker: InboxWorker, native: NativeConnection): TestWor
       return native.close();
     },
   };
-}
-
-/** Without a worker, workflows would stay open on a server that other tests use, too. */
-async function terminateAll(client: Client, taskQueue: string): Promise<void> {
-  const open = client.workflow.list({ query: `TaskQueue = '${taskQueue}' and ExecutionStatus = 'Running'` });
-  for await (const { workflowId } of open) {
-    await client.workflow
-      .getHandle(workflowId)
-      .terminate('the test has ended')
-      .catch(() => {});
-  }
 }
 
 /** Waits until all of these messages are Completed. */
