@@ -31,6 +31,9 @@ import { withHeartbeat } from './heartbeat.ts';
 import { performAttempt, reportOf, tooManyInterruptions } from '../src/attempts/run-attempt.ts';
 import type { Interrupted } from '../src/attempts/run-attempt.ts';
 import { recordFailure } from '../src/attempts/record-failure.ts';
+import { endFailed, traceAttempt } from '../src/attempts/trace-attempt.ts';
+import { errorTypeOf } from '../src/telemetry/spans.ts';
+import type { TracedAttempt } from '../src/telemetry/traced-attempt.ts';
 import { StaleAttemptError } from '../src/attempts/handler-transaction.ts';
 
 export function createAttempt(attemptDependencies: AttemptActivityDependencies) {
@@ -140,11 +143,17 @@ async function attemptOnce(dependencies: ClaimDependencies, given: WorkflowComma
     return claimed;
   }
   const { entry } = claimed;
-  const performed = await performAttempt(dependencies, entry, client, Context.current());
-  if (performed.kind === 'completed') return performed;
-  if (performed.kind === 'interrupted') return settleInterruption(dependencies, entry, performed);
-  if (performed.cancelled) throw performed.error;
-  return settleFailure(dependencies, entry, performed.error);
+  return traceAttempt(dependencies, entry, 'workflow', async (traced) => {
+    const performed = await performAttempt(dependencies, entry, client, Context.current());
+    if (performed.kind === 'completed') {
+      traced.end({ outcome: 'completed' });
+      return performed;
+    }
+    if (performed.kind === 'interrupted') return settleInterruption(dependencies, entry, performed, traced);
+    if (!performed.cancelled) return settleFailure(dependencies, entry, performed.error, traced);
+    traced.end({ outcome: 'cancelled' });
+    throw performed.error;
+  });
 }
 
 /**
@@ -154,11 +163,13 @@ async function settleInterruption(
   dependencies: ActivityDependencies,
   entry: Entry,
   { error, connectionFailed }: Interrupted,
+  traced: TracedAttempt,
 ): Promise<AttemptOutcome> {
   // This workflow repeats the attempt, so no relay needs to.
   const how = { interrupted: connectionFailed, takenAgoMs: 0 };
   const undone = await undoClaim(dependencies, entry, error, how);
-  if (undone === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error));
+  if (undone === 'refused') return settleFailure(dependencies, entry, tooManyInterruptions(error), traced);
+  traced.end({ outcome: 'interrupted', errorType: errorTypeOf(error) });
   throw interruptedFailure(error);
 }
 
@@ -167,12 +178,14 @@ async function settleFailure(
   dependencies: ActivityDependencies,
   entry: Entry,
   error: unknown,
+  traced: TracedAttempt,
 ): Promise<AttemptOutcome> {
   if (!(error instanceof StaleAttemptError)) {
     await crashPoint('before-failure-recorded', entry.messageId);
     const report = reportOf(error);
     const recorded = await retryWhenDatabaseUnavailable(recordFailure(dependencies, entry, report));
     await crashPoint('after-failure-recorded', entry.messageId);
+    endFailed(dependencies, traced, report, recorded);
     if (recorded) throw recordedFailure(dependencies, report, recorded);
   }
   const current = await retryWhenDatabaseUnavailable(findEntry(dependencies.records, entry.messageId));

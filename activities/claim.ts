@@ -9,6 +9,10 @@ import type { Json } from '../src/core/json.ts';
 import { FAILURE } from '../src/core/protocol.ts';
 import type { RateLimitedWarning } from '../src/platform/rare-warning.ts';
 import { findLastDeadLetter } from '../src/store/dead-letters.ts';
+import { typeLabel } from '../src/telemetry/bounded-labels.ts';
+import { findInstruments } from '../src/telemetry/instruments.ts';
+import { withTraceContext } from '../src/telemetry/trace-context.ts';
+import { startContext } from '../src/temporal/trace-header.ts';
 import type { Entry, NewEntry } from '../src/store/entries.ts';
 import {
   claimEntry,
@@ -64,7 +68,9 @@ export async function claim(dependencies: ClaimDependencies, given: WorkflowComm
   if (envelope && !registry.has(envelope.commandType)) {
     if (workflowType !== null) await refuseUnknownType(dependencies, workflowType);
     // Stored, so that operators can see it waiting; a worker that knows its type will claim it.
-    await retryWhenDatabaseUnavailable(insertPendingEntries(claims, [envelope], NEW_ENTRY_WAIT_MS));
+    await retryWhenDatabaseUnavailable(
+      insertPendingEntries(claims, [withStartContext(envelope)], NEW_ENTRY_WAIT_MS),
+    );
     return explainNoClaim(dependencies, given);
   }
   // Never claims an entry whose type differs from the workflow's.
@@ -72,10 +78,16 @@ export async function claim(dependencies: ClaimDependencies, given: WorkflowComm
   const isKnown = workflowType === null || registry.has(workflowType);
   const entry = await retryWhenDatabaseUnavailable(
     envelope
-      ? insertAndClaimEntry(claims, envelope)
+      ? insertAndClaimEntry(claims, withStartContext(envelope))
       : claimEntry(claims, messageId, { onlyDue: true, types: isKnown ? types : [] }),
   );
   return entry ? { kind: 'claimed', entry } : explainNoClaim(dependencies, given);
+}
+
+/** Stores the trace context of the client that started the workflow, unless the message has its own. */
+function withStartContext(envelope: NewEntry): NewEntry {
+  const context = startContext();
+  return context ? { ...envelope, metadata: withTraceContext(envelope.metadata, context) } : envelope;
 }
 
 /**
@@ -213,5 +225,8 @@ async function recordLostAttempt(dependencies: ActivityDependencies, entry: Entr
   const message = `attempt ${entry.attempt} was started and never ended: its worker was killed, or could not report`;
   const report = inboxFailure(FAILURE.workerLost, message, true);
   const recorded = await retryWhenDatabaseUnavailable(recordFailure(dependencies, entry, report));
-  return recorded ? recordedFailure(dependencies, report, recorded) : staleAttemptFailure(entry.attempt);
+  if (!recorded) return staleAttemptFailure(entry.attempt);
+  // The process of the attempt could not count it.
+  findInstruments()?.attempts.add(1, { type: typeLabel(entry.commandType), outcome: recorded.kind });
+  return recordedFailure(dependencies, report, recorded);
 }

@@ -44,6 +44,7 @@ export type {
   Sent,
 } from './commands/message.ts';
 export type { CommandLog } from './core/command-log.ts';
+export type { PinoLogger } from './platform/pino-log.ts';
 export type { Duration, DurationUnit } from './core/duration.ts';
 export {
   CampaignError,

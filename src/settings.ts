@@ -36,6 +36,12 @@ export interface InboxSettings {
   alertGiveUpMs: number;
   /** The address of Temporal's Web UI, for links in alerts and on the command line; null for no links. */
   temporalUiUrl: string | null;
+  /** A span for each statement of a handler. */
+  traceQueries: boolean;
+  /** Exports the texts of these statements, without the values of their parameters. */
+  traceQueryText: boolean;
+  /** Exports the messages of handlers' errors with spans. They may repeat parts of a payload. */
+  traceErrorMessages: boolean;
 }
 
 const wholeNumber = (fallback: number, max: number) =>
@@ -54,6 +60,13 @@ const duration = (fallback: string, minMs: number, maxMs: number, problem: strin
     .transform((text) => toMilliseconds(text))
     .refine((ms) => ms !== null && ms >= minMs && ms <= maxMs, problem)
     .transform(Number);
+
+/** The empty string counts as not set. */
+const trueOrFalse = (fallback: 'true' | 'false') =>
+  z
+    .enum(['true', 'false', ''], 'is neither true nor false')
+    .default(fallback)
+    .transform((text) => (text || fallback) === 'true');
 
 function refuseUnlessWebUi(text: string, context: z.core.$RefinementCtx<string>): void {
   const problem = webUiProblem(text);
@@ -97,6 +110,9 @@ const variables = z.object({
     'is not a duration between a minute and 30 days, such as 3d',
   ),
   INBOX_TEMPORAL_UI_URL: z.string().superRefine(refuseUnlessWebUi).optional(),
+  INBOX_TRACE_QUERIES: trueOrFalse('true'),
+  INBOX_TRACE_QUERY_TEXT: trueOrFalse('false'),
+  INBOX_TRACE_ERROR_MESSAGES: trueOrFalse('false'),
 });
 
 const environmentSettings = variables
@@ -149,6 +165,9 @@ export function settingsFromEnv(env: Environment = process.env): InboxSettings {
     alertWindowMs: parsed.data.INBOX_ALERT_WINDOW,
     alertGiveUpMs: parsed.data.INBOX_ALERT_GIVE_UP,
     temporalUiUrl: parsed.data.INBOX_TEMPORAL_UI_URL ?? null,
+    traceQueries: parsed.data.INBOX_TRACE_QUERIES,
+    traceQueryText: parsed.data.INBOX_TRACE_QUERY_TEXT,
+    traceErrorMessages: parsed.data.INBOX_TRACE_ERROR_MESSAGES,
   };
 }
 
@@ -191,6 +210,9 @@ const settingsInCode = z.strictObject({
   // Shorter values than in the environment are allowed, so that tests need not wait a minute.
   alertGiveUpMs: optionalWholeNumber(1, 30 * DAY_MS),
   temporalUiUrl: z.string('must be text').superRefine(refuseUnlessWebUi).nullable().optional(),
+  traceQueries: z.boolean('must be true or false').optional(),
+  traceQueryText: z.boolean('must be true or false').optional(),
+  traceErrorMessages: z.boolean('must be true or false').optional(),
 });
 
 /**

@@ -6,15 +6,14 @@
 import { setMaxListeners } from 'node:events';
 import { Client } from '@temporalio/client';
 import { Worker } from '@temporalio/worker';
-import type { NativeConnection } from '@temporalio/worker';
+import type { Pool } from 'pg';
 import { createExpressAttempt } from './attempts/express-attempt.ts';
 import { MAX_CONCURRENT_ALERTS } from '../activities/alert.ts';
 import { AttemptSlots } from '../activities/attempt-slots.ts';
 import { createActivities } from '../activities/index.ts';
-import type { AlertDeliveries, DeadLetterHook } from './core/alert.ts';
+import type { AlertDeliveries } from './core/alert.ts';
 import { createDeliveries } from './alerts/deliveries.ts';
 import { AlertGatherer } from './alerts/gather-alerts.ts';
-import type { CommandDefinition } from './commands/define-command.ts';
 import type { CommandLog } from './core/command-log.ts';
 import type { InboxSettings } from './settings.ts';
 import { checkSettings, DEFAULT_SETTINGS } from './settings.ts';
@@ -22,7 +21,7 @@ import { readDirectUrl } from './platform/postgres-url.ts';
 import { ExpressRunner } from './dispatch/express-runner.ts';
 import { LiveTypedWorkflows } from './temporal/live-typed-workflows.ts';
 import { LiveSearchAttributes } from './temporal/live-search-attributes.ts';
-import { createLog } from './platform/log.ts';
+import { chooseLog } from './platform/pino-log.ts';
 import { checkSchema } from './store/migrate.ts';
 import { replanOnGrowth } from './dispatch/plan-refresh.ts';
 import { Reconciler } from './dispatch/reconciler.ts';
@@ -31,17 +30,23 @@ import { createRegistry } from './commands/registry.ts';
 import type { RegisteredCommand, Registry } from './commands/registry.ts';
 import { Relay } from './dispatch/relay.ts';
 import { TypeSlots } from './dispatch/type-slots.ts';
-import { identifyDatabase } from './store/sessions.ts';
+import { askDatabase, identifyDatabase } from './store/sessions.ts';
 import { readInboxId } from './store/identity.ts';
 import { noteCommandTypes } from './store/command-types.ts';
 import { hasOlderWorkers } from './store/workers.ts';
 import { checkDeployment, deploymentOptions } from './temporal/deployment.ts';
-import type { WorkerDeployment } from './temporal/deployment.ts';
 import { checkSdkOptions, clientOptions, workerOptions } from './temporal/sdk-options.ts';
-import type { WorkerDataConverter, WorkerInterceptors } from './temporal/sdk-options.ts';
+import { createSdkLogger, setWorkerLogger, workflowLogSink } from './temporal/sdk-logger.ts';
 import { TemporalWatch } from './temporal/periodic-checks.ts';
 import { workerIdentity } from './temporal/worker-identity.ts';
 import { loadWorkflowBundle } from './temporal/workflow-bundle.ts';
+import { observeOpenWork } from './health/open-work-gauges.ts';
+import { createReadiness } from './health/probes.ts';
+import { askTemporal, notPolling } from './temporal/worker-state.ts';
+import { startCounters } from './telemetry/instruments.ts';
+import { observeWorker } from './telemetry/worker-gauges.ts';
+import type { WorkerState } from './telemetry/worker-gauges.ts';
+import type { InboxWorker, InboxWorkerOptions } from './worker-options.ts';
 import { WorkerLife } from './dispatch/worker-life.ts';
 import type { Loop } from './platform/loop.ts';
 import { closeWorkerPools, createWorkerPools } from './dispatch/worker-pools.ts';
@@ -55,59 +60,10 @@ export type { WebhookSettings } from './alerts/webhook-settings.ts';
 export type { Environment } from './platform/environment.ts';
 export { settingsFromEnv } from './settings.ts';
 export type { InboxSettings } from './settings.ts';
-
-export interface InboxWorkerOptions {
-  commands: readonly CommandDefinition[];
-  /** A Postgres database that contains the inbox's schema. */
-  databaseUrl: string;
-  /**
-   * A URL of the same database without a transaction-mode pooler, for LISTEN. Default INBOX_DIRECT_URL. Null for none: then
-   * `databaseUrl` is used.
-   */
-  directUrl?: string | null;
-  connection: NativeConnection;
-  /** Temporal's namespace. Default `default`. */
-  namespace?: string;
-  /**
-   * Encodes what the worker sends to Temporal, for example to encrypt it. Every client that starts or signals commands needs
-   * the same codecs. Search attributes and the IDs and types of workflows are never encoded.
-   */
-  dataConverter?: WorkerDataConverter;
-  /** Interceptors of Temporal's SDK, for example for tracing. `client` also applies to the workflows that the worker starts. */
-  interceptors?: WorkerInterceptors;
-  /**
-   * Settings that differ from the defaults. `settingsFromEnv()` reads them from the environment; without it, the worker
-   * ignores the variables that start with INBOX_, except INBOX_DIRECT_URL.
-   */
-  settings?: Partial<InboxSettings>;
-  log?: CommandLog;
-  /** Called with dead letters, at least once each, in addition to the webhook if one is configured. */
-  onDeadLetter?: DeadLetterHook;
-  /** Shown with every failed attempt, to distinguish releases. Default: the build id of `deployment`. */
-  buildId?: string;
-  /**
-   * Turns on Temporal's worker versioning: the worker gets workflows only while Temporal routes them to this version.
-   * docs/upgrading.md shows how to deploy with it. Express commands are not routed: any worker runs them.
-   */
-  deployment?: WorkerDeployment;
-}
-
-export interface InboxWorker {
-  /**
-   * Runs until {@link shutdown} is called or, if the process installed Temporal's Runtime with signals, until SIGTERM or
-   * SIGINT. Running attempts may finish within the grace time. Then the worker closes its connections to Postgres.
-   *
-   * @throws WorkerEndedError if it was called before, or after the worker has ended; the error that made the worker fail
-   */
-  run(): Promise<void>;
-  /**
-   * Starts the shutdown; {@link run} resolves when it is complete. Before `run`, it releases the worker. May be called
-   * again.
-   */
-  shutdown(): void;
-  /** Shuts the worker down. Resolves when the worker has closed its connections, even if it never ran. */
-  close(): Promise<void>;
-}
+export type { InboxWorker, InboxWorkerOptions } from './worker-options.ts';
+export { probeEndpoint } from './health/probe-endpoint.ts';
+export type { Readiness, ReadinessCheck } from './health/probes.ts';
+export type { PinoLogger } from './platform/pino-log.ts';
 
 /**
  * Creates a worker for these commands. The caller owns the Temporal connection and closes it after `run` has ended.
@@ -130,7 +86,9 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
     const loops = createLoops(parts);
     const worker = await createTemporalWorker({ ...parts, ...loops });
     const { relay, recorder, others } = loops;
-    return new WorkerLife({
+    const { identity, log } = context;
+    let stopObserving: (() => Promise<void>) | undefined;
+    const life = new WorkerLife({
       worker,
       loops: [
         // The relay ends after the last attempt; until then, there may be something to record.
@@ -142,10 +100,34 @@ export async function createInboxWorker(options: InboxWorkerOptions): Promise<In
       shutdownBegun: () => relay.stop(),
       graceMs: settings.shutdownGraceMs,
       cancelAttempts: shutdown,
-      started: () => replanOnGrowth([pools.looks, pools.claims, pools.attempts], pools.records),
-      release: () => closeWorkerPools(pools),
-      log: context.log,
+      started: () => {
+        const { databaseUrl } = options;
+        const types = [...registry.keys()];
+        startCounters(types);
+        const stops = [
+          replanOnGrowth([pools.looks, pools.claims, pools.attempts], pools.records),
+          observeWorker(observedState(parts, loops)),
+        ];
+        stopObserving = observeOpenWork({ databaseUrl, identity, types, log });
+        return () => stops.forEach((stop) => stop());
+      },
+      release: async () => {
+        await stopObserving?.();
+        await closeWorkerPools(pools);
+      },
+      log,
     });
+    const readiness = createReadiness({
+      postgres: () => askDatabase(pools.records),
+      temporal: () => askTemporal(options.connection),
+      polling: () => notPolling(worker),
+    });
+    return {
+      run: () => life.run(),
+      shutdown: () => life.shutdown(),
+      close: () => life.close(),
+      readiness,
+    };
   } catch (error) {
     await closeWorkerPools(pools);
     throw error;
@@ -189,7 +171,7 @@ async function readContext(
 ): Promise<WorkerContext> {
   const { connection } = options;
   const namespace = options.namespace ?? 'default';
-  const log = options.log ?? createLog();
+  const log = chooseLog(options);
   await checkSchema(records);
   const inbox = await readInboxId(records);
   const searchAttributes = new LiveSearchAttributes({ connection, namespace, log });
@@ -222,6 +204,12 @@ function attemptDependencies({ options, settings, registry, pools, context, shut
     buildId: buildIdOf(options),
     shutdown,
     log: context.log,
+    taskQueue: context.taskQueue,
+    trace: {
+      queries: settings.traceQueries,
+      queryText: settings.traceQueryText,
+      errorMessages: settings.traceErrorMessages,
+    },
   };
 }
 
@@ -233,6 +221,9 @@ interface WorkerLoops {
   others: readonly Loop[];
   /** The slots of first attempts, shared by the relay and the activities. */
   firstSlots: TypeSlots;
+  /** The slots of all other attempts in workflows. */
+  otherSlots: TypeSlots;
+  express: ExpressRunner;
   deliveries: AlertDeliveries;
 }
 
@@ -295,17 +286,42 @@ function createLoops(parts: WorkerParts): WorkerLoops {
       new TemporalWatch({ connection, namespace, taskQueue, inbox, attributes: searchAttributes, log }),
     ],
     firstSlots,
+    otherSlots: new TypeSlots(settings.retryConcurrency, registry.size),
+    express,
     deliveries,
+  };
+}
+
+const connectionsOf = (pool: Pool) => () => ({
+  open: pool.totalCount,
+  idle: pool.idleCount,
+  waiting: pool.waitingCount,
+});
+
+/** What the metrics of this process show. */
+function observedState(
+  { pools, context }: WorkerParts,
+  { firstSlots, otherSlots, express }: WorkerLoops,
+): WorkerState {
+  return {
+    taskQueue: context.taskQueue,
+    slots: {
+      first: () => firstSlots.usage,
+      retry: () => otherSlots.usage,
+      express: () => express.slots.usage,
+    },
+    pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, connectionsOf(pool)])),
   };
 }
 
 async function createTemporalWorker({
   relay,
   firstSlots,
+  otherSlots,
   deliveries,
   ...parts
 }: WorkerParts & WorkerLoops): Promise<Worker> {
-  const { options, settings, registry, pools, context } = parts;
+  const { options, settings, pools, context } = parts;
   const { namespace, client, taskQueue, inbox, identity, searchAttributes, log } = context;
   const webUi = settings.temporalUiUrl === null ? null : { url: settings.temporalUiUrl, namespace };
   const activities = createActivities(
@@ -317,7 +333,7 @@ async function createTemporalWorker({
       searchAttributes,
       slots: new AttemptSlots({
         first: firstSlots,
-        other: new TypeSlots(settings.retryConcurrency, registry.size),
+        other: otherSlots,
         places: maxWaitingAttempts(settings),
       }),
       attemptBegan: (messageId) => relay.attemptBegan(messageId),
@@ -325,8 +341,10 @@ async function createTemporalWorker({
     },
     { records: pools.records, deliveries, inbox, giveUpMs: settings.alertGiveUpMs, webUi, log },
   );
-  return Worker.create({
+  const sdkLogger = createSdkLogger(log);
+  const worker = await Worker.create({
     connection: options.connection,
+    sinks: workflowLogSink(sdkLogger),
     ...workerOptions(options),
     ...deploymentOptions(options.deployment),
     namespace,
@@ -339,6 +357,8 @@ async function createTemporalWorker({
     // After the grace time, attempts are aborted and their claims undone. This limit is for handlers that ignore the abort.
     shutdownForceTime: settings.shutdownGraceMs + 10_000,
   });
+  setWorkerLogger(worker, sdkLogger);
+  return worker;
 }
 
 /** Maximum number of first attempts that may wait for a slot within the worker. */

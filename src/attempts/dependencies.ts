@@ -6,6 +6,7 @@
 import type { Pool } from 'pg';
 import type { Registry } from '../commands/registry.ts';
 import type { CommandLog } from '../core/command-log.ts';
+import type { TraceDetails } from '../telemetry/traced-query.ts';
 
 export interface AttemptDependencies {
   registry: Registry;
@@ -23,4 +24,8 @@ export interface AttemptDependencies {
    */
   shutdown: AbortSignal;
   log: CommandLog;
+  /** The name of the task queue, for spans and metrics. */
+  taskQueue: string;
+  /** What spans may contain. */
+  trace: TraceDetails;
 }

@@ -14,6 +14,9 @@ import { performAttempt, reportOf, tooManyInterruptions } from './run-attempt.ts
 import type { Completed, Interrupted, NotCompleted } from './run-attempt.ts';
 import { recordFailure } from './record-failure.ts';
 import { StaleAttemptError } from './handler-transaction.ts';
+import { endFailed, traceAttempt } from './trace-attempt.ts';
+import type { TracedAttempt } from '../telemetry/traced-attempt.ts';
+import { errorTypeOf } from '../telemetry/spans.ts';
 
 /**
  * handOver: the attempt failed or the command became a dead letter, and it needs its workflow now. settled: this process has
@@ -31,18 +34,33 @@ const REST_MS = 500;
  * without a running attempt, until the reconciler finds it.
  */
 export function createExpressAttempt(dependencies: AttemptDependencies): ExpressAttempt {
-  return async (entry, record) => {
-    const performed = await connectAndPerform(dependencies, entry, record);
-    if (performed.kind === 'completed') return performed;
-    if (performed.kind === 'interrupted') {
-      const how = { interrupted: performed.connectionFailed, takenAgoMs: START_LEASE_MS - REST_MS };
-      const undone = await undoClaim(dependencies, entry, performed.error, how);
-      if (undone !== 'refused') return { kind: 'settled' };
-      return settleFailure(dependencies, entry, tooManyInterruptions(performed.error));
-    }
-    if (performed.error instanceof StaleAttemptError) return { kind: 'settled' };
-    return settleFailure(dependencies, entry, performed.error);
+  return (entry, record) => {
+    const mode = record === undefined ? 'express' : 'recorded';
+    return traceAttempt(dependencies, entry, mode, (traced) => attempt(dependencies, entry, record, traced));
   };
+}
+
+async function attempt(
+  dependencies: AttemptDependencies,
+  entry: Entry,
+  record: RecordMark | undefined,
+  traced: TracedAttempt,
+): Promise<ExpressOutcome> {
+  const performed = await connectAndPerform(dependencies, entry, record);
+  if (performed.kind === 'completed') {
+    traced.end({ outcome: 'completed' });
+    return performed;
+  }
+  if (performed.kind === 'interrupted') {
+    const how = { interrupted: performed.connectionFailed, takenAgoMs: START_LEASE_MS - REST_MS };
+    const undone = await undoClaim(dependencies, entry, performed.error, how);
+    if (undone === 'refused')
+      return settleFailure(dependencies, entry, tooManyInterruptions(performed.error), traced);
+    traced.end({ outcome: 'interrupted', errorType: errorTypeOf(performed.error) });
+    return { kind: 'settled' };
+  }
+  if (performed.error instanceof StaleAttemptError) return { kind: 'settled' };
+  return settleFailure(dependencies, entry, performed.error, traced);
 }
 
 async function connectAndPerform(
@@ -63,10 +81,13 @@ async function settleFailure(
   dependencies: AttemptDependencies,
   entry: Entry,
   error: unknown,
+  traced: TracedAttempt,
 ): Promise<ExpressOutcome> {
   await crashPoint('before-failure-recorded', entry.messageId);
-  const recorded = await recordFailure(dependencies, entry, reportOf(error), true);
+  const report = reportOf(error);
+  const recorded = await recordFailure(dependencies, entry, report, true);
   await crashPoint('after-failure-recorded', entry.messageId);
+  endFailed(dependencies, traced, report, recorded);
   // Null if the command had completed and only the answer to COMMIT was lost, or if another attempt has started since.
   return { kind: recorded ? 'handOver' : 'settled' };
 }

@@ -15,6 +15,8 @@ import type { LockedAttempt } from '../store/entries.ts';
 import { lockAttempt, TRANSACTION_ENDED } from '../store/entries.ts';
 import { transactionStatement } from './transaction-control.ts';
 import type { TransactionStatement } from './transaction-control.ts';
+import type { TraceDetails } from '../telemetry/traced-query.ts';
+import { tracedQuery } from '../telemetry/traced-query.ts';
 import { clientFacade } from './client-facade.ts';
 import { endsTransactionError, NestedTransactions } from './nested-transactions.ts';
 import { isPortal, readQueryCall, rejectCall, respond } from './query-call.ts';
@@ -54,6 +56,7 @@ export class HandlerTransaction {
   readonly #query: (...args: unknown[]) => unknown;
   readonly #nested = new NestedTransactions();
   readonly #pipelined: boolean;
+  readonly #trace: TraceDetails | undefined;
   /** Called with each query, to detect a forgotten await. */
   onQuery: (work: Promise<unknown>) => void = () => {};
   #open = true;
@@ -62,8 +65,10 @@ export class HandlerTransaction {
   /** Set once the handler tried to end the attempt's transaction, even if it caught the resulting error. */
   #refusal: Error | null = null;
 
-  constructor(client: PoolClient) {
+  /** @param trace - what the spans of statements may contain; by default, there are none */
+  constructor(client: PoolClient, trace?: TraceDetails) {
     this.#query = client.query.bind(client);
+    this.#trace = trace;
     this.#pipelined = (client as { pipeline?: boolean }).pipeline === true;
     this.facade = clientFacade((...args) => this.#run(readQueryCall(args)));
   }
@@ -92,7 +97,10 @@ export class HandlerTransaction {
     if (call.text !== null && SET_CONFIG.test(call.text)) this.#callsSetConfig = true;
     const statement = call.text === null ? null : transactionStatement(call.text);
     if (call.submittable) return this.#submit(call, statement);
-    if (!statement) return respond(call, this.#watch(this.#query(...call.args) as Promise<unknown>));
+    if (!statement) {
+      const work = tracedQuery(call.text, this.#trace, () => this.#query(...call.args) as Promise<unknown>);
+      return respond(call, this.#watch(work));
+    }
     try {
       const { text, failed } = this.#nested.replace(statement);
       const result = this.#query(text) as Promise<unknown>;

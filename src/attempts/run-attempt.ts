@@ -19,6 +19,7 @@ import { withFields } from '../platform/log.ts';
 import { forgetPrepared } from '../platform/prepared-statements.ts';
 import { FAILURE } from '../core/protocol.ts';
 import type { RegisteredCommand } from '../commands/registry.ts';
+import { tracedPhase } from '../telemetry/traced-attempt.ts';
 import { terminateTransaction } from '../store/sessions.ts';
 import { completeEntry, MAX_INTERRUPTIONS } from '../store/entries.ts';
 import { releaseSessionLocks, resetSession, resumeOwnRole } from '../store/session-reset.ts';
@@ -111,7 +112,9 @@ async function prepareAndPerform(
   let prepared: Prepared | null;
   try {
     const log = attemptLog(dependencies, entry);
-    prepared = await aborted(limit.signal, runPrepare(command, entry, limit.signal, log));
+    prepared = await tracedPhase('prepare', () =>
+      aborted(limit.signal, runPrepare(command, entry, limit.signal, log)),
+    );
   } catch (error) {
     const outcome = classifyPrepareError(limit, error);
     limit.abandon(outcome.error);
@@ -216,13 +219,15 @@ async function runInTransaction(
     await crashPoint('after-claim', messageId);
     limit.beginWithin(BEGIN_LIMIT_MS);
     const locking = beginAttempt(client, messageId, attempt, timeoutMs);
-    const transaction = new HandlerTransaction(client);
+    const transaction = new HandlerTransaction(client, dependencies.trace);
     const handle = async () => {
       // External effects cannot be rolled back, so a stale attempt must not start them.
       if (command.effects === 'external') await locking;
       await crashPoint('row-locked', messageId);
       const log = attemptLog(dependencies, entry);
-      return runHandler(command, entry, transaction, limit.signal, log, dependencies, prepared);
+      return tracedPhase('handler', () =>
+        runHandler(command, entry, transaction, limit.signal, log, dependencies, prepared),
+      );
     };
     try {
       // To save a round trip, the handler sends its first statement without waiting for the answer to the lock. If the
@@ -237,7 +242,7 @@ async function runInTransaction(
       limit.signal.throwIfAborted();
       await crashPoint('before-commit', messageId);
       const done = { messageId, attempt, xid: locked.xid, result, events, record };
-      await complete(client, run, command, done, transaction.callsSetConfig);
+      await tracedPhase('commit', () => complete(client, run, command, done, transaction.callsSetConfig));
       await crashPoint('after-commit', messageId);
       return { kind: 'completed', result } as const;
     } catch (error) {

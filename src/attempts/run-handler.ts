@@ -20,6 +20,7 @@ import type { Message, MessageFor } from '../commands/message.ts';
 import type { Entry, StoredEvent } from '../store/entries.ts';
 import { AttemptScope } from './attempt-scope.ts';
 import { watchStrayErrors } from './stray-errors.ts';
+import { withActiveContext, withoutTraceContext } from '../telemetry/trace-context.ts';
 import { ReportedFailure } from './handler-transaction.ts';
 import type { HandlerTransaction } from './handler-transaction.ts';
 
@@ -82,7 +83,7 @@ function contextOf(
   return {
     messageId: entry.messageId,
     type: entry.commandType,
-    metadata: entry.metadata,
+    metadata: withoutTraceContext(entry.metadata),
     correlationId: entry.correlationId,
     causationId: entry.causationId,
     receivedAt: entry.receivedAt,
@@ -197,7 +198,9 @@ function storedEvent(event: OutboxEvent, limits: HandlerLimits): StoredEvent {
     throw error;
   }
   // A copy, because the handler may change the object later.
-  return structuredClone(stored);
+  const copy = structuredClone(stored);
+  // The consumers of the event continue the trace of the command.
+  return { ...copy, metadata: withActiveContext(copy.metadata) };
 }
 
 /** Undefined is stored as null, because JSON has no undefined. */

@@ -6,6 +6,9 @@
  */
 import type { Json, JsonObject } from './json.ts';
 
+/** The header in which the tracing interceptors of Temporal's SDKs pass the trace context, in all languages. */
+export const TRACE_HEADER = '_tracer-data';
+
 /**
  * The workflow type that takes an {@link Envelope}. All other workflow types are command types, except those of campaigns and
  * alerts. Earlier releases used this type for every command.

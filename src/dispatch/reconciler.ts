@@ -21,6 +21,7 @@ import {
   takeOverdueEntries,
 } from '../store/dispatch.ts';
 import type { EntryToStart, OverdueKind } from '../store/dispatch.ts';
+import { findInstruments } from '../telemetry/instruments.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
 import type { Loop } from '../platform/loop.ts';
@@ -131,8 +132,9 @@ export class Reconciler implements Loop {
     const restarted = outcomes.filter(
       (outcome) => outcome.status === 'fulfilled' && outcome.value !== 'running',
     );
-    if (restarted.length > 0)
-      log.warn('missing workflows of overdue entries were restarted', { count: restarted.length });
+    if (restarted.length === 0) return;
+    findInstruments()?.reconciled.add(restarted.length, {});
+    log.warn('missing workflows of overdue entries were restarted', { count: restarted.length });
   }
 
   async #checkCampaigns(): Promise<void> {

@@ -20,6 +20,8 @@ import { Floors } from './floors.ts';
 import type { TypeShare } from '../store/dispatch.ts';
 import { releasePendingEntries, takePendingEntries } from '../store/dispatch.ts';
 import type { EntryToStart, Look } from '../store/dispatch.ts';
+import { typeLabel } from '../telemetry/bounded-labels.ts';
+import { findInstruments } from '../telemetry/instruments.ts';
 import { TakenIds } from '../temporal/taken-ids.ts';
 import type { Capacity, TypeSlots } from './type-slots.ts';
 import { Wakeup } from '../platform/interruptible-sleep.ts';
@@ -67,7 +69,7 @@ export class Relay implements Loop {
   /** Types that have not been scanned since a commit was announced. */
   readonly #hinted = new Set<string>();
   /** Messages whose first attempt runs here or is about to, with the time when their slot is freed. */
-  readonly #slotHolders = new Map<string, { type: string; until: number }>();
+  readonly #slotHolders = new Map<string, { type: string; until: number; isQueued?: boolean }>();
   /** The last scan may have left entries in the table, so a slot that becomes free is a reason to scan again. */
   #needsSlot = false;
   /** When the last scan began, by the monotonic clock. */
@@ -191,7 +193,9 @@ export class Relay implements Loop {
   #shortenLease(messageId: string): void {
     const holder = this.#slotHolders.get(messageId);
     const isRunningHere = holder?.until === Number.POSITIVE_INFINITY;
-    if (holder && !isRunningHere) holder.until = Date.now() + QUEUED_SLOT_LEASE_MS;
+    if (!holder || isRunningHere) return;
+    holder.until = Date.now() + QUEUED_SLOT_LEASE_MS;
+    holder.isQueued = true;
   }
 
   #freeSlot(messageId: string): void {
@@ -203,7 +207,12 @@ export class Relay implements Loop {
 
   #endExpiredLeases(): void {
     const now = Date.now();
-    for (const [messageId, { until }] of this.#slotHolders) if (until < now) this.#freeSlot(messageId);
+    for (const [messageId, { until, type, isQueued }] of this.#slotHolders) {
+      if (until >= now) continue;
+      this.#freeSlot(messageId);
+      // Any worker may run a queued workflow, so its lease says nothing.
+      if (!isQueued) findInstruments()?.leaseExpired.add(1, { type: typeLabel(type) });
+    }
   }
 
   /**

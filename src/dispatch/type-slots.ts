@@ -45,6 +45,11 @@ export class TypeSlots {
     this.#users.push(user);
   }
 
+  /** For metrics. More slots can be held than there are. */
+  get usage(): { used: number; total: number } {
+    return { used: this.#used, total: this.#size };
+  }
+
   get free(): number {
     return Math.max(0, this.#size - this.#used);
   }

@@ -11,6 +11,7 @@ import type { MessageFor, Sent } from '../commands/message.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { ConfigurationError } from '../core/errors.ts';
 import { checkMessage, toMessage as bind } from '../sending/accept-messages.ts';
+import { inRequestContext, withRequestContext } from '../telemetry/request-context.ts';
 import { isSettled } from '../store/entries.ts';
 import type { Entry } from '../store/entries.ts';
 import { respond } from './answer.ts';
@@ -45,7 +46,10 @@ export function commandEndpoint<Command extends CommandContract>(
   const endpoint = readCommandOptions(options);
   const { log, problemType, command } = endpoint;
   const facts = { commandType: command.type };
-  return (request) => respond(request, { log, problemType, facts }, () => route(endpoint, request));
+  return (request) =>
+    inRequestContext(request.headers, () =>
+      respond(request, { log, problemType, facts }, () => route(endpoint, request)),
+    );
 }
 
 const READS = ['GET', 'HEAD'];
@@ -78,7 +82,9 @@ async function post(endpoint: CommandEndpointSettings, request: Request, path: s
   requireJson(request);
   const body = parseExactJson(await readBody(request, endpoint.maxBodyBytes));
   const contents = await refusingIssues(() => endpoint.toMessage(body, request));
-  const message = await readMessage(endpoint, messageId, contents);
+  const checked = await readMessage(endpoint, messageId, contents);
+  const metadata = withRequestContext(request.headers, checked.metadata ?? {});
+  const message = { ...checked, metadata };
   const { answer, entry } = await accept(endpoint, message, key, request);
   return {
     status: wait > 0 && entry.status === 'Completed' ? 200 : 202,

@@ -9,7 +9,8 @@ import type { MessageFor, MessageOptions, Sent } from '../commands/message.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import type { Json, JsonObject } from '../core/json.ts';
-import { createLog } from '../platform/log.ts';
+import { chooseLog } from '../platform/pino-log.ts';
+import type { PinoLogger } from '../platform/pino-log.ts';
 import type { Entry } from '../store/entries.ts';
 import { aFunction, aLog, checkOptions, objectWith, optional, wholeNumber } from './check-options.ts';
 import type { EndpointInbox } from './endpoint-inbox.ts';
@@ -72,12 +73,14 @@ export interface CommandEndpointOptions<Command extends CommandContract> {
   /** Returns the URI for a problem code. By default it leads to the package's documentation. */
   problemType?: ProblemType;
   log?: CommandLog;
+  /** An alternative to `log`: a logger of pino's shape. */
+  logger?: PinoLogger;
 }
 
 /** The options with their defaults. */
 export type CommandEndpointSettings = Omit<
   Required<CommandEndpointOptions<CommandContract>>,
-  'path' | 'send'
+  'path' | 'send' | 'logger'
 > & {
   /** As `URL.pathname` has it. */
   path: string | null;
@@ -103,6 +106,7 @@ export function readCommandOptions<Command extends CommandContract>(
     maxBodyBytes: optional(wholeNumber(1, MAX_BODY_LIMIT, 'bytes')),
     problemType: optional(aFunction),
     log: optional(aLog),
+    logger: optional(aLog),
   });
   const { inbox, command, messageId, path, send } = options;
   return {
@@ -117,7 +121,7 @@ export function readCommandOptions<Command extends CommandContract>(
     describe: options.describe ?? statusBody,
     maxBodyBytes: options.maxBodyBytes ?? DEFAULT_MAX_PAYLOAD_BYTES,
     problemType: options.problemType ?? documentedType,
-    log: options.log ?? createLog(),
+    log: chooseLog(options),
   };
 }
 

@@ -6,7 +6,8 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { CommandLog } from '../core/command-log.ts';
 import { ConfigurationError } from '../core/errors.ts';
-import { createLog } from '../platform/log.ts';
+import { chooseLog } from '../platform/pino-log.ts';
+import type { PinoLogger } from '../platform/pino-log.ts';
 import { errorFields } from '../platform/postgres-errors.ts';
 import { aFunction, aLog, checkOptions, optional } from './check-options.ts';
 import type { HttpHandler } from './answer.ts';
@@ -14,6 +15,8 @@ import type { HttpHandler } from './answer.ts';
 export interface NodeListenerOptions {
   /** Receives errors that the handler throws. The handlers of this package never throw. */
   log?: CommandLog;
+  /** An alternative to `log`: a logger of pino's shape. */
+  logger?: PinoLogger;
 }
 
 /**
@@ -25,8 +28,12 @@ export interface NodeListenerOptions {
  * createServer(toNodeListener(orders)).listen(8080);
  */
 export function toNodeListener(handler: HttpHandler, options: NodeListenerOptions = {}): RequestListener {
-  checkOptions('toNodeListener', { ...options, handler }, { handler: aFunction, log: optional(aLog) });
-  const { log = createLog() } = options;
+  checkOptions(
+    'toNodeListener',
+    { ...options, handler },
+    { handler: aFunction, log: optional(aLog), logger: optional(aLog) },
+  );
+  const log = chooseLog(options);
   return (incoming, outgoing) => {
     const disconnected = new AbortController();
     outgoing.on('close', () => {

@@ -4,10 +4,12 @@
  * @module
  */
 import type { BoundMessage, Message } from '../commands/message.ts';
+import { inRequestContext, withRequestContext } from '../telemetry/request-context.ts';
 import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import type { CommandLog } from '../core/command-log.ts';
 import { ConfigurationError, IdempotencyConflictError, InvalidMessageError } from '../core/errors.ts';
-import { createLog } from '../platform/log.ts';
+import { chooseLog } from '../platform/pino-log.ts';
+import type { PinoLogger } from '../platform/pino-log.ts';
 import { RateLimitedWarning } from '../platform/rare-warning.ts';
 import { respond } from './answer.ts';
 import type { Answer, HttpHandler } from './answer.ts';
@@ -60,6 +62,8 @@ export interface WebhookEndpointOptions {
   /** Returns the URI for a problem code. By default it leads to the package's documentation. */
   problemType?: ProblemType;
   log?: CommandLog;
+  /** An alternative to `log`: a logger of pino's shape. */
+  logger?: PinoLogger;
 }
 
 /**
@@ -79,12 +83,10 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
     maxBodyBytes: optional(wholeNumber(1, MAX_BODY_LIMIT, 'bytes')),
     problemType: optional(aFunction),
     log: optional(aLog),
+    logger: optional(aLog),
   });
-  const {
-    log = createLog(),
-    problemType = documentedType,
-    maxBodyBytes = DEFAULT_MAX_PAYLOAD_BYTES,
-  } = options;
+  const { problemType = documentedType, maxBodyBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
+  const log = chooseLog(options);
   const refused = new RateLimitedWarning(log, 'refused webhooks whose signature could not be verified');
   const surroundings = { log, problemType, facts: {} };
 
@@ -100,7 +102,7 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
     const event = { id: deliveryId, body: parseJson(body) };
     try {
       const messages = await refusingIssues(() => options.toMessage(event, request));
-      return { status: 200, body: { answer: await send(options.inbox, messages, log) } };
+      return { status: 200, body: { answer: await send(options.inbox, messages, request.headers, log) } };
     } catch (error) {
       // Some providers never repeat a refused webhook, so this may be its only trace. The fields are named without values.
       if (error instanceof InvalidMessageError) {
@@ -111,7 +113,8 @@ export function webhookEndpoint(options: WebhookEndpointOptions): HttpHandler {
     }
   }
 
-  return (request) => respond(request, surroundings, () => receive(request));
+  return (request) =>
+    inRequestContext(request.headers, () => respond(request, surroundings, () => receive(request)));
 }
 
 /** @throws WebhookVerificationError; ConfigurationError if the verifier returned anything but a verification */
@@ -127,10 +130,20 @@ async function verify(
   return { deliveryId: verified.deliveryId };
 }
 
+/** Not for a message whose metadata is not an object: the send refuses it. */
+function withContext(message: BoundMessage, headers: Headers): BoundMessage {
+  if (typeof message !== 'object' || message === null) return message;
+  const { metadata = {} } = message;
+  if (typeof metadata !== 'object' || metadata === null) return message;
+  const traced = withRequestContext(headers, metadata);
+  return traced === metadata ? message : { ...message, metadata: traced };
+}
+
 /** @throws HttpProblem 409 if an earlier delivery became another message */
 async function send(
   inbox: EndpointInbox,
   found: WebhookMessages,
+  headers: Headers,
   log: CommandLog,
 ): Promise<'accepted' | 'duplicate' | 'ignored'> {
   if (found === undefined)
@@ -138,7 +151,7 @@ async function send(
   const messages = [found ?? []].flat() as readonly BoundMessage[];
   if (messages.length === 0) return 'ignored';
   try {
-    const sent = await inbox.sendMany(messages);
+    const sent = await inbox.sendMany(messages.map((message) => withContext(message, headers)));
     return sent.some(({ answer }) => answer === 'accepted') ? 'accepted' : 'duplicate';
   } catch (error) {
     if (!(error instanceof IdempotencyConflictError)) throw error;

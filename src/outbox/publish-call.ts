@@ -6,6 +6,7 @@
 import type { Call, CallResult } from './delivery.ts';
 import { PublishError } from '../core/errors.ts';
 import type { Publish } from '../core/published-event.ts';
+import { tracedPublish } from '../telemetry/traced-publish.ts';
 
 /**
  * Wraps a publisher so that each call ends at the time limit, or when a signal is aborted. If the publisher ignores its
@@ -33,7 +34,7 @@ export function limitedCall(
       return { signal, abort };
     });
     try {
-      await unlessAborted(limit.signal, () => publish(events, limit.signal));
+      await tracedPublish(events, () => unlessAborted(limit.signal, () => publish(events, limit.signal)));
       return { ok: true };
     } catch (error) {
       return { ok: false, error, timedOut } satisfies CallResult;

@@ -12,7 +12,8 @@ import type { Duration } from '../core/duration.ts';
 import { RECORD_SETTINGS } from '../platform/connection-settings.ts';
 import { createPool, sqlState } from '../platform/postgres.ts';
 import { ConfigurationError, SchemaError } from '../core/errors.ts';
-import { createLog } from '../platform/log.ts';
+import { chooseLog } from '../platform/pino-log.ts';
+import type { PinoLogger } from '../platform/pino-log.ts';
 import { checkSchema } from '../store/migrate.ts';
 import { LeaseLostError, OutboxLease } from './lease.ts';
 import { backoff, OutboxSession, pause } from './session.ts';
@@ -43,6 +44,8 @@ export interface OutboxRelayOptions {
    */
   lease?: Duration;
   log?: CommandLog;
+  /** An alternative to `log`: a logger of pino's shape. */
+  logger?: PinoLogger;
 }
 
 export interface OutboxRelay {
@@ -121,7 +124,7 @@ function readOptions(options: OutboxRelayOptions): RelaySettings {
       1,
       HOUR_MS,
     ),
-    log: options.log ?? createLog(),
+    log: chooseLog(options),
   };
 }
 

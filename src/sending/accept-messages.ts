@@ -14,6 +14,7 @@ import { LOCK_NOT_AVAILABLE } from '../platform/postgres.ts';
 import { IdempotencyConflictError, InvalidMessageError, MessageLockedError } from '../core/errors.ts';
 import type { Entry, NewEntry } from '../store/entries.ts';
 import type { SqlClient } from '../core/sql-client.ts';
+import { tracedSends } from '../telemetry/traced-send.ts';
 import { findKnownInCallersTransaction, insertInCallersTransaction } from '../store/callers-transaction.ts';
 import { findKnownMessages, insertPendingEntries, SEND_WAIT_MS } from '../store/inserts.ts';
 import type { KnownMessage } from '../store/inserts.ts';
@@ -60,7 +61,8 @@ export async function sendMessages(
   maxPayloadBytes: number,
   transaction: 'own' | 'caller' = 'own',
 ): Promise<Sent[]> {
-  return sendEntries(tx, await checkMessages(messages, maxPayloadBytes), transaction);
+  const entries = await checkMessages(messages, maxPayloadBytes);
+  return tracedSends(entries, (traced) => sendEntries(tx, traced, transaction));
 }
 
 /**

@@ -12,7 +12,7 @@ import { DEFAULT_MAX_PAYLOAD_BYTES } from '../commands/message-validation.ts';
 import { ConfigurationError, UnusableTransactionError } from '../core/errors.ts';
 import type { SqlClient } from '../core/sql-client.ts';
 
-const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log'];
+const KNOWN_OPTIONS = ['pool', 'directUrl', 'commands', 'maxPayloadBytes', 'log', 'logger'];
 
 /** @throws ConfigurationError naming every invalid option of createInbox */
 export function checkInboxOptions(options: Record<string, unknown>): void {

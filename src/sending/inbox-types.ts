@@ -7,6 +7,7 @@ import type { Pool } from 'pg';
 import type { CommandContract, InferResult } from '../commands/contract.ts';
 import type { AnyMessage, BoundMessage, MessageFor, Sendable, Sent } from '../commands/message.ts';
 import type { CommandLog } from '../core/command-log.ts';
+import type { PinoLogger } from '../platform/pino-log.ts';
 import type { Json } from '../core/json.ts';
 import type { Entry } from '../store/entries.ts';
 import type { SqlClient } from '../core/sql-client.ts';
@@ -26,7 +27,10 @@ export interface InboxOptions<Commands extends CommandContract = CommandContract
   commands?: readonly Commands[];
   /** Size limit of a payload, in bytes of its jsonb's text. Default and maximum 1 MiB. */
   maxPayloadBytes?: number;
+  /** Receives log lines. Default: readable lines on stderr. */
   log?: CommandLog;
+  /** Receives log lines, as an alternative to `log`: a logger of pino's shape. */
+  logger?: PinoLogger;
 }
 
 export interface SendOptions {

@@ -25,7 +25,8 @@ import {
 } from './inbox-options.ts';
 import type { Json } from '../core/json.ts';
 import { wakeLocalWorkers } from './local-workers.ts';
-import { createLog } from '../platform/log.ts';
+import { chooseLog } from '../platform/pino-log.ts';
+import { tracedSend, tracedSends } from '../telemetry/traced-send.ts';
 import { checkSchema } from '../store/migrate.ts';
 import type { MessageFor, Sent } from '../commands/message.ts';
 import { parseResult } from '../commands/parse-result.ts';
@@ -66,7 +67,8 @@ export async function createInbox<Commands extends CommandContract = CommandCont
   options: InboxOptions<Commands>,
 ): Promise<TypedInbox<Commands>> {
   checkInboxOptions({ ...options });
-  const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES, log = createLog() } = options;
+  const { pool, commands = [], maxPayloadBytes = DEFAULT_MAX_PAYLOAD_BYTES } = options;
+  const log = chooseLog(options);
   const known = checkCommands(commands);
   await checkSchema(pool);
   const db = await withSendSettings(pool);
@@ -87,7 +89,9 @@ export async function createInbox<Commands extends CommandContract = CommandCont
     checkPoolOpen(pool);
     const entries = await checkMessages(messages, maxPayloadBytes);
     if (entries.length === 0) return [];
-    const sent = await withTransaction(pool, (ownTx) => sendEntries(ownTx, entries));
+    const sent = await tracedSends(entries, (traced) =>
+      withTransaction(pool, (ownTx) => sendEntries(ownTx, traced)),
+    );
     // The NOTIFY of this transaction arrives later.
     wakeLocalWorkers(database);
     return sent;
@@ -95,7 +99,7 @@ export async function createInbox<Commands extends CommandContract = CommandCont
 
   async function sendAlone(entry: NewEntry, replyTo: string | null): Promise<Sent> {
     checkPoolOpen(pool);
-    return batcher.send(entry, replyTo);
+    return tracedSend(entry, (traced) => batcher.send(traced, replyTo));
   }
 
   async function sendOne(message: OutgoingMessage, { tx }: SendOptions): Promise<Sent> {

@@ -165,3 +165,19 @@ export async function listFailedItems(
   );
   return rows;
 }
+
+/** Returns the campaign that replayed the entry's current generation, or null if none did. */
+export async function findCampaignOf(
+  db: Queryable,
+  { messageId, generation }: { messageId: string; generation: number },
+): Promise<string | null> {
+  // A replay begins the generation after that of the dead letter.
+  const { rows } = await db.query<{ campaignId: string }>(
+    `select i.campaign_id as "campaignId"
+     from inbox.dead_letters d join inbox.campaign_items i on i.dead_letter_id = d.id
+     where d.message_id = $1 and d.generation = $2 - 1 and i.asked_at is not null
+     order by i.asked_at desc limit 1`,
+    [messageId, generation],
+  );
+  return rows[0]?.campaignId ?? null;
+}

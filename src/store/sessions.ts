@@ -34,3 +34,8 @@ export async function identifyDatabase(db: Queryable): Promise<string> {
   const { name, since } = rows[0]!;
   return `${name} since ${since}`;
 }
+
+/** Resolves if Postgres answers. */
+export async function askDatabase(db: Queryable): Promise<void> {
+  await db.query('select');
+}

@@ -96,7 +96,7 @@ export interface UnknownType {
 export const MAX_COUNTED = 10_000;
 
 /** The distinct command types of a status, with one index probe per type, however many entries are waiting. */
-const TYPES_OF = (status: string) => `
+export const typesOfStatus = (status: string) => `
   (with recursive types as (
      (select command_type from inbox.entries where status = '${status}' order by command_type limit 1)
      union all
@@ -110,7 +110,7 @@ export async function findUnknownTypes(db: Queryable): Promise<UnknownType[]> {
   const { rows } = await db.query<UnknownType>(
     `with known as materialized (select distinct unnest(command_types) as command_type from inbox.workers where ${IS_ALIVE}),
      open as (
-       select command_type from (${TYPES_OF('Pending')} union ${TYPES_OF('Failed')} union ${TYPES_OF('Processing')}) as types
+       select command_type from (${typesOfStatus('Pending')} union ${typesOfStatus('Failed')} union ${typesOfStatus('Processing')}) as types
        where command_type not in (select command_type from known))
      select open.command_type as "commandType", count(*)::float8 as count,
             (extract(epoch from now() - min(waiting.received_at)) * 1000)::float8 as "oldestMs",

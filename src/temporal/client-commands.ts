@@ -19,7 +19,9 @@ import { ALWAYS_TYPED, isTypeOfCommand } from './command-workflow.ts';
 import { decodePayload } from './decode-payload.ts';
 import { signalCommand } from './signal-workflow.ts';
 import { describeWorkflow } from './workflow-description.ts';
+import { tracedSend } from '../telemetry/traced-send.ts';
 import { startUnlessExists } from './workflow-owner.ts';
+import type { WorkflowOwner } from './workflow-owner.ts';
 import { withinLimit } from './answer-limit.ts';
 
 export interface SignalOptions {
@@ -65,20 +67,9 @@ export async function startCommand<Command extends CommandContract>(
   { taskQueue = DEFAULT_TASK_QUEUE }: StartOptions = {},
 ): Promise<CommandHandle<InferResult<Command>>> {
   const entry = await checkMessage(toMessage(command, message), DEFAULT_MAX_PAYLOAD_BYTES);
-  const { messageId, commandType, payload } = entry;
-  const options = optionsOf(entry);
-  const started = await withinLimit(
-    `the start of ${messageId}`,
-    () =>
-      startUnlessExists(
-        { client, taskQueue },
-        {
-          type: commandType,
-          isType: (type) => isTypeOfCommand(type, null),
-          options: { workflowId: messageId, args: options === null ? [payload] : [payload, options] },
-        },
-      ),
-    { client },
+  const { messageId } = entry;
+  const started = await tracedSend(entry, (traced) =>
+    withinLimit(`the start of ${messageId}`, () => startWorkflow({ client, taskQueue }, traced), { client }),
   );
   if (started === null) await checkSameMessage(client, messageId, entry);
   const handle = client.workflow.getHandle(messageId, started?.runId);
@@ -87,6 +78,16 @@ export async function startCommand<Command extends CommandContract>(
     started: started !== null,
     result: async () => parseResult(command, messageId, await handle.result()),
   };
+}
+
+function startWorkflow(owner: WorkflowOwner, entry: NewEntry) {
+  const { messageId, commandType, payload } = entry;
+  const options = optionsOf(entry);
+  return startUnlessExists(owner, {
+    type: commandType,
+    isType: (type) => isTypeOfCommand(type, null),
+    options: { workflowId: messageId, args: options === null ? [payload] : [payload, options] },
+  });
 }
 
 /** The second argument of the workflow; null if there is nothing to put into it. */

@@ -1,40 +1,37 @@
 /**
- * Temporal's Runtime for the inbox's processes. The SDK logs to our log, without the messages of errors.
+ * Temporal's Runtime for the inbox's processes.
  *
  * @module
  */
-import { DefaultLogger, makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import { makeTelemetryFilterString, Runtime } from '@temporalio/worker';
+import type { TelemetryOptions } from '@temporalio/worker';
+import type { CommandLog } from '../core/command-log.ts';
 import { createLog } from '../platform/log.ts';
-import type { LogLevel } from '../platform/log.ts';
+import { createSdkLogger } from './sdk-logger.ts';
 
-export const workerLog = createLog(process.env['INBOX_LOG_LEVEL'] === 'debug' ? 'debug' : 'info');
+export interface RuntimeChoice {
+  shutdownSignals?: NodeJS.Signals[];
+  log?: CommandLog;
+  /** Where the SDK's own metrics go. Default: nowhere. */
+  metrics?: TelemetryOptions['metrics'];
+}
 
-/** The SDK's INFO lines don't help operators; `INBOX_LOG_LEVEL=debug` shows them. */
-const SDK_LEVEL = process.env['INBOX_LOG_LEVEL'] === 'debug' ? 'DEBUG' : 'WARN';
-const LEVELS: Record<string, LogLevel> = {
-  TRACE: 'debug',
-  DEBUG: 'debug',
-  INFO: 'info',
-  WARN: 'warn',
-  ERROR: 'error',
-};
-
-/** Call once per process, before creating a worker. The shutdown signals then stop the workers gracefully. */
+/**
+ * Call once per process, before creating a worker or a connection. The shutdown signals then stop the workers gracefully.
+ *
+ * @throws IllegalStateError if the process has a Runtime already; an Error if the metrics cannot be set up
+ */
 export function installRuntime({
   shutdownSignals = ['SIGTERM', 'SIGINT'],
-}: { shutdownSignals?: NodeJS.Signals[] } = {}): void {
+  log = createLog(),
+  metrics,
+}: RuntimeChoice = {}): void {
   Runtime.install({
-    logger: new DefaultLogger(SDK_LEVEL, ({ level, message, meta }) => {
-      // The code that records a failed attempt also logs it.
-      if (message === 'Activity failed') return;
-      const { workflowId, activityType, error } = (meta ?? {}) as Record<string, unknown>;
-      workerLog[LEVELS[level] ?? 'info'](`temporal: ${message}`, {
-        messageId: workflowId,
-        activityType,
-        error,
-      });
-    }),
-    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+    logger: createSdkLogger(log),
+    telemetryOptions: {
+      logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) },
+      ...(metrics && { metrics }),
+    },
     shutdownSignals,
   });
 }

@@ -7,6 +7,7 @@ import type { ClientOptions } from '@temporalio/client';
 import type { DataConverter } from '@temporalio/common';
 import type { WorkerInterceptors as SdkInterceptors, WorkerOptions } from '@temporalio/worker';
 import { ConfigurationError } from '../core/errors.ts';
+import { traceHeaderInterceptor } from './trace-header.ts';
 
 /**
  * The part of Temporal's data converter that a worker can change. The converters themselves are part of the workflow bundle
@@ -54,5 +55,6 @@ export function workerOptions({
   dataConverter,
   interceptors,
 }: SdkOptions): Pick<WorkerOptions, 'dataConverter' | 'interceptors'> {
-  return { ...(dataConverter && { dataConverter }), ...(interceptors && { interceptors }) };
+  const activity = [traceHeaderInterceptor, ...(interceptors?.activity ?? [])];
+  return { ...(dataConverter && { dataConverter }), interceptors: { ...interceptors, activity } };
 }

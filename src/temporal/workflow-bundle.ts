@@ -20,6 +20,7 @@ export interface WorkflowBundle {
 
 const FILE = fileURLToPath(new URL('../../workflows/bundle.txt', import.meta.url));
 const WORKFLOWS = fileURLToPath(new URL('../../workflows/index.js', import.meta.url));
+const INTERCEPTORS = fileURLToPath(new URL('../../workflows/trace-context.js', import.meta.url));
 const CONVERTER = fileURLToPath(new URL('../../workflows/payload-converter.js', import.meta.url));
 /** The folders of the compiled package that workflows may import from. */
 const COMPILED = [new URL('../../workflows/', import.meta.url), new URL('../core/', import.meta.url)];
@@ -59,7 +60,8 @@ function bundleWorkflows(): Promise<WorkflowBundle> {
   return bundleWorkflowCode({
     workflowsPath: WORKFLOWS,
     payloadConverterPath: CONVERTER,
-    preloadModules: [WORKFLOWS],
+    workflowInterceptorModules: [INTERCEPTORS],
+    preloadModules: [WORKFLOWS, INTERCEPTORS],
     logger: SILENT,
   });
 }

@@ -314,6 +314,8 @@ class Run {
       inbox: 'test',
       shutdown: new AbortController().signal,
       log: createLog('error', () => {}),
+      taskQueue: 'inbox',
+      trace: { queries: false, queryText: false, errorMessages: false },
     });
     const info = { workflowExecution: { workflowId: messageId, runId: 'elsewhere' } };
     const environment = new MockActivityEnvironment(info, { logger: new DefaultLogger('ERROR', () => {}) });

@@ -14,10 +14,12 @@ export async function bundle(path: string): Promise<{ code: string }> {
   const payloadConverterPath = fileURLToPath(
     new URL('../../workflows/payload-converter.js', import.meta.url),
   );
+  const interceptors = fileURLToPath(new URL('../../workflows/trace-context.js', import.meta.url));
   return bundleWorkflowCode({
     workflowsPath,
+    workflowInterceptorModules: [interceptors],
     payloadConverterPath,
-    preloadModules: [workflowsPath],
+    preloadModules: [workflowsPath, interceptors],
     logger: SILENT,
   });
 }

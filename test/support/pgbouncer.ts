@@ -5,14 +5,14 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants } from 'node:fs';
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import { hasEnded } from './child-process.ts';
+import { findExecutable, reasonToSkip } from './find-executable.ts';
 import { eventually } from './wait.ts';
 
 export type PoolMode = 'session' | 'transaction';
@@ -40,27 +40,10 @@ export interface PgBouncer {
 }
 
 /** `PGBOUNCER_PATH` selects another version to test with. */
-const binary = findBinary();
+const binary = findExecutable('pgbouncer', process.env['PGBOUNCER_PATH']);
 
-/** The reason to skip tests that need PgBouncer. False if it is installed, and in CI, where it must be installed. */
-export const withoutPgBouncer: string | false =
-  binary !== null || process.env['CI'] ? false : 'PgBouncer is not installed: apt-get install -y pgbouncer';
-
-function findBinary(): string | null {
-  const configured = process.env['PGBOUNCER_PATH'];
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
-  const paths = configured ? [configured] : folders.map((folder) => join(folder, 'pgbouncer'));
-  return paths.find((path) => isExecutable(path)) ?? null;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
-}
+/** The reason to skip tests that need PgBouncer. */
+export const withoutPgBouncer = reasonToSkip(binary, 'PgBouncer', 'pgbouncer');
 
 /** The user and group that PgBouncer runs as, since it refuses to run as root. */
 const NOBODY = 65_534;

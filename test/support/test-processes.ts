@@ -10,8 +10,11 @@ import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const FILES_PER_PROCESS = 6;
-/** Each file in these folders gets its own process: the tests kill processes and wait for the recovery. */
-const RUNS_ALONE = /[\\/](chaos|crash|replay)[\\/]/;
+/**
+ * Each file in these folders gets its own process: the tests kill processes and wait for the recovery, or register an
+ * OpenTelemetry SDK, which is there for the whole process.
+ */
+const RUNS_ALONE = /[\\/](chaos|crash|replay|telemetry)[\\/]/;
 
 /** The input for Node's test runner. */
 export interface TestProcesses {

@@ -12,6 +12,7 @@ const ORDER = [
   ['src/core'],
   ['src/adapters'],
   ['src/platform'],
+  ['src/telemetry'],
   ['src/store'],
   ['src/commands'],
   ['src/sending'],
@@ -24,6 +25,7 @@ const ORDER = [
   ['src/retention'],
   ['src/operations'],
   ['src/health'],
+  ['src/worker-options.ts'],
   ['activities'],
   ['src/worker.ts'],
   ['src/index.ts', 'src/operations.ts'],
@@ -126,6 +128,16 @@ describe('imports', () => {
     assert.deepEqual(
       toStore.filter((each) => !each.endsWith('src/store/migrate.ts')),
       [],
+    );
+  });
+
+  it('of the SDK of OpenTelemetry are in the command line only', () => {
+    const importers = shipped.filter(({ imports }) =>
+      imports.some(({ target }) => target.startsWith('@opentelemetry/') && target !== '@opentelemetry/api'),
+    );
+    assert.deepEqual(
+      importers.map(({ path }) => path),
+      ['src/cli/telemetry/sdk.ts'],
     );
   });
 

@@ -10,13 +10,14 @@ import type { Source } from '../support/sources.ts';
 const SQL =
   /^\s*(select\s|insert\s+into\s|update\s+[\w.]+\s+(as\s+|\w\s+)?set\s|delete\s+from\s|with\s+\w+\s+as\s|(create|alter|drop)\s+(table|schema|index|type|function)\s|truncate\s|listen\s|notify\s|set\s+local\s|savepoint\s|(begin|commit|rollback)\s*;?\s*$)/i;
 /**
- * Exceptions: files that begin and end transactions contain these words, and the embedded server checks whether it is
- * running.
+ * Exceptions: files that begin and end transactions contain these words, a span is named `commit`, and the embedded server
+ * checks whether it is running.
  */
 const ALLOWED_SQL: Record<string, string[]> = {
   'src/platform/postgres.ts': ['begin', 'commit', 'COMMIT', 'rollback'],
   'src/attempts/handler-transaction.ts': ['begin'],
-  'src/attempts/run-attempt.ts': ['rollback'],
+  'src/attempts/run-attempt.ts': ['rollback', 'commit'],
+  'src/telemetry/traced-attempt.ts': ['commit'],
   'src/dev/postgres/server.ts': ['select 1', 'select 1 from pg_database where datname = $1'],
 };
 

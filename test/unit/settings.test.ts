@@ -35,6 +35,9 @@ describe('settings', () => {
       alertWindowMs: 60_000,
       alertGiveUpMs: 3 * 86_400_000,
       temporalUiUrl: null,
+      traceQueries: true,
+      traceQueryText: false,
+      traceErrorMessages: false,
     });
   });
 
@@ -52,6 +55,9 @@ describe('settings', () => {
       INBOX_ALERT_WINDOW: '5m',
       INBOX_ALERT_GIVE_UP: '12h',
       INBOX_TEMPORAL_UI_URL: 'https://temporal.example.com/ui',
+      INBOX_TRACE_QUERIES: 'false',
+      INBOX_TRACE_QUERY_TEXT: 'true',
+      INBOX_TRACE_ERROR_MESSAGES: '',
       SOMETHING_ELSE: 'x',
     });
     assert.deepEqual(settings, {
@@ -66,10 +72,14 @@ describe('settings', () => {
       alertWindowMs: 300_000,
       alertGiveUpMs: 12 * 3_600_000,
       temporalUiUrl: 'https://temporal.example.com/ui',
+      traceQueries: false,
+      traceQueryText: true,
+      traceErrorMessages: false,
     });
   });
 
   for (const [name, value, problem] of [
+    ['INBOX_TRACE_QUERIES', 'yes', 'is neither true nor false'],
     ['INBOX_TASK_QUEUE', 'x'.repeat(201), 'is longer than 200'],
     ['INBOX_MAX_PAYLOAD_BYTES', '1048577', 'is above 1048576'],
     ['INBOX_MAX_PAYLOAD_BYTES', '1MB', 'is not a number'],

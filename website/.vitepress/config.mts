@@ -91,6 +91,7 @@ export default defineConfig({
           page('Runbook', '/runbook'),
           page('A night on call', '/incident'),
           page('Alerts', '/alerts'),
+          page('Observability', '/observability'),
           page('Troubleshooting', '/troubleshooting'),
         ],
       },

@@ -1,8 +1,18 @@
+import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
+import { parseHttpAddress } from '../telemetry/http-address.ts';
+import type { HttpAddress } from '../telemetry/http-address.ts';
 import { reportToSupervisor } from '../worker/heartbeat.ts';
 import type { WorkerFlags } from '../worker/run-worker.ts';
 import { withWorkerPackage } from '../worker/worker-package.ts';
 import { superviseWorker } from '../worker/supervise.ts';
+
+/** Called by Commander. */
+function readAddress(text: string): HttpAddress {
+  const address = parseHttpAddress(text);
+  if (address !== null) return address;
+  throw new InvalidArgumentError('Give a port, such as 9464, or a host and a port, such as 0.0.0.0:9464.');
+}
 
 export function addWorker(program: Command): void {
   program
@@ -22,6 +32,11 @@ export function addWorker(program: Command): void {
     .option(
       '--publish <publisher>',
       'Also publish the outbox: nats://host:4222, tls://host:4222, or a JavaScript module whose default export is a publisher (default: do not publish)',
+    )
+    .option(
+      '--http <address>',
+      'Serve /metrics, /livez and /readyz on this port, or host and port, such as 9464 or 0.0.0.0:9464 (default: INBOX_HTTP, or off)',
+      readAddress,
     )
     .option(
       '--supervise',

@@ -16,7 +16,8 @@ import { migrate } from '../../store/migrate.ts';
 import { settingsFromEnv } from '../../settings.ts';
 import { createInboxWorker } from '../../worker.ts';
 import { answer, note } from '../shared/output.ts';
-import { installRuntime, workerLog } from '../../temporal/runtime.ts';
+import { installRuntime } from '../../temporal/runtime.ts';
+import { createWorkerLog } from './worker-log.ts';
 import { maskSecrets } from '../../platform/secrets.ts';
 import { loadCommands } from './load-commands.ts';
 import type { LoadedModule } from './load-commands.ts';
@@ -65,16 +66,17 @@ async function runDevWorker(
   temporalUiUrl: string | null,
   signal: AbortSignal,
 ): Promise<void> {
-  installRuntime({ shutdownSignals: [] });
+  const log = createWorkerLog();
+  installRuntime({ shutdownSignals: [], log });
   const { connectionOptions, namespace } = readTemporal({
     ...process.env,
     TEMPORAL_ADDRESS: temporalAddress,
   });
   const connection = await NativeConnection.connect(connectionOptions);
   const settings = { ...settingsFromEnv(), temporalUiUrl };
-  const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log: workerLog };
+  const options = { commands, ...hooks, databaseUrl, connection, namespace, settings, log };
   const worker = await createInboxWorker(options);
-  workerLog.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
+  log.info('worker started', { commands: commands.map(({ type }) => type).join(',') });
   signal.addEventListener('abort', () => worker.shutdown());
   if (signal.aborted) await worker.close();
   else await worker.run();

@@ -6,7 +6,7 @@
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { settingsFromEnv } from '../../settings.ts';
-import { createLog } from '../../platform/log.ts';
+import { createWorkerLog } from './worker-log.ts';
 import { doublingDelayMs } from '../../core/retry-policy.ts';
 import { startWorkerChild } from './worker-child.ts';
 import type { WorkerChild, WorkerEnd } from './worker-child.ts';
@@ -26,7 +26,7 @@ const WORKED_WELL_MS = 5_000;
  * @returns the exit code of the last worker
  */
 export async function superviseWorker(args: readonly string[]): Promise<number> {
-  const log = createLog();
+  const log = createWorkerLog();
   const { watchdogMs } = settingsFromEnv();
   const stopping = new AbortController();
   let child: WorkerChild | null = null;

@@ -131,6 +131,10 @@ function headersOf({ headers }: Libraries, event: PublishedEvent): MsgHdrs {
   set('Inbox-Created-At', event.createdAt.toISOString());
   set('Inbox-Message-Id', event.messageId);
   set('Inbox-Correlation-Id', event.correlationId);
-  if (Object.keys(event.metadata).length > 0) set('Inbox-Metadata', JSON.stringify(event.metadata));
+  const { traceparent, tracestate, ...metadata } = event.metadata;
+  // Under their standard names, so that the tracing of any consumer finds them.
+  if (typeof traceparent === 'string') set('traceparent', traceparent);
+  if (typeof tracestate === 'string') set('tracestate', tracestate);
+  if (Object.keys(metadata).length > 0) set('Inbox-Metadata', JSON.stringify(metadata));
   return all;
 }

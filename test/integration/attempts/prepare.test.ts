@@ -241,6 +241,8 @@ describe('an attempt whose prepare is done', () => {
         buildId: null,
         shutdown: new AbortController().signal,
         log: createLog('error', () => {}),
+        taskQueue: 'inbox',
+        trace: { queries: false, queryText: false, errorMessages: false },
       },
       entry!,
       await attempts.connect(),

@@ -47,6 +47,8 @@ describe('two concurrent rounds of a campaign', () => {
       searchAttributes: usableOf(false),
       shutdown: new AbortController().signal,
       log: createLog('error', () => {}),
+      taskQueue: 'inbox',
+      trace: { queries: false, queryText: false, errorMessages: false },
     });
     const environments = [new MockActivityEnvironment(), new MockActivityEnvironment()];
     const lock = await pool.connect();

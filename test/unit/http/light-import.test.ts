@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { readSources } from '../../support/sources.ts';
 
 describe('temporal-inbox/http', () => {
-  it('loads pg and Node’s own modules, and no other package', async () => {
+  it('loads pg, the API of OpenTelemetry and Node’s own modules, and no other package', async () => {
     const sources = new Map((await readSources(['src'])).map((source) => [source.path, source]));
     const loaded = new Set<string>();
     const packages = new Set<string>();
@@ -21,7 +21,7 @@ describe('temporal-inbox/http', () => {
     assert.ok(loaded.has('src/sending/accept-messages.ts'), 'imports were followed');
     assert.deepEqual(
       [...packages].filter((name) => !name.startsWith('node:')),
-      ['pg'],
+      ['pg', '@opentelemetry/api'],
     );
   });
 });

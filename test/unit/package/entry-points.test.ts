@@ -21,17 +21,19 @@ const { packages } = read('package-lock.json') as {
 const entryPoints = Object.entries(exports).flatMap(([name, target]) =>
   typeof target === 'string' ? [] : [{ name, file: target.default }],
 );
+/** Does nothing without OpenTelemetry's SDK, which only the command line loads. */
+const TRACING = '@opentelemetry/api';
 const CLIENT = ['@temporalio/client', '@temporalio/common'];
 
 /** The packages that importing an entry point loads, directly or indirectly. */
 const LOADS: Record<string, readonly string[]> = {
-  '.': ['pg'],
+  '.': ['pg', TRACING],
   './adapters': [],
-  './http': ['pg'],
+  './http': ['pg', TRACING],
   './nats': [],
-  './outbox': ['pg', '@temporalio/common'],
-  './temporal': ['pg', ...CLIENT],
-  './testing': ['pg', 'zod', '@temporalio/common', '@temporalio/envconfig'],
+  './outbox': ['pg', '@temporalio/common', TRACING],
+  './temporal': ['pg', ...CLIENT, TRACING],
+  './testing': ['pg', 'zod', '@temporalio/common', '@temporalio/envconfig', TRACING],
   './operations': [
     'pg',
     'zod',
@@ -39,6 +41,7 @@ const LOADS: Record<string, readonly string[]> = {
     '@temporalio/envconfig',
     '@temporalio/activity',
     'standardwebhooks',
+    TRACING,
   ],
 };
 const NATIVE = '@temporalio/worker';
