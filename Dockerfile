@@ -41,7 +41,9 @@ COPY migrations ./migrations
 COPY examples ./examples
 COPY deploy/worker-health.mjs ./deploy/
 USER node
-# The timeout is 15 seconds because the check starts its own Node process, which takes several seconds on a busy machine.
+# Where a worker serves its metrics and probes, to other containers of its network. No port is published by this.
+ENV INBOX_HTTP=0.0.0.0:9464
+# Asks the worker's /readyz. The timeout is 15 seconds because the check starts its own Node process.
 HEALTHCHECK --interval=30s --timeout=15s --start-period=60s --retries=3 \
   CMD ["node", "deploy/worker-health.mjs"]
 # The exec form lets SIGTERM reach the worker, so that it can drain. Run the container with an init process (`init: true` or

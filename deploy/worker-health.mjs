@@ -1,51 +1,18 @@
 /**
- * The health check of the worker's container, which has neither curl nor an HTTP port. Exits with 0 if a worker on this
- * host polls the task queue, otherwise with 1.
- *
- * The check queries Temporal instead of the process, because a worker is healthy only if it receives work. Temporal lists
- * a poller for five minutes after its last poll, and a poll lasts at most a minute, so a poller counts only for 90
- * seconds here.
+ * The health check of the worker's container, which has no curl. Exits with 0 if the worker answers /readyz that it is ready:
+ * it reaches Postgres and Temporal, and polls. Prints what is missing.
  *
  * @module
  */
-import { hostname } from 'node:os';
-import { Client, Connection } from '@temporalio/client';
-import { settingsFromEnv } from '../dist/src/settings.js';
-import { readTemporal } from '../dist/src/temporal/connection-config.js';
-import { messageOf } from '../dist/src/platform/error-message.js';
-
-const POLLER_COUNTS_MS = 90_000;
-/** temporal.api.enums.v1.TaskQueueType */
-const WORKFLOW_TASKS = 1;
-
-async function pollersOnThisHost() {
-  const { connectionOptions, namespace } = readTemporal();
-  const connection = await Connection.connect({ ...connectionOptions, connectTimeout: '5s' });
-  try {
-    const client = new Client({ connection, namespace });
-    const { pollers } = await connection.withDeadline(Date.now() + 5_000, () =>
-      client.workflowService.describeTaskQueue({
-        namespace,
-        taskQueue: { name: settingsFromEnv().taskQueue },
-        taskQueueType: WORKFLOW_TASKS,
-      }),
-    );
-    // The SDK's default identity is pid@hostname, and each container has its own hostname.
-    return pollers.filter(
-      ({ identity, lastAccessTime }) =>
-        identity.includes(hostname()) &&
-        Date.now() - Number(lastAccessTime.seconds) * 1_000 < POLLER_COUNTS_MS,
-    );
-  } finally {
-    await connection.close();
-  }
-}
+const LIMIT_MS = 10_000;
+const port = /\d+$/.exec(process.env['INBOX_HTTP'] ?? '')?.[0];
 
 try {
-  const pollers = await pollersOnThisHost();
-  process.exitCode = pollers.length > 0 ? 0 : 1;
-  process.stdout.write(`${pollers.length} pollers on ${hostname()}\n`);
+  if (port === undefined) throw new Error('INBOX_HTTP is not set, so the worker serves no probes');
+  const response = await fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(LIMIT_MS) });
+  process.stdout.write(await response.text());
+  process.exitCode = response.ok ? 0 : 1;
 } catch (error) {
+  process.stdout.write(`${error.cause?.code ?? error.message}\n`);
   process.exitCode = 1;
-  process.stdout.write(`${messageOf(error)}\n`);
 }
