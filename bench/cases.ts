@@ -11,7 +11,7 @@ import { migrate } from '../src/store/migrate.ts';
 import type { Plan } from './messages.ts';
 import type { MeasureOptions, SystemSpec } from './measure.ts';
 
-export const GROUPS = ['lanes', 'express', 'latency', 'workers', 'history', 'memory'] as const;
+export const GROUPS = ['lanes', 'express', 'latency', 'workers', 'history', 'memory', 'telemetry'] as const;
 export type Group = (typeof GROUPS)[number];
 
 export interface Case {
@@ -180,6 +180,27 @@ export function makeCases({ quick, peers, history, memory, settings }: CaseOptio
     },
     { id: 'hand-latency', label: 'hand-written table', group: 'latency', spec: handWritten, plan: latency },
   ];
+  for (const [id, label, more] of [
+    ['untraced', 'without an SDK', {}],
+    ['traced', 'traces and metrics exported', { telemetry: 'on' }],
+  ] as const) {
+    cases.push(
+      {
+        id: `express-${id}`,
+        label: `express, ${label}`,
+        group: 'telemetry',
+        spec: inbox('express', 'A', { ...settings, ...more }),
+        plan: steady,
+      },
+      {
+        id: `a-${id}`,
+        label: `workflow mode, ${label}`,
+        group: 'telemetry',
+        spec: inbox('workflow', 'A', { ...settings, ...more }),
+        plan: steady,
+      },
+    );
+  }
   if (peers) {
     for (const [id, spec] of Object.entries(PEER_SPECS)) {
       cases.push({ id, label: spec.name, group: 'express', spec, plan: steady });

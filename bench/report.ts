@@ -17,6 +17,7 @@ export const TITLES: Record<Group, string> = {
   workers: 'Several workers, draining a backlog',
   history: 'A large table, draining a backlog',
   memory: 'Memory of the worker',
+  telemetry: 'The cost of traces and metrics',
 };
 
 interface Goal {

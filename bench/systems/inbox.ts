@@ -1,8 +1,8 @@
 /**
  * temporal-inbox in one of its modes. Commands are sent with `inbox.send` (A) or started with a Temporal client (B).
  * Settings: `lane` (the mode: workflow, express or recorded), `way` (A or B), `until` (`record`: a recorded command
- * counts as done when it has its workflow; default: when its handler has returned), and each worker setting under the
- * name of its variable.
+ * counts as done when it has its workflow; default: when its handler has returned), `telemetry` (`on`: traces and metrics are
+ * exported), and each worker setting under the name of its variable.
  *
  * @module
  */
@@ -19,6 +19,7 @@ import { installRuntime } from '../../src/temporal/runtime.ts';
 import { createInboxWorker } from '../../src/worker.ts';
 import type { Job, SystemContext, System } from '../system.ts';
 import { ADD_TO_ACCOUNT } from '../tables.ts';
+import { exportTelemetry } from '../telemetry.ts';
 
 const TYPE = 'AddToAccount';
 const SENT_AT_ONCE = 500;
@@ -58,6 +59,7 @@ const messageOf = ({ id, account, amount }: Job) => ({
 export const system: System = {
   async open({ databaseUrl, temporalAddress, taskQueue, inFlight, settings, done }) {
     installRuntime({ shutdownSignals: [] });
+    const stopTelemetry = settings['telemetry'] === 'on' ? await exportTelemetry() : null;
     const pool = createPool({
       connectionString: databaseUrl,
       max: Math.min(inFlight, 16),
@@ -131,6 +133,7 @@ export const system: System = {
         await inbox.close();
         await pool.end();
         await connection.close();
+        await stopTelemetry?.();
       },
     };
   },
