@@ -66,6 +66,8 @@ export function observeOpenWork(options: OpenWorkOptions): () => Promise<void> {
   const series = new GaugeSeries();
   const observe = async (result: BatchObservableResult) => {
     const work = await reader.read();
+    // Nothing, rather than zeros, if Postgres did not answer: alerts notice that the series are missing.
+    if (work === 'unknown') return;
     series.observe(result, work ? observationsOf(gauges, work, options.types ?? []) : []);
   };
   const observables = Object.values(gauges);
@@ -192,7 +194,7 @@ class OpenWorkReader {
   readonly #holder = randomUUID();
   readonly #failed: RateLimitedWarning;
   #pool: Pool | null = null;
-  #last: { at: number; work: Promise<OpenWork | null> } | null = null;
+  #last: { at: number; work: Promise<OpenWork | 'unknown' | null> } | null = null;
   #isClosed = false;
 
   constructor(options: OpenWorkOptions) {
@@ -203,14 +205,14 @@ class OpenWorkReader {
     );
   }
 
-  /** Null if another worker reports them, or Postgres does not answer. Never rejects. */
-  read(): Promise<OpenWork | null> {
+  /** Null if another worker reports them; `unknown` if Postgres does not answer. Never rejects. */
+  read(): Promise<OpenWork | 'unknown' | null> {
     const now = performance.now();
     const { freshMs = FRESH_MS } = this.#options;
     if (this.#last && now - this.#last.at < freshMs) return this.#last.work;
     const work = this.#read().catch((error: unknown) => {
       if (!this.#isClosed) this.#failed.happened({ error });
-      return null;
+      return 'unknown' as const;
     });
     this.#last = { at: now, work };
     return work;

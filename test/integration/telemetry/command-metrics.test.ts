@@ -37,6 +37,15 @@ const CONSUMED = commandOf('Consumed');
 const PROCESSED = commandOf('Processed', false);
 const ATTEMPTED = commandOf('Attempted', false);
 const CRITICAL = commandOf('Critical');
+/** Its retries come so late that only the test makes them due. */
+const LATE = defineCommand({
+  type: 'Late',
+  schema,
+  retry: { initialInterval: '1h' },
+  async handle({ attempt }) {
+    if (attempt === 1) throw new Error('fails once');
+  },
+});
 
 const outcome = (label: string) => ({ type: 'Attempted', outcome: label });
 
@@ -48,7 +57,7 @@ describe('the metrics of commands', () => {
   before(async () => {
     telemetry = await startTelemetry({ serveMetrics: true, env: {} }, createLog('error'));
     fixture = await createTestInbox();
-    await fixture.startWorker([SENT, REFUSED, CONSUMED, PROCESSED, ATTEMPTED, CRITICAL]);
+    await fixture.startWorker([SENT, REFUSED, CONSUMED, PROCESSED, ATTEMPTED, CRITICAL, LATE]);
     inbox = await createInbox({ pool: fixture.pool });
   });
   after(async () => {
@@ -171,6 +180,20 @@ describe('the metrics of commands', () => {
     const seconds = (entry.processedAt!.getTime() - entry.receivedAt.getTime()) / 1_000;
     const measured = await read('inbox_critical_time_sum', type);
     assert.ok(Math.abs(measured - seconds) < 5, `${measured} s measured, ${seconds} s in the table`);
+  });
+
+  it('inbox.reconciled counts missing workflows that were started again', async () => {
+    assert.equal(await read('inbox_reconciled_total', {}), 0);
+    const messageId = fixture.id('lost-workflow');
+    await inbox.send(LATE, { messageId, payload: {} });
+    await fixture.reaches(messageId, 'Failed');
+    await fixture.client.workflow.getHandle(messageId).terminate('lost');
+    await fixture.pool.query(
+      `update inbox.entries set next_retry_at = now() - interval '1 minute', relayed_at = null where message_id = $1`,
+      [messageId],
+    );
+    await fixture.reaches(messageId, 'Completed');
+    await reaches('inbox_reconciled_total', {}, 1);
   });
 
   it('inbox.slots and inbox.pool are those of the worker', async () => {

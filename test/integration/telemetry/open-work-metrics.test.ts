@@ -10,6 +10,7 @@ import { MAX_GONE } from '../../../src/telemetry/gauge-series.ts';
 import { createTestDatabase } from '../../support/database.ts';
 import type { TestDatabase } from '../../support/database.ts';
 import { insertEvents } from '../../support/outbox.ts';
+import { startProxy } from '../../support/proxy.ts';
 import { rows } from '../../support/rows.ts';
 import { parseSamples, sumOf } from '../../support/samples.ts';
 import { seedOpen } from '../../support/seed.ts';
@@ -30,11 +31,12 @@ describe('the metrics of open work', () => {
     await database.drop();
   });
 
-  const observe = (identity: string) =>
+  const observe = (identity: string, databaseUrl = database.url) =>
     observeOpenWork({
-      databaseUrl: database.url,
+      databaseUrl,
       identity,
-      log: createLog('warn'),
+      // A test makes Postgres unreachable.
+      log: createLog('error'),
       freshMs: 0,
       oldSnapshotMs: 0,
     });
@@ -146,6 +148,23 @@ describe('the metrics of open work', () => {
     await stops.shift()!();
     assert.equal(await total(), expected);
     assert.equal(await holder(), 'second');
+  });
+
+  it('is missing, rather than 0, while Postgres does not answer', async () => {
+    for (const stop of stops.splice(0)) await stop();
+    const target = new URL(database.url);
+    const proxy = await startProxy(Number(target.port));
+    target.port = String(proxy.port);
+    stops.push(observe('through a proxy', target.href));
+    assert.equal(typeof (await read('inbox_oldest_age', { status: 'Failed' })), 'number');
+    await proxy.close();
+    assert.equal(await read('inbox_oldest_age', { status: 'Failed' }), null);
+    assert.equal(await read('inbox_entries'), null);
+    const again = await startProxy(Number(new URL(database.url).port), proxy.port);
+    assert.equal(typeof (await read('inbox_oldest_age', { status: 'Failed' })), 'number');
+    await stops.pop()!();
+    await again.close();
+    stops.push(observe('direct'));
   });
 
   it('has a limited number of series with 1,000 failure groups and 500 types', async () => {

@@ -11,6 +11,8 @@ import { createTestInbox } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
 import { checkRules, startPrometheus, withoutPrometheus } from '../../support/prometheus.ts';
 import type { PrometheusServer } from '../../support/prometheus.ts';
+import { startProxy } from '../../support/proxy.ts';
+import type { Proxy } from '../../support/proxy.ts';
 import { expressOrder, workflowOrder } from '../../support/traced-commands.ts';
 import { eventually } from '../../support/wait.ts';
 import { startWorkerProcess } from '../../support/worker-process.ts';
@@ -48,12 +50,17 @@ describe('the rules and the dashboard of deploy/observability', { skip: withoutP
   let inbox: Inbox;
   let worker: WorkerProcess;
   let prometheus: PrometheusServer;
+  let proxy: Proxy;
 
   before(async () => {
     fixture = await createTestInbox();
     inbox = await createInbox({ pool: fixture.pool });
     const publisher = fileURLToPath(new URL('../../support/counting-publisher.js', import.meta.url));
-    worker = await startWorkerProcess(fixture, './traced-commands.js', {}, [
+    const url = new URL(fixture.database.url);
+    proxy = await startProxy(Number(url.port));
+    url.port = String(proxy.port);
+    const target = { database: { url: url.href }, taskQueue: fixture.taskQueue };
+    worker = await startWorkerProcess(target, './traced-commands.js', {}, [
       '--http',
       '0',
       '--publish',
@@ -66,6 +73,7 @@ describe('the rules and the dashboard of deploy/observability', { skip: withoutP
     await prometheus.stop();
     worker.kill('SIGTERM');
     await worker.ended;
+    await proxy.close();
     await inbox.close();
     await fixture.close();
   });
@@ -140,7 +148,15 @@ describe('the rules and the dashboard of deploy/observability', { skip: withoutP
     await firing('InboxMostAttemptsFail');
   });
 
-  it('fire while no worker runs, and while commands wait for one', async () => {
+  it('fire while no worker reaches Postgres, and are resolved when it is back', async () => {
+    const { port } = proxy;
+    await proxy.close();
+    await firing('InboxDatabaseUnreachable');
+    proxy = await startProxy(Number(new URL(fixture.database.url).port), port);
+    await resolved('InboxDatabaseUnreachable');
+  });
+
+  it('fire while no worker runs', async () => {
     assert.ok(!(await prometheus.firing()).includes('InboxNoWorker'));
     worker.kill('SIGKILL');
     await worker.ended;
