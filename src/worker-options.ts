@@ -1,5 +1,5 @@
 /**
- * What a worker is created with, and what its creator gets.
+ * The options of `createInboxWorker`, and the worker that it returns.
  *
  * @module
  */

@@ -298,7 +298,7 @@ const connectionsOf = (pool: Pool) => () => ({
   waiting: pool.waitingCount,
 });
 
-/** What the metrics of this process show. */
+/** The slots and connections that the metrics of this process report. */
 function observedState(
   { pools, context }: WorkerParts,
   { firstSlots, otherSlots, express }: WorkerLoops,

@@ -26,6 +26,6 @@ export interface AttemptDependencies {
   log: CommandLog;
   /** The name of the task queue, for spans and metrics. */
   taskQueue: string;
-  /** What spans may contain. */
+  /** Settings for the contents of spans. */
   trace: TraceDetails;
 }

@@ -24,8 +24,7 @@ export async function traceAttempt<T>(
 ): Promise<T> {
   const traced = new TracedAttempt(entry, { mode, taskQueue });
   try {
-    if (entry.generation > 0)
-      await traced.describe(async () => ({ campaignId: await findCampaignOf(records, entry) }));
+    if (entry.generation > 0) await traced.addCampaign(() => findCampaignOf(records, entry));
     return await traced.run(() => attempt(traced));
   } catch (error) {
     traced.end({ outcome: 'unrecorded', errorType: errorTypeOf(error) });

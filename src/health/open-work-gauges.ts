@@ -16,6 +16,7 @@ import { countCampaignItems, countOpenGroups, countOpenWork, OPEN_STATUSES } fro
 import type { OutboxLag } from '../store/outbox-lag.ts';
 import { findOutboxLag } from '../store/outbox-lag.ts';
 import { findVacuumHolders } from '../store/vacuum-holders.ts';
+import { FAR_BEHIND } from './vacuum.ts';
 import { MAX_TYPES, OTHER_TYPES } from '../telemetry/bounded-labels.ts';
 import { METRIC } from '../telemetry/conventions.ts';
 import { GaugeSeries } from '../telemetry/gauge-series.ts';
@@ -34,8 +35,6 @@ const LEASE_MS = 90_000;
 const QUERY_TIMEOUT_MS = 5_000;
 /** Transactions younger than this are ordinary. */
 const OLD_SNAPSHOT_MS = 10_000;
-/** A replication slot has no age, so it counts once it is this many transactions behind. */
-const FAR_BEHIND = 1_000_000;
 
 export interface OpenWorkOptions {
   databaseUrl: string;
@@ -112,7 +111,6 @@ function observationsOf(gauges: Gauges, work: OpenWork, types: readonly string[]
   const { groups, others } = work.deadLetters;
   const { total, completed, failed, skipped } = work.campaigns;
   const items = { completed, failed, skipped, remaining: total - completed - failed - skipped };
-  const unnamed = others.reduce((sum, { count }) => sum + count, 0);
   return [
     ...[...byType(work.counts, types)].flatMap(([type, statuses]) =>
       [...statuses].map(([status, value]) => ({
@@ -131,12 +129,12 @@ function observationsOf(gauges: Gauges, work: OpenWork, types: readonly string[]
       value,
       attributes: { type, failure_group: failureGroup },
     })),
-    ...(unnamed === 0
+    ...(others === 0
       ? []
       : [
           {
             gauge: gauges.deadLetters,
-            value: unnamed,
+            value: others,
             attributes: { type: OTHER_TYPES, failure_group: OTHER_GROUPS },
           },
         ]),
@@ -248,6 +246,7 @@ class OpenWorkReader {
       countCampaignItems(db),
       findVacuumHolders(db, this.#options.oldSnapshotMs ?? OLD_SNAPSHOT_MS, FAR_BEHIND),
     ]);
+    // Replication slots have no age, so this metric does not see them; `inbox doctor` does.
     const oldSnapshotMs = Math.max(0, ...holders.map(({ ageMs }) => ageMs ?? 0));
     return { counts, deadLetters, outbox, campaigns, oldSnapshotMs };
   }

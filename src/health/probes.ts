@@ -10,7 +10,7 @@ import { errorFields } from '../platform/postgres-errors.ts';
 export interface ReadinessCheck {
   name: 'postgres' | 'temporal' | 'polling';
   ok: boolean;
-  /** What is wrong, for people. */
+  /** Describes the failure to people. Only if the check failed. */
   problem?: string;
 }
 

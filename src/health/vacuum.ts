@@ -12,7 +12,7 @@ import { findVacuumHolders } from '../store/vacuum-holders.ts';
 /** Longer than most reporting queries, and than any attempt that is not long-running. */
 const LONG_MS = 5 * 60_000;
 /** How many transactions a replication slot may lag behind: a few minutes under load. */
-const FAR_BEHIND = 1_000_000;
+export const FAR_BEHIND = 1_000_000;
 
 /** @throws any error from Postgres */
 export async function checkVacuum(db: Queryable): Promise<Verdict> {

@@ -55,8 +55,8 @@ export interface OpenGroup {
 export interface OpenDeadLetterCounts {
   /** The largest groups. */
   groups: OpenGroup[];
-  /** How many open dead letters the other groups have, by command type. */
-  others: { commandType: string; count: number }[];
+  /** How many open dead letters all other groups have. */
+  others: number;
   /** How long the oldest one has waited, in ms; null if there is none. */
   oldestMs: number | null;
 }
@@ -69,12 +69,9 @@ export async function countOpenGroups(db: Queryable, limit: number): Promise<Ope
             (extract(epoch from clock_timestamp() - min(dead_at)) * 1000)::float8 as "oldestMs"
      from inbox.dead_letters where resolution is null group by command_type, failure_group`,
   );
-  const others = new Map<string, number>();
-  for (const { commandType, count } of rows.filter(({ place }) => place > limit))
-    others.set(commandType, (others.get(commandType) ?? 0) + count);
   return {
     groups: rows.filter(({ place }) => place <= limit),
-    others: [...others].map(([commandType, count]) => ({ commandType, count })),
+    others: rows.filter(({ place }) => place > limit).reduce((sum, { count }) => sum + count, 0),
     oldestMs: rows.length === 0 ? null : Math.max(...rows.map(({ oldestMs }) => oldestMs)),
   };
 }

@@ -1,5 +1,5 @@
 /**
- * The instruments of one command type, with their labels: what runs for each command must not make them anew.
+ * The instruments and labels of each command type. They are created once, because creating them for each command is slow.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export interface AttemptMeter {
   consumed: Sum;
   completed: Sum;
   criticalTime: Histogram;
-  /** For the labels of metrics of the inbox's own. */
+  /** The label of metrics that the conventions do not define. */
   type: Labels;
 }
 

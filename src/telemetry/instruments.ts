@@ -9,7 +9,7 @@ import type { Histogram, MeterProvider } from '@opentelemetry/api';
 import { typeLabel } from './bounded-labels.ts';
 import { CRITICAL_TIME_BUCKETS_S, DURATION_BUCKETS_S, METRIC } from './conventions.ts';
 import { LabelledCounter } from './labelled-counter.ts';
-import { meter } from './tracer.ts';
+import { hasMetricsSdk, meter } from './tracer.ts';
 
 export interface Instruments {
   operationDuration: Histogram;
@@ -31,8 +31,7 @@ let current: { provider: MeterProvider; instruments: Instruments | null } | unde
 export function findInstruments(): Instruments | null {
   const provider = metrics.getMeterProvider();
   if (current?.provider === provider) return current.instruments;
-  const isMissing = provider.constructor.name === 'NoopMeterProvider';
-  current = { provider, instruments: isMissing ? null : createInstruments(provider) };
+  current = { provider, instruments: hasMetricsSdk(provider) ? createInstruments(provider) : null };
   return current.instruments;
 }
 

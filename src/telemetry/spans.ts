@@ -1,5 +1,5 @@
 /**
- * What all spans have in common.
+ * Functions that all kinds of spans share.
  *
  * @module
  */

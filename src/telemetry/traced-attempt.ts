@@ -70,10 +70,10 @@ export class TracedAttempt {
     return this.#traced ? context.with(this.#traced.context, work) : work();
   }
 
-  /** Adds what only a query can tell. `read` is called only if the span is sampled. */
-  async describe(read: () => Promise<{ campaignId: string | null }>): Promise<void> {
+  /** Adds the campaign that replayed the command, if one did. `find` is called only if the span is sampled. */
+  async addCampaign(find: () => Promise<string | null>): Promise<void> {
     if (!this.#traced?.span.isRecording()) return;
-    const { campaignId } = await read();
+    const campaignId = await find();
     if (campaignId !== null) this.#traced.span.setAttribute(ATTRIBUTE.campaignId, campaignId);
   }
 

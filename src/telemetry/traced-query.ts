@@ -8,7 +8,7 @@ import { ATTRIBUTE } from './conventions.ts';
 import { endSpan, errorTypeOf, hasStatements } from './spans.ts';
 import { findTracer } from './tracer.ts';
 
-/** What spans may contain beyond names, ids and numbers. */
+/** Settings for the contents of spans. Everything else in spans is a name, an id or a number. */
 export interface TraceDetails {
   /** A span for each statement of a handler. */
   queries: boolean;

@@ -22,6 +22,11 @@ export function findTracer(): Tracer | undefined {
   return found;
 }
 
+/** True if a provider belongs to an SDK; by default, the registered one. */
+export function hasMetricsSdk(provider: MeterProvider = metrics.getMeterProvider()): boolean {
+  return provider.constructor.name !== 'NoopMeterProvider';
+}
+
 /** The meter of a provider; by default, of the registered one. Its instruments do nothing if no SDK is registered yet. */
 export function meter(provider: MeterProvider = metrics.getMeterProvider()): Meter {
   return provider.getMeter(SCOPE, packageVersion(), { schemaUrl: SCHEMA_URL });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BatchObservableCallback } from '@opentelemetry/api';
 import { ATTRIBUTE, METRIC } from './conventions.ts';
 import { meter } from './tracer.ts';
 
@@ -38,7 +39,7 @@ export function observeWorker({ taskQueue, slots, pools }: WorkerState): () => v
     unit: '{connection}',
   });
   const queue = { [ATTRIBUTE.consumerGroup]: taskQueue };
-  const observe: Parameters<typeof own.addBatchObservableCallback>[0] = (result) => {
+  const observe: BatchObservableCallback = (result) => {
     for (const [kind, read] of Object.entries(slots))
       for (const [state, count] of Object.entries(read()))
         result.observe(slotGauge, count, { ...queue, kind, state });

@@ -1,5 +1,5 @@
 /**
- * Whether a worker can get work from Temporal.
+ * Checks that a worker can get work from Temporal.
  *
  * @module
  */

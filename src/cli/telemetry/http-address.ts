@@ -4,6 +4,7 @@
  * @module
  */
 import { ConfigurationError } from '../../core/errors.ts';
+import { readVariables } from '../../platform/environment.ts';
 import type { Environment } from '../../platform/environment.ts';
 
 export interface HttpAddress {
@@ -24,11 +25,11 @@ export function parseHttpAddress(text: string): HttpAddress | null {
 /**
  * Reads INBOX_HTTP. Null if it is not set.
  *
- * @throws ConfigurationError if it is not an address
+ * @throws ConfigurationError for any other value
  */
 export function httpAddressFromEnv(env: Environment = process.env): HttpAddress | null {
-  const text = env['INBOX_HTTP']?.trim();
-  if (!text) return null;
+  const { INBOX_HTTP: text } = readVariables(env, /^INBOX_HTTP$/);
+  if (text === undefined) return null;
   const address = parseHttpAddress(text);
   if (address !== null) return address;
   throw new ConfigurationError(

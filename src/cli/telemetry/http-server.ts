@@ -8,7 +8,6 @@ import type { Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { CommandLog } from '../../core/command-log.ts';
 import type { ProbeAnswer } from '../../health/probes.ts';
-import { errorFields } from '../../platform/postgres-errors.ts';
 import { urlHost } from './http-address.ts';
 import type { HttpAddress } from './http-address.ts';
 
@@ -45,10 +44,9 @@ export function serveHttp(address: HttpAddress, sources: HttpSources, log: Comma
   });
   server.on('error', (error) => {
     if (!isReported) {
-      const { code } = error as { code?: string };
       const problem =
         'metrics and probes cannot be served; trying again every 5 s, and commands are handled meanwhile';
-      log.error(problem, { ...address, ...errorFields(error), code });
+      log.error(problem, { ...address, error });
     }
     isReported = true;
     again = setTimeout(listen, LISTEN_AGAIN_MS).unref();

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { diag, DiagLogLevel, metrics } from '@opentelemetry/api';
+import { diag, DiagLogLevel } from '@opentelemetry/api';
 import type {
   AggregationTemporality as AggregationTemporalityOf,
   InstrumentType as InstrumentTypeOf,
@@ -15,6 +15,7 @@ import { ConfigurationError } from '../../core/errors.ts';
 import { withTimeout } from '../../platform/deadline.ts';
 import type { Environment } from '../../platform/environment.ts';
 import { RateLimitedWarning } from '../../platform/rare-warning.ts';
+import { hasMetricsSdk } from '../../telemetry/tracer.ts';
 import { isExported, metricsProtocol } from './otel-environment.ts';
 
 export interface Telemetry {
@@ -24,7 +25,7 @@ export interface Telemetry {
   shutdown(): Promise<void>;
 }
 
-/** What a worker has that needs no SDK. */
+/** For a worker that neither exports nor serves anything. */
 const NONE: Telemetry = { metrics: async () => null, shutdown: async () => {} };
 
 const SHUTDOWN_LIMIT_MS = 3_000;
@@ -43,7 +44,8 @@ export async function startTelemetry(
 ): Promise<Telemetry> {
   const [exportsTraces, exportsMetrics] = [isExported('TRACES', env), isExported('METRICS', env)];
   if (!serveMetrics && !exportsTraces && !exportsMetrics) return NONE;
-  if (isRegistered()) {
+  // A module that was loaded with `--import` may have registered one.
+  if (hasMetricsSdk()) {
     log.info('an OpenTelemetry SDK is registered already, so this worker uses it; /metrics is not served');
     return NONE;
   }
@@ -78,11 +80,6 @@ export async function startTelemetry(
         () => log.warn('telemetry could not be exported before the worker ended'),
       ).catch((error: unknown) => log.warn('telemetry could not be exported', { error })),
   };
-}
-
-/** True if a module that was loaded with `--import` has registered an SDK. */
-function isRegistered(): boolean {
-  return metrics.getMeterProvider().constructor.name !== 'NoopMeterProvider';
 }
 
 function hasServiceName(env: Environment): boolean {

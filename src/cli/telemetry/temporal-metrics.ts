@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import type { TelemetryOptions } from '@temporalio/worker';
 import type { CommandLog } from '../../core/command-log.ts';
+import { choosePort, LOOPBACK } from '../../dev/process/ports.ts';
 import type { Environment } from '../../platform/environment.ts';
 import { RateLimitedWarning } from '../../platform/rare-warning.ts';
 import { isExported, metricsProtocol, metricsUrl } from './otel-environment.ts';
@@ -18,7 +17,6 @@ export interface TemporalMetrics {
   read(): Promise<string>;
 }
 
-const LOOPBACK = '127.0.0.1';
 const READ_LIMIT_MS = 2_000;
 
 /**
@@ -30,7 +28,8 @@ export async function chooseTemporalMetrics(
   log: CommandLog,
 ): Promise<TemporalMetrics> {
   if (serveMetrics) {
-    const address = `${LOOPBACK}:${await findFreePort()}`;
+    // The SDK cannot choose a port itself and report it.
+    const address = `${LOOPBACK}:${await choosePort()}`;
     const failed = new RateLimitedWarning(log, "the metrics of Temporal's SDK could not be read");
     return {
       options: { prometheus: { bindAddress: address, unitSuffix: true, useSecondsForDurations: true } },
@@ -55,16 +54,4 @@ const readNothing = async () => '';
 async function readMetrics(address: string): Promise<string> {
   const response = await fetch(`http://${address}/metrics`, { signal: AbortSignal.timeout(READ_LIMIT_MS) });
   return response.text();
-}
-
-/** The SDK cannot choose a port and report it. */
-function findFreePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, LOOPBACK, () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -1,5 +1,5 @@
 /**
- * What a worker process shows of itself: metrics and traces, and an HTTP server for metrics and probes.
+ * Starts the metrics and traces of a worker process, and its HTTP server for metrics and probes.
  *
  * @module
  */

@@ -6,6 +6,7 @@
 import { pino } from 'pino';
 import type { CommandLog } from '../../core/command-log.ts';
 import { ConfigurationError } from '../../core/errors.ts';
+import { readVariables } from '../../platform/environment.ts';
 import type { Environment } from '../../platform/environment.ts';
 import { createLog, LOG_LEVELS } from '../../platform/log.ts';
 import type { LogLevel } from '../../platform/log.ts';
@@ -20,18 +21,19 @@ const FORMATS = ['text', 'json'] as const;
  * @throws ConfigurationError for any other value
  */
 export function createWorkerLog(env: Environment = process.env, write?: (line: string) => void): CommandLog {
-  const format = readChoice(env, 'INBOX_LOG', FORMATS, 'text');
-  const level = readChoice(env, 'INBOX_LOG_LEVEL', LOG_LEVELS, 'info');
+  const values = readVariables(env, /^INBOX_LOG(_LEVEL)?$/);
+  const format = readChoice(values, 'INBOX_LOG', FORMATS, 'text');
+  const level = readChoice(values, 'INBOX_LOG_LEVEL', LOG_LEVELS, 'info');
   return format === 'json' ? createJsonLog(level, write) : createLog(level, write);
 }
 
 function readChoice<Choice extends string>(
-  env: Environment,
+  values: Record<string, string>,
   name: string,
   choices: readonly Choice[],
   fallback: Choice,
 ): Choice {
-  const value = env[name]?.trim() || fallback;
+  const value = values[name] ?? fallback;
   const choice = choices.find((each) => each === value);
   if (choice !== undefined) return choice;
   throw new ConfigurationError(`${name} (${JSON.stringify(value)}) is none of ${choices.join(', ')}`);
