@@ -11,10 +11,18 @@ import { startCli } from '../../support/cli.ts';
 import type { CliEnvironment, CliProcess } from '../../support/cli.ts';
 import { createTestInbox, rows } from '../../support/inbox.ts';
 import type { TestInbox } from '../../support/inbox.ts';
+import { parseSamples, sumOf } from '../../support/samples.ts';
 import { eventually } from '../../support/wait.ts';
 
 const COMMANDS = fileURLToPath(new URL('../../support/cli-commands.js', import.meta.url));
 const DRAINING = /Worker state changed[\s\S]*Worker state changed/;
+
+const pollsNoMore = (worker: CliProcess) =>
+  eventually('the worker polls no more', async () => {
+    const address = /serving .* address=(\S+)/.exec(worker.stderr())![1]!;
+    const metrics = await (await fetch(`${address}/metrics`)).text();
+    return sumOf(parseSamples(metrics), 'temporal_num_pollers') === 0;
+  });
 
 describe('inbox worker', () => {
   let inbox: TestInbox;
@@ -39,8 +47,8 @@ describe('inbox worker', () => {
   });
 
   /** Starts a worker with the SDK's log on stderr, and waits until it is ready. */
-  async function startWorker(more: CliEnvironment = {}): Promise<CliProcess> {
-    const worker = startCli(['worker', COMMANDS], { ...env, INBOX_LOG_LEVEL: 'debug', ...more });
+  async function startWorker(more: CliEnvironment = {}, flags: string[] = []): Promise<CliProcess> {
+    const worker = startCli(['worker', COMMANDS, ...flags], { ...env, INBOX_LOG_LEVEL: 'debug', ...more });
     workers.push(worker);
     await worker.says(/worker started commands="Held,Quick"/);
     return worker;
@@ -70,13 +78,15 @@ describe('inbox worker', () => {
 
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     it(`finishes the running attempt on ${signal}, starts no other, and exits with 0`, async () => {
-      const worker = await startWorker();
+      const worker = await startWorker({}, ['--http', '0']);
       const messageId = await startHeld(signal);
       const stopping = worker.stderr().length;
       worker.kill(signal);
       await eventually('the worker drains', () =>
         /Worker state changed/.test(worker.stderr().slice(stopping)),
       );
+      // A poll that the server has not ended yet may still bring work.
+      await pollsNoMore(worker);
       const late = inbox.id(`${signal}-late`);
       await inbox.start(late, { commandType: 'Quick', payload: {} });
       await releaseLock();
